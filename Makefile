@@ -1,0 +1,65 @@
+# Nexus COS. `make up` runs it, `make test` proves it; the rest is for contributors.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Builds are kept outside the checkout, so that a clean clone does not build everything anew.
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nexus-cos
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export PATH := $(CACHE)/tools/bin:$(PATH)
+NEXUS := $(CARGO_TARGET_DIR)/release/nexus
+SAY = @printf '\033[1m== %s\033[0m\n'
+
+.PHONY: help up build web test lint fmt bench fuzz system-build system-test tools e2e-tools
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+up: system-build build ## build everything and run it: nexus up
+	$(SAY) "starting: stop with Ctrl-C"
+	@exec $(NEXUS) up
+
+build: web ## the release binary, also linked as target/release/nexus
+	$(SAY) "building nexus (release)"
+	@cargo build --release --locked
+	@mkdir -p target/release && ln -sfn $(NEXUS) target/release/nexus
+
+web: ## the web pages, when Node is at hand
+	@./scripts/web.sh
+
+test: system-test web e2e-tools tools ## every test, with real servers and browsers
+	$(SAY) "tests"
+	@cargo build --release --locked
+	@NEXUS_BIN=$(NEXUS) cargo nextest run --workspace --locked --no-fail-fast
+	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=10
+
+lint: tools web ## formatting, clippy, documentation, licences, house rules
+	$(SAY) "lint"
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	@./scripts/deny.sh
+	@if command -v npm >/dev/null; then npm --prefix web run --silent check; fi
+
+fmt: ## format the sources
+	@cargo fmt --all
+
+bench: system-test build ## measure, beside nginx-rtmp in the same run
+	$(SAY) "benchmarks (several minutes; the machine should be quiet)"
+	@NEXUS_BIN=$(NEXUS) cargo bench --locked --bench ingest --bench play --bench latency
+
+SECONDS_EACH ?= 60
+fuzz: tools ## every fuzz target for SECONDS_EACH seconds
+	@./scripts/fuzz.sh $(SECONDS_EACH)
+
+system-build:
+	@./scripts/packages.sh build
+
+system-test:
+	@./scripts/packages.sh build test
+
+tools:
+	@./scripts/tools.sh $(CACHE)/tools
+
+e2e-tools:
+	@./scripts/web.sh e2e

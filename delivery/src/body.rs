@@ -1,0 +1,74 @@
+//! Response bodies: shared slices, never copied.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::mpsc;
+
+/// What a handler sends back.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// Slices one after the other; their total is the content length.
+    Slices(VecDeque<Bytes>),
+    /// Bytes as they come, without a length.
+    Channel(mpsc::Receiver<Bytes>),
+}
+
+impl Body {
+    /// Bytes left to send, if they are all there.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Slices(slices) => Some(slices.iter().map(|s| s.len() as u64).sum()),
+            Self::Channel(_) => None,
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Slices(VecDeque::from([bytes]))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Slices(slices) => Poll::Ready(slices.pop_front().map(|s| Ok(Frame::data(s)))),
+            Self::Channel(rx) => rx.poll_recv(cx).map(|s| s.map(|s| Ok(Frame::data(s)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Slices(slices) => slices.is_empty(),
+            Self::Channel(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.size().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,46 @@
+//! The HTTP face of live streams, the same on an origin and on an edge.
+//!
+//! A [`LiveStream`] is a window that many may read while one writes; [`Media`] answers requests for it: blocking
+//! reloads, hinted parts, ranges, HLS in CMAF and MPEG-TS. [`serve`] runs any [`Handler`] over HTTP/1.1 and
+//! HTTP/2 with what every listener of the system has: health, metrics, request ids, problem documents.
+//!
+//! Where the streams come from is the business of whoever implements [`Directory`]: the origin's hub, or an
+//! edge's subscriptions.
+
+mod blocking;
+mod body;
+mod listen;
+mod live;
+mod media;
+mod metrics;
+mod pages;
+mod problem;
+mod range;
+mod route;
+
+pub use body::Body;
+pub use listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
+pub use live::{Audience, LiveStream};
+pub use media::{Directory, Found, Media};
+pub use metrics::Metrics;
+pub use pages::page;
+pub use problem::Problem;
+
+/// Unix time in milliseconds.
+#[must_use]
+pub fn wall_ms() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "the rim's one reading of the wall clock")]
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A random identifier of 16 hexadecimal digits.
+#[must_use]
+pub fn random_id() -> String {
+    format!("{:016x}", getrandom::u64().unwrap_or_default())
+}
+
+/// Returns when `stop` turns true, or can turn no more.
+pub async fn stopped(stop: &mut tokio::sync::watch::Receiver<bool>) {
+    let _ = stop.wait_for(|&stop| stop).await;
+}

@@ -1,0 +1,207 @@
+//! Listeners: HTTP/1.1 and HTTP/2 on one port, bounded, drained on stop.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::body::Body;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+
+/// A request as handlers see it.
+pub type Request = http::Request<Incoming>;
+/// What they answer.
+pub type Response = http::Response<Body>;
+/// The answer to come.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send + 'a>>;
+
+/// What a listener serves.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers a request that is not for health or metrics. `peer` is the other end of the connection.
+    fn handle(&self, request: Request, peer: SocketAddr) -> Answer<'_>;
+    /// Whether work can be done, as JSON for `/health/ready`; `Err` makes it 503.
+    ///
+    /// # Errors
+    /// The same document, when it cannot.
+    fn ready(&self) -> Result<serde_json::Value, serde_json::Value>;
+    /// Adds to `/metrics`.
+    fn metrics(&self, out: &mut Metrics);
+}
+
+/// Bounds of a listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open connections; a further one waits in the kernel's backlog until one closes.
+    pub connections_max: usize,
+    /// Time for a request's head to arrive whole.
+    pub head_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections_max: 10_000, head_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// A listener at work.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where it listens; the port that was found when 0 was asked for.
+    pub address: SocketAddr,
+    done: tokio::task::JoinHandle<()>,
+}
+
+impl Listening {
+    /// Waits until the listener has closed and its connections are drained.
+    pub async fn drained(self) {
+        let _ = self.done.await;
+    }
+}
+
+/// Serves `handler` on `listener` until `stop` turns true; then requests that run are finished, for at most
+/// `grace`.
+///
+/// # Errors
+/// When the listener has no address.
+pub fn serve(
+    listener: TcpListener,
+    handler: Arc<dyn Handler>,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+    grace: Duration,
+) -> std::io::Result<Listening> {
+    let address = listener.local_addr()?;
+    let done = tokio::spawn(accept_loop(listener, handler, limits, stop, grace));
+    Ok(Listening { address, done })
+}
+
+async fn accept_loop(
+    listener: TcpListener,
+    handler: Arc<dyn Handler>,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+    grace: Duration,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let graceful = GracefulShutdown::new();
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
+    http.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
+    loop {
+        let accepted = async {
+            let place = places.clone().acquire_owned().await.ok()?;
+            Some((listener.accept().await, place))
+        };
+        let (socket, peer, place) = tokio::select! {
+            () = crate::stopped(&mut stop) => break,
+            accepted = accepted => match accepted {
+                Some((Ok((socket, peer)), place)) => (socket, peer, place),
+                Some((Err(error), _)) => {
+                    tracing::warn!(%error, "accept failed, trying again in 100 ms");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+                None => break,
+            },
+        };
+        let handler = handler.clone();
+        let service = service_fn(move |request| {
+            let handler = handler.clone();
+            async move { Ok::<_, Infallible>(respond(&*handler, request, peer).await) }
+        });
+        let connection = http.serve_connection(TokioIo::new(prepared(socket)), service).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(error) = connection.await {
+                tracing::trace!(%peer, %error, "connection ended");
+            }
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
+}
+
+fn prepared(socket: TcpStream) -> TcpStream {
+    // Head and body leave at once; without this the last piece waits for the peer's delayed ACK.
+    let _ = socket.set_nodelay(true);
+    socket
+}
+
+async fn respond(handler: &dyn Handler, request: Request, peer: SocketAddr) -> Response {
+    let id = request_id(&request);
+    let head = request.method() == Method::HEAD;
+    tracing::trace!(
+        request_id = id, %peer, method = %request.method(), path = request.uri().path(),
+        traceparent = request.headers().get("traceparent").and_then(|v| v.to_str().ok()), "request"
+    );
+    let mut response = match own_page(handler, &request) {
+        Some(page) => page,
+        None => {
+            let mut answer = pin!(handler.handle(request, peer));
+            answer.as_mut().await.unwrap_or_else(|problem| problem.response(&id))
+        }
+    };
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    if head {
+        if let Some(len) = response.body().size() {
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+        }
+        *response.body_mut() = Body::Empty;
+    }
+    response
+}
+
+/// The caller's `X-Request-Id` when it is a sane one, else a new one.
+fn request_id(request: &Request) -> String {
+    let given = request.headers().get("x-request-id").and_then(|v| v.to_str().ok());
+    let sane = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    given.filter(sane).map_or_else(crate::random_id, str::to_owned)
+}
+
+/// What every listener has.
+fn own_page(handler: &dyn Handler, request: &Request) -> Option<Response> {
+    let json = |ok: bool, document: &serde_json::Value| {
+        let mut response = Response::new(Body::from(document.to_string()));
+        if !ok {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    };
+    let mut response = match request.uri().path() {
+        "/health/live" => json(true, &serde_json::json!({"status": "ok"})),
+        "/health" | "/health/ready" => match handler.ready() {
+            Ok(document) => json(true, &document),
+            Err(document) => json(false, &document),
+        },
+        "/metrics" => {
+            let mut metrics = Metrics::default();
+            handler.metrics(&mut metrics);
+            let mut response = Response::new(Body::from(metrics.into_text()));
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            response
+        }
+        _ => return None,
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Some(response)
+}

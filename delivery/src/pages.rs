@@ -1,0 +1,34 @@
+//! Web pages and their parts as responses.
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use nx_web::Asset;
+
+use crate::body::Body;
+use crate::listen::Response;
+
+/// The response for a page or a part of one; 304 when the client has it already.
+#[must_use]
+pub fn page(asset: &Asset, request: &HeaderMap) -> Response {
+    let mut response = Response::default();
+    let headers = response.headers_mut();
+    let cache = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+    for (name, value) in [
+        (header::CONTENT_TYPE, asset.content_type),
+        (header::CACHE_CONTROL, cache),
+        (header::CONTENT_SECURITY_POLICY, nx_web::CSP),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(etag) = HeaderValue::from_str(&asset.etag) {
+        let known = request.get(header::IF_NONE_MATCH) == Some(&etag);
+        headers.insert(header::ETAG, etag);
+        if known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return response;
+        }
+    }
+    *response.body_mut() = Body::from(asset.bytes.clone());
+    response
+}

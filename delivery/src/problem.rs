@@ -1,0 +1,87 @@
+//! Problem documents (RFC 9457): what every error over HTTP looks like.
+
+use http::{HeaderValue, StatusCode, header};
+
+use crate::body::Body;
+use crate::listen::Response;
+
+/// An error that a client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Stable name of the kind of problem, the end of its `type` URI.
+    pub slug: &'static str,
+    /// Short and the same for every problem of the kind.
+    pub title: &'static str,
+    /// What happened here and what to do.
+    pub detail: String,
+    /// Seconds after which it is worth asking again.
+    pub retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    #[must_use]
+    pub fn new(
+        status: StatusCode,
+        slug: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { status, slug, title, detail: detail.into(), retry_after_s: None }
+    }
+
+    /// Says when to ask again.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// Nothing has this address.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    /// The request makes no sense.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
+    }
+
+    /// The method is not for this resource.
+    #[must_use]
+    pub fn method(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+    }
+
+    /// Promised by the contract, not built in this version.
+    #[must_use]
+    pub fn not_built(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "not-built", "Not built yet", detail)
+    }
+
+    /// The document, ready to send; `request_id` is its `instance`.
+    #[must_use]
+    pub fn response(&self, request_id: &str) -> Response {
+        let document = serde_json::json!({
+            "type": format!("urn:nexus:problem:{}", self.slug),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "instance": format!("urn:nexus:request:{request_id}"),
+        });
+        let mut response = Response::new(Body::from(document.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // A page elsewhere that plays a stream may know why it cannot.
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

@@ -1,0 +1,96 @@
+//! Addresses of a stream's resources.
+
+use nx_media::StreamKey;
+
+/// A parsed path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Route<'a> {
+    pub(crate) key: StreamKey,
+    pub(crate) resource: Resource<'a>,
+}
+
+/// What of the stream is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resource<'a> {
+    /// `index.m3u8`
+    Multivariant,
+    /// `TRACK/index.m3u8`
+    Playlist { track: &'a str },
+    /// `TRACK/init-RUN.mp4`
+    Init { track: &'a str, run: u32 },
+    /// `TRACK/MSN.m4s`
+    Segment { track: &'a str, msn: u64 },
+    /// `TRACK/MSN.PART.m4s`
+    Part { track: &'a str, msn: u64, part: u32 },
+    /// `ts/index.m3u8`
+    TsPlaylist,
+    /// `ts/MSN.ts`
+    TsSegment { msn: u64 },
+    /// In the contract, not in this version.
+    NotBuilt(&'static str),
+}
+
+/// Reads a path such as `/live/cam1/v1/17.3.m4s`.
+pub(crate) fn parse(path: &str) -> Option<Route<'_>> {
+    let mut halves = path.strip_prefix('/')?.splitn(3, '/');
+    let (app, name, rest) = (halves.next()?, halves.next()?, halves.next()?);
+    let resource = match rest {
+        "index.m3u8" => Resource::Multivariant,
+        "ts/index.m3u8" => Resource::TsPlaylist,
+        "manifest.mpd" => Resource::NotBuilt("DASH"),
+        "thumbnail.jpg" => Resource::NotBuilt("thumbnails"),
+        _ => file(rest)?,
+    };
+    Some(Route { key: StreamKey::new(app, name).ok()?, resource })
+}
+
+fn file(rest: &str) -> Option<Resource<'_>> {
+    let (track, file) = rest.split_once('/')?;
+    let (stem, extension) = file.rsplit_once('.')?;
+    match (track, extension) {
+        ("ts", "ts") => Some(Resource::TsSegment { msn: number(stem)? }),
+        (_, "m3u8") if stem == "index" => Some(Resource::Playlist { track }),
+        (_, "mp4") => Some(Resource::Init { track, run: number(stem.strip_prefix("init-")?)? }),
+        (_, "m4s") => Some(match stem.split_once('.') {
+            Some((msn, part)) => Resource::Part { track, msn: number(msn)?, part: number(part)? },
+            None => Resource::Segment { track, msn: number(stem)? },
+        }),
+        _ => None,
+    }
+}
+
+/// Digits only and no leading zero: one resource has one name, so that caches hold it once.
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let canonical = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
+    if canonical { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_address_in_its_one_spelling() {
+        for (path, want) in [
+            ("/live/cam1/index.m3u8", Some(Resource::Multivariant)),
+            ("/live/cam1/ts/index.m3u8", Some(Resource::TsPlaylist)),
+            ("/live/cam1/ts/12.ts", Some(Resource::TsSegment { msn: 12 })),
+            ("/live/cam1/v1/index.m3u8", Some(Resource::Playlist { track: "v1" })),
+            ("/live/cam1/v1/init-0.mp4", Some(Resource::Init { track: "v1", run: 0 })),
+            ("/live/cam1/v1/12.m4s", Some(Resource::Segment { track: "v1", msn: 12 })),
+            ("/live/cam1/a1/12.3.m4s", Some(Resource::Part { track: "a1", msn: 12, part: 3 })),
+            ("/live/cam1/manifest.mpd", Some(Resource::NotBuilt("DASH"))),
+            ("/live/cam1/v1/012.m4s", None),
+            ("/live/cam1/v1/+12.m4s", None),
+            ("/live/cam1/v1/99999999999999999999999.m4s", None),
+            ("/live/cam1/v1/12.3.4.m4s", None),
+            ("/live/../v1/index.m3u8", None),
+            ("/live/cam1", None),
+            ("/live/cam1/", None),
+            ("/live/cam1/v1/x/12.m4s", None),
+            ("live/cam1/index.m3u8", None),
+        ] {
+            assert_eq!(parse(path).map(|r| r.resource), want, "{path}");
+        }
+    }
+}

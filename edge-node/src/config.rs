@@ -1,0 +1,47 @@
+//! Settings of an edge.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Section `edge`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// HTTP listener for viewers.
+    pub http: HttpConfig,
+}
+
+/// Section `edge.http`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Address and port; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Open connections; further ones wait until one closes.
+    pub connections_max: usize,
+    /// Requests that may wait for a part or a playlist at a time; further ones get 503.
+    pub held_max: u64,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8888)), connections_max: 10_000, held_max: 50_000 }
+    }
+}
+
+impl Config {
+    /// What is wrong, as key within the section and a sentence that says what to do.
+    #[must_use]
+    pub fn validate(&self) -> Vec<(&'static str, String)> {
+        let positive = |key, ok: bool| (!ok).then(|| (key, "must be at least 1".to_owned()));
+        let http = &self.http;
+        [
+            positive("http.connections_max", http.connections_max > 0),
+            positive("http.held_max", http.held_max > 0),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}

@@ -1,0 +1,12 @@
+//! The edge: where viewers come.
+//!
+//! It serves whatever its [`Directory`] finds, and the page that plays it. Today the directory is the origin's
+//! hub in the same process; a subscription to an origin elsewhere is another implementation of the same trait,
+//! filling windows of its own, and nothing here changes.
+
+mod config;
+mod serve;
+
+pub use config::{Config, HttpConfig};
+pub use nx_delivery::Directory;
+pub use serve::Face;

@@ -1,0 +1,201 @@
+//! Init segment: `ftyp` and `moov` without samples.
+
+use bytes::Bytes;
+use nx_codec::avc;
+use nx_media::{AudioParams, Params, VideoParams};
+
+use super::TRACK_ID;
+
+/// Unity matrix of `mvhd` and `tkhd`, 16.16 and 2.30 fixed point.
+const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
+/// Language "und" (ISO 639-2, 5 bits per letter).
+const LANGUAGE_UND: u16 = 0x55c4;
+
+/// Init segment of one track: feed it to a decoder before any fragment.
+///
+/// The media timescale is `params.timescale()`; the H.264 record is written with 4-byte NAL lengths, as
+/// payloads have them. There is no edit list. Built once per configuration; same input, same bytes.
+#[must_use]
+pub fn init(params: &Params) -> Bytes {
+    let mut out = Vec::with_capacity(1024);
+    boxed(&mut out, b"ftyp", |b| {
+        b.extend_from_slice(b"iso6\0\0\0\0iso6cmfcmp41");
+    });
+    boxed(&mut out, b"moov", |b| {
+        mvhd(b, params.timescale());
+        boxed(b, b"trak", |b| {
+            tkhd(b, params);
+            boxed(b, b"mdia", |b| mdia(b, params));
+        });
+        boxed(b, b"mvex", |b| {
+            full(b, b"trex", 0, 0, |b| {
+                u32s(b, &[TRACK_ID, 1, 0, 0, 0]);
+            });
+        });
+    });
+    out.into()
+}
+
+fn mvhd(b: &mut Vec<u8>, timescale: u32) {
+    full(b, b"mvhd", 0, 0, |b| {
+        // Creation, modification, timescale, duration, rate 1.0, volume 1.0 and reserved.
+        u32s(b, &[0, 0, timescale, 0, 0x1_0000, 0x0100_0000, 0, 0]);
+        u32s(b, &MATRIX);
+        b.extend_from_slice(&[0; 24]);
+        u32b(b, TRACK_ID + 1);
+    });
+}
+
+fn tkhd(b: &mut Vec<u8>, params: &Params) {
+    let (volume, width, height) = match params {
+        Params::Video(v) => (0, v.width, v.height),
+        Params::Audio(_) => (0x0100_0000, 0, 0),
+    };
+    // Enabled and in the movie.
+    full(b, b"tkhd", 0, 3, |b| {
+        // Creation, modification, id, reserved, duration, reserved, layer and group, volume.
+        u32s(b, &[0, 0, TRACK_ID, 0, 0, 0, 0, 0, volume]);
+        u32s(b, &MATRIX);
+        // 16.16 fixed point.
+        u32b(b, u32::from(saturate(width)) << 16);
+        u32b(b, u32::from(saturate(height)) << 16);
+    });
+}
+
+fn mdia(b: &mut Vec<u8>, params: &Params) {
+    full(b, b"mdhd", 0, 0, |b| {
+        u32s(b, &[0, 0, params.timescale(), 0]);
+        u16b(b, LANGUAGE_UND);
+        u16b(b, 0);
+    });
+    let (handler, name) = match params {
+        Params::Video(_) => (b"vide", &b"Video\0"[..]),
+        Params::Audio(_) => (b"soun", &b"Sound\0"[..]),
+    };
+    full(b, b"hdlr", 0, 0, |b| {
+        u32b(b, 0);
+        b.extend_from_slice(handler);
+        b.extend_from_slice(&[0; 12]);
+        b.extend_from_slice(name);
+    });
+    boxed(b, b"minf", |b| {
+        match params {
+            Params::Video(_) => full(b, b"vmhd", 0, 1, |b| b.extend_from_slice(&[0; 8])),
+            Params::Audio(_) => full(b, b"smhd", 0, 0, |b| b.extend_from_slice(&[0; 4])),
+        }
+        boxed(b, b"dinf", |b| {
+            full(b, b"dref", 0, 0, |b| {
+                u32b(b, 1);
+                // The media is in this file.
+                full(b, b"url ", 0, 1, |_| ());
+            });
+        });
+        boxed(b, b"stbl", |b| stbl(b, params));
+    });
+}
+
+fn stbl(b: &mut Vec<u8>, params: &Params) {
+    full(b, b"stsd", 0, 0, |b| {
+        u32b(b, 1);
+        match params {
+            Params::Video(v) => avc1(b, v),
+            Params::Audio(a) => mp4a(b, a),
+        }
+    });
+    full(b, b"stts", 0, 0, |b| u32b(b, 0));
+    full(b, b"stsc", 0, 0, |b| u32b(b, 0));
+    full(b, b"stsz", 0, 0, |b| b.extend_from_slice(&[0; 8]));
+    full(b, b"stco", 0, 0, |b| u32b(b, 0));
+}
+
+/// Spec: ISO/IEC 14496-12 §12.1.3, 14496-15 §5.4.2.
+fn avc1(b: &mut Vec<u8>, video: &VideoParams) {
+    boxed(b, b"avc1", |b| {
+        b.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 1]);
+        b.extend_from_slice(&[0; 16]);
+        u16b(b, saturate(video.width));
+        u16b(b, saturate(video.height));
+        // 72 dpi twice, reserved; one frame per sample; no compressor name; depth 24; -1.
+        u32s(b, &[0x48_0000, 0x48_0000, 0]);
+        u16b(b, 1);
+        b.extend_from_slice(&[0; 32]);
+        u16b(b, 0x18);
+        u16b(b, u16::MAX);
+        boxed(b, b"avcC", |b| b.extend_from_slice(&avc::four_byte_config(&video.config)));
+    });
+}
+
+/// Spec: ISO/IEC 14496-12 §12.2.3, 14496-14 §5.6.
+fn mp4a(b: &mut Vec<u8>, audio: &AudioParams) {
+    boxed(b, b"mp4a", |b| {
+        b.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 1]);
+        b.extend_from_slice(&[0; 8]);
+        u16b(b, u16::from(audio.channels));
+        u16b(b, 16);
+        u32b(b, 0);
+        // 16.16 fixed point; rates above 65 535 Hz do not fit and are left to the configuration.
+        u32b(b, u32::from(u16::try_from(audio.sample_rate).unwrap_or(0)) << 16);
+        full(b, b"esds", 0, 0, |b| es_descriptor(b, &audio.config));
+    });
+}
+
+/// Spec: ISO/IEC 14496-1 §7.2.6.5 (`ES_Descriptor`), §7.2.6.6 (decoder), §7.3.2.3 (sync layer).
+fn es_descriptor(b: &mut Vec<u8>, config: &[u8]) {
+    // Each descriptor: tag, 4-byte length, content.
+    let decoder_len = 13 + 5 + config.len();
+    descriptor(b, 0x03, 3 + 5 + decoder_len + 5 + 1);
+    b.extend_from_slice(&[0, 0, 0]);
+    descriptor(b, 0x04, decoder_len);
+    // MPEG-4 audio, audio stream; buffer size and bitrates are not known.
+    b.extend_from_slice(&[0x40, 0x15]);
+    b.extend_from_slice(&[0; 11]);
+    descriptor(b, 0x05, config.len());
+    b.extend_from_slice(config);
+    descriptor(b, 0x06, 1);
+    b.push(2);
+}
+
+/// Tag and length in four 7-bit groups.
+fn descriptor(b: &mut Vec<u8>, tag: u8, len: usize) {
+    b.push(tag);
+    for (shift, more) in [(21, 0x80), (14, 0x80), (7, 0x80), (0, 0)] {
+        b.push(u8::try_from((len >> shift) & 0x7f).unwrap_or(0) | more);
+    }
+}
+
+fn boxed(out: &mut Vec<u8>, kind: &[u8; 4], body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(kind);
+    body(out);
+    // An init segment is far below 4 GiB: configuration records are limited by nx-codec.
+    let len = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
+    if let Some(size) = out.get_mut(start..start + 4) {
+        size.copy_from_slice(&len.to_be_bytes());
+    }
+}
+
+fn full(out: &mut Vec<u8>, kind: &[u8; 4], version: u8, flags: u32, body: impl FnOnce(&mut Vec<u8>)) {
+    boxed(out, kind, |b| {
+        u32b(b, (u32::from(version) << 24) | flags);
+        body(b);
+    });
+}
+
+fn u32s(b: &mut Vec<u8>, values: &[u32]) {
+    for value in values {
+        u32b(b, *value);
+    }
+}
+
+fn u32b(b: &mut Vec<u8>, value: u32) {
+    b.extend_from_slice(&value.to_be_bytes());
+}
+
+fn u16b(b: &mut Vec<u8>, value: u16) {
+    b.extend_from_slice(&value.to_be_bytes());
+}
+
+fn saturate(pixels: u32) -> u16 {
+    u16::try_from(pixels).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,141 @@
+//! Collects the samples of one track and closes its parts.
+
+use nx_container::fmp4;
+use nx_media::{Kind, Sample};
+
+use crate::event::Part;
+
+/// Samples in one part at most, whatever their durations say.
+const SAMPLES_MAX: usize = 512;
+
+/// The open part and segment of one track.
+#[derive(Debug)]
+pub(crate) struct Cutter {
+    kind: Kind,
+    timescale: u32,
+    /// Longest part, ticks.
+    part_max: u64,
+    /// Length of a frame when the next one's is not known, ticks.
+    last_duration: u64,
+    samples: Vec<Sample>,
+    held: u64,
+    /// Waits for the next sample to learn its duration.
+    pending: Option<Sample>,
+    pub(crate) segment: Option<OpenSegment>,
+    sequence: u32,
+}
+
+/// Segment that is being filled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenSegment {
+    pub(crate) msn: u64,
+    pub(crate) parts: u32,
+    pub(crate) duration: u64,
+}
+
+impl Cutter {
+    pub(crate) fn new(kind: Kind, timescale: u32, part_target_us: u32) -> Self {
+        let part_max = (u64::from(part_target_us) * u64::from(timescale)).div_ceil(1_000_000);
+        Self {
+            kind,
+            timescale,
+            part_max,
+            last_duration: 0,
+            samples: Vec::new(),
+            held: 0,
+            pending: None,
+            segment: None,
+            sequence: 0,
+        }
+    }
+
+    pub(crate) fn timescale(&self) -> u32 {
+        self.timescale
+    }
+
+    /// Ticks of the open segment, the pending sample left out.
+    pub(crate) fn elapsed(&self) -> u64 {
+        self.segment.map_or(0, |s| s.duration) + self.held
+    }
+
+    pub(crate) fn open(&mut self, msn: u64) {
+        self.segment = Some(OpenSegment { msn, parts: 0, duration: 0 });
+    }
+
+    /// Settles the pending sample's duration by the sample that follows it.
+    pub(crate) fn settle(&mut self, next_dts: i64) -> Option<Part> {
+        let pending = self.pending.take()?;
+        let duration = u32::try_from(next_dts - pending.dts).unwrap_or(0);
+        self.hold(pending, duration)
+    }
+
+    /// Adds a sample; gives the part that it completed, which may hold it or end before it.
+    pub(crate) fn push(&mut self, sample: Sample) -> [Option<Part>; 2] {
+        match sample.duration {
+            Some(duration) => {
+                // It alone would make the part too long: the part ends before it.
+                let before = self.overflows(u64::from(duration)).then(|| self.flush()).flatten();
+                [before, self.hold(sample, duration)]
+            }
+            None => {
+                self.pending = Some(sample);
+                [None, None]
+            }
+        }
+    }
+
+    fn overflows(&self, more: u64) -> bool {
+        !self.samples.is_empty() && self.held + more > self.part_max
+    }
+
+    fn hold(&mut self, sample: Sample, duration: u32) -> Option<Part> {
+        self.samples.push(Sample { duration: Some(duration), ..sample });
+        self.held += u64::from(duration);
+        self.last_duration = u64::from(duration);
+        // Closed by what is known, not by the arrival of the next frame.
+        let full = self.overflows(self.last_duration.max(1)) || self.samples.len() >= SAMPLES_MAX;
+        full.then(|| self.flush()).flatten()
+    }
+
+    /// Closes the open part. Samples that the container cannot hold (over 4 GiB, before time 0) are left out.
+    pub(crate) fn flush(&mut self) -> Option<Part> {
+        let held = std::mem::take(&mut self.held);
+        let samples = std::mem::take(&mut self.samples);
+        let first = samples.first()?;
+        let segment = self.segment.as_mut()?;
+        self.sequence = self.sequence.wrapping_add(1);
+        let part = Part {
+            msn: segment.msn,
+            index: segment.parts,
+            dts: first.dts,
+            pts: first.pts,
+            duration: held,
+            independent: first.key,
+            bytes: fmp4::fragment(self.sequence, self.kind, &samples).ok()?,
+        };
+        segment.parts += 1;
+        segment.duration += held;
+        self.samples = samples;
+        self.samples.clear();
+        Some(part)
+    }
+
+    /// Samples of the open part.
+    pub(crate) fn open_samples(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().chain(&self.pending)
+    }
+
+    /// Gives a pending sample the last known duration: nothing will follow it.
+    pub(crate) fn settle_last(&mut self) -> Option<Part> {
+        let next = self.pending.as_ref()?.dts + i64::try_from(self.last_duration.max(1)).unwrap_or(1);
+        self.settle(next)
+    }
+
+    /// Decode time by which the open part will be complete if frames keep coming, in ticks.
+    pub(crate) fn part_due(&self) -> Option<i64> {
+        let first = self.samples.first()?;
+        let frame = self.last_duration.max(1);
+        let frames = (self.part_max / frame).max(1);
+        Some(first.dts + i64::try_from((frames - 1) * frame).unwrap_or(0))
+    }
+}

@@ -1,0 +1,78 @@
+//! What the packager says and a window understands.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nx_media::Params;
+
+/// A stretch of the stream with one set of tracks and one clock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Number of this run within the stream, from 0.
+    pub number: u32,
+    /// Media sequence number of its first segment, the same in every track.
+    pub first_msn: u64,
+    /// Its tracks; the first video track, or else the first track, decides where segments are cut.
+    pub tracks: Vec<Arc<RunTrack>>,
+    /// Unix time in milliseconds of presentation time 0.
+    pub wall_at_zero_ms: i64,
+    /// Longest part, in microseconds; the same in every run of a stream.
+    pub part_target_us: u32,
+}
+
+/// One track during one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunTrack {
+    /// Name in URLs: `v1`, `a1`.
+    pub name: String,
+    /// Run that it belongs to.
+    pub run: u32,
+    /// Decoder parameters.
+    pub params: Params,
+    /// CMAF header: `ftyp` and `moov`.
+    pub init: Bytes,
+}
+
+/// A piece of a segment that players may fetch as soon as it is there (RFC 8216bis §4.4.4.9).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Segment that it belongs to.
+    pub msn: u64,
+    /// Place in the segment, from 0.
+    pub index: u32,
+    /// Decode time of the first sample, in the track's timescale.
+    pub dts: i64,
+    /// Presentation time of the first sample, in the track's timescale.
+    pub pts: i64,
+    /// In the track's timescale.
+    pub duration: u64,
+    /// Decoding can start with its first sample.
+    pub independent: bool,
+    /// One CMAF chunk: `moof` and `mdat`.
+    pub bytes: Bytes,
+}
+
+/// One step in the life of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// What follows belongs to this run; viewers see a discontinuity if there was another before.
+    Run(Arc<Run>),
+    /// A part of a track is complete.
+    Part {
+        /// Index into [`Run::tracks`].
+        track: usize,
+        /// The part.
+        part: Part,
+    },
+    /// A segment of a track has got all its parts. One without any is a gap (RFC 8216bis §4.4.4.7).
+    SegmentEnd {
+        /// Index into [`Run::tracks`].
+        track: usize,
+        /// Which segment.
+        msn: u64,
+        /// In the track's timescale.
+        duration: u64,
+    },
+    /// The stream is over.
+    End,
+}

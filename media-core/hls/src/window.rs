@@ -1,0 +1,375 @@
+//! The live window: the newest segments of every track, as long as players may ask for them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nx_media::{Params, rescale};
+
+use crate::bandwidth::Meter;
+use crate::event::{Event, Part, Run, RunTrack};
+
+/// Runs whose init segments are kept besides those that the window still shows.
+const RUNS_MAX: usize = 8;
+
+/// A segment of one track.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// Media sequence number.
+    pub msn: u64,
+    /// Parameters and CMAF header that it needs.
+    pub track: Arc<RunTrack>,
+    /// First of a run, and not the stream's first.
+    pub discontinuity: bool,
+    /// Unix time in milliseconds of its first sample's presentation.
+    pub program_date_time_ms: i64,
+    /// Parts so far, in order.
+    pub parts: Vec<Part>,
+    /// Set when complete, in the track's timescale.
+    pub duration: Option<u64>,
+}
+
+impl Segment {
+    /// Complete, without any media.
+    #[must_use]
+    pub fn is_gap(&self) -> bool {
+        self.duration.is_some() && self.parts.is_empty()
+    }
+
+    /// Size of its parts together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|p| p.bytes.len()).sum()
+    }
+}
+
+/// How far a track has come: the part that will be next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Position {
+    /// Segment that is open, or will be.
+    pub msn: u64,
+    /// Parts it already has.
+    pub part: u32,
+}
+
+/// Answer to a request for media.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lookup<T> {
+    /// Here it is.
+    Found(T),
+    /// It is the next to be made: wait for it.
+    Soon,
+    /// It is gone, or nobody promised it.
+    Missing,
+}
+
+/// One track's share of the window.
+#[derive(Debug)]
+pub(crate) struct TrackWindow {
+    pub(crate) track: Arc<RunTrack>,
+    /// Oldest first; the first `retired` are no longer listed.
+    pub(crate) segments: VecDeque<Segment>,
+    pub(crate) retired: usize,
+    pub(crate) discontinuity_sequence: u64,
+    pub(crate) meter: Meter,
+    bytes: usize,
+    pub(crate) next: Position,
+}
+
+/// State of a live stream as players see it.
+#[derive(Debug)]
+pub struct Window {
+    /// Listed segments at most.
+    listed_max: usize,
+    /// Bytes of media per stream beyond which unlisted segments are dropped early.
+    bytes_max: usize,
+    pub(crate) target_s: u64,
+    pub(crate) run: Option<Arc<Run>>,
+    pub(crate) tracks: Vec<TrackWindow>,
+    inits: VecDeque<Arc<RunTrack>>,
+    pub(crate) ended: bool,
+    discontinuities: u64,
+}
+
+impl Window {
+    /// `listed` segments in a playlist; `target_s` seconds of `EXT-X-TARGETDURATION`. A segment that leaves the
+    /// playlist is kept for another playlist's length (RFC 8216bis §6.2.2) unless the stream holds more than
+    /// `bytes_max` bytes; listed segments are kept whatever they weigh.
+    #[must_use]
+    pub fn new(listed: usize, target_s: u64, bytes_max: usize) -> Self {
+        Self {
+            listed_max: listed.max(3),
+            bytes_max,
+            target_s,
+            run: None,
+            tracks: Vec::new(),
+            inits: VecDeque::new(),
+            ended: false,
+            discontinuities: 0,
+        }
+    }
+
+    /// Takes one event; gives the index of the track that grew, if one did.
+    pub fn apply(&mut self, event: Event) -> Option<usize> {
+        match event {
+            Event::Run(run) => {
+                self.start_run(run);
+                None
+            }
+            Event::Part { track, part } => {
+                self.add_part(track, part);
+                Some(track)
+            }
+            Event::SegmentEnd { track, msn, duration } => {
+                self.end_segment(track, msn, duration);
+                Some(track)
+            }
+            Event::End => {
+                self.ended = true;
+                None
+            }
+        }
+    }
+
+    /// The stream's tracks, in the order of their indices.
+    pub fn tracks(&self) -> impl Iterator<Item = &Arc<RunTrack>> {
+        self.tracks.iter().map(|t| &t.track)
+    }
+
+    /// Index of the track that is called so in URLs.
+    #[must_use]
+    pub fn track_index(&self, name: &str) -> Option<usize> {
+        self.tracks.iter().position(|t| t.track.name == name)
+    }
+
+    /// The part that `track` will get next.
+    #[must_use]
+    pub fn next(&self, track: usize) -> Option<Position> {
+        self.tracks.get(track).map(|t| t.next)
+    }
+
+    /// Number of parts that a segment of the track has so far.
+    #[must_use]
+    pub fn parts_of(&self, track: usize, msn: u64) -> u32 {
+        let segment = self.tracks.get(track).and_then(|t| t.segment(msn));
+        segment.map_or(0, |s| u32::try_from(s.parts.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Parts of a track from a segment on, oldest first.
+    pub fn parts_from(&self, track: usize, msn: u64) -> impl Iterator<Item = &Part> {
+        let segments = self.tracks.get(track).into_iter().flat_map(|t| &t.segments);
+        segments.filter(move |s| s.msn >= msn).flat_map(|s| &s.parts)
+    }
+
+    /// Newest segment of a track that decoding can start with.
+    #[must_use]
+    pub fn newest_independent(&self, track: usize) -> Option<u64> {
+        let starts = |s: &&Segment| s.parts.first().is_some_and(|p| p.independent);
+        self.tracks.get(track)?.segments.iter().rfind(starts).map(|s| s.msn)
+    }
+
+    /// Whether a track has anything to list.
+    #[must_use]
+    pub fn has_parts(&self, track: usize) -> bool {
+        self.tracks.get(track).is_some_and(|t| !t.segments.is_empty())
+    }
+
+    /// Something can be played.
+    #[must_use]
+    pub fn is_playable(&self) -> bool {
+        !self.tracks.is_empty() && self.tracks.iter().all(|t| !t.segments.is_empty())
+    }
+
+    /// `End` was seen.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Seconds of `EXT-X-TARGETDURATION`.
+    #[must_use]
+    pub fn target_s(&self) -> u64 {
+        self.target_s
+    }
+
+    /// Part target in microseconds, once known.
+    #[must_use]
+    pub fn part_target_us(&self) -> u32 {
+        self.run.as_ref().map_or(0, |r| r.part_target_us)
+    }
+
+    /// Discontinuities so far.
+    #[must_use]
+    pub fn discontinuities(&self) -> u64 {
+        self.discontinuities
+    }
+
+    /// Bytes of media held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.tracks.iter().map(|t| t.bytes).sum()
+    }
+
+    /// Mean bit rate of a track since it began, bits per second.
+    #[must_use]
+    pub fn mean_bps(&self, track: usize) -> u64 {
+        self.tracks.get(track).map_or(0, |t| t.meter.mean_bps())
+    }
+
+    /// CMAF header of a track in a run.
+    #[must_use]
+    pub fn init(&self, name: &str, run: u32) -> Option<Bytes> {
+        self.inits.iter().rev().find(|t| t.run == run && t.name == name).map(|t| t.init.clone())
+    }
+
+    /// A part by number. The one hinted next is [`Lookup::Soon`].
+    #[must_use]
+    pub fn part(&self, track: usize, msn: u64, index: u32) -> Lookup<Bytes> {
+        let Some(t) = self.tracks.get(track) else { return Lookup::Missing };
+        let found = t.segment(msn).and_then(|s| s.parts.get(usize::try_from(index).ok()?));
+        match found {
+            Some(part) => Lookup::Found(part.bytes.clone()),
+            None if !self.ended && (Position { msn, part: index }) == t.next => Lookup::Soon,
+            None => Lookup::Missing,
+        }
+    }
+
+    /// A complete segment by number; its bytes are those of its parts one after the other.
+    #[must_use]
+    pub fn segment(&self, track: usize, msn: u64) -> Lookup<&Segment> {
+        let Some(t) = self.tracks.get(track) else { return Lookup::Missing };
+        match t.segment(msn) {
+            Some(s) if s.duration.is_some() && !s.parts.is_empty() => Lookup::Found(s),
+            Some(s) if s.duration.is_none() && !self.ended => Lookup::Soon,
+            _ => Lookup::Missing,
+        }
+    }
+
+    fn start_run(&mut self, run: Arc<Run>) {
+        let old = std::mem::take(&mut self.tracks);
+        let fresh = old.is_empty() && self.run.is_none();
+        self.discontinuities += u64::from(!fresh);
+        let mut old: Vec<Option<TrackWindow>> = old.into_iter().map(Some).collect();
+        for track in &run.tracks {
+            let same = |t: &&mut Option<TrackWindow>| t.as_ref().is_some_and(|t| t.track.name == track.name);
+            let before = old.iter_mut().find(same).and_then(Option::take);
+            self.tracks.push(TrackWindow::continuing(before, track, run.first_msn, self.discontinuities));
+            self.inits.push_back(track.clone());
+        }
+        while self.inits.len() > RUNS_MAX * run.tracks.len().max(1) {
+            self.inits.pop_front();
+        }
+        self.ended = false;
+        self.run = Some(run);
+    }
+
+    fn add_part(&mut self, index: usize, part: Part) {
+        let Some(run) = self.run.clone() else { return };
+        let Some(t) = self.tracks.get_mut(index) else { return };
+        let us = rescale(i64::try_from(part.duration).unwrap_or(0), t.track.params.timescale(), 1_000_000);
+        t.meter.part(part.bytes.len(), u64::try_from(us).unwrap_or(0));
+        t.bytes += part.bytes.len();
+        t.next = Position { msn: part.msn, part: part.index + 1 };
+        if t.segments.back().is_none_or(|s| s.msn != part.msn) {
+            t.open(&run, part.msn, part.pts);
+        }
+        if let Some(segment) = t.segments.back_mut() {
+            segment.parts.push(part);
+        }
+    }
+
+    fn end_segment(&mut self, index: usize, msn: u64, duration: u64) {
+        let Some(run) = self.run.clone() else { return };
+        let (listed_max, all) = (self.listed_max, self.bytes());
+        let Some(t) = self.tracks.get_mut(index) else { return };
+        if t.segments.back().is_none_or(|s| s.msn != msn) {
+            t.open_gap(&run, msn);
+        }
+        t.meter.segment_end();
+        t.next = Position { msn: msn + 1, part: 0 };
+        if let Some(segment) = t.segments.back_mut() {
+            segment.duration = Some(duration);
+        }
+        t.slide(listed_max, all > self.bytes_max);
+    }
+}
+
+impl TrackWindow {
+    fn continuing(before: Option<Self>, track: &Arc<RunTrack>, first_msn: u64, discontinuities: u64) -> Self {
+        let next = Position { msn: first_msn, part: 0 };
+        match before {
+            Some(t) => Self { track: track.clone(), next, ..t },
+            None => Self {
+                track: track.clone(),
+                segments: VecDeque::new(),
+                retired: 0,
+                discontinuity_sequence: discontinuities,
+                meter: Meter::default(),
+                bytes: 0,
+                next,
+            },
+        }
+    }
+
+    /// What a playlist lists.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().skip(self.retired)
+    }
+
+    pub(crate) fn segment(&self, msn: u64) -> Option<&Segment> {
+        let at = self.segments.binary_search_by_key(&msn, |s| s.msn).ok()?;
+        self.segments.get(at)
+    }
+
+    fn open(&mut self, run: &Run, msn: u64, pts: i64) {
+        let wall = run.wall_at_zero_ms + rescale(pts, self.track.params.timescale(), 1000);
+        // A track that joins late starts its list there; only a list that goes on has a seam to mark.
+        let seam = msn == run.first_msn && !self.segments.is_empty();
+        self.segments.push_back(Segment {
+            msn,
+            track: self.track.clone(),
+            discontinuity: seam,
+            program_date_time_ms: wall,
+            parts: Vec::new(),
+            duration: None,
+        });
+    }
+
+    fn open_gap(&mut self, run: &Run, msn: u64) {
+        let scale = self.track.params.timescale();
+        let end = |s: &Segment| {
+            s.program_date_time_ms
+                + rescale(
+                    i64::try_from(s.duration.unwrap_or(0)).unwrap_or(0),
+                    s.track.params.timescale(),
+                    1000,
+                )
+        };
+        let wall = self.segments.back().map_or(run.wall_at_zero_ms, end);
+        self.open(run, msn, rescale(wall - run.wall_at_zero_ms, 1000, scale));
+    }
+
+    /// Unlists what is over the playlist's length, forgets what nobody can ask for any more.
+    fn slide(&mut self, listed_max: usize, hurry: bool) {
+        let complete = self.segments.len();
+        while complete - self.retired > listed_max {
+            // The seam of a segment that leaves is counted in EXT-X-DISCONTINUITY-SEQUENCE (§4.4.3.3).
+            let left = self.segments.get(self.retired).is_some_and(|s| s.discontinuity);
+            self.discontinuity_sequence += u64::from(left);
+            self.retired += 1;
+        }
+        while self.retired > if hurry { 1 } else { listed_max + 1 } {
+            let Some(gone) = self.segments.pop_front() else { return };
+            self.bytes -= gone.bytes();
+            self.retired -= 1;
+        }
+    }
+
+    /// Average frame rate of video, from the declared rate.
+    pub(crate) fn fps(&self) -> Option<f64> {
+        match &self.track.params {
+            Params::Video(v) => v.frame_rate.map(nx_media::FrameRate::fps),
+            Params::Audio(_) => None,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Units and model of the media path: what a stream, a track and a sample are.
+//!
+//! Everything that enters the system becomes a [`Sample`] on a track described by [`Params`], of a stream
+//! named by a [`StreamKey`]. Nothing here does I/O, parses a bitstream or knows a protocol.
+#![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+mod key;
+mod params;
+mod sample;
+mod time;
+
+pub use key::{KeyError, NAME_BYTES_MAX, StreamKey};
+pub use params::{AudioCodec, AudioParams, FrameRate, Kind, Params, VideoCodec, VideoParams};
+pub use sample::Sample;
+pub use time::{VIDEO_TIMESCALE, rescale};

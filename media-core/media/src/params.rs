@@ -1,0 +1,124 @@
+//! What a decoder has to know before the first sample of a track.
+
+use bytes::Bytes;
+
+/// The two sorts of track that a live stream has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+/// Video codecs that the system carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VideoCodec {
+    /// H.264, ISO/IEC 14496-10.
+    Avc,
+}
+
+/// Audio codecs that the system carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AudioCodec {
+    /// MPEG-4 AAC, ISO/IEC 14496-3.
+    Aac,
+}
+
+/// Frames per second as a fraction, as the bitstream states it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameRate {
+    /// Numerator, more than 0.
+    pub num: u32,
+    /// Denominator, more than 0.
+    pub den: u32,
+}
+
+impl FrameRate {
+    /// Length of one frame in ticks of `timescale`, rounded to the nearest tick, at least 1.
+    #[must_use]
+    pub fn frame_ticks(self, timescale: u32) -> u32 {
+        let (num, den) = (u64::from(self.num.max(1)), u64::from(self.den));
+        u32::try_from(((den * u64::from(timescale)) + num / 2) / num).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Frames per second as a decimal number.
+    #[must_use]
+    pub fn fps(self) -> f64 {
+        f64::from(self.num) / f64::from(self.den.max(1))
+    }
+}
+
+/// Parameters of a video track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoParams {
+    /// Which bitstream.
+    pub codec: VideoCodec,
+    /// Decoder configuration record. H.264: the `avcC` payload (ISO/IEC 14496-15 §5.3.3.1).
+    pub config: Bytes,
+    /// Width in pixels after cropping.
+    pub width: u32,
+    /// Height in pixels after cropping.
+    pub height: u32,
+    /// Frame rate that the bitstream declares as fixed or nominal; a hint, measured time wins.
+    pub frame_rate: Option<FrameRate>,
+    /// Codec string for playlists, such as `avc1.64001f` (RFC 6381).
+    pub rfc6381: String,
+}
+
+/// Parameters of an audio track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudioParams {
+    /// Which bitstream.
+    pub codec: AudioCodec,
+    /// Decoder configuration. AAC: `AudioSpecificConfig` (ISO/IEC 14496-3 §1.6.2.1).
+    pub config: Bytes,
+    /// Samples per second of the core codec; also the track's timescale.
+    pub sample_rate: u32,
+    /// Loudspeaker channels.
+    pub channels: u8,
+    /// PCM samples in one access unit (AAC: 1024 or 960).
+    pub frame_samples: u32,
+    /// Codec string for playlists, such as `mp4a.40.2` (RFC 6381).
+    pub rfc6381: String,
+}
+
+/// Parameters of a track of either kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Params {
+    /// A video track.
+    Video(VideoParams),
+    /// An audio track.
+    Audio(AudioParams),
+}
+
+impl Params {
+    /// Video or audio.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Video(_) => Kind::Video,
+            Self::Audio(_) => Kind::Audio,
+        }
+    }
+
+    /// Ticks per second of the track's samples: 90 000 for video, the sample rate for audio.
+    #[must_use]
+    pub fn timescale(&self) -> u32 {
+        match self {
+            Self::Video(_) => crate::VIDEO_TIMESCALE,
+            Self::Audio(a) => a.sample_rate.max(1),
+        }
+    }
+
+    /// Codec string for playlists (RFC 6381).
+    #[must_use]
+    pub fn rfc6381(&self) -> &str {
+        match self {
+            Self::Video(v) => &v.rfc6381,
+            Self::Audio(a) => &a.rfc6381,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The timeline: the one place where time is repaired.
+//!
+//! Publishers send 32-bit milliseconds that wrap, jump, stand still and start anew. The [`Timeline`] turns them
+//! into time that every consumer can trust: per track monotonic, on the frame grid, sound and picture on one
+//! clock, going on where the last publisher stopped. It never ends an output; it repairs, counts and says so.
+//!
+//! Not here: what a sample means (`nx-codec`), where segments are cut (`nx-hls`).
+#![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+mod audio;
+mod cadence;
+mod repairs;
+mod timeline;
+mod video;
+
+pub use repairs::{Repair, RepairKind, Repairs};
+pub use timeline::{Arrival, Config, Output, Timeline};

@@ -1,0 +1,98 @@
+//! Places video frames: on the frame grid while the rate holds, by their own stamps when it does not.
+
+use bytes::Bytes;
+use nx_media::{Sample, VideoParams, rescale};
+
+use crate::cadence::Cadence;
+use crate::repairs::{RepairKind, Repairs};
+
+/// Deviation from the grid that is taken for rounding; 90 kHz ticks.
+const SLACK: i64 = 180;
+/// Composition offsets beyond this are not believed; 90 kHz ticks.
+const CTS_MAX: i64 = 10 * 90_000;
+
+/// Clock of the video track.
+#[derive(Debug)]
+pub(crate) struct VideoClock {
+    cadence: Cadence,
+    /// Where the next frame goes, when the last one's duration was told.
+    due: Option<i64>,
+    last_in: Option<i64>,
+    last_out: Option<i64>,
+}
+
+impl VideoClock {
+    pub(crate) fn new(params: &VideoParams) -> Self {
+        Self { cadence: Cadence::declared(params.frame_rate), due: None, last_in: None, last_out: None }
+    }
+
+    /// Takes over the place in time of the clock before it: new parameters, same track.
+    pub(crate) fn go_on_from(&mut self, before: &Self) {
+        (self.due, self.last_in, self.last_out) = (before.due, before.last_in, before.last_out);
+    }
+
+    /// Where the next frame is expected, or `None` before the first.
+    pub(crate) fn expected(&self) -> Option<i64> {
+        let guess = |last: i64| last + self.cadence.frame_ticks().map_or(3000, i64::from);
+        self.due.or(self.last_out.map(guess))
+    }
+
+    /// A break in time: the next frame is placed by its own stamp, not before `floor`.
+    pub(crate) fn break_at(&mut self, floor: i64) {
+        (self.due, self.last_in) = (None, None);
+        self.last_out = self.last_out.max(Some(floor - 1));
+    }
+
+    /// The publisher's clock leapt: distances across the leap say nothing.
+    pub(crate) fn forget_distance(&mut self) {
+        self.last_in = None;
+    }
+
+    pub(crate) fn place(
+        &mut self,
+        now_ms: i64,
+        stamp: i64,
+        cts: i64,
+        key: bool,
+        payload: Bytes,
+        repairs: &mut Repairs,
+    ) -> Sample {
+        if let Some(last) = self.last_in.replace(stamp) {
+            self.cadence.observe(stamp - last);
+            if stamp <= last {
+                repairs.note(now_ms, RepairKind::Backward, || {
+                    format!("video went back {:.3} s, moved up", seconds(last - stamp))
+                });
+            }
+        }
+        let nominal = self.cadence.frame_ticks().map(i64::from);
+        let floor = self.last_out.map_or(0, |last| last + 1);
+        let dts = self.due.unwrap_or(stamp).max(floor);
+        let duration = nominal.map(|ticks| {
+            let error = stamp - dts;
+            if error > ticks + ticks / 2 {
+                let text = || format!("video missed {:.3} s, frame stretched", seconds(error));
+                repairs.note(now_ms, RepairKind::Gap, text);
+            }
+            if error.abs() <= SLACK { ticks } else { (ticks + error).max(1) }
+        });
+        self.due = duration.map(|ticks| dts + ticks);
+        self.last_out = Some(dts);
+        let cts = self.composition(now_ms, cts, nominal, repairs);
+        Sample { dts, pts: dts + cts, duration: duration.and_then(|d| u32::try_from(d).ok()), key, payload }
+    }
+
+    fn composition(&self, now_ms: i64, cts: i64, nominal: Option<i64>, repairs: &mut Repairs) -> i64 {
+        if cts.abs() > CTS_MAX {
+            let text = || format!("video composition offset of {:.3} s ignored", seconds(cts));
+            repairs.note(now_ms, RepairKind::Composition, text);
+            return 0;
+        }
+        let on_grid = |ticks: i64| (cts + ticks / 2).div_euclid(ticks.max(1)) * ticks;
+        nominal.map(on_grid).filter(|grid| (grid - cts).abs() <= SLACK).unwrap_or(cts)
+    }
+}
+
+fn seconds(ticks: i64) -> f64 {
+    rescale(ticks, 90_000, 1000) as f64 / 1000.0
+}

@@ -1,0 +1,312 @@
+//! A shard: one thread that owns some streams, with their publishers and RTMP players.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mio::{Events, Interest, Poll, Token, Waker};
+use nx_media::StreamKey;
+use nx_rtmp::server::Session;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::claims::Claim;
+use crate::hub::{Entry, Hub, lock};
+use crate::ingest::player::Player;
+use crate::ingest::publisher::{Arriving, Publisher, TICK_MS};
+use crate::ingest::stream::{Outcome, Stream};
+
+const WAKER: Token = Token(usize::MAX);
+/// Bytes read from a socket at a time.
+const SCRATCH: usize = 256 << 10;
+/// Time between two looks after the streams; milliseconds.
+const LOOK_MS: i64 = 1_000;
+
+/// A connection that has said what it wants.
+pub(crate) enum Join {
+    Publisher {
+        key: StreamKey,
+        entry: Arc<Entry>,
+        claim: Arc<Claim>,
+        socket: std::net::TcpStream,
+        session: Session,
+        peer: SocketAddr,
+        client: String,
+        since: Instant,
+        place: OwnedSemaphorePermit,
+    },
+    Player {
+        key: StreamKey,
+        socket: std::net::TcpStream,
+        session: Session,
+        peer: SocketAddr,
+        since: Instant,
+        place: OwnedSemaphorePermit,
+    },
+}
+
+/// All shards of an origin.
+#[derive(Debug, Clone)]
+pub(crate) struct Shards {
+    doors: Arc<Vec<Door>>,
+    stop: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Door {
+    inbox: mpsc::Sender<Join>,
+    waker: Waker,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Shards {
+    pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = if hub.config.rtmp.shards > 0 { hub.config.rtmp.shards } else { (cores / 2).max(1) };
+        let stop = Arc::new(AtomicBool::new(false));
+        let doors = (0..count).map(|n| Door::open(n, hub, &stop)).collect::<io::Result<_>>()?;
+        Ok(Self { doors: Arc::new(doors), stop })
+    }
+
+    /// Hands a connection to the shard of its stream.
+    pub(crate) fn join(&self, key: &StreamKey, join: Join) {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let doors = self.doors.len() as u64;
+        let nth = usize::try_from(hasher.finish() % doors).unwrap_or(0);
+        if let Some(door) = self.doors.get(nth)
+            && door.inbox.send(join).is_ok()
+        {
+            let _ = door.waker.wake();
+        }
+    }
+
+    /// Ends every stream and waits for the threads.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for door in self.doors.iter() {
+            let _ = door.waker.wake();
+            if let Some(thread) = lock(&door.thread).take() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Door {
+    fn open(nth: usize, hub: &Arc<Hub>, stop: &Arc<AtomicBool>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let (inbox, joins) = mpsc::channel();
+        let shard = Shard {
+            hub: hub.clone(),
+            poll,
+            joins,
+            stop: stop.clone(),
+            streams: HashMap::new(),
+            places: HashMap::new(),
+            next_token: 0,
+            looked_ms: 0,
+            scratch: Vec::new(),
+        };
+        let thread = std::thread::Builder::new().name(format!("shard-{nth}")).spawn(move || shard.run())?;
+        Ok(Self { inbox, waker, thread: Mutex::new(Some(thread)) })
+    }
+}
+
+struct Shard {
+    hub: Arc<Hub>,
+    poll: Poll,
+    joins: mpsc::Receiver<Join>,
+    stop: Arc<AtomicBool>,
+    streams: HashMap<StreamKey, Stream>,
+    /// Whose socket a token is.
+    places: HashMap<usize, StreamKey>,
+    next_token: usize,
+    looked_ms: i64,
+    scratch: Vec<u8>,
+}
+
+impl Shard {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        while !self.stop.load(Ordering::Relaxed) {
+            let timeout = self.timeout();
+            if let Err(error) = self.poll.poll(&mut events, timeout) {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    tracing::error!(%error, "shard cannot wait for sockets");
+                }
+                continue;
+            }
+            let now_ms = self.hub.clock.ms();
+            while let Ok(join) = self.joins.try_recv() {
+                self.take_in(join, now_ms);
+            }
+            for event in &events {
+                if event.token() != WAKER {
+                    self.ready(event.token().0, now_ms);
+                }
+            }
+            self.read_due(now_ms);
+            if now_ms - self.looked_ms >= LOOK_MS {
+                self.look(now_ms);
+            }
+        }
+        self.streams.values_mut().for_each(Stream::say_goodbye);
+    }
+
+    /// Until the next read or look; for ever when there is nothing to look after.
+    fn timeout(&self) -> Option<Duration> {
+        if self.streams.is_empty() {
+            return None;
+        }
+        let due = |s: &Stream| s.publisher.as_ref().filter(|(_, p)| !p.is_watched()).map(|(_, p)| p.due_ms());
+        let look = self.looked_ms + LOOK_MS;
+        let at = self.streams.values().filter_map(due).min().map_or(look, |due| due.min(look));
+        Some(self.hub.clock.until(at, TICK_MS))
+    }
+
+    fn take_in(&mut self, join: Join, now_ms: i64) {
+        let token = self.next_token;
+        self.next_token += 1;
+        match join {
+            Join::Publisher { key, entry, claim, socket, session, peer, client, since, place } => {
+                let socket = mio::net::TcpStream::from_std(socket);
+                let arriving = Arriving { socket, session, claim, peer, client, since, place };
+                self.publisher(key, entry, Publisher::new(arriving, now_ms), token, now_ms);
+            }
+            Join::Player { key, socket, session, peer, since, place } => {
+                let mut socket = mio::net::TcpStream::from_std(socket);
+                let Some(stream) = self.streams.get_mut(&key) else { return };
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                if self.poll.registry().register(&mut socket, Token(token), interest).is_err() {
+                    return;
+                }
+                lock(&self.hub.totals).plays += 1;
+                self.places.insert(token, key);
+                stream.join(
+                    token,
+                    Player::new(socket, peer, session, since, now_ms, place),
+                    &self.hub,
+                    now_ms,
+                );
+                Self::watch(self.poll.registry(), stream);
+            }
+        }
+    }
+
+    fn publisher(
+        &mut self,
+        key: StreamKey,
+        entry: Arc<Entry>,
+        publisher: Publisher,
+        token: usize,
+        now_ms: i64,
+    ) {
+        let hub = self.hub.clone();
+        if self.scratch.is_empty() {
+            self.scratch = vec![0; SCRATCH];
+        }
+        let stream = self
+            .streams
+            .entry(key.clone())
+            .or_insert_with(|| Stream::new(&hub, key.clone(), entry.clone(), now_ms));
+        // The name was forgotten and taken anew in between: the window is another one.
+        if !Arc::ptr_eq(&stream.entry, &entry) {
+            *stream = Stream::new(&hub, key.clone(), entry, now_ms);
+        }
+        stream.replace(&hub, now_ms);
+        stream.start(token, publisher);
+        self.places.insert(token, key.clone());
+        stream.drain(&hub, now_ms);
+        Self::watch(self.poll.registry(), stream);
+        stream.look(&hub, now_ms);
+    }
+
+    /// Watches the publisher's socket, or stops watching it, as the stream wants.
+    fn watch(registry: &mio::Registry, stream: &mut Stream) {
+        let wanted = stream.wants_every_packet();
+        if let Some((token, publisher)) = &mut stream.publisher {
+            publisher.watch(registry, Token(*token), wanted);
+        }
+    }
+
+    fn ready(&mut self, token: usize, now_ms: i64) {
+        let Some(key) = self.places.get(&token).cloned() else { return };
+        let Some(stream) = self.streams.get_mut(&key) else { return };
+        if stream.publisher.as_ref().is_some_and(|(t, _)| *t == token) {
+            self.read(&key, now_ms);
+        } else if let Some(player) = stream.players.get_mut(&token) {
+            // Reading also flushes: the socket may have become writable.
+            if let Err(closed) = player.read(&mut self.scratch, now_ms) {
+                tracing::info!(stream = %key, peer = %player.peer, reason = closed.0, "player left");
+                stream.fallen.push(token);
+            }
+            self.clear_fallen(&key);
+        }
+    }
+
+    fn read_due(&mut self, now_ms: i64) {
+        let due =
+            |s: &Stream| s.publisher.as_ref().is_some_and(|(_, p)| p.due_ms() <= now_ms && !p.is_watched());
+        let keys: Vec<StreamKey> = self.streams.values().filter(|s| due(s)).map(|s| s.key.clone()).collect();
+        for key in keys {
+            self.read(&key, now_ms);
+        }
+    }
+
+    fn read(&mut self, key: &StreamKey, now_ms: i64) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let token = stream.publisher.as_ref().map(|(token, _)| *token);
+        match stream.read(&self.hub, &mut self.scratch, now_ms) {
+            Outcome::Open => {}
+            Outcome::Again => {
+                if let Some((_, publisher)) = &mut stream.publisher {
+                    publisher.read_again(now_ms);
+                }
+            }
+            Outcome::Over => {
+                if let Some(token) = token {
+                    self.places.remove(&token);
+                }
+            }
+        }
+        Self::watch(self.poll.registry(), stream);
+        self.clear_fallen(key);
+    }
+
+    fn clear_fallen(&mut self, key: &StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        for token in std::mem::take(&mut stream.fallen) {
+            stream.players.remove(&token);
+            self.places.remove(&token);
+        }
+    }
+
+    fn look(&mut self, now_ms: i64) {
+        self.looked_ms = now_ms;
+        let mut forgotten = Vec::new();
+        for (key, stream) in &mut self.streams {
+            if !stream.look(&self.hub, now_ms) {
+                forgotten.push(key.clone());
+            }
+        }
+        let keys: Vec<StreamKey> = self.streams.keys().cloned().collect();
+        keys.iter().for_each(|key| self.clear_fallen(key));
+        let streams = &self.streams;
+        let alive = |token: usize, key: &StreamKey| {
+            streams.get(key).is_some_and(|s| {
+                s.players.contains_key(&token) || s.publisher.as_ref().is_some_and(|(t, _)| *t == token)
+            })
+        };
+        self.places.retain(|&token, key| alive(token, key));
+        for key in forgotten.into_iter().filter(|key| self.hub.remove(key)) {
+            self.streams.remove(&key);
+        }
+    }
+}

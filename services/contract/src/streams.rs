@@ -1,0 +1,167 @@
+//! The state of live streams, as `/api/streamcore/v1/streams` gives it.
+
+use serde::Serialize;
+
+/// Whoever knows the live streams of this node.
+pub trait Streams: Send + Sync + 'static {
+    /// All of them, by key.
+    fn list(&self) -> Vec<Stream>;
+    /// The node itself.
+    fn server(&self) -> Server;
+}
+
+/// One stream.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stream {
+    /// Identifier that the log uses for it.
+    pub id: String,
+    /// `APP/STREAM`.
+    pub key: String,
+    /// What it is doing.
+    pub state: State,
+    /// Who sends it; absent while nobody does.
+    pub publisher: Option<Publisher>,
+    /// When its first publisher came, RFC 3339.
+    pub started_at: String,
+    /// Milliseconds since the present publisher came.
+    pub uptime_ms: u64,
+    /// What it consists of.
+    pub tracks: Vec<Track>,
+    /// All tracks together, bits per second, over the last second.
+    pub bitrate_bps: u64,
+    /// Who watches.
+    pub viewers: Viewers,
+    /// Bytes of media in memory.
+    pub window_bytes: u64,
+    /// What the timeline mended.
+    pub repairs: Repairs,
+    /// Seams that viewers saw.
+    pub discontinuities: u64,
+    /// What the broadcaster could do better, in words.
+    pub hints: Vec<String>,
+}
+
+/// Life of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A publisher is sending.
+    Live,
+    /// The publisher left; it, or another, may take it up again.
+    Reconnecting,
+    /// Over; players may finish what is there.
+    Ended,
+}
+
+/// Who sends a stream.
+#[derive(Debug, Clone, Serialize)]
+pub struct Publisher {
+    /// Such as `rtmp`.
+    pub protocol: String,
+    /// Address and port.
+    pub peer: String,
+    /// What the encoder calls itself.
+    pub client: String,
+    /// RFC 3339.
+    pub connected_at: String,
+}
+
+/// One track.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Track {
+    /// `video` or `audio`.
+    pub kind: String,
+    /// RFC 6381.
+    pub codec: String,
+    /// Pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// Frames per second, measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Hertz.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_rate: Option<u32>,
+    /// Loudspeaker channels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<u8>,
+    /// Over the last second.
+    pub bitrate_bps: u64,
+    /// Distance of the last two key frames.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_interval_ms: Option<u64>,
+}
+
+/// Who watches a stream.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Viewers {
+    /// Over HTTP.
+    pub hls: u64,
+    /// Over RTMP.
+    pub rtmp: u64,
+}
+
+/// What the timeline mended.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Repairs {
+    /// All of them.
+    pub total: u64,
+    /// By kind.
+    pub kinds: Vec<RepairCount>,
+    /// The last few in words.
+    pub recent: Vec<Note>,
+}
+
+/// Repairs of one kind.
+#[derive(Debug, Clone, Serialize)]
+pub struct RepairCount {
+    /// Such as `jump`.
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Something that happened, in words.
+#[derive(Debug, Clone, Serialize)]
+pub struct Note {
+    /// RFC 3339.
+    pub at: String,
+    /// What.
+    pub text: String,
+}
+
+/// A connection that was turned away.
+#[derive(Debug, Clone, Serialize)]
+pub struct Refusal {
+    /// RFC 3339.
+    pub at: String,
+    /// Address and port.
+    pub peer: String,
+    /// The name it wanted, as far as it is fit to print.
+    pub key: String,
+    /// Why, in the words that the encoder got.
+    pub reason: String,
+}
+
+/// The node that carries the streams.
+#[derive(Debug, Clone, Serialize)]
+pub struct Server {
+    /// Of the software.
+    pub version: String,
+    /// Since its start.
+    pub uptime_ms: u64,
+    /// Where to publish, by protocol.
+    pub ingest: Ingest,
+    /// The last few.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Addresses for publishers.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Ingest {
+    /// Such as `rtmp://127.0.0.1:1935`.
+    pub rtmp: String,
+}

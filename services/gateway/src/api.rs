@@ -1,0 +1,92 @@
+//! The list of live streams as JSON, once or again every second.
+
+use nx_contract::streams::{Server, Stream};
+use nx_delivery::Problem;
+use serde::Serialize;
+
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MAX: usize = 200;
+
+/// A page of a list, and the node it comes from.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page {
+    items: Vec<Item>,
+    next_cursor: Option<String>,
+    server: Server,
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    #[serde(flatten)]
+    stream: Stream,
+    watch_url: String,
+}
+
+/// Which page is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Paging {
+    limit: usize,
+    after: Option<String>,
+}
+
+impl Paging {
+    /// Everything that a page may hold.
+    pub(crate) fn first() -> Self {
+        Self { limit: LIMIT_MAX, after: None }
+    }
+
+    /// Reads `limit` and `cursor` of a query string.
+    pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
+        let mut paging = Self { limit: LIMIT_DEFAULT, after: None };
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            match name {
+                "limit" => {
+                    paging.limit = value
+                        .parse()
+                        .ok()
+                        .filter(|l| (1..=LIMIT_MAX).contains(l))
+                        .ok_or_else(|| Problem::bad_request(format!("limit must be 1 to {LIMIT_MAX}")))?;
+                }
+                // The cursor is the last key of the page before, with its slash spelt as two tildes.
+                "cursor" => paging.after = Some(value.replacen("~~", "/", 1)),
+                _ => {}
+            }
+        }
+        Ok(paging)
+    }
+}
+
+/// Cuts the page out of all `streams`, which are sorted by key. `edge` is where viewers go.
+pub(crate) fn page(streams: Vec<Stream>, server: Server, paging: &Paging, edge: &str) -> Page {
+    let after = |s: &Stream| paging.after.as_ref().is_none_or(|after| s.key > *after);
+    let mut rest = streams.into_iter().filter(after);
+    let items: Vec<Item> = rest
+        .by_ref()
+        .take(paging.limit)
+        .map(|stream| Item { watch_url: format!("{edge}/watch/{}", stream.key), stream })
+        .collect();
+    let more = rest.next().is_some();
+    let next_cursor = items.last().filter(|_| more).map(|i| i.stream.key.replacen('/', "~~", 1));
+    Page { items, next_cursor, server }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_paging_and_refuses_limits_out_of_range() {
+        for (query, want) in [
+            ("", Some((50, None))),
+            ("limit=200", Some((200, None))),
+            ("limit=1&cursor=live~~cam1", Some((1, Some("live/cam1")))),
+            ("limit=0", None),
+            ("limit=201", None),
+            ("limit=x", None),
+        ] {
+            let got = Paging::parse(query).ok();
+            let got = got.as_ref().map(|p| (p.limit, p.after.as_deref()));
+            assert_eq!(got, want, "{query}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Routes of the gateway.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use nx_contract::streams::{State, Streams};
+use nx_delivery::{Answer, Body, Handler, Metrics, Problem, Request, Response};
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+
+use crate::api::{self, Paging};
+
+const STREAMS: &str = "/api/streamcore/v1/streams";
+/// How often a status page hears.
+const NEWS: Duration = Duration::from_secs(1);
+
+/// Serves the gateway's port.
+pub struct Face {
+    streams: Arc<dyn Streams>,
+    edge: SocketAddr,
+    stop: watch::Receiver<bool>,
+}
+
+impl Face {
+    /// A gateway in front of `streams`; viewers are sent to `edge`. Long answers end when `stop` turns true.
+    #[must_use]
+    pub fn new(streams: Arc<dyn Streams>, edge: SocketAddr, stop: watch::Receiver<bool>) -> Self {
+        Self { streams, edge, stop }
+    }
+
+    fn answer(&self, request: &Request) -> Result<Response, Problem> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Err(Problem::method("this version of the gateway only reads: GET or HEAD"));
+        }
+        let path = request.uri().path();
+        match path {
+            "/" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Status), request.headers())),
+            STREAMS => {
+                let paging = Paging::parse(request.uri().query().unwrap_or_default())?;
+                Ok(json(&self.page(&paging, request.headers())))
+            }
+            "/graphql" | "/openapi.json" => {
+                Err(Problem::not_built(format!("{path} comes with the service ring")))
+            }
+            _ => self.other(path, request),
+        }
+    }
+
+    fn other(&self, path: &str, request: &Request) -> Result<Response, Problem> {
+        if path.strip_prefix(STREAMS) == Some("/events") {
+            return Ok(self.events(request.headers()));
+        }
+        if let Some(asset) =
+            path.strip_prefix('/').filter(|p| p.starts_with("assets/")).and_then(nx_web::asset)
+        {
+            return Ok(nx_delivery::page(&asset, request.headers()));
+        }
+        if path.starts_with("/api/") {
+            return Err(Problem::not_built(format!(
+                "{path:.200} is not served by this version; {STREAMS} is"
+            )));
+        }
+        Err(Problem::not_found(format!("nothing is served at {path:.200}; the status page is at /")))
+    }
+
+    fn page(&self, paging: &Paging, headers: &HeaderMap) -> String {
+        let page =
+            api::page(self.streams.list(), self.streams.server(), paging, &edge_url(headers, self.edge));
+        serde_json::to_string(&page).unwrap_or_default()
+    }
+
+    /// Server-sent events: the list again every second, until the client leaves or the node stops.
+    fn events(&self, headers: &HeaderMap) -> Response {
+        let (sender, receiver) = mpsc::channel(4);
+        let (streams, edge, mut stop) =
+            (self.streams.clone(), edge_url(headers, self.edge), self.stop.clone());
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(NEWS);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            loop {
+                tokio::select! {
+                    () = nx_delivery::stopped(&mut stop) => return,
+                    () = sender.closed() => return,
+                    _ = tick.tick() => {}
+                }
+                let page = api::page(streams.list(), streams.server(), &Paging::first(), &edge);
+                let data = serde_json::to_string(&page).unwrap_or_default();
+                let event = Bytes::from(format!("event: streams\ndata: {data}\n\n"));
+                // A reader that is four events behind gets the next ones when it has caught up.
+                if let Err(mpsc::error::TrySendError::Closed(_)) = sender.try_send(event) {
+                    return;
+                }
+            }
+        });
+        let mut response = Response::new(Body::Channel(receiver));
+        no_store(response.headers_mut(), "text/event-stream");
+        response
+    }
+}
+
+impl Handler for Face {
+    fn handle(&self, request: Request, _peer: SocketAddr) -> Answer<'_> {
+        Box::pin(async move { self.answer(&request) })
+    }
+
+    fn ready(&self) -> Result<serde_json::Value, serde_json::Value> {
+        Ok(serde_json::json!({"status": "ok", "role": "gateway"}))
+    }
+
+    fn metrics(&self, out: &mut Metrics) {
+        let live = self.streams.list().iter().filter(|s| s.state == State::Live).count();
+        out.single("nexus_live_streams", "gauge", "Streams with a publisher.", live);
+    }
+}
+
+fn json(text: &str) -> Response {
+    let mut response = Response::new(Body::from(text.to_owned()));
+    no_store(response.headers_mut(), "application/json");
+    response
+}
+
+fn no_store(headers: &mut HeaderMap, content_type: &'static str) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+/// The edge as the caller reaches it: under the name it used for us, when the edge listens on every address.
+fn edge_url(headers: &HeaderMap, edge: SocketAddr) -> String {
+    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let sane = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+    if edge.ip().is_unspecified() && !name.is_empty() && name.bytes().all(sane) {
+        format!("http://{name}:{}", edge.port())
+    } else {
+        format!("http://{edge}")
+    }
+}

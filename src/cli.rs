@@ -1,0 +1,94 @@
+//! The command line.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  nexus up                                  the whole system on this machine
+  nexus up --config nexus.toml              with settings from a file
+  NEXUS__EDGE__HTTP__LISTEN=127.0.0.1:9000 nexus up
+                                            with one setting from the environment
+  nexus check nexus.toml                    every mistake in a file, with its line
+
+  ffmpeg -re -i film.mp4 -c copy -f flv rtmp://127.0.0.1/live/cam1
+                                            publish; then open http://127.0.0.1:8888/watch/live/cam1
+
+Exit codes: 0 clean stop, 1 failed at run time, 2 bad usage or bad configuration.";
+
+/// Nexus COS: a live streaming server. RTMP in, low-latency HLS out.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Settings in TOML; every key can also be set as NEXUS__SECTION__KEY
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder for everything that must survive a restart
+    #[arg(long, global = true, value_name = "DIR", default_value = "./nexus-data")]
+    pub(crate) data: PathBuf,
+    /// How log lines look; by default for people on a terminal, JSON elsewhere
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Let others than this machine publish and watch although no authentication is configured
+    #[arg(long, global = true)]
+    pub(crate) insecure_open: bool,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run every role in one process
+    #[command(after_help = EXAMPLES)]
+    Up,
+    /// Run the origin alone: RTMP in, HTTP out for edges and CDNs
+    #[command(after_help = "Example:\n  nexus origin --config origin.toml")]
+    Origin,
+    /// Run an edge alone (not built in this version)
+    Edge,
+    /// Run the gateway alone (not built in this version)
+    Gateway,
+    /// Run single services (not built in this version)
+    Service {
+        /// Names from the catalogue
+        names: Vec<String>,
+    },
+    /// Print the service catalogue (not built in this version)
+    Catalog {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Validate a configuration file: every error at once, with line, key and hint
+    #[command(after_help = "Example:\n  nexus check nexus.toml")]
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "nexus up",
+            Self::Origin => "nexus origin",
+            Self::Edge => "nexus edge",
+            Self::Gateway => "nexus gateway",
+            Self::Service { .. } => "nexus service",
+            Self::Catalog { .. } => "nexus catalog",
+            Self::Check { .. } => "nexus check",
+        })
+    }
+}

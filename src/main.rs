@@ -1,0 +1,94 @@
+//! The `nexus` binary: reads the command line and the configuration, runs the roles, leaves with a clear code.
+
+mod cli;
+mod config;
+mod logging;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use config::Loaded;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Failed at run time.
+const FAILED: u8 = 1;
+/// Bad usage or bad configuration.
+const MISUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match &cli.command {
+        Command::Check { file } => check(file),
+        Command::Up | Command::Origin => run(&cli),
+        Command::Edge | Command::Gateway | Command::Service { .. } | Command::Catalog { .. } => {
+            eprintln!(
+                "nexus: '{}' is not built in this version; 'nexus up' runs everything there is",
+                cli.command
+            );
+            ExitCode::from(MISUSED)
+        }
+    }
+}
+
+fn check(file: &std::path::Path) -> ExitCode {
+    match config::load(Some(file), std::iter::empty()) {
+        Ok(_) => {
+            println_out(&format!("{}: good", file.display()));
+            ExitCode::SUCCESS
+        }
+        Err(errors) => complain(&errors),
+    }
+}
+
+fn run(cli: &Cli) -> ExitCode {
+    let loaded = match config::load(cli.config.as_deref(), config::environment()) {
+        Ok(loaded) => loaded,
+        Err(errors) => return complain(&errors),
+    };
+    if let Err(errors) = allowed(&loaded, cli) {
+        return complain(&errors);
+    }
+    let filter = logging::start(&loaded.config.log, cli.log_format);
+    match wiring::run(cli, loaded.config, &filter) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Without authentication only this machine may reach a listener, unless the operator insists.
+fn allowed(loaded: &Loaded, cli: &Cli) -> Result<(), Vec<config::Fault>> {
+    let open: Vec<_> = loaded.config.listeners().into_iter().filter(|(_, a)| !a.ip().is_loopback()).collect();
+    if open.is_empty() || cli.insecure_open {
+        return Ok(());
+    }
+    let fault = |(key, address)| config::Fault {
+        place: loaded.place(key),
+        key: key.to_owned(),
+        text: format!(
+            "{address} can be reached by others and no authentication is configured; listen on 127.0.0.1, or give \
+             --insecure-open if that is what you want"
+        ),
+    };
+    Err(open.into_iter().map(fault).collect())
+}
+
+fn complain(errors: &[config::Fault]) -> ExitCode {
+    errors.iter().for_each(|error| eprintln!("{error}"));
+    ExitCode::from(MISUSED)
+}
+
+/// One line on standard output, at once.
+fn println_out(line: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    // Whoever closed our standard output does not want to know.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

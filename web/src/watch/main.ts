@@ -1,0 +1,23 @@
+// Entry of the watch page: asks for hls.js at once, then paints the page.
+import { mount } from "svelte";
+import "../lib/base.css";
+import Watch from "./Watch.svelte";
+import { Player } from "./player";
+import { streamFromPath } from "./stream";
+
+const stream = streamFromPath(location.pathname, location.search);
+const player = stream ? new Player(stream, import("hls.js")) : null;
+if (stream) document.title = `${stream.name} · Nexus COS`;
+
+const target = document.getElementById("app");
+if (target) mount(Watch, { target, props: { stream, player } });
+
+// For automated tests and for a curious look from the browser's console.
+window.nexus = {
+  get stats() {
+    return player?.sample() ?? null;
+  },
+  get hls() {
+    return player?.hls ?? null;
+  },
+};

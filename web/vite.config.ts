@@ -1,0 +1,44 @@
+// Build of the two pages: watch.html and status.html, with hashed files under dist/assets/.
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defineConfig, type Plugin } from "vite";
+
+/**
+ * Has the watch page fetch hls.js at once, in parallel with the page's own script, although it is
+ * imported dynamically: the page paints without it, and the first picture does not wait for it.
+ */
+function preloadHls(): Plugin {
+  return {
+    name: "preload-hls",
+    transformIndexHtml: {
+      order: "post",
+      handler(_html, { bundle, filename }) {
+        if (!bundle || !filename.endsWith("watch.html")) return;
+        const chunk = Object.values(bundle).find((file) => file.type === "chunk" && file.name === "hls");
+        if (!chunk) throw new Error("the hls chunk is missing from the bundle");
+        return [
+          {
+            tag: "link",
+            attrs: { rel: "modulepreload", crossorigin: true, href: `/${chunk.fileName}` },
+            injectTo: "head",
+          },
+        ];
+      },
+    },
+  };
+}
+
+export default defineConfig({
+  base: "/",
+  plugins: [svelte(), preloadHls()],
+  build: {
+    target: "es2022",
+    outDir: "dist",
+    assetsDir: "assets",
+    emptyOutDir: true,
+    modulePreload: { polyfill: false },
+    // No inlined files: the policy of the server allows data URIs for pictures only.
+    assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 700,
+    rolldownOptions: { input: { watch: "watch.html", status: "status.html" } },
+  },
+});
