@@ -27,18 +27,20 @@ function preloadHls(): Plugin {
   };
 }
 
-export default defineConfig({
+// `vite build --mode watch` or `--mode status`: a build for each page. They are served by different
+// ports, so a shared chunk would be cached twice anyway, and each would carry the other's code.
+export default defineConfig(({ mode }) => ({
   base: "/",
   plugins: [svelte(), preloadHls()],
   build: {
     target: "es2022",
     outDir: "dist",
     assetsDir: "assets",
-    emptyOutDir: true,
-    modulePreload: { polyfill: false },
+    emptyOutDir: mode === "watch",
+    modulePreload: false,
     // No inlined files: the policy of the server allows data URIs for pictures only.
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 700,
-    rolldownOptions: { input: { watch: "watch.html", status: "status.html" } },
+    rolldownOptions: { input: `${mode}.html` },
   },
-});
+}));

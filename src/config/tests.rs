@@ -1,3 +1,5 @@
+//! Configuration files with mistakes in them, and what is said about them.
+
 use super::*;
 
 fn faults(text: &str, env: &[(&str, &str)]) -> Vec<String> {
