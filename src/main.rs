@@ -12,9 +12,6 @@ use clap::Parser;
 use cli::{Cli, Command};
 use config::Loaded;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Failed at run time.
 const FAILED: u8 = 1;
 /// Bad usage or bad configuration.

@@ -18,6 +18,8 @@ mod limits;
 mod link;
 pub mod message;
 pub mod server;
+#[cfg(test)]
+mod testing;
 
 pub use chunk::{MediaKind, media_message};
 pub use error::Error;

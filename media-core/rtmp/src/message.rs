@@ -190,7 +190,7 @@ pub fn split_aggregate(message: &Message) -> Result<Vec<Message>, Error> {
     let mut at = 0;
     while let Some(tag) = message.body.get(at..).filter(|rest| !rest.is_empty()) {
         let short = |expected| Error::ShortMessage { kind: message.kind, expected, got: message.body.len() };
-        let &[kind, l2, l1, l0, t2, t1, t0, t3, ..] = tag else { return Err(short(at + 11)) };
+        let &[kind, l2, l1, l0, t2, t1, t0, t3, _, _, _, ..] = tag else { return Err(short(at + 11)) };
         let len = usize::try_from(u32::from_be_bytes([0, l2, l1, l0])).unwrap_or(usize::MAX);
         let time = u32::from_be_bytes([t3, t2, t1, t0]);
         let (start, end) = (at + 11, at + 11 + len);

@@ -11,7 +11,7 @@ const FMS_VER: &str = "FMS/3,5,7,7009";
 impl Session {
     /// Lets the peer in: window, bandwidth and chunk size, then the result of `connect`.
     pub fn accept_connect(&mut self) {
-        let Connect::Pending(transaction) = self.connect else { return };
+        let (Connect::Pending(transaction), false) = (self.connect, self.failed) else { return };
         self.connect = Connect::Accepted;
         self.link.window_ack_size(self.config.window_ack);
         self.link.peer_bandwidth(self.config.peer_bandwidth);

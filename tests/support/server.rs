@@ -1,0 +1,179 @@
+//! The real binary on free ports, with its log at hand.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// The binary under test: `NEXUS_BIN`, else the one that cargo built for this test.
+pub(crate) fn nexus_bin() -> PathBuf {
+    std::env::var_os("NEXUS_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_nexus")), PathBuf::from)
+}
+
+/// A running `nexus up`; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    data: PathBuf,
+    listeners: HashMap<String, SocketAddr>,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    text: Mutex<String>,
+    grew: Condvar,
+}
+
+impl Server {
+    /// Starts with every listener on a free port and the given environment besides; returns when it is ready.
+    pub(crate) fn start(env: &[(&str, &str)]) -> Self {
+        let nth = COUNT.fetch_add(1, Ordering::Relaxed);
+        let data = std::env::temp_dir().join(format!("nexus-test-{}-{nth}", std::process::id()));
+        let mut command = Command::new(nexus_bin());
+        command.args(["up", "--log-format", "json", "--data"]).arg(&data);
+        for key in ["ORIGIN__RTMP", "ORIGIN__HTTP", "EDGE__HTTP", "GATEWAY"] {
+            command.env(format!("NEXUS__{key}__LISTEN"), "127.0.0.1:0");
+        }
+        command.envs(env.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", nexus_bin().display()));
+        let log = Arc::new(Log::default());
+        let (err, into) = (child.stderr.take().expect("a pipe"), log.clone());
+        std::thread::spawn(move || into.take(BufReader::new(err)));
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let listeners = ready_lines(out).unwrap_or_else(|| {
+            let _ = child.wait();
+            panic!("nexus did not get ready:\n{}", log.text())
+        });
+        Self { child, data, listeners, log }
+    }
+
+    fn address(&self, name: &str) -> SocketAddr {
+        *self.listeners.get(name).unwrap_or_else(|| panic!("no line 'listening {name} …'"))
+    }
+
+    /// Where publishers and RTMP players go.
+    pub(crate) fn rtmp(&self) -> SocketAddr {
+        self.address("rtmp")
+    }
+
+    /// Where viewers go.
+    pub(crate) fn edge(&self) -> SocketAddr {
+        self.address("edge-http")
+    }
+
+    /// Where edges go.
+    pub(crate) fn origin(&self) -> SocketAddr {
+        self.address("origin-http")
+    }
+
+    /// Status page and API.
+    pub(crate) fn gateway(&self) -> SocketAddr {
+        self.address("gateway")
+    }
+
+    /// Process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Waits for a log line that contains `what`.
+    pub(crate) fn wait_for_log(&self, what: &str, limit: Duration) -> bool {
+        let text = self.log.text.lock().expect("no panic under the lock");
+        let waited = self.log.grew.wait_timeout_while(text, limit, |text| !text.contains(what));
+        waited.is_ok_and(|(text, _)| text.contains(what))
+    }
+
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(done.expect("kill runs").success());
+    }
+
+    /// Sends a signal and waits for the end; the exit code, or `None` after 15 s.
+    pub(crate) fn terminate(&mut self, name: &str) -> Option<i32> {
+        self.signal(name);
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
+    /// CPU time of all threads so far, in milliseconds.
+    pub(crate) fn cpu_ms(&self) -> f64 {
+        cpu_ms(self.pid())
+    }
+
+    /// Resident memory in KiB.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        rss_kib(self.pid())
+    }
+}
+
+/// CPU time of all threads of a process, in milliseconds.
+pub(crate) fn cpu_ms(pid: u32) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let run_ns = |task: std::fs::DirEntry| -> Option<u64> {
+        std::fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+    };
+    tasks.filter_map(run_ns).sum::<u64>() as f64 / 1e6
+}
+
+/// Resident memory of a process in KiB.
+pub(crate) fn rss_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.data);
+    }
+}
+
+impl Log {
+    fn take(&self, lines: impl BufRead) {
+        for line in lines.lines().map_while(Result::ok) {
+            let mut text = self.text.lock().expect("no panic under the lock");
+            text.push_str(&line);
+            text.push('\n');
+            self.grew.notify_all();
+        }
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().expect("no panic under the lock").clone()
+    }
+}
+
+/// Reads `listening NAME ADDRESS` lines up to `ready`.
+fn ready_lines(out: impl BufRead) -> Option<HashMap<String, SocketAddr>> {
+    let mut listeners = HashMap::new();
+    for line in out.lines().map_while(Result::ok) {
+        if line == "ready" {
+            return Some(listeners);
+        }
+        let mut words = line.split(' ').skip_while(|w| *w == "listening");
+        if let (Some(name), Some(Ok(address))) = (words.next(), words.next().map(str::parse)) {
+            listeners.insert(name.to_owned(), address);
+        }
+    }
+    None
+}

@@ -1,0 +1,132 @@
+//! Publishers and players that we did not write.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A child process that does not outlive its test.
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        Self(child.unwrap_or_else(|e| panic!("{command:?}: {e}; `make test` installs it")))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Sends a signal by name, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(done.expect("kill runs").success());
+    }
+
+    /// Exit code, once it has ended.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<i32> {
+        eventually(limit, || self.0.try_wait().expect("a child").map(|s| s.code().unwrap_or(-1)))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Looks every 20 ms until there is something, for at most `limit`.
+pub(crate) fn eventually<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What ffmpeg shall send.
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) video: Option<&'static str>,
+    pub(crate) audio: bool,
+    /// More arguments for the video encoder.
+    pub(crate) extra: &'static [&'static str],
+}
+
+pub(crate) const SMALL: Source = Source { video: Some("320x180"), audio: true, extra: &[] };
+
+/// Publishes in real time with the real ffmpeg.
+pub(crate) fn ffmpeg(rtmp: SocketAddr, key: &str, source: Source) -> Process {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-re"]).stderr(Stdio::null());
+    if let Some(size) = source.video {
+        command.args(["-f", "lavfi", "-i", &format!("testsrc2=size={size}:rate=30")]);
+    }
+    if source.audio {
+        command.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]);
+        command.args(["-c:a", "aac", "-b:a", "96k"]);
+    }
+    if source.video.is_some() {
+        command.args(["-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-pix_fmt", "yuv420p", "-b:v", "500k"]);
+        command.args(source.extra);
+    }
+    Process::start(command.args(["-f", "flv", &format!("rtmp://{rtmp}/{key}")]))
+}
+
+/// Runs a tool to its end; its standard output and error.
+pub(crate) fn run(program: &str, args: &[&str], limit: Duration) -> (bool, String, String) {
+    let child = Command::new("timeout")
+        .args(["-k", "1", &limit.as_secs().to_string(), program])
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("{program}: {e}; `make test` installs it"));
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (child.status.success(), text(child.stdout), text(child.stderr))
+}
+
+/// Decodes `seconds` of a URL with ffmpeg: frames per stream kind, and what it complained about.
+pub(crate) fn decode(url: &str, seconds: u32) -> Decoded {
+    let limit = Duration::from_secs(40);
+    let seconds = seconds.to_string();
+    let args = ["-v", "warning", "-t", &seconds, "-i", url, "-map", "0:v?", "-map", "0:a?", "-f", "framemd5", "-"];
+    let (ok, out, err) = run("ffmpeg", &args, limit);
+    let kind_of = |index: &str| {
+        let media = format!("#media_type {index}: ");
+        out.lines().find_map(|l| l.strip_prefix(&media)).unwrap_or_default().to_owned()
+    };
+    // ffmpeg reads the CMAF header again with each reload, and says so.
+    let harmless = |l: &&str| !l.contains("Found duplicated MOOV") && !l.contains("Last message repeated");
+    let complaints = err.lines().filter(harmless).collect::<Vec<_>>().join("\n");
+    let mut decoded = Decoded { ok, video: 0, audio: 0, complaints };
+    for line in out.lines().filter(|l| !l.starts_with('#')) {
+        match kind_of(line.split(',').next().unwrap_or_default().trim()).as_str() {
+            "video" => decoded.video += 1,
+            "audio" => decoded.audio += 1,
+            _ => {}
+        }
+    }
+    decoded
+}
+
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) ok: bool,
+    pub(crate) video: u32,
+    pub(crate) audio: u32,
+    pub(crate) complaints: String,
+}
+
+/// Whether a test's own folder for screenshots and the like can be made.
+pub(crate) fn scratch(name: &str) -> std::path::PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).expect("a scratch folder");
+    folder
+}
