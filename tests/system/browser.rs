@@ -44,4 +44,6 @@ fn the_status_page_shows_the_stream() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (ok, out, err) = run("node", &args, Duration::from_secs(60));
     assert!(ok && file.exists(), "{out}\n{err}");
+    let report: serde_json::Value = serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
+    assert_eq!(report["expected"].as_bool(), Some(true), "{report}");
 }

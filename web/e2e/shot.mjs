@@ -1,8 +1,9 @@
 // Takes a screenshot of a whole page.
 //
-//   node e2e/shot.mjs URL OUT.png [--width 1280] [--dark] [--open] [--wait 3]
+//   node e2e/shot.mjs URL OUT.png [--width 1280] [--dark] [--open] [--wait 3] [--expect TEXT]
 //
-// --open unfolds every details element; --wait is the time in seconds the page gets to fill.
+// --open unfolds every details element; --wait is the time in seconds the page gets to fill;
+// --expect reports whether the page shows TEXT.
 import { parseArgs } from "node:util";
 import { audit, launch } from "./browser.mjs";
 
@@ -13,11 +14,12 @@ const { values, positionals } = parseArgs({
     dark: { type: "boolean", default: false },
     open: { type: "boolean", default: false },
     wait: { type: "string", default: "3" },
+    expect: { type: "string" },
   },
 });
 const [url, out] = positionals;
 if (!url || !out) {
-  console.error("usage: node e2e/shot.mjs URL OUT.png [--width 1280] [--dark] [--open] [--wait 3]");
+  console.error("usage: node e2e/shot.mjs URL OUT.png [--width 1280] [--dark] [--open] [--wait 3] [--expect TEXT]");
   process.exit(2);
 }
 
@@ -34,7 +36,8 @@ try {
   if (values.open) await page.evaluate(() => document.querySelectorAll("details").forEach((item) => (item.open = true)));
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   await page.screenshot({ path: out, fullPage: true });
-  console.log(JSON.stringify({ out, sideways_scroll: overflow, ...noted }));
+  const expected = values.expect ? (await page.innerText("body")).includes(values.expect) : null;
+  console.log(JSON.stringify({ out, sideways_scroll: overflow, expected, ...noted }));
 } finally {
   await browser.close();
 }
