@@ -19,18 +19,45 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("edge-node", &["nx-media", "nx-delivery", "nx-web"]),
     (
         "origin",
-        &["nx-media", "nx-codec", "nx-container", "nx-rtmp", "nx-timeline", "nx-hls", "nx-contract", "nx-delivery"],
+        &[
+            "nx-media",
+            "nx-codec",
+            "nx-container",
+            "nx-rtmp",
+            "nx-timeline",
+            "nx-hls",
+            "nx-contract",
+            "nx-delivery",
+        ],
     ),
     (".", &["nx-contract", "nx-delivery", "nx-edge-node", "nx-gateway", "nx-origin"]),
 ];
 
 /// Crates with sockets, clocks, threads or randomness: not for the core.
-const IO_CRATES: &[&str] =
-    &["tokio", "mio", "hyper", "socket2", "getrandom", "rand", "reqwest", "axum", "quinn", "async-std", "smol"];
+const IO_CRATES: &[&str] = &[
+    "tokio",
+    "mio",
+    "hyper",
+    "socket2",
+    "getrandom",
+    "rand",
+    "reqwest",
+    "axum",
+    "quinn",
+    "async-std",
+    "smol",
+];
 
 /// Words of I/O in sources of the core.
-const IO_WORDS: &[&str] =
-    &["std::net", "std::fs", "std::thread", "Instant::now", "SystemTime::now", "std::time::Instant", "std::env"];
+const IO_WORDS: &[&str] = &[
+    "std::net",
+    "std::fs",
+    "std::thread",
+    "Instant::now",
+    "SystemTime::now",
+    "std::time::Instant",
+    "std::env",
+];
 
 const FILE_LINES_MAX: usize = 600;
 const WIRING_LINES_MAX: usize = 600;
@@ -65,7 +92,10 @@ fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
 fn section(manifest: &str, name: &str) -> Vec<String> {
     let head = format!("[{name}]");
     let body = manifest.lines().skip_while(|l| l.trim() != head).skip(1).take_while(|l| !l.starts_with('['));
-    body.filter_map(|l| l.split(['=', '.', ' ']).next()).filter(|n| !n.is_empty() && !n.starts_with('#')).map(str::to_owned).collect()
+    body.filter_map(|l| l.split(['=', '.', ' ']).next())
+        .filter(|n| !n.is_empty() && !n.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn package(manifest: &str) -> &str {
@@ -84,7 +114,10 @@ fn arrows_point_down() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}\nadd the arrow to tests/tidy.rs only with a reason in ARCHITECTURE.md");
+    assert!(
+        wrong.is_empty(),
+        "{wrong:#?}\nadd the arrow to tests/tidy.rs only with a reason in ARCHITECTURE.md"
+    );
 }
 
 #[test]

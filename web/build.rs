@@ -9,7 +9,9 @@ fn main() {
     let folder = if dist.join("watch.html").exists() {
         dist
     } else {
-        println!("cargo::warning=web/dist is missing: building without the watch and status pages (run `make web`)");
+        println!(
+            "cargo::warning=web/dist is missing: building without the watch and status pages (run `make web`)"
+        );
         let empty = var("OUT_DIR").join("no-pages");
         std::fs::create_dir_all(&empty).expect("the build's own folder can be written");
         empty

@@ -75,7 +75,8 @@ impl Client {
     fn chunks(&mut self, body: &mut Vec<u8>) -> std::io::Result<()> {
         loop {
             let size = self.line()?;
-            let size = usize::from_str_radix(&size, 16).map_err(|_| Error::new(ErrorKind::InvalidData, size))?;
+            let size =
+                usize::from_str_radix(&size, 16).map_err(|_| Error::new(ErrorKind::InvalidData, size))?;
             let mut chunk = vec![0; size];
             self.stream.read_exact(&mut chunk)?;
             body.append(&mut chunk);

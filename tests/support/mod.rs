@@ -1,7 +1,11 @@
-//! What system tests and benchmarks share: the server as a process, a small HTTP client.
-#![allow(dead_code, reason = "each binary uses a part of it")]
+//! What system tests and benchmarks share: the server as a process, small clients, clips, and what it all costs.
+#![allow(dead_code, unused_imports, reason = "each binary uses a part of it")]
 
+pub(crate) mod ffmpeg;
+pub(crate) mod hls;
 pub(crate) mod http;
-mod server;
+pub(crate) mod process;
+pub(crate) mod publish;
+pub(crate) mod server;
 
 pub(crate) use server::{Server, nexus_bin};

@@ -1,7 +1,7 @@
 //! Light RTMP publishers: one write per message at its due time, from a clip in memory.
 
-use std::collections::BinaryHeap;
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -89,7 +89,12 @@ impl Clip {
 ///
 /// # Errors
 /// What the server said, or that it said nothing in time.
-pub(crate) fn dial(address: SocketAddr, app: &str, stream: &str, intent: Intent) -> Result<(TcpStream, Session)> {
+pub(crate) fn dial(
+    address: SocketAddr,
+    app: &str,
+    stream: &str,
+    intent: Intent,
+) -> Result<(TcpStream, Session)> {
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -320,7 +325,8 @@ fn dial_all(address: SocketAddr, names: &[String], clip: &Arc<Clip>) -> Result<V
 /// Sends for all until told to stop; how late each message was, in microseconds.
 fn sail(mut fleet: Vec<Publisher>, shared: &Shared) -> Vec<u32> {
     let Some(first) = fleet.first() else { return Vec::new() };
-    let spread = Duration::from_millis(u64::from(first.clip.gop_ms())) / u32::try_from(fleet.len()).unwrap_or(1);
+    let spread =
+        Duration::from_millis(u64::from(first.clip.gop_ms())) / u32::try_from(fleet.len()).unwrap_or(1);
     let start = Instant::now();
     let turn = |n: usize| start + spread * u32::try_from(n).unwrap_or(0);
     let mut due: BinaryHeap<_> = (0..fleet.len()).map(|n| Reverse((turn(n), n))).collect();

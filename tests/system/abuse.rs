@@ -157,9 +157,14 @@ fn silence_is_closed_after_ten_seconds_and_a_stalled_message_too() {
 #[test]
 fn names_that_would_leave_their_place_are_refused_in_words() {
     let server = Server::start(&[]);
-    for (app, name) in
-        [("live", "../../etc/x"), ("live", "a/b"), ("live", "nul\0"), ("live", "tab\t"), ("live", ""), ("watch", "x")]
-    {
+    for (app, name) in [
+        ("live", "../../etc/x"),
+        ("live", "a/b"),
+        ("live", "nul\0"),
+        ("live", "tab\t"),
+        ("live", ""),
+        ("watch", "x"),
+    ] {
         let mut socket = shaken(server.rtmp());
         socket.write_all(&connect_command(app)).expect("connect");
         socket.write_all(&publish_commands(name)).expect("publish");

@@ -18,18 +18,21 @@ fn the_watch_page_plays_and_the_picture_moves() {
     let folder = scratch("watch-page");
     let url = format!("http://{}/watch/live/page", server.edge());
     let folder = folder.to_str().expect("a plain path");
-    let args = [script("watch.mjs"), url, "--seconds".into(), "8".into(), "--screenshots".into(), folder.to_owned()];
+    let args =
+        [script("watch.mjs"), url, "--seconds".into(), "8".into(), "--screenshots".into(), folder.to_owned()];
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (ok, out, err) = run("node", &args, Duration::from_secs(60));
     assert!(ok, "{out}\n{err}");
-    let report: serde_json::Value = serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
+    let report: serde_json::Value =
+        serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
     let samples = report["samples"].as_array().expect("samples");
     let time = |n: usize| samples[n]["currentTime"].as_f64().unwrap_or(-1.0);
     assert!(time(samples.len() - 1) > time(0) + 3.0, "time goes on: {report}");
     assert_eq!(samples[0]["width"].as_u64(), Some(320), "{report}");
     assert_eq!(report["external_requests"].as_array().map(Vec::len), Some(0), "{report}");
     assert_eq!(report["console_errors"].as_array().map(Vec::len), Some(0), "{report}");
-    let picture = |n: usize| std::fs::read(report["screenshots"][n].as_str().expect("a file")).expect("a screenshot");
+    let picture =
+        |n: usize| std::fs::read(report["screenshots"][n].as_str().expect("a file")).expect("a screenshot");
     assert_ne!(picture(0), picture(1), "the picture moves");
 }
 
@@ -44,6 +47,7 @@ fn the_status_page_shows_the_stream() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (ok, out, err) = run("node", &args, Duration::from_secs(60));
     assert!(ok && file.exists(), "{out}\n{err}");
-    let report: serde_json::Value = serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
+    let report: serde_json::Value =
+        serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
     assert_eq!(report["expected"].as_bool(), Some(true), "{report}");
 }

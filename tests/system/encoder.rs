@@ -74,7 +74,18 @@ pub(crate) fn ffmpeg(rtmp: SocketAddr, key: &str, source: Source) -> Process {
         command.args(["-c:a", "aac", "-b:a", "96k"]);
     }
     if source.video.is_some() {
-        command.args(["-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-pix_fmt", "yuv420p", "-b:v", "500k"]);
+        command.args([
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-g",
+            "60",
+            "-pix_fmt",
+            "yuv420p",
+            "-b:v",
+            "500k",
+        ]);
         command.args(source.extra);
     }
     Process::start(command.args(["-f", "flv", &format!("rtmp://{rtmp}/{key}")]))
@@ -96,7 +107,8 @@ pub(crate) fn run(program: &str, args: &[&str], limit: Duration) -> (bool, Strin
 pub(crate) fn decode(url: &str, seconds: u32) -> Decoded {
     let limit = Duration::from_secs(40);
     let seconds = seconds.to_string();
-    let args = ["-v", "warning", "-t", &seconds, "-i", url, "-map", "0:v?", "-map", "0:a?", "-f", "framemd5", "-"];
+    let args =
+        ["-v", "warning", "-t", &seconds, "-i", url, "-map", "0:v?", "-map", "0:a?", "-f", "framemd5", "-"];
     let (ok, out, err) = run("ffmpeg", &args, limit);
     let kind_of = |index: &str| {
         let media = format!("#media_type {index}: ");

@@ -51,9 +51,27 @@ fn gstreamer_publishes() {
     let server = Server::start(&[]);
     let location = format!("location=rtmp://{}/live/gstpub", server.rtmp());
     let mut command = std::process::Command::new("gst-launch-1.0");
-    command.args(["-q", "videotestsrc", "is-live=true", "!", "video/x-raw,width=320,height=180,framerate=30/1", "!"]);
+    command.args([
+        "-q",
+        "videotestsrc",
+        "is-live=true",
+        "!",
+        "video/x-raw,width=320,height=180,framerate=30/1",
+        "!",
+    ]);
     command.args(["x264enc", "tune=zerolatency", "key-int-max=60", "!", "h264parse", "!", "mux."]);
-    command.args(["audiotestsrc", "is-live=true", "!", "audioconvert", "!", "avenc_aac", "!", "aacparse", "!", "mux."]);
+    command.args([
+        "audiotestsrc",
+        "is-live=true",
+        "!",
+        "audioconvert",
+        "!",
+        "avenc_aac",
+        "!",
+        "aacparse",
+        "!",
+        "mux.",
+    ]);
     command.args(["flvmux", "name=mux", "streamable=true", "!", "rtmp2sink", &location]);
     let _encoder = crate::encoder::Process::start(&mut command);
     playable(&server, "live/gstpub");
@@ -81,7 +99,11 @@ fn b_frames_single_tracks_and_rare_key_frames() {
         for view in ["index.m3u8", "ts/index.m3u8"] {
             let decoded = decode(&format!("http://{}/{key}/{view}", server.edge()), 3);
             assert!(decoded.ok, "{key} {view}: {decoded:?}");
-            assert_eq!((decoded.video > 60, decoded.audio > 100), (video, audio), "{key} {view}: {decoded:?}");
+            assert_eq!(
+                (decoded.video > 60, decoded.audio > 100),
+                (video, audio),
+                "{key} {view}: {decoded:?}"
+            );
         }
     }
     drop(encoders);
@@ -102,7 +124,10 @@ fn the_api_tells_what_is_live() {
     });
     let stream = stream.expect("a live stream with figures");
     assert_eq!((stream["key"].as_str(), stream["state"].as_str()), (Some("live/api"), Some("live")));
-    assert_eq!((stream["tracks"][0]["width"].as_u64(), stream["tracks"][0]["height"].as_u64()), (Some(320), Some(180)));
+    assert_eq!(
+        (stream["tracks"][0]["width"].as_u64(), stream["tracks"][0]["height"].as_u64()),
+        (Some(320), Some(180))
+    );
     assert_eq!(stream["repairs"]["total"].as_u64(), Some(0), "{stream}");
     let page = http::get(server.gateway(), "/api/streamcore/v1/streams?limit=0").expect("an answer");
     assert_eq!((page.status, page.header("content-type")), (400, Some("application/problem+json")));

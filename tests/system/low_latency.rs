@@ -68,7 +68,8 @@ fn parts_make_up_their_segment_byte_by_byte() {
         }
     }
     assert!(!whole.is_empty() && whole == sum, "{} {}", whole.len(), sum.len());
-    let ranged = http::get_with(server.edge(), &format!("/live/sum/v1/{segment}"), &[("range", "bytes=10-19")]);
+    let ranged =
+        http::get_with(server.edge(), &format!("/live/sum/v1/{segment}"), &[("range", "bytes=10-19")]);
     let ranged = ranged.expect("a range");
     assert_eq!((ranged.status, ranged.body.as_slice()), (206, &whole[10..20]));
 }

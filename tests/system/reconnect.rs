@@ -38,7 +38,8 @@ fn a_stream_that_is_taken_up_again_goes_on_under_its_numbers() {
     assert!(!text.contains("ENDLIST"), "{text}");
     let other = Source { video: Some("640x360"), ..SMALL };
     let _second = ffmpeg(server.rtmp(), "live/again", other);
-    let text = eventually(SOON, || playlist(&server, "live/again").filter(|t| t.contains("#EXT-X-DISCONTINUITY\n")));
+    let text =
+        eventually(SOON, || playlist(&server, "live/again").filter(|t| t.contains("#EXT-X-DISCONTINUITY\n")));
     let text = text.expect("a discontinuity");
     assert!(sequence(&text) >= before, "{text}");
     assert_eq!(text.matches("#EXT-X-MAP").count(), 2, "another size needs another header: {text}");
@@ -65,7 +66,8 @@ fn a_stream_that_nobody_takes_up_ends() {
     let encoder = ffmpeg(server.rtmp(), "live/end", SMALL);
     playable(&server, "live/end");
     drop(encoder);
-    let ended = eventually(SOON, || playlist(&server, "live/end").filter(|t| t.ends_with("#EXT-X-ENDLIST\n")));
+    let ended =
+        eventually(SOON, || playlist(&server, "live/end").filter(|t| t.ends_with("#EXT-X-ENDLIST\n")));
     assert!(ended.is_some(), "{}", server.log());
 }
 
@@ -93,6 +95,7 @@ fn a_publisher_that_fell_silent_is_replaced_within_two_seconds() {
     let took = since.elapsed();
     first.signal("CONT");
     assert!(took < Duration::from_millis(3_000), "with ffmpeg's own start: {took:?}");
-    let back = eventually(SOON, || playlist(&server, "live/dead").filter(|t| t.contains("#EXT-X-DISCONTINUITY\n")));
+    let back =
+        eventually(SOON, || playlist(&server, "live/dead").filter(|t| t.contains("#EXT-X-DISCONTINUITY\n")));
     assert!(back.is_some(), "{}", server.log());
 }

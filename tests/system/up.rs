@@ -19,7 +19,11 @@ fn every_listener_answers_for_its_health() {
     for address in [server.edge(), server.origin(), server.gateway()] {
         for path in ["/health", "/health/ready", "/health/live"] {
             let reply = http::get(address, path).expect("an answer");
-            assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")), "{path}");
+            assert_eq!(
+                (reply.status, reply.header("content-type")),
+                (200, Some("application/json")),
+                "{path}"
+            );
         }
         let metrics = http::get(address, "/metrics").expect("metrics");
         assert!(String::from_utf8_lossy(&metrics.body).contains("# TYPE nexus_"));
@@ -39,7 +43,12 @@ fn it_stops_cleanly_in_time_even_while_players_wait() {
     let waiting = std::thread::spawn(move || {
         let text = http::get(edge, "/live/stop/v1/index.m3u8").expect("a playlist").body;
         let text = String::from_utf8_lossy(&text).into_owned();
-        let msn = text.split("TYPE=PART,URI=\"").nth(1).and_then(|t| t.split('.').next()).expect("a hint").to_owned();
+        let msn = text
+            .split("TYPE=PART,URI=\"")
+            .nth(1)
+            .and_then(|t| t.split('.').next())
+            .expect("a hint")
+            .to_owned();
         http::get(edge, &format!("/live/stop/v1/index.m3u8?_HLS_msn={msn}")).map(|r| r.status)
     });
     std::thread::sleep(Duration::from_millis(200));
@@ -65,7 +74,10 @@ fn bad_usage_and_bad_configuration_exit_with_2_and_say_why() {
     let (code, _, err) = nexus(&["fly"], &[]);
     assert!(code == Some(2) && err.contains("fly"), "{err}");
     let (code, _, err) = nexus(&["up"], &[("NEXUS__EDGE__HTTP__LISTEN", "0.0.0.0:0")]);
-    assert!(code == Some(2) && err.contains("NEXUS__EDGE__HTTP__LISTEN") && err.contains("--insecure-open"), "{err}");
+    assert!(
+        code == Some(2) && err.contains("NEXUS__EDGE__HTTP__LISTEN") && err.contains("--insecure-open"),
+        "{err}"
+    );
     let (code, _, err) = nexus(&["up", "--config", "/does/not/exist"], &[]);
     assert!(code == Some(2) && err.contains("cannot be read"), "{err}");
     let (code, _, err) = nexus(&["catalog"], &[]);

@@ -60,7 +60,12 @@ fn embedded(path: &str, file: EmbeddedFile) -> Asset {
     };
     let hash = file.metadata.sha256_hash();
     let short: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    Asset { bytes, content_type: content_type(path), immutable: path.starts_with("assets/"), etag: format!("\"{short}\"") }
+    Asset {
+        bytes,
+        content_type: content_type(path),
+        immutable: path.starts_with("assets/"),
+        etag: format!("\"{short}\""),
+    }
 }
 
 fn content_type(path: &str) -> &'static str {
@@ -77,9 +82,13 @@ fn content_type(path: &str) -> &'static str {
 
 fn missing(page: Page) -> Asset {
     let what = match page {
-        Page::Watch => "Players can open this address with <code>/watch</code> left out and <code>/index.m3u8</code> \
-                        put behind it: <code>/live/cam1/index.m3u8</code>.",
-        Page::Status => "The same figures are at <a href=\"/api/streamcore/v1/streams\">/api/streamcore/v1/streams</a>.",
+        Page::Watch => {
+            "Players can open this address with <code>/watch</code> left out and <code>/index.m3u8</code> \
+                        put behind it: <code>/live/cam1/index.m3u8</code>."
+        }
+        Page::Status => {
+            "The same figures are at <a href=\"/api/streamcore/v1/streams\">/api/streamcore/v1/streams</a>."
+        }
     };
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
@@ -88,7 +97,12 @@ fn missing(page: Page) -> Asset {
          <p>The server was built without Node.js. Install <code>nodejs</code> and <code>npm</code>, run <code>make \
          web</code>, then build again.<p>{what}"
     );
-    Asset { bytes: html.into(), content_type: "text/html; charset=utf-8", immutable: false, etag: String::new() }
+    Asset {
+        bytes: html.into(),
+        content_type: "text/html; charset=utf-8",
+        immutable: false,
+        etag: String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +114,10 @@ mod tests {
         for which in [Page::Watch, Page::Status] {
             let page = page(which);
             let text = String::from_utf8_lossy(&page.bytes).into_owned();
-            assert!(page.content_type.starts_with("text/html") && text.starts_with("<!doctype html>"), "{which:?}");
+            assert!(
+                page.content_type.starts_with("text/html") && text.starts_with("<!doctype html>"),
+                "{which:?}"
+            );
             assert!(!text.contains("https://") && !text.contains("src=\"http"), "{which:?}");
             assert!(!page.immutable, "{which:?}");
         }
@@ -109,9 +126,15 @@ mod tests {
     #[test]
     fn what_a_page_refers_to_is_there() {
         let text = String::from_utf8_lossy(&page(Page::Watch).bytes).into_owned();
-        for path in text.split(['"', '\'']).filter_map(|p| p.strip_prefix('/')).filter(|p| p.starts_with("assets/")) {
+        for path in
+            text.split(['"', '\'']).filter_map(|p| p.strip_prefix('/')).filter(|p| p.starts_with("assets/"))
+        {
             assert!(asset(path).is_some_and(|a| a.immutable), "{path}");
         }
-        assert!(asset("watch.html").is_none() && asset("../Cargo.toml").is_none() && asset("assets/none.js").is_none());
+        assert!(
+            asset("watch.html").is_none()
+                && asset("../Cargo.toml").is_none()
+                && asset("assets/none.js").is_none()
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! FLV tag bodies, which are also the payload of RTMP audio and video messages, and a reader of FLV files.
 //!
 //! H.264 and AAC are carried in their legacy and their enhanced (`FourCC`) form; every other codec is
-//! refused by name. A new codec is a new arm in [`video_codec`] or [`audio_codec`] and a variant of the tag.
+//! refused by name. A new codec is a new arm in `video_codec` or `audio_codec` and a variant of the tag.
 //!
 //! Spec: Adobe FLV 10.1 annex E.4, Enhanced RTMP v2 (Veovera).
 

@@ -36,6 +36,23 @@ pub(crate) struct Stream {
     ended: bool,
     looked_ms: i64,
     bytes_before: u64,
+    rates: Rates,
+}
+
+/// Bits and frames per second by kind, smoothed over a few looks.
+#[derive(Debug, Default, Clone, Copy)]
+struct Rates {
+    bits: [f64; 2],
+    frames: [f64; 2],
+}
+
+impl Rates {
+    fn take(&mut self, traffic: Traffic, passed_ms: i64) {
+        let seconds = passed_ms as f64 / 1000.0;
+        let smooth = |old: &mut f64, new: f64| *old = if *old == 0.0 { new } else { *old * 0.7 + new * 0.3 };
+        self.bits.iter_mut().zip(traffic.bytes).for_each(|(old, n)| smooth(old, n as f64 * 8.0 / seconds));
+        self.frames.iter_mut().zip(traffic.frames).for_each(|(old, n)| smooth(old, n as f64 / seconds));
+    }
 }
 
 /// What became of a read.
@@ -63,13 +80,14 @@ impl Stream {
             ended: false,
             looked_ms: now_ms,
             bytes_before: 0,
+            rates: Rates::default(),
         }
     }
 
     pub(crate) fn start(&mut self, token: usize, publisher: Publisher) {
         self.pipeline.start_session();
         self.publisher = Some((token, publisher));
-        (self.ended, self.damaged, self.bytes_before) = (false, 0, 0);
+        (self.ended, self.damaged, self.bytes_before, self.rates) = (false, 0, 0, Rates::default());
         self.tell_players(PlayStatus::PublishNotify);
     }
 
@@ -305,13 +323,14 @@ impl Stream {
 
     fn update_status(&mut self, hub: &Hub, now_ms: i64) {
         let passed_ms = (now_ms - self.looked_ms).max(1);
-        self.looked_ms = now_ms;
-        let traffic = std::mem::take(&mut self.pipeline.traffic);
+        if passed_ms >= 500 {
+            self.looked_ms = now_ms;
+            self.rates.take(std::mem::take(&mut self.pipeline.traffic), passed_ms);
+        }
         for repair in self.pipeline.timeline().repairs_mut().take_fresh() {
             tracing::warn!(stream = %self.key, kind = repair.kind.name(), "{}", repair.text);
         }
-        let tracks: Vec<Track> =
-            self.pipeline.params().iter().map(|p| self.track(p, traffic, passed_ms)).collect();
+        let tracks: Vec<Track> = self.pipeline.params().iter().map(|p| self.track(p)).collect();
         let wall_of = |at_ms: i64| Rfc3339(nx_delivery::wall_ms() - (now_ms - at_ms)).to_string();
         let repairs = self.pipeline.timeline().repairs();
         let kinds = repairs.counts().map(|(k, count)| RepairCount { kind: k.name().into(), count }).collect();
@@ -341,19 +360,18 @@ impl Stream {
         status.tracks = tracks;
     }
 
-    fn track(&self, params: &Params, traffic: Traffic, passed_ms: i64) -> Track {
+    fn track(&self, params: &Params) -> Track {
         let kind = params.kind() as usize;
-        let per_second = |n: u64| n.saturating_mul(1000) / ms(passed_ms).max(1);
-        let bytes = traffic.bytes.get(kind).copied().unwrap_or(0);
-        let frames = traffic.frames.get(kind).copied().unwrap_or(0);
+        let bits = self.rates.bits.get(kind).copied().unwrap_or(0.0);
+        let frames = self.rates.frames.get(kind).copied().unwrap_or(0.0);
         let track =
-            Track { codec: params.rfc6381().into(), bitrate_bps: per_second(bytes * 8), ..Track::default() };
+            Track { codec: params.rfc6381().into(), bitrate_bps: bits.round() as u64, ..Track::default() };
         match params {
             Params::Video(v) => Track {
                 kind: "video".into(),
                 width: Some(v.width),
                 height: Some(v.height),
-                fps: Some(per_second(frames * 100) as f64 / 100.0),
+                fps: Some((frames * 10.0).round() / 10.0),
                 key_interval_ms: Some(ms(self.pipeline.packager().key_interval_ms())),
                 ..track
             },

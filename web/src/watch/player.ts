@@ -185,6 +185,7 @@ export class Player {
       if (frag.sn === "initSegment") return;
       this.meter?.arrived(frag.type, (part ?? frag).stats.loaded, (part ?? frag).duration);
     });
+    hls.on(Events.INIT_PTS_FOUND, () => hurryAudio(hls));
     hls.on(Events.ERROR, (_, data) => current() && data.fatal && this.failed(Implementation, hls, data));
     hls.loadSource(this.stream.playlist);
     hls.attachMedia(video);
@@ -308,6 +309,17 @@ function bufferAhead({ buffered, currentTime }: HTMLVideoElement): number {
     if (buffered.start(index) <= currentTime + 0.1 && buffered.end(index) > currentTime) return buffered.end(index) - currentTime;
   }
   return 0;
+}
+
+/**
+ * The separate audio rendition waits for the clock of the video, and notices by polling, 100 ms at a
+ * time, that it is there. Both renditions must be buffered before the first picture, so that wait
+ * would be seen. hls.js keeps the controller private; without it only the hurry is lost.
+ */
+function hurryAudio(hls: Hls): void {
+  const { audioStreamController } = hls as unknown as { audioStreamController?: { tick?: () => void } };
+  audioStreamController?.tick?.(); // waiting -> idle
+  audioStreamController?.tick?.(); // idle -> loading
 }
 
 const sleep = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));

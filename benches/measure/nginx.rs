@@ -1,0 +1,105 @@
+//! The peer: nginx with its RTMP module, one process, HLS on tmpfs.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
+
+/// A running nginx; killed when dropped.
+pub(crate) struct Nginx {
+    child: Child,
+    folder: PathBuf,
+    pub(crate) rtmp: SocketAddr,
+    pub(crate) http: SocketAddr,
+}
+
+impl Nginx {
+    /// Starts it; returns when it takes connections.
+    pub(crate) fn start() -> Self {
+        let shm = Path::new("/dev/shm");
+        let base = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
+        let folder = base.join(format!("nexus-bench-nginx-{}", std::process::id()));
+        fs::create_dir_all(folder.join("hls")).expect("a folder for segments");
+        let (rtmp, http) = (free(), free());
+        let file = folder.join("nginx.conf");
+        fs::write(&file, config(&folder, rtmp, http)).expect("a configuration");
+        let mut command = Command::new("nginx");
+        command.arg("-c").arg(&file).arg("-p").arg(&folder).arg("-e").arg(folder.join("error.log"));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.expect("nginx runs; `make bench` installs it");
+        let nginx = Self { child, folder, rtmp, http };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while TcpStream::connect(rtmp).is_err() {
+            assert!(Instant::now() < deadline, "nginx did not start: {}", nginx.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        nginx
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it complained about.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("error.log")).unwrap_or_default()
+    }
+
+    /// Bytes of its segments, which lie in memory outside its own.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        let files = fs::read_dir(self.folder.join("hls")).into_iter().flatten().flatten();
+        files.filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A port that was free a moment ago; nginx cannot choose one by itself.
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address")
+}
+
+fn config(folder: &Path, rtmp: SocketAddr, http: SocketAddr) -> String {
+    let folder = folder.display();
+    format!(
+        "load_module {MODULE};
+user root;
+daemon off;
+master_process off;
+worker_processes 1;
+worker_rlimit_nofile 65536;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 8192; }}
+rtmp {{ server {{
+    listen {rtmp};
+    chunk_size 4096;
+    application live {{
+        live on;
+        hls on;
+        hls_path {folder}/hls;
+        hls_fragment 2s;
+        hls_playlist_length 12s;
+        hls_cleanup on;
+    }}
+}} }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 100000000;
+    server {{ listen {http}; location /live {{ alias {folder}/hls; }} }}
+}}
+"
+    )
+}
