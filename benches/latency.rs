@@ -19,7 +19,7 @@ use measure::{Options, Spread, broadcast, pass, publish_noting, say, say_machine
 use nx_container::flv::TAG_VIDEO;
 use serde_json::json;
 use support::hls::LowLatency;
-use support::publish::{Clip, Publisher};
+use support::publish::{Clip, Publisher, Tag};
 use support::{Server, http};
 
 /// Time between two looks for the first playlist; what is measured is exact to this much.
@@ -35,26 +35,31 @@ struct Start {
 
 fn start(server: &Server, stream: &str, clip: &Arc<Clip>) -> Result<Start> {
     let over = AtomicBool::new(false);
-    let mut publisher = Publisher::connect(server.rtmp(), "live", stream, clip)?;
-    let mut first_key = None;
-    std::thread::scope(|scope| {
-        let publishing = scope.spawn(|| {
-            let mut sent = Ok(());
-            while sent.is_ok() && !over.load(Ordering::Relaxed) {
-                sent = publisher.send_until(Instant::now() + Duration::from_millis(50), |tag| {
-                    if tag.kind == TAG_VIDEO {
-                        first_key.get_or_insert_with(Instant::now);
-                    }
-                });
-            }
-        });
+    let publisher = Publisher::connect(server.rtmp(), "live", stream, clip)?;
+    let (first_key, seen) = std::thread::scope(|scope| {
+        let publishing = scope.spawn(|| publish_until(publisher, &over));
         let seen = first_look(server.edge(), stream);
         over.store(true, Ordering::Relaxed);
-        publishing.join().expect("a publisher does not panic");
-        let (multivariant, playable) = seen?;
-        let key = first_key.ok_or_else(|| Error::other("no key frame was sent"))?;
-        Ok(Start { multivariant: multivariant - key, playable: playable - key })
-    })
+        (publishing.join().expect("a publisher does not panic"), seen)
+    });
+    let key = first_key.ok_or_else(|| Error::other("no key frame was sent"))?;
+    let (multivariant, playable) = seen?;
+    Ok(Start { multivariant: multivariant - key, playable: playable - key })
+}
+
+/// Sends until it is over; when the first picture went out.
+fn publish_until(mut publisher: Publisher, over: &AtomicBool) -> Option<Instant> {
+    let mut first_key = None;
+    let mut note = |tag: &Tag| {
+        if tag.kind == TAG_VIDEO {
+            first_key.get_or_insert_with(Instant::now);
+        }
+    };
+    while !over.load(Ordering::Relaxed) {
+        publisher.send_until(Instant::now() + Duration::from_millis(50), &mut note).ok()?;
+    }
+    publisher.close();
+    first_key
 }
 
 fn first_look(edge: SocketAddr, stream: &str) -> Result<(Instant, Instant)> {
@@ -114,6 +119,34 @@ impl Track {
     }
 }
 
+/// Publishes one stream and reads its two tracks for so long.
+fn follow(server: &Server, measured: Duration, clip: &Arc<Clip>) -> Result<(Track, Track)> {
+    let (sent, over) = (Sent::default(), AtomicBool::new(false));
+    let mut publisher = Publisher::connect(server.rtmp(), "live", STREAM, clip)?;
+    std::thread::scope(|scope| {
+        let publishing =
+            scope.spawn(|| publish_noting(&mut publisher, &sent, || over.load(Ordering::Relaxed)));
+        let read = || -> Result<(Track, Track)> {
+            // The cadence of parts is settled after a GOP or two.
+            first(server.edge(), &format!("/live/{STREAM}/ts/index.m3u8"), "#EXTINF")?;
+            let until = Instant::now() + measured;
+            let [video, audio] = ["v1", "a1"]
+                .map(|track| {
+                    scope.spawn({
+                        let sent = &sent;
+                        move || read(server.edge(), track, sent, until)
+                    })
+                })
+                .map(|reading| reading.join().expect("a reader does not panic"));
+            Ok((video?, audio?))
+        };
+        let tracks = read();
+        over.store(true, Ordering::Relaxed);
+        let kept = publishing.join().expect("a publisher does not panic");
+        if kept { tracks } else { Err(Error::other("the publisher fell off")) }
+    })
+}
+
 fn main() -> Result<()> {
     let options = Options::from_args();
     let measured = Duration::from_secs(if options.quick() { 8 } else { 20 });
@@ -127,25 +160,10 @@ fn main() -> Result<()> {
     }
     let multivariant = Spread::of(starts.iter().map(|s| s.multivariant).collect());
     let playable = Spread::of(starts.iter().map(|s| s.playable).collect());
-    let (sent, over) = (Sent::default(), AtomicBool::new(false));
-    let mut publisher = Publisher::connect(server.rtmp(), "live", STREAM, &clip)?;
-    let (video, audio) = std::thread::scope(|scope| -> Result<_> {
-        let publishing = scope.spawn(|| publish_noting(&mut publisher, &sent, || over.load(Ordering::Relaxed)));
-        let result = (|| {
-            // The cadence of parts is settled after a GOP or two.
-            first(server.edge(), &format!("/live/{STREAM}/ts/index.m3u8"), "#EXTINF")?;
-            let until = Instant::now() + measured;
-            let video = scope.spawn(|| read(server.edge(), "v1", &sent, until));
-            let audio = scope.spawn(|| read(server.edge(), "a1", &sent, until));
-            let join = |t: std::thread::ScopedJoinHandle<'_, Result<Track>>| t.join().expect("a reader does not panic");
-            Ok((join(video)?, join(audio)?))
-        })();
-        over.store(true, Ordering::Relaxed);
-        let kept = publishing.join().expect("a publisher does not panic");
-        if kept { result } else { Err(Error::other("the publisher fell off")) }
-    })?;
+    let (video, audio) = follow(&server, measured, &clip)?;
     say("ms                            count   median      p95      max");
-    for (name, spread) in [("first key frame to multivariant", multivariant), ("first key frame to part 0", playable)]
+    for (name, spread) in
+        [("first key frame to multivariant", multivariant), ("first key frame to part 0", playable)]
     {
         let Spread { count, median, p95, max } = spread;
         say(&format!("{name:<28} {count:>6} {median:>8.1} {p95:>8.1} {max:>8.1}"));

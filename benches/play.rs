@@ -201,9 +201,8 @@ fn run(server: &'static str, count: usize, clip: &Arc<Clip>) -> Result<Row> {
     let (sent, over) = (Arc::new(Sent::default()), Arc::new(AtomicBool::new(false)));
     let mut publisher = Publisher::connect(address, "live", STREAM, clip)?;
     let (notes, done) = (sent.clone(), over.clone());
-    let publishing = std::thread::spawn(move || {
-        publish_noting(&mut publisher, &notes, || done.load(Ordering::Relaxed))
-    });
+    let publishing =
+        std::thread::spawn(move || publish_noting(&mut publisher, &notes, || done.load(Ordering::Relaxed)));
     pass(WARM_UP);
     let before = Usage::of(pid);
     pass(ALONE);
@@ -256,7 +255,11 @@ impl Row {
             self.late.p95,
             self.late.max,
             self.late.count,
-            if self.faults.is_empty() { String::new() } else { format!("INVALID: {}", self.faults.join(", ")) },
+            if self.faults.is_empty() {
+                String::new()
+            } else {
+                format!("INVALID: {}", self.faults.join(", "))
+            },
         ));
     }
 
@@ -286,7 +289,8 @@ fn main() -> Result<()> {
             row.print();
             rows.push(row);
         }
-        let cpu = |name: &str| rows.iter().rfind(|r| r.server == name).map_or(f64::NAN, |r| r.cpu_ms_per_gbit);
+        let cpu =
+            |name: &str| rows.iter().rfind(|r| r.server == name).map_or(f64::NAN, |r| r.cpu_ms_per_gbit);
         say(&format!("       nexus / nginx = {:.2}", cpu("nexus") / cpu("nginx")));
     }
     let json: Vec<Value> = rows.iter().map(Row::json).collect();

@@ -8,11 +8,19 @@ if ! cargo +nightly --version >/dev/null 2>&1; then
   echo "fuzz: skipped, needs a nightly toolchain (rustup toolchain install nightly)"; exit 0
 fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/fuzz"
-cargo +nightly fuzz build --sanitizer none -O
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+echo "fuzz: building"
+cargo +nightly fuzz build --sanitizer none -O >"$log" 2>&1 || { cat "$log"; exit 1; }
 for target in $(cargo +nightly fuzz list); do
-  echo "fuzz: $target for $seconds s"
   new=$(mktemp -d)
-  cargo +nightly fuzz run --sanitizer none -O "$target" "$new" "fuzz/corpus/$target" -- \
-    -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=0
+  if ! cargo +nightly fuzz run --sanitizer none -O "$target" "$new" "fuzz/corpus/$target" -- \
+    -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -verbosity=1 -print_final_stats=1 >"$log" 2>&1; then
+    tail -n 40 "$log"
+    echo "fuzz: $target found something; the input is in fuzz/artifacts/$target"
+    exit 1
+  fi
+  runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+  echo "fuzz: $target, $runs runs in $seconds s, nothing found"
   rm -rf "$new"
 done

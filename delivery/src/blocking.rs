@@ -96,8 +96,8 @@ mod tests {
             (10, None, true),
             (11, None, true),
             (12, None, false),
-            (10, Some(12), true),
-            (10, Some(13), false),
+            (10, Some(11), true),
+            (10, Some(12), false),
             (11, Some(0), true),
             (3, Some(900), true),
         ] {

@@ -1,5 +1,8 @@
 //! Web pages and their parts as responses.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use nx_web::Asset;
 
@@ -11,7 +14,7 @@ use crate::listen::Response;
 pub fn page(asset: &Asset, request: &HeaderMap) -> Response {
     let mut response = Response::default();
     let headers = response.headers_mut();
-    let cache = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let cache = if asset.immutable { nx_web::CACHE_IMMUTABLE } else { nx_web::CACHE_REVALIDATE };
     for (name, value) in [
         (header::CONTENT_TYPE, asset.content_type),
         (header::CACHE_CONTROL, cache),
@@ -29,6 +32,9 @@ pub fn page(asset: &Asset, request: &HeaderMap) -> Response {
             return response;
         }
     }
-    *response.body_mut() = Body::from(asset.bytes.clone());
+    *response.body_mut() = Body::from(match &asset.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::copy_from_slice(bytes),
+    });
     response
 }

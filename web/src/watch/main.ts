@@ -1,12 +1,13 @@
-// Entry of the watch page: asks for hls.js at once, then paints the page.
+// Entry of the watch page: asks for the stream and for hls.js at once, then paints the page.
 import { mount } from "svelte";
 import "../lib/base.css";
 import Watch from "./Watch.svelte";
+import { HeadStart } from "./headstart";
 import { Player } from "./player";
 import { streamFromPath } from "./stream";
 
 const stream = streamFromPath(location.pathname, location.search);
-const player = stream ? new Player(stream, import("hls.js")) : null;
+const player = stream ? new Player(stream, import("./hls"), new HeadStart(stream.playlist)) : null;
 if (stream) document.title = `${stream.name} · Nexus COS`;
 
 const target = document.getElementById("app");

@@ -6,6 +6,8 @@ const BITRATE_SPAN_S = 6;
 const FPS_SPAN_MS = 3000;
 /** A picture that stands still for longer is a stall, whether or not the browser says so. */
 const STILL_MS = 400;
+/** A stall that comes back sooner is the same stall. */
+const SAME_STALL_MS = 500;
 
 interface Loaded {
   bytes: number;
@@ -21,6 +23,7 @@ export class Meter {
   private openedAt = 0;
   private stalledMs = 0;
   private stallSince: number | null = null;
+  private stallEndedAt = -Infinity;
   private lastTime = -1;
   private movedAt = 0;
   private frames: { at: number; presented: number }[] = [];
@@ -116,13 +119,14 @@ export class Meter {
   private beginStall(since = performance.now()): void {
     const { paused, seeking, ended } = this.video;
     if (this.startMs === null || this.stallSince !== null || paused || seeking || ended) return;
-    this.stalls += 1;
+    if (since - this.stallEndedAt > SAME_STALL_MS) this.stalls += 1;
     this.stallSince = since;
   }
 
   private endStall(): void {
     if (this.stallSince === null) return;
-    this.stalledMs += performance.now() - this.stallSince;
+    this.stallEndedAt = performance.now();
+    this.stalledMs += this.stallEndedAt - this.stallSince;
     this.stallSince = null;
   }
 }

@@ -1,7 +1,6 @@
 // Plays one live stream and never gives up: waits for the broadcaster, recovers, starts anew.
 import type Hls from "hls.js";
-import type { ErrorData } from "hls.js";
-import { hlsConfig } from "./config";
+import type { HeadStart } from "./headstart";
 import { Meter } from "./meter";
 import { probe } from "./probe";
 import type { Phase, Stats } from "./stats";
@@ -16,7 +15,7 @@ export interface View {
   needsGesture: boolean;
 }
 
-type HlsModule = { default: typeof Hls };
+type HlsModule = typeof import("./hls");
 
 const TICK_MS = 250;
 const POLL_MS = 2000;
@@ -55,7 +54,11 @@ export class Player {
   /** The viewer has paused: nothing but the viewer goes on. */
   private halted = false;
 
-  constructor(readonly stream: Stream, private readonly module: Promise<HlsModule>) {}
+  constructor(
+    private readonly stream: Stream,
+    private readonly module: Promise<HlsModule>,
+    private readonly head: HeadStart,
+  ) {}
 
   /** Starts playing in `video`; the returned function ends it. */
   attach(video: HTMLVideoElement): () => void {
@@ -157,8 +160,8 @@ export class Player {
       return this.enter("reconnecting", "A part of this page did not load.");
     }
     if (epoch !== this.epoch) return;
-    if (module.default.isSupported()) {
-      this.openHls(module.default, video, epoch);
+    if (module.Hls.isSupported()) {
+      this.openHls(module, video, epoch);
     } else if (video.canPlayType("application/vnd.apple.mpegurl") !== "") {
       this.openNative(video);
     } else {
@@ -166,9 +169,9 @@ export class Player {
     }
   }
 
-  private openHls(Implementation: typeof Hls, video: HTMLVideoElement, epoch: number): void {
-    const hls = new Implementation(hlsConfig);
-    const { Events } = Implementation;
+  private openHls(module: HlsModule, video: HTMLVideoElement, epoch: number): void {
+    const hls = module.createHls(this.head);
+    const { Events } = module.Hls;
     this.hls = hls;
     const current = () => epoch === this.epoch;
     hls.on(Events.MANIFEST_PARSED, () => void this.play());
@@ -186,7 +189,7 @@ export class Player {
       this.meter?.arrived(frag.type, (part ?? frag).stats.loaded, (part ?? frag).duration);
     });
     hls.on(Events.INIT_PTS_FOUND, () => hurryAudio(hls));
-    hls.on(Events.ERROR, (_, data) => current() && data.fatal && this.failed(Implementation, hls, data));
+    hls.on(Events.ERROR, (_, data) => current() && data.fatal && this.failed(data.type === module.Hls.ErrorTypes.MEDIA_ERROR));
     hls.loadSource(this.stream.playlist);
     hls.attachMedia(video);
   }
@@ -197,15 +200,13 @@ export class Player {
     void this.play();
   }
 
-  private failed(Implementation: typeof Hls, hls: Hls, data: ErrorData): void {
+  /** hls.js cannot go on by itself. */
+  private failed(inMedia: boolean): void {
     const now = performance.now();
-    if (data.type === Implementation.ErrorTypes.MEDIA_ERROR && now - this.mediaErrorAt > HEALTHY_MS) {
-      this.mediaErrorAt = now;
-      hls.recoverMediaError();
-      void this.play();
-      return;
-    }
-    this.lost("");
+    if (!inMedia || now - this.mediaErrorAt < HEALTHY_MS) return this.lost("");
+    this.mediaErrorAt = now;
+    this.hls?.recoverMediaError();
+    void this.play();
   }
 
   /** Playback is over for now: ask the server how the stream is doing, and open it when it is live. */

@@ -1,0 +1,24 @@
+//! Stand-ins for pages that have not been built: plain words, no script.
+
+use crate::{Asset, Page};
+use std::borrow::Cow;
+
+const WATCH: &str = include_str!("missing-watch.html");
+const STATUS: &str = include_str!("missing-status.html");
+
+pub(crate) fn page(name: Page) -> Asset {
+    let (html, etag) = match name {
+        Page::Watch => (WATCH, "\"missing-watch\""),
+        Page::Status => (STATUS, "\"missing-status\""),
+    };
+    Asset {
+        bytes: Cow::Borrowed(html.as_bytes()),
+        content_type: "text/html; charset=utf-8",
+        immutable: false,
+        etag: etag.to_owned(),
+    }
+}
+
+pub(crate) const fn file(_path: &str) -> Option<Asset> {
+    None
+}

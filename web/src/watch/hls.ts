@@ -1,0 +1,44 @@
+// hls.js with this page's settings; a chunk of its own, loaded beside the page.
+import Hls from "hls.js";
+import type { LoaderCallbacks, LoaderConfiguration, LoaderContext } from "hls.js";
+import { hlsConfig } from "./config";
+import type { HeadStart } from "./headstart";
+
+export { Hls };
+
+/** A player whose first requests are answered by `head`. */
+export function createHls(head: HeadStart): Hls {
+  return new Hls({ ...hlsConfig, loader: earlyLoader(head) });
+}
+
+function earlyLoader(head: HeadStart) {
+  return class EarlyLoader extends Hls.DefaultConfig.loader {
+    private dropped = false;
+
+    override load(context: LoaderContext, config: LoaderConfiguration, callbacks: LoaderCallbacks<LoaderContext>): void {
+      const early = context.rangeEnd ? undefined : head.take(context.url);
+      if (!early) return super.load(context, config, callbacks);
+      this.context = context;
+      early.then(
+        ({ body, start, end }) => {
+          if (this.dropped) return;
+          const { stats } = this;
+          stats.loaded = stats.total = typeof body === "string" ? body.length : body.byteLength;
+          Object.assign(stats.loading, { start, first: end, end });
+          callbacks.onSuccess({ url: context.url, data: body, code: 200 }, stats, context, null);
+        },
+        () => this.dropped || super.load(context, config, callbacks),
+      );
+    }
+
+    override abort(): void {
+      this.dropped = true;
+      super.abort();
+    }
+
+    override destroy(): void {
+      this.dropped = true;
+      super.destroy();
+    }
+  };
+}
