@@ -63,22 +63,28 @@ fn publish_until(mut publisher: Publisher, over: &AtomicBool) -> Option<Instant>
 }
 
 fn first_look(edge: SocketAddr, stream: &str) -> Result<(Instant, Instant)> {
-    let multivariant = first(edge, &format!("/live/{stream}/index.m3u8"), "v1/index.m3u8")?;
+    let mut client = http::Client::connect(edge)?;
+    first(&mut client, &format!("/live/{stream}/index.m3u8"), "v1/index.m3u8")?;
+    let multivariant = Instant::now();
     let folder = format!("/live/{stream}/v1/");
-    first(edge, &format!("{folder}index.m3u8"), "#EXT-X-PART:")?;
-    first(edge, &format!("{folder}init-0.mp4"), "ftyp")?;
-    first(edge, &format!("{folder}0.0.m4s"), "moof")?;
+    let playlist = first(&mut client, &format!("{folder}index.m3u8"), "#EXT-X-PART:")?;
+    for uri in playlist.split("URI=\"").skip(1).take(2).filter_map(|rest| rest.split('"').next()) {
+        let reply = client.get(&format!("{folder}{uri}"), &[])?;
+        if reply.status != 200 || !matches!(reply.body.get(4..8), Some(b"ftyp" | b"styp" | b"moof")) {
+            return Err(Error::other(format!("{folder}{uri} cannot be had: {}", reply.status)));
+        }
+    }
     Ok((multivariant, Instant::now()))
 }
 
-/// When that address first answers with something that holds `what`.
-fn first(edge: SocketAddr, path: &str, what: &str) -> Result<Instant> {
+/// The first answer from that address that holds `what`.
+fn first(client: &mut http::Client, path: &str, what: &str) -> Result<String> {
     let deadline = Instant::now() + PATIENCE;
-    let mut client = http::Client::connect(edge)?;
     while Instant::now() < deadline {
         let reply = client.get(path, &[])?;
-        if reply.status == 200 && reply.body.windows(what.len()).any(|w| w == what.as_bytes()) {
-            return Ok(Instant::now());
+        let text = String::from_utf8_lossy(&reply.body);
+        if reply.status == 200 && text.contains(what) {
+            return Ok(text.into_owned());
         }
         pass(LOOK);
     }
@@ -87,36 +93,40 @@ fn first(edge: SocketAddr, path: &str, what: &str) -> Result<Instant> {
 
 /// Parts of one track as its reader got them.
 struct Track {
-    late: Spread,
-    durations_s: Vec<f64>,
+    /// Length of each part in seconds, and how long after its last frame was sent it was listed.
+    parts: Vec<(f64, Duration)>,
     unknown: usize,
 }
 
 /// Reads a track until then.
 fn read(edge: SocketAddr, track: &str, sent: &Sent, until: Instant) -> Result<Track> {
     let mut reader = LowLatency::join(edge, &format!("/live/{STREAM}/{track}/"))?;
-    let (mut late, mut unknown, mut durations_s) = (Vec::new(), 0, Vec::new());
+    let mut found = Track { parts: Vec::new(), unknown: 0 };
     while Instant::now() < until {
         for part in reader.step()? {
-            durations_s.push(part.seconds);
             match sent.at_end_of(&part.bytes) {
-                Some(at) => late.push(part.listed - at),
-                None => unknown += 1,
+                Some(at) => found.parts.push((part.seconds, part.listed - at)),
+                None => found.unknown += 1,
             }
         }
     }
-    Ok(Track { late: Spread::of(late), durations_s, unknown })
+    Ok(found)
 }
 
 impl Track {
-    fn print(&self, name: &str) {
-        let longest = self.durations_s.iter().copied().fold(0.0, f64::max);
-        let mean = self.durations_s.iter().sum::<f64>() / self.durations_s.len().max(1) as f64;
-        let Spread { count, median, p95, max } = self.late;
-        say(&format!(
-            "{name:<28} {count:>6} {median:>8.2} {p95:>8.2} {max:>8.2}   parts of {mean:.3} s, longest {longest:.3} s"
-        ));
+    /// All parts, and of those the ones that the end of a segment cut short.
+    fn spreads(&self) -> [Spread; 2] {
+        let longest = self.parts.iter().map(|p| p.0).fold(0.0, f64::max);
+        let late = |short: bool| {
+            self.parts.iter().filter(move |p| !short || p.0 < longest * 0.75).map(|p| p.1).collect()
+        };
+        [Spread::of(late(false)), Spread::of(late(true))]
     }
+}
+
+fn print(name: &str, spread: Spread) {
+    let Spread { count, median, p95, max } = spread;
+    say(&format!("{name:<32} {count:>6} {median:>8.2} {p95:>8.2} {max:>8.2}"));
 }
 
 /// Publishes one stream and reads its two tracks for so long.
@@ -128,7 +138,8 @@ fn follow(server: &Server, measured: Duration, clip: &Arc<Clip>) -> Result<(Trac
             scope.spawn(|| publish_noting(&mut publisher, &sent, || over.load(Ordering::Relaxed)));
         let read = || -> Result<(Track, Track)> {
             // The cadence of parts is settled after a GOP or two.
-            first(server.edge(), &format!("/live/{STREAM}/ts/index.m3u8"), "#EXTINF")?;
+            let mut client = http::Client::connect(server.edge())?;
+            first(&mut client, &format!("/live/{STREAM}/ts/index.m3u8"), "#EXTINF")?;
             let until = Instant::now() + measured;
             let [video, audio] = ["v1", "a1"]
                 .map(|track| {
@@ -161,20 +172,20 @@ fn main() -> Result<()> {
     let multivariant = Spread::of(starts.iter().map(|s| s.multivariant).collect());
     let playable = Spread::of(starts.iter().map(|s| s.playable).collect());
     let (video, audio) = follow(&server, measured, &clip)?;
-    say("ms                            count   median      p95      max");
-    for (name, spread) in
-        [("first key frame to multivariant", multivariant), ("first key frame to part 0", playable)]
-    {
-        let Spread { count, median, p95, max } = spread;
-        say(&format!("{name:<28} {count:>6} {median:>8.1} {p95:>8.1} {max:>8.1}"));
-    }
-    video.print("last frame to part, video");
-    audio.print("last frame to part, audio");
-    say(&json!({
+    let ([video_all, video_short], [audio_all, audio_short]) = (video.spreads(), audio.spreads());
+    say("ms                                count   median      p95      max");
+    print("first key frame to multivariant", multivariant);
+    print("first key frame to first part", playable);
+    print("last frame to part, video", video_all);
+    print("  of those cut short", video_short);
+    print("last frame to part, audio", audio_all);
+    print("  of those cut short", audio_short);
+    let json = json!({
         "bench": "latency", "first_multivariant": multivariant.json(), "first_part": playable.json(),
-        "video_part": video.late.json(), "audio_part": audio.late.json(),
-    })
-    .to_string());
+        "video_part": video_all.json(), "video_part_short": video_short.json(),
+        "audio_part": audio_all.json(), "audio_part_short": audio_short.json(),
+    });
+    say(&json.to_string());
     if video.unknown + audio.unknown > 0 {
         return Err(Error::other(format!(
             "{} video and {} audio parts end with no frame that was sent",

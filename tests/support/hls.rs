@@ -29,19 +29,10 @@ impl LowLatency {
     /// # Errors
     /// When there is no such playlist, or the server breaks off.
     pub(crate) fn join(address: SocketAddr, path: &str) -> Result<Self> {
-        let mut reader = Self::from_start(address, path)?;
-        let playlist = text(reader.reloads.get(&format!("{path}index.m3u8"), &[])?)?;
-        reader.next = hint(&playlist).ok_or_else(|| Error::other("no preload hint"))?;
-        Ok(reader)
-    }
-
-    /// Begins with the very first part of a stream that has just begun.
-    ///
-    /// # Errors
-    /// When the server cannot be reached.
-    pub(crate) fn from_start(address: SocketAddr, path: &str) -> Result<Self> {
-        let (reloads, media) = (Client::connect(address)?, Client::connect(address)?);
-        Ok(Self { reloads, media, folder: path.to_owned(), next: (0, 0) })
+        let (mut reloads, media) = (Client::connect(address)?, Client::connect(address)?);
+        let playlist = text(reloads.get(&format!("{path}index.m3u8"), &[])?)?;
+        let next = hint(&playlist).ok_or_else(|| Error::other("no preload hint"))?;
+        Ok(Self { reloads, media, folder: path.to_owned(), next })
     }
 
     /// Waits for the next part and fetches it, with those that came at the same time.

@@ -1,4 +1,5 @@
 //! The real binary on free ports, with its log at hand.
+#![expect(clippy::panic, reason = "a test or a measurement without its server is over")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 const { values: args } = parseArgs({ options: { port: { type: "string", default: "8899" }, empty: { type: "boolean", default: false } } });
 const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const CSP =
-  "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data:";
+  "default-src 'self'; connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'";
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css" };
 const SEGMENT_S = 2;
 const SEGMENTS_MAX = 8;

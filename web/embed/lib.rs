@@ -21,8 +21,8 @@ use std::borrow::Cow;
 /// Value of the `Content-Security-Policy` header for every answer of this crate.
 ///
 /// `blob:` is for the media source that hls.js feeds, inline styles are for the widths that scripts set.
-pub const CSP: &str = "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; \
-     style-src 'self' 'unsafe-inline'; img-src 'self' data:";
+pub const CSP: &str = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; \
+     style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'";
 
 /// Value of the `Cache-Control` header for an [`Asset`] that is `immutable`.
 pub const CACHE_IMMUTABLE: &str = "public, max-age=31536000, immutable";

@@ -23,6 +23,8 @@ pub(crate) struct Cutter {
     pending: Option<Sample>,
     pub(crate) segment: Option<OpenSegment>,
     sequence: u32,
+    /// Where the newest sample ends, ticks.
+    end: Option<i64>,
 }
 
 /// Segment that is being filled.
@@ -46,6 +48,7 @@ impl Cutter {
             pending: None,
             segment: None,
             sequence: 0,
+            end: None,
         }
     }
 
@@ -89,6 +92,7 @@ impl Cutter {
     }
 
     fn hold(&mut self, sample: Sample, duration: u32) -> Option<Part> {
+        self.end = Some(sample.dts + i64::from(duration));
         self.samples.push(Sample { duration: Some(duration), ..sample });
         self.held += u64::from(duration);
         self.last_duration = u64::from(duration);
@@ -118,6 +122,11 @@ impl Cutter {
         self.samples = samples;
         self.samples.clear();
         Some(part)
+    }
+
+    /// Where the middle of the next sample will be if it is as long as the last, in ticks.
+    pub(crate) fn next_middle(&self) -> Option<i64> {
+        self.end.map(|end| end + i64::try_from(self.last_duration / 2).unwrap_or(0))
     }
 
     /// Samples of the open part.

@@ -42,6 +42,8 @@ pub struct Packager {
     /// Distance of the last two key frames of the leader, and where the last one was, in its ticks.
     key_interval: u64,
     last_key: Option<i64>,
+    /// Decode time of the leader's newest frame.
+    reached: i64,
     out: VecDeque<Event>,
 }
 
@@ -67,6 +69,7 @@ impl Packager {
             part_target_us: None,
             key_interval: 0,
             last_key: None,
+            reached: 0,
             out: VecDeque::new(),
         }
     }
@@ -141,7 +144,14 @@ impl Packager {
     #[must_use]
     pub fn part_due_ms(&self) -> Option<i64> {
         let due = |t: &Track| t.cutter.part_due().map(|dts| rescale(dts, t.cutter.timescale(), 1000));
-        self.tracks.iter().filter_map(due).min()
+        self.tracks.iter().filter_map(due).chain(self.key_due_ms()).min()
+    }
+
+    /// Stream time of the next key frame if they keep their distance: it ends a segment of every track.
+    fn key_due_ms(&self) -> Option<i64> {
+        let due = self.last_key? + i64::try_from(self.key_interval).ok().filter(|&i| i > 0)?;
+        let scale = self.tracks.get(self.leader)?.cutter.timescale();
+        (due > self.reached).then(|| rescale(due, scale, 1000))
     }
 
     /// Distance of the last two key frames in milliseconds; 0 before there were two.
@@ -193,6 +203,22 @@ impl Packager {
                 track.cuts.push_back((msn, pts_us));
             }
         }
+        (0..self.tracks.len()).for_each(|index| self.cut_early(index));
+    }
+
+    /// Cuts a follower when its next sample is known to be beyond the cut, not when that sample comes.
+    fn cut_early(&mut self, index: usize) {
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        let Some(&(msn, at)) = track.cuts.front() else { return };
+        let scale = track.cutter.timescale();
+        let beyond = |middle: i64| rescale(middle, scale, 1_000_000) >= at;
+        if track.cutter.segment.is_some() && track.cutter.next_middle().is_some_and(beyond) {
+            track.cuts.pop_front();
+            self.close_segment(index);
+            if let Some(track) = self.tracks.get_mut(index) {
+                track.cutter.open(msn);
+            }
+        }
     }
 
     fn push_leader(&mut self, sample: Sample) {
@@ -200,6 +226,7 @@ impl Packager {
         let Some(track) = self.tracks.get_mut(leader) else { return };
         let timescale = track.cutter.timescale();
         emit(&mut self.out, leader, track.cutter.settle(sample.dts));
+        self.reached = sample.dts;
         let elapsed = track.cutter.elapsed();
         if sample.key
             && let Some(last) = self.last_key.replace(sample.dts)
@@ -253,6 +280,7 @@ impl Packager {
             for part in track.cutter.push(sample) {
                 emit(&mut self.out, index, part);
             }
+            self.cut_early(index);
         }
     }
 

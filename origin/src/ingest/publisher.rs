@@ -22,7 +22,7 @@ const LAZY_MS: i64 = 100;
 /// What may gather in the kernel's buffer between two reads; bytes.
 const LAZY_BYTES: i64 = 48 << 10;
 /// Time between two looks when a part is overdue; milliseconds.
-pub(crate) const TICK_MS: i64 = 5;
+pub(crate) const TICK_MS: i64 = 4;
 /// Reads in a row before others get their turn.
 const READS_MAX: usize = 4;
 /// Answers (acknowledgements, pongs) that a publisher may leave unread; bytes.
@@ -185,6 +185,8 @@ impl Publisher {
 pub(crate) struct Pace {
     /// Arrival minus stream time of the freshest frames: the least of late, rising slowly. Milliseconds.
     lag_ms: Option<i64>,
+    /// When the lag was last let rise.
+    risen_ms: i64,
     /// Measured rate, bytes per second.
     bytes_per_s: i64,
     window: (i64, i64),
@@ -207,7 +209,14 @@ impl Pace {
     pub(crate) fn saw(&mut self, time_ms: i64, now_ms: i64) {
         let lag = now_ms - time_ms;
         self.lag_ms = Some(match self.lag_ms {
-            Some(known) if lag > known && lag < known + 1_000 => known + 1,
+            // Most reads find frames that have waited a little: only the least says when they come.
+            Some(known) if lag > known && lag < known + 1_000 => {
+                let rise = now_ms - self.risen_ms >= 1_000;
+                if rise {
+                    self.risen_ms = now_ms;
+                }
+                known + i64::from(rise)
+            }
             _ => lag,
         });
     }
@@ -217,7 +226,7 @@ impl Pace {
         let patience = (LAZY_BYTES * 1000 / self.bytes_per_s.max(1)).clamp(TICK_MS, LAZY_MS);
         let latest = now_ms + patience;
         self.due_ms = match (part_due_ms, self.lag_ms) {
-            (Some(part), Some(lag)) if part + lag >= now_ms => (part + lag + 1).min(latest),
+            (Some(part), Some(lag)) if part + lag >= now_ms => (part + lag).min(latest),
             // Overdue: it may come any moment.
             (Some(part), Some(lag)) if now_ms - (part + lag) < 200 => now_ms + TICK_MS,
             _ => latest.min(now_ms + 4 * TICK_MS),

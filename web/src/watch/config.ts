@@ -33,11 +33,12 @@ export const hlsConfig: Partial<HlsConfig> = {
   },
   playlistLoadPolicy: {
     default: {
-      // A blocking reload is held back by the server until the next part is there.
+      // A blocking reload is held back by the server until the next part is there, and hls.js gives it
+      // 1.6 s. While a broadcaster's signal pauses, that is no reason to start over.
       maxTimeToFirstByteMs: 8000,
       maxLoadTimeMs: 10_000,
-      timeoutRetry: { maxNumRetry: 1, retryDelayMs: 0, maxRetryDelayMs: 0 },
-      errorRetry: { maxNumRetry: 3, retryDelayMs: 250, maxRetryDelayMs: 1000 },
+      timeoutRetry: { maxNumRetry: 20, retryDelayMs: 0, maxRetryDelayMs: 0 },
+      errorRetry: { maxNumRetry: 6, retryDelayMs: 250, maxRetryDelayMs: 1000 },
     },
   },
   fragLoadPolicy: {

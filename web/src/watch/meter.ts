@@ -24,6 +24,7 @@ export class Meter {
   private stalledMs = 0;
   private stallSince: number | null = null;
   private stallEndedAt = -Infinity;
+  private counts = true;
   private lastTime = -1;
   private movedAt = 0;
   private frames: { at: number; presented: number }[] = [];
@@ -56,8 +57,12 @@ export class Meter {
     this.loaded.set(kind, list);
   }
 
-  /** Looks at the picture; call several times a second. True while it stands still though it should move. */
-  tick(shouldMove: boolean): boolean {
+  /**
+   * Looks at the picture; call several times a second. True while it stands still though it should
+   * move, which is a stall if that `counts`.
+   */
+  tick(shouldMove: boolean, counts: boolean): boolean {
+    this.counts = counts;
     const now = performance.now();
     const time = this.video.currentTime;
     if (time !== this.lastTime || !shouldMove || this.video.paused) {
@@ -118,7 +123,7 @@ export class Meter {
 
   private beginStall(since = performance.now()): void {
     const { paused, seeking, ended } = this.video;
-    if (this.startMs === null || this.stallSince !== null || paused || seeking || ended) return;
+    if (!this.counts || this.startMs === null || this.stallSince !== null || paused || seeking || ended) return;
     if (since - this.stallEndedAt > SAME_STALL_MS) this.stalls += 1;
     this.stallSince = since;
   }

@@ -19,7 +19,7 @@ type HlsModule = typeof import("./hls");
 
 const TICK_MS = 250;
 const POLL_MS = 2000;
-const BACKOFF_MS_MAX = 8000;
+const BACKOFF_MS_MAX = 4000;
 /** Playback that lasts this long clears the record of failures. */
 const HEALTHY_MS = 10_000;
 /** Further behind the wanted place than this, catching up by speed takes too long: jump. */
@@ -30,7 +30,9 @@ const QUIET_MS = 3000;
 /** The playlist moves and the picture does not: seek, rebuild the decoder, open anew. */
 const UNSTICK_MS = [3000, 6000, 10_000] as const;
 /** No playlist at all for this long: hls.js has given up without a word. */
-const SILENT_MS = 20_000;
+const SILENT_MS = 30_000;
+/** After the end of the playlist, a picture that stands still for this long was the last one. */
+const LAST_MS = 800;
 
 export class Player {
   hls: Hls | null = null;
@@ -215,7 +217,7 @@ export class Player {
     this.close();
     this.meter?.opened();
     if (performance.now() - this.openedAt > HEALTHY_MS) this.failures = 0;
-    const delay = this.failures === 0 ? 0 : Math.min(BACKOFF_MS_MAX, 500 * 2 ** this.failures);
+    const delay = this.failures === 0 ? 0 : Math.min(BACKOFF_MS_MAX, 250 * 2 ** this.failures);
     this.failures += 1;
     if (wasOver) this.enter("ended");
     else if (this.opened > 1 || this.view.phase !== "loading") this.enter("reconnecting", detail);
@@ -250,8 +252,10 @@ export class Player {
     if (!video || !meter) return;
     const now = performance.now();
     const { phase } = this.view;
-    const expected = !this.over && (phase === "playing" || phase === "holding");
-    const still = meter.tick(expected);
+    const expected = phase === "playing" || phase === "holding";
+    const still = meter.tick(expected, !this.over);
+    // The renditions rarely end on the same frame, and then the browser never says "ended".
+    if (this.over && still && meter.stillMs > LAST_MS) return this.enter("ended");
     if (this.native || !this.hls || this.over || document.hidden || video.paused) return;
     if (now - this.playlistAt > SILENT_MS) return this.lost("");
     if (!still) {

@@ -4,8 +4,7 @@
 export type Probe =
   | { kind: "live" }
   | { kind: "ended" }
-  | { kind: "missing"; known: boolean; detail: string }
-  | { kind: "refused"; detail: string }
+  | { kind: "missing"; detail: string }
   | { kind: "failed"; detail: string };
 
 const TIMEOUT_MS = 5000;
@@ -28,8 +27,7 @@ async function get(url: URL): Promise<{ text: string; url: URL } | Probe> {
   const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (answer.ok) return { text: await answer.text(), url: new URL(answer.url) };
   const detail = await problem(answer);
-  if (answer.status === 404) return { kind: "missing", known: answer.headers.has("Retry-After"), detail };
-  if (answer.status === 401 || answer.status === 403) return { kind: "refused", detail };
+  if (answer.status === 404) return { kind: "missing", detail };
   return { kind: "failed", detail: detail || `The server answers ${answer.status}.` };
 }
 
