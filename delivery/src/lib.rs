@@ -21,7 +21,7 @@ mod route;
 pub use body::Body;
 pub use listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
 pub use live::{Audience, LiveStream};
-pub use media::{Directory, Found, Media};
+pub use media::{Directory, Media};
 pub use metrics::Metrics;
 pub use pages::page;
 pub use problem::Problem;

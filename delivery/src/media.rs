@@ -21,21 +21,10 @@ use crate::problem::Problem;
 use crate::range::{self, Range};
 use crate::route::{self, Resource};
 
-/// What is known of a name.
-#[derive(Debug, Clone)]
-pub enum Found {
-    /// It can be watched, or could until a moment ago.
-    Live(Arc<LiveStream>),
-    /// The name is known and nobody publishes under it now.
-    Idle,
-    /// Nobody knows it.
-    Unknown,
-}
-
 /// Where streams are found by name.
 pub trait Directory: Send + Sync + 'static {
-    /// Looks a name up. Costs no memory for names that do not exist.
-    fn find(&self, key: &StreamKey) -> Found;
+    /// The stream of a name, if anybody knows it. Costs no memory for names that do not exist.
+    fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>>;
 }
 
 /// The media handler of an origin or an edge.
@@ -149,16 +138,11 @@ impl Media {
     }
 
     fn find(&self, key: &StreamKey) -> Result<Arc<LiveStream>, Problem> {
-        match self.directory.find(key) {
-            Found::Live(stream) => Ok(stream),
-            Found::Idle => Err(not_live(key)),
-            Found::Unknown => Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                "stream-unknown",
-                "No such stream",
-                format!("nobody has published {key}; check the name, or publish to it and ask again"),
-            )),
-        }
+        self.directory.find(key).ok_or_else(|| {
+            let detail =
+                format!("nobody has published {key}; check the name, or publish to it and ask again");
+            Problem::new(StatusCode::NOT_FOUND, "stream-unknown", "No such stream", detail)
+        })
     }
 
     fn place(&self) -> Result<Place<'_>, Problem> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nx_contract::streams::{Ingest, Refusal, Server, State, Stream, Streams};
-use nx_delivery::{Directory, Found, LiveStream, Metrics};
+use nx_delivery::{Directory, LiveStream, Metrics};
 use nx_hls::{Rfc3339, Window};
 use nx_media::StreamKey;
 use tokio::net::TcpListener;
@@ -233,8 +233,8 @@ impl Hub {
 }
 
 impl Directory for Hub {
-    fn find(&self, key: &StreamKey) -> Found {
-        self.entry(key).map_or(Found::Unknown, |entry| Found::Live(entry.live.clone()))
+    fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
+        self.entry(key).map(|entry| entry.live.clone())
     }
 }
 

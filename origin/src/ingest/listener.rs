@@ -48,9 +48,7 @@ pub(crate) async fn accept_loop(
             let silence = Duration::from_secs(u64::from(hub.config.rtmp.silence_s));
             let mut guest = Guest::new(hub, socket, peer);
             match tokio::time::timeout(silence, guest.negotiate()).await {
-                Ok(Ok(Wish::Publish { key, client, query })) => {
-                    guest.publish(key, client, query, place, &shards).await
-                }
+                Ok(Ok(Wish::Publish { key, client })) => guest.publish(key, client, place, &shards).await,
                 Ok(Ok(Wish::Play { key })) => guest.play(key, place, &shards).await,
                 Ok(Ok(Wish::Gone)) => tracing::debug!(%peer, "left before it asked for anything"),
                 Ok(Err(refusal)) => guest.turn_away(&refusal.key, &refusal.reason).await,
@@ -64,7 +62,7 @@ pub(crate) async fn accept_loop(
 
 /// What a connection came for.
 enum Wish {
-    Publish { key: StreamKey, client: String, query: String },
+    Publish { key: StreamKey, client: String },
     Play { key: StreamKey },
     Gone,
 }
@@ -147,8 +145,8 @@ impl Guest {
                 self.session.accept_connect();
                 Ok(None)
             }
-            Event::Publish { name, query } => match StreamKey::new(&self.app, &name) {
-                Ok(key) => Ok(Some(Wish::Publish { key, client: self.client.clone(), query })),
+            Event::Publish { name, .. } => match StreamKey::new(&self.app, &name) {
+                Ok(key) => Ok(Some(Wish::Publish { key, client: self.client.clone() })),
                 Err(error) => {
                     let reason = error.to_string();
                     self.session.refuse_publish(PublishRefusal::BadName, &reason);
@@ -171,7 +169,6 @@ impl Guest {
         mut self,
         key: StreamKey,
         client: String,
-        _query: String,
         place: tokio::sync::OwnedSemaphorePermit,
         shards: &Shards,
     ) {
@@ -187,10 +184,13 @@ impl Guest {
             stream = %key, stream_id = entry.id, session = claim.session, peer = %self.peer, client, "publishing"
         );
         self.session.accept_publish();
-        if !self.flush().await {
+        // A peer that is gone already is the shard's to find out: it also knows how to forget the stream.
+        self.flush().await;
+        let Ok(socket) = self.socket.into_std() else {
             claim.lose();
-        }
-        let Ok(socket) = self.socket.into_std() else { return claim.lose() };
+            self.hub.remove(&key);
+            return;
+        };
         let (session, peer, since) = (self.session, self.peer, self.since);
         shards.join(
             &key.clone(),
