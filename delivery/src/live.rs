@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// Tracks that have a bell of their own; further ones share.
 const BELLS: usize = 4;
 /// Rendered TS segments kept: the ones that live players ask for.
-const TS_KEPT: usize = 3;
+const TS_KEPT: usize = 2;
 /// Viewers remembered per stream; beyond, the count stays at this.
 const AUDIENCE_MAX: usize = 20_000;
 

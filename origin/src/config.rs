@@ -88,7 +88,7 @@ impl Default for StreamConfig {
             segment_ms: 2_000,
             part_ms: 333,
             window_segments: 6,
-            window_bytes_max: 6 << 20,
+            window_bytes_max: 11 << 19,
             reconnect_s: 60,
             streams_max: 5_000,
         }
