@@ -72,20 +72,19 @@ impl Player {
         &mut self.session
     }
 
-    /// Queues a message and sends what the socket takes.
-    pub(crate) fn deliver(&mut self, message: &Message, bytes_max: usize, now_ms: i64) -> Result<(), Closed> {
+    /// Queues a message for the next [`Self::flush`], or lets the player lose its place.
+    pub(crate) fn deliver(&mut self, message: &Message, bytes_max: usize) {
         if self.skipping && !message.vital {
             if !message.entry {
-                return Ok(());
+                return;
             }
             self.skipping = false;
         }
         if self.queued > bytes_max && !message.vital {
             self.skip();
-            return self.check_stuck(now_ms);
+        } else {
+            self.push(message.bytes.clone());
         }
-        self.push(message.bytes.clone());
-        self.flush(now_ms)
     }
 
     /// Drops everything that has not begun to leave.

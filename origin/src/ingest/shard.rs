@@ -189,12 +189,7 @@ impl Shard {
                 }
                 lock(&self.hub.totals).plays += 1;
                 self.places.insert(token, key);
-                stream.join(
-                    token,
-                    Player::new(socket, peer, session, since, now_ms, place),
-                    &self.hub,
-                    now_ms,
-                );
+                stream.join(token, Player::new(socket, peer, session, since, now_ms, place), now_ms);
                 Self::watch(self.poll.registry(), stream);
             }
         }

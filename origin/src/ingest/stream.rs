@@ -115,6 +115,7 @@ impl Stream {
                 refusal = refusal.take().or(self.event(hub, event, now_ms));
             }
         });
+        self.flush_players(now_ms);
         let reading = match (refusal, publisher.claim.is_lost()) {
             (Some(reason), _) => Reading::Closed(reason),
             (None, true) => Reading::Closed("another publisher took the name over".into()),
@@ -146,6 +147,7 @@ impl Stream {
                 refusal = refusal.take().or(self.event(hub, event, now_ms));
             }
         });
+        self.flush_players(now_ms);
         match refusal.or(result.err()) {
             Some(reason) => {
                 self.stop(hub, publisher, &reason, now_ms);
@@ -164,8 +166,7 @@ impl Stream {
     }
 
     /// Takes a player in: parameters, then everything from the newest key frame on.
-    pub(crate) fn join(&mut self, token: usize, mut player: Player, hub: &Hub, now_ms: i64) {
-        let limit = hub.config.rtmp.player_bytes_max;
+    pub(crate) fn join(&mut self, token: usize, mut player: Player, now_ms: i64) {
         let burst = self.pipeline.burst();
         let start_ms = burst.first().map_or(0, |(kind, s)| self.time_ms(*kind, s.dts));
         let mut messages = self.preamble(&self.pipeline.params(), start_ms);
@@ -173,7 +174,7 @@ impl Stream {
         let _ = player.answer();
         // The first burst is one piece: a limit that is too small for it would skip for ever.
         messages.into_iter().for_each(|m| player.push(m.bytes));
-        match player.deliver(&Message { bytes: Bytes::new(), entry: true, vital: true }, limit, now_ms) {
+        match player.flush(now_ms) {
             Ok(()) => {
                 self.players.insert(token, player);
             }
@@ -237,13 +238,8 @@ impl Stream {
             Kind::Video => self.pipeline.video(now_ms, stamp_ms, body, &mut relay),
             Kind::Audio => self.pipeline.audio(now_ms, stamp_ms, body, &mut relay),
         };
-        for message in &out {
-            for (&token, player) in &mut self.players {
-                if let Err(closed) = player.deliver(message, limit, now_ms) {
-                    tracing::info!(stream = %self.key, peer = %player.peer, reason = closed.0, "player left");
-                    self.fallen.push(token);
-                }
-            }
+        for player in self.players.values_mut() {
+            out.iter().for_each(|message| player.deliver(message, limit));
         }
         result
     }
@@ -274,6 +270,16 @@ impl Stream {
         for player in self.players.values_mut() {
             player.session().play_status(status);
             let _ = player.answer();
+        }
+    }
+
+    /// Sends what one read brought: all its messages in one call per player.
+    fn flush_players(&mut self, now_ms: i64) {
+        for (&token, player) in &mut self.players {
+            if let Err(closed) = player.flush(now_ms) {
+                tracing::info!(stream = %self.key, peer = %player.peer, reason = closed.0, "player left");
+                self.fallen.push(token);
+            }
         }
     }
 
