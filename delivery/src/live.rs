@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 /// Tracks that have a bell of their own; further ones share.
 const BELLS: usize = 4;
-/// Rendered TS segments kept: the ones that live players ask for.
-const TS_KEPT: usize = 2;
+/// Rendered TS segments kept: the newest, which live players ask for; an older one is muxed again.
+const TS_KEPT: usize = 1;
 /// Viewers remembered per stream; beyond, the count stays at this.
 const AUDIENCE_MAX: usize = 20_000;
 
