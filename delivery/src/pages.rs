@@ -14,10 +14,9 @@ use crate::listen::Response;
 pub fn page(asset: &Asset, request: &HeaderMap) -> Response {
     let mut response = Response::default();
     let headers = response.headers_mut();
-    let cache = if asset.immutable { nx_web::CACHE_IMMUTABLE } else { nx_web::CACHE_REVALIDATE };
     for (name, value) in [
         (header::CONTENT_TYPE, asset.content_type),
-        (header::CACHE_CONTROL, cache),
+        (header::CACHE_CONTROL, asset.cache_control()),
         (header::CONTENT_SECURITY_POLICY, nx_web::CSP),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),

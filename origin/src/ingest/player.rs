@@ -37,7 +37,6 @@ pub(crate) struct Player {
     /// Lost its place: waits for the next key frame.
     skipping: bool,
     progress_ms: i64,
-    pub(crate) skips: u64,
     _place: OwnedSemaphorePermit,
 }
 
@@ -63,7 +62,6 @@ impl Player {
             queued: 0,
             skipping: false,
             progress_ms: now_ms,
-            skips: 0,
             _place: place,
         }
     }
@@ -93,7 +91,6 @@ impl Player {
         self.queue.truncate(keep);
         self.queued = self.queue.iter().map(Bytes::len).sum::<usize>() - self.sent;
         self.skipping = true;
-        self.skips += 1;
     }
 
     pub(crate) fn push(&mut self, bytes: Bytes) {
