@@ -69,6 +69,15 @@ impl StreamKey {
         Ok(Self { text: format!("{app}/{name}").into(), slash: app.len() })
     }
 
+    /// Reads `APP/STREAM`.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; text without a slash has no stream name.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let (app, name) = text.split_once('/').unwrap_or((text, ""));
+        Self::new(app, name)
+    }
+
     /// The application, such as `live`.
     #[must_use]
     pub fn app(&self) -> &str {

@@ -5,11 +5,15 @@
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod key;
+mod language;
 mod params;
 mod sample;
 mod time;
+mod track;
 
 pub use key::{KeyError, NAME_BYTES_MAX, StreamKey};
+pub use language::Language;
 pub use params::{AudioCodec, AudioParams, FrameRate, Kind, Params, VideoCodec, VideoParams};
 pub use sample::Sample;
 pub use time::{VIDEO_TIMESCALE, rescale};
+pub use track::TrackId;

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::Language;
+
 /// The two sorts of track that a live stream has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -17,6 +19,12 @@ pub enum Kind {
 pub enum VideoCodec {
     /// H.264, ISO/IEC 14496-10.
     Avc,
+    /// H.265, ISO/IEC 23008-2.
+    Hevc,
+    /// AV1, AOMedia bitstream specification.
+    Av1,
+    /// VP9, WebM project.
+    Vp9,
 }
 
 /// Audio codecs that the system carries.
@@ -25,6 +33,16 @@ pub enum VideoCodec {
 pub enum AudioCodec {
     /// MPEG-4 AAC, ISO/IEC 14496-3.
     Aac,
+    /// Opus, RFC 6716.
+    Opus,
+    /// FLAC, RFC 9639.
+    Flac,
+    /// Dolby Digital, ETSI TS 102 366.
+    Ac3,
+    /// Dolby Digital Plus, ETSI TS 102 366 annex E.
+    Eac3,
+    /// MPEG-1 and MPEG-2 audio layers 2 and 3, ISO/IEC 11172-3 and 13818-3.
+    Mpa,
 }
 
 /// Frames per second as a fraction, as the bitstream states it.
@@ -56,7 +74,8 @@ impl FrameRate {
 pub struct VideoParams {
     /// Which bitstream.
     pub codec: VideoCodec,
-    /// Decoder configuration record. H.264: the `avcC` payload (ISO/IEC 14496-15 §5.3.3.1).
+    /// Decoder configuration: the payload of the ISO box. H.264 `avcC` (ISO/IEC 14496-15 §5.3.3.1), HEVC `hvcC`
+    /// (§8.3.3.1), AV1 `av1C`, VP9 `vpcC` without the version and flags in front.
     pub config: Bytes,
     /// Width in pixels after cropping.
     pub width: u32,
@@ -73,16 +92,20 @@ pub struct VideoParams {
 pub struct AudioParams {
     /// Which bitstream.
     pub codec: AudioCodec,
-    /// Decoder configuration. AAC: `AudioSpecificConfig` (ISO/IEC 14496-3 §1.6.2.1).
+    /// Decoder configuration. AAC: `AudioSpecificConfig` (ISO/IEC 14496-3 §1.6.2.1); Opus: payload of `dOps`;
+    /// FLAC: `STREAMINFO` with its 4-byte block header (payload of `dfLa` without version and flags);
+    /// AC-3, E-AC-3: payload of `dac3`, `dec3`; MPEG audio: empty.
     pub config: Bytes,
     /// Samples per second of the core codec; also the track's timescale.
     pub sample_rate: u32,
     /// Loudspeaker channels.
     pub channels: u8,
-    /// PCM samples in one access unit (AAC: 1024 or 960).
+    /// PCM samples in one access unit (AAC: 1024 or 960); Opus and FLAC: of the usual one.
     pub frame_samples: u32,
     /// Codec string for playlists, such as `mp4a.40.2` (RFC 6381).
     pub rfc6381: String,
+    /// What is spoken, when the publisher tells.
+    pub language: Option<Language>,
 }
 
 /// Parameters of a track of either kind.

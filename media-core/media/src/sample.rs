@@ -16,6 +16,8 @@ pub struct Sample {
     pub duration: Option<u32>,
     /// Decoding can start here.
     pub key: bool,
-    /// H.264: NAL units, each behind a 4-byte big-endian length. AAC: one raw access unit, no ADTS.
+    /// H.264, HEVC: NAL units, each behind a 4-byte big-endian length. AV1: OBUs with sizes, no temporal
+    /// delimiter. VP9: one frame or superframe. AAC: one raw access unit, no ADTS. Opus: one packet. FLAC, AC-3,
+    /// E-AC-3, MPEG audio: one whole frame with its header.
     pub payload: Bytes,
 }
