@@ -1,4 +1,5 @@
-//! AAC: the `AudioSpecificConfig`, ADTS headers and silence.
+//! AAC: the `AudioSpecificConfig`, writing of ADTS headers, and silence. What transport streams wrap it in is
+//! read by [`adts`] and [`latm`].
 //!
 //! Spec: ISO/IEC 14496-3 §1.6.2 (configuration), §4.4.1 (GA configuration), ISO/IEC 13818-7 §6.2 (ADTS).
 
@@ -6,6 +7,10 @@ use bytes::Bytes;
 use nx_media::{AudioCodec, AudioParams};
 
 use crate::bits::Bits;
+
+pub mod adts;
+mod extent;
+pub mod latm;
 
 /// Longest configuration that [`parse_config`] takes, in bytes; the longest useful one (a program config
 /// element with a full comment) stays below.
@@ -97,6 +102,7 @@ pub fn parse_config(asc: &Bytes) -> Result<AudioParams, AacError> {
         channels: if config.object_type == AOT_PS { config.channels.max(2) } else { config.channels },
         frame_samples: if config.short_frames { 960 } else { 1024 },
         rfc6381: format!("mp4a.40.{}", config.object_type),
+        language: None,
     })
 }
 

@@ -2,10 +2,14 @@
 //!
 //! Spec: ISO/IEC 14496-15 §5.3.3 (record, NAL lengths), ISO/IEC 14496-10 §7.3 (NAL units, SPS).
 
+mod build;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use h264_reader::nal::sps::SeqParameterSet;
 use h264_reader::nal::{Nal, RefNal};
 use nx_media::{FrameRate, VideoCodec, VideoParams};
+
+pub use build::config_from_sets;
 
 /// Longest configuration record that [`parse_config`] takes, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 16 * 1024;
@@ -19,6 +23,8 @@ const RECORD_HEADER_LEN: usize = 6;
 
 /// `nal_unit_type` of a slice of an IDR picture.
 pub const NAL_IDR: u8 = 5;
+/// `nal_unit_type` of supplemental enhancement information (captions among others).
+pub const NAL_SEI: u8 = 6;
 /// `nal_unit_type` of a sequence parameter set.
 pub const NAL_SPS: u8 = 7;
 /// `nal_unit_type` of a picture parameter set.
@@ -31,7 +37,7 @@ pub const NAL_AUD: u8 = 9;
 #[non_exhaustive]
 pub enum AvcError {
     /// Fewer bytes than a field or a length asks for.
-    #[error("H.264 data ends early: {needed} bytes needed at offset {offset}, {got} left")]
+    #[error("H.264 or H.265 data ends early: {needed} bytes needed at offset {offset}, {got} left")]
     Truncated {
         /// Where the read began, in bytes.
         offset: usize,
@@ -78,8 +84,18 @@ pub enum AvcError {
         /// After cropping, in pixels.
         height: u32,
     },
+    /// More parameter sets than the count of a record can state.
+    #[error("{got} parameter sets of NAL type {nal_type}, a record takes {max}")]
+    TooManySets {
+        /// [`NAL_SPS`] or [`NAL_PPS`].
+        nal_type: u8,
+        /// How many there are.
+        got: usize,
+        /// How many fit.
+        max: usize,
+    },
     /// A payload without any byte.
-    #[error("empty H.264 payload")]
+    #[error("empty H.264 or H.265 payload")]
     Empty,
 }
 
@@ -126,7 +142,11 @@ fn parse_sps(nal: &[u8]) -> Result<SeqParameterSet, AvcError> {
 /// One frame is two ticks of the VUI clock (ISO/IEC 14496-10 §E.2.1, `num_units_in_tick`).
 fn frame_rate(sps: &SeqParameterSet) -> Option<FrameRate> {
     let timing = sps.vui_parameters.as_ref()?.timing_info.as_ref()?;
-    let (num, den) = (timing.time_scale, timing.num_units_in_tick.checked_mul(2)?);
+    sane_rate(timing.time_scale, timing.num_units_in_tick.checked_mul(2)?)
+}
+
+/// The rate, unless it is below one frame per second or above [`FPS_MAX`].
+pub(crate) fn sane_rate(num: u32, den: u32) -> Option<FrameRate> {
     let sane = den > 0 && num >= den && u64::from(num) <= u64::from(den) * FPS_MAX;
     sane.then_some(FrameRate { num, den })
 }

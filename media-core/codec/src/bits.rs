@@ -1,4 +1,19 @@
-//! Reader of big-endian bit fields.
+//! Reader of big-endian bit fields, with the Exp-Golomb numbers of H.264 and H.265.
+
+/// Payload of a NAL unit without emulation prevention bytes (ISO/IEC 14496-10 §7.4.1.1, 23008-2 §7.4.2).
+pub(crate) fn rbsp(nal: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(nal.len());
+    let mut zeros = 0;
+    for &byte in nal {
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        out.push(byte);
+    }
+    out
+}
 
 /// A cursor over the bits of a slice, most significant bit first.
 #[derive(Debug, Clone)]
@@ -35,4 +50,28 @@ impl<'a> Bits<'a> {
     pub(crate) fn flag(&mut self) -> Option<bool> {
         self.take(1).map(|b| b == 1)
     }
+
+    /// Passes over `n` bits, or `None` when fewer are left.
+    pub(crate) fn skip(&mut self, n: usize) -> Option<()> {
+        let at = self.at.checked_add(n).filter(|&at| at <= self.data.len() * 8)?;
+        self.at = at;
+        Some(())
+    }
+
+    /// Next unsigned Exp-Golomb number, `ue(v)` (ISO/IEC 14496-10 §9.1); `None` also above 2^32 - 2.
+    ///
+    /// A signed one, `se(v)`, has the same length.
+    pub(crate) fn ue(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while !self.flag()? {
+            zeros += 1;
+        }
+        match zeros {
+            0..32 => self.take(zeros).map(|tail| (1u32 << zeros) - 1 + tail),
+            _ => None,
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,3 +156,31 @@ fn rewrites_short_lengths() {
     let payload = hex("0000000141");
     assert_eq!(to_four_byte_lengths(&payload, 4).unwrap().as_ptr(), payload.as_ptr(), "no copy");
 }
+
+#[test]
+fn builds_the_record_of_the_encoder() {
+    // x264 with 4:4:4, too.
+    let high_444 = concat!(
+        "01f4000affe1001967f4000a919b28c4f171f808800000030080000019078912cb01000668ebe3c44844",
+        "fff8f800"
+    );
+    for record in [FULL_HD, HD, HIGH_422, high_444].map(hex) {
+        let sets = parameter_sets(&record).unwrap();
+        assert_eq!(config_from_sets(&sets.sps, &sets.pps), Ok(record));
+    }
+    let sets = parameter_sets(&hex(HD)).unwrap();
+    let (sps, pps) = (&sets.sps[..], &sets.pps[..]);
+    let too_many = |nal_type, got, max| AvcError::TooManySets { nal_type, got, max };
+    for (name, sps, pps, want) in [
+        ("no SPS", vec![], pps.to_vec(), AvcError::NoSps),
+        ("short SPS", vec![hex("6742")], vec![], AvcError::Truncated { offset: 0, needed: 4, got: 2 }),
+        ("PPS as SPS", vec![hex("68ce0fc8")], vec![], AvcError::NalType { offset: 6, expected: 7, got: 8 }),
+        ("SPS as PPS", sps.to_vec(), sps.to_vec(), AvcError::NalType { offset: 32, expected: 8, got: 7 }),
+        ("32 SPS", vec![sps[0].clone(); 32], vec![], too_many(NAL_SPS, 32, 31)),
+        ("256 PPS", sps.to_vec(), vec![pps[0].clone(); 256], too_many(NAL_PPS, 256, 255)),
+    ] {
+        assert_eq!(config_from_sets(&sps, &pps), Err(want), "{name}");
+    }
+    let long = Bytes::from([&hex("68")[..], &[0xff; CONFIG_BYTES_MAX]].concat());
+    assert!(matches!(config_from_sets(sps, &[long]), Err(AvcError::ConfigTooLong { .. })));
+}
