@@ -5,29 +5,46 @@ use nx_media::{Kind, Sample};
 
 use crate::{flv, fmp4};
 
-/// What an FLV tag body holds is a slice of that body, and never more.
+/// What an FLV tag body holds are disjoint slices of that body.
 ///
 /// # Panics
 ///
 /// When a property does not hold.
 pub fn flv_tag(data: &[u8]) {
     let body = Bytes::copy_from_slice(data);
-    match flv::parse_video(&body) {
-        Ok(flv::VideoTag::Frame { cts_ms, payload, .. }) => {
+    let mut parts: Vec<Bytes> = vec![];
+    let video = flv::parse_video(&body, &mut |_, tag| match tag {
+        flv::VideoTag::Frame { cts_ms, nanos, payload, .. } => {
             assert!((-0x80_0000..=0x7f_ffff).contains(&cts_ms), "24 bits");
-            assert!(body.ends_with(&payload), "the payload is the end of the body");
+            assert!(nanos <= 999_999, "less than a millisecond");
+            parts.push(payload);
         }
-        Ok(flv::VideoTag::Config(record)) => assert!(body.ends_with(&record), "so is the record"),
-        Ok(flv::VideoTag::EndOfSequence | flv::VideoTag::Ignored) => (),
-        Err(error) => assert!(!error.to_string().is_empty(), "an error has words"),
-    }
-    match flv::parse_audio(&body) {
-        Ok(flv::AudioTag::Config(part) | flv::AudioTag::Frame(part)) => assert!(body.ends_with(&part)),
-        Ok(flv::AudioTag::Ignored) => (),
-        Err(error) => assert!(!error.to_string().is_empty(), "an error has words"),
+        flv::VideoTag::Config { record, .. } => parts.push(record),
+        flv::VideoTag::EndOfSequence | flv::VideoTag::Ignored => (),
+    });
+    check_parts(&body, &mut parts);
+    let audio = flv::parse_audio(&body, &mut |_, tag| match tag {
+        flv::AudioTag::Config { header: part, .. } | flv::AudioTag::Frame { payload: part, .. } => {
+            parts.push(part);
+        }
+        flv::AudioTag::Ignored => (),
+    });
+    check_parts(&body, &mut parts);
+    for error in [video, audio].into_iter().filter_map(Result::err) {
+        assert!(!error.to_string().is_empty(), "an error has words");
     }
     let total: usize = flv::tags(data).map(|(_, _, body)| body.len() + 15).sum();
     assert!(total <= data.len(), "tags lie inside the file");
+}
+
+/// Takes `parts`, which must lie in `body` one behind the other.
+fn check_parts(body: &Bytes, parts: &mut Vec<Bytes>) {
+    let mut free = body.as_ptr_range();
+    for part in parts.drain(..).filter(|part| !part.is_empty()) {
+        let range = part.as_ptr_range();
+        assert!(free.start < range.start && range.end <= free.end, "parts lie behind the header, in order");
+        free.start = range.end.wrapping_sub(1); // the next one may begin right behind
+    }
 }
 
 /// Fragments that parse hold no more than their bytes, and survive being written again.

@@ -1,4 +1,4 @@
-//! Containers: FLV tags in and out, CMAF (fragmented MP4) in and out, MPEG transport streams out.
+//! Containers: FLV tags, CMAF (fragmented MP4) and MPEG transport streams, in and out; SCTE 35.
 //!
 //! Everything takes and gives bytes; nothing does I/O or keeps time.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
@@ -7,6 +7,9 @@ pub mod flv;
 pub mod fmp4;
 #[doc(hidden)]
 pub mod fuzz;
+#[doc(hidden)]
+pub mod fuzz_ts;
+pub mod scte35;
 #[cfg(test)]
 mod testing;
 pub mod ts;

@@ -22,9 +22,9 @@ pub(crate) fn media(flv: &[u8]) -> Media {
     for (kind, ms, body) in flv::tags(flv) {
         let body = Bytes::copy_from_slice(body);
         match kind {
-            TAG_VIDEO => match flv::parse_video(&body).unwrap() {
-                VideoTag::Config(record) => video = Some(avc::parse_config(&record).unwrap()),
-                VideoTag::Frame { key, cts_ms, payload } => {
+            TAG_VIDEO => flv::parse_video(&body, &mut |_, tag| match tag {
+                VideoTag::Config { record, .. } => video = Some(avc::parse_config(&record).unwrap()),
+                VideoTag::Frame { key, cts_ms, payload, .. } => {
                     avc::check(&payload).unwrap();
                     assert_eq!(key, avc::is_idr(&payload));
                     let dts = i64::from(ms) * 90;
@@ -32,15 +32,17 @@ pub(crate) fn media(flv: &[u8]) -> Media {
                     video_samples.push(Sample { dts, pts, duration: None, key, payload });
                 }
                 VideoTag::EndOfSequence | VideoTag::Ignored => (),
-            },
-            TAG_AUDIO => match flv::parse_audio(&body).unwrap() {
-                AudioTag::Config(asc) => audio = Some(aac::parse_config(&asc).unwrap()),
-                AudioTag::Frame(payload) => {
+            })
+            .unwrap(),
+            TAG_AUDIO => flv::parse_audio(&body, &mut |_, tag| match tag {
+                AudioTag::Config { header, .. } => audio = Some(aac::parse_config(&header).unwrap()),
+                AudioTag::Frame { payload, .. } => {
                     let dts = i64::try_from(audio_samples.len()).unwrap() * 1024;
                     audio_samples.push(Sample { dts, pts: dts, duration: Some(1024), key: true, payload });
                 }
                 AudioTag::Ignored => (),
-            },
+            })
+            .unwrap(),
             _ => (),
         }
     }

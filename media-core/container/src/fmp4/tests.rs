@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use mp4_atom::{Atom, Codec, Header, Moof, Moov, ReadFrom};
-use nx_media::{Kind, Params, Sample};
+use nx_media::{AudioCodec, AudioParams, Kind, Language, Params, Sample, VideoCodec, VideoParams};
 use proptest::prelude::*;
 
 use super::*;
@@ -60,6 +60,101 @@ fn init_writes_four_byte_nal_lengths_and_bounded_rates() {
     media.audio.sample_rate = 96_000;
     let moov: Moov = atom(&init(&Params::Audio(media.audio)));
     assert_eq!(moov.trak[0].mdia.mdhd.timescale, 96_000);
+}
+
+fn hex(text: &str) -> Bytes {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+fn video(codec: VideoCodec, config: &str) -> Params {
+    let (width, height) = (1280, 720);
+    let (config, rfc6381) = (hex(config), String::new());
+    Params::Video(VideoParams { codec, config, width, height, frame_rate: None, rfc6381 })
+}
+
+fn audio(codec: AudioCodec, config: &str, sample_rate: u32, channels: u8) -> AudioParams {
+    let (config, rfc6381) = (hex(config), String::new());
+    AudioParams { codec, config, sample_rate, channels, frame_samples: 1024, rfc6381, language: None }
+}
+
+/// The only sample entry, and the language of the track.
+fn entry(params: &Params) -> (Codec, String) {
+    let mut moov: Moov = atom(&init(params));
+    let mut mdia = moov.trak.remove(0).mdia;
+    (mdia.minf.stbl.stsd.codecs.remove(0), mdia.mdhd.language)
+}
+
+#[test]
+fn init_of_other_video_codecs() {
+    // The records that ffmpeg writes for x265, SVT-AV1 and libvpx.
+    let hvcc = concat!(
+        "0101600000009000000000001ef000fcfdf8f800000f03a00001001840010c01ffff0160000003009000000300000300",
+        "1e959009a10001002a42010101600000030090000003000003001ea02c839d4996564b932bc05a020000030002000003",
+        "003210a2000100064401c173d189"
+    );
+    let hevc = video(VideoCodec::Hevc, hvcc);
+    let (Codec::Hvc1(hvc1), language) = entry(&hevc) else { panic!("hvc1") };
+    assert_eq!((hvc1.visual.width, hvc1.visual.height, language.as_str()), (1280, 720, "und"));
+    assert_eq!((hvc1.hvcc.general_profile_idc, hvc1.hvcc.general_level_idc), (1, 30));
+    let sets: Vec<_> = hvc1.hvcc.arrays.iter().map(|a| (a.nal_unit_type, a.nalus[0].len())).collect();
+    assert_eq!(sets, [(32, 24), (33, 42), (34, 6)]);
+    let two_bytes = hvcc.replacen("0f03a0", "0d03a0", 1);
+    assert_eq!(init(&video(VideoCodec::Hevc, &two_bytes)), init(&hevc), "4-byte lengths");
+
+    let av1c = "81000c000a0a000000032dffc02f8004";
+    let (Codec::Av01(av01), _) = entry(&video(VideoCodec::Av1, av1c)) else { panic!("av01") };
+    assert_eq!((av01.visual.width, av01.av1c.chroma_subsampling_x), (1280, true));
+    assert_eq!(av01.av1c.config_obus, &hex(av1c)[4..]);
+
+    let (Codec::Vp09(vp09), _) = entry(&video(VideoCodec::Vp9, "020ba20202020000")) else { panic!("vp09") };
+    let vpcc = &vp09.vpcc;
+    assert_eq!((vp09.visual.height, vpcc.profile, vpcc.level, vpcc.bit_depth), (720, 2, 11, 10));
+}
+
+#[test]
+fn init_of_other_audio_codecs() {
+    let eng = Language::new(b"eng");
+    let opus = audio(AudioCodec::Opus, "000201380000bb80000000", 48_000, 2);
+    let opus = Params::Audio(AudioParams { language: eng, ..opus });
+    let (Codec::Opus(opus), language) = entry(&opus) else { panic!("Opus") };
+    assert_eq!((opus.audio.channel_count, opus.dops.output_channel_count, opus.dops.pre_skip), (2, 2, 312));
+    assert_eq!(language, "eng");
+
+    // Rate of the stream, rate of the entry.
+    for (rate, config, stated, bits) in [
+        (44_100, "80000022120012000001060004ff0ac440f0000038407044de84a8b56e9e558a37d978aff114", 44_100, 16),
+        (96_000, "800000222000200000049c0008941770017000007080a60464d9430a1a0eee6bc12a3622deb0", 48_000, 24),
+        (352_800, "800000222000200000049c0008945622017000007080a60464d9430a1a0eee6bc12a3622deb0", 58_800, 24),
+    ] {
+        let params = audio(AudioCodec::Flac, config, rate, 1);
+        let (Codec::Flac(flac), _) = entry(&Params::Audio(params)) else { panic!("fLaC") };
+        assert_eq!((flac.audio.sample_rate.integer(), flac.audio.sample_size), (stated, bits), "{rate}");
+        assert_eq!(flac.dfla.blocks.len(), 1);
+    }
+
+    let (Codec::Ac3(ac3), _) = entry(&Params::Audio(audio(AudioCodec::Ac3, "101140", 48_000, 2))) else {
+        panic!("ac-3")
+    };
+    assert_eq!((ac3.dac3.fscod, ac3.dac3.acmod, ac3.audio.sample_rate.integer()), (0, 2, 48_000));
+
+    let (Codec::Eac3(eac3), _) = entry(&Params::Audio(audio(AudioCodec::Eac3, "0600200400", 48_000, 2)))
+    else {
+        panic!("ec-3")
+    };
+    assert_eq!((eac3.dec3.data_rate, eac3.dec3.substreams[0].acmod), (192, 2));
+}
+
+#[test]
+fn mpeg_audio_has_no_decoder_specific_info() {
+    let bytes = init(&Params::Audio(audio(AudioCodec::Mpa, "", 44_100, 2)));
+    // By hand: box, ES descriptor, decoder descriptor, sync layer descriptor.
+    let esds = concat!(
+        "0000002c6573647300000000",
+        "038080801b000000",
+        "048080800d6b150000000000000000000000",
+        "068080800102"
+    );
+    assert!(bytes.windows(esds.len() / 2).any(|window| window == &hex(esds)[..]));
 }
 
 #[test]

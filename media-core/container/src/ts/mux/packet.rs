@@ -2,7 +2,7 @@
 //!
 //! Spec: ISO/IEC 13818-1 §2.4.3.2 (packet), §2.4.3.4 (adaptation field).
 
-use super::PACKET_LEN;
+use super::super::wire::{PACKET_LEN, SYNC};
 
 /// Payload bytes of a packet without adaptation field.
 const ROOM: usize = PACKET_LEN - 4;
@@ -67,7 +67,7 @@ impl Stream {
         let has_field = field.len() + stuffing > 0;
         let counter = u8::try_from(self.count % ROUND).unwrap_or(0);
         out.extend_from_slice(&[
-            0x47,
+            SYNC,
             pid_high | if start { 0x40 } else { 0 },
             pid_low,
             if has_field { 0x30 } else { 0x10 } | counter,

@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use nx_codec::avc;
+
+use super::super::wire::crc;
 use super::*;
 use crate::testing::{Media, TINY, media};
+
+mod codecs;
 
 /// One reassembled PES packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +74,7 @@ impl Demux {
             assert!(start && payload[0] == 0);
             let len = usize::from(u16::from_be_bytes([payload[2] & 0xf, payload[3]]));
             let section = &payload[1..4 + len];
-            assert_eq!(psi::crc(section), 0, "CRC");
+            assert_eq!(crc(section), 0, "CRC");
             assert!(payload[4 + len..].iter().all(|b| *b == 0xff), "section stuffing");
             self.sections.push((pid, section[..len - 1].to_vec()));
         } else if start {
@@ -101,18 +106,18 @@ fn annex_b(data: &[u8]) -> Vec<Vec<u8>> {
     starts.iter().zip(ends).map(|(s, e)| data[s + 4..e].to_vec()).collect()
 }
 
-fn tracks(media: &Media) -> Tracks<'_> {
-    Tracks {
-        video: Some((&media.video, &media.video_samples)),
-        audio: Some((&media.audio, &media.audio_samples)),
-    }
+/// Both tracks of the file in one segment.
+fn both(media: &Media, number: u64) -> Bytes {
+    let audio = [(&media.audio, &media.audio_samples[..])];
+    let video = Some((&media.video, &media.video_samples[..]));
+    segment(&Tracks { video, audio: &audio }, number).unwrap()
 }
 
 #[test]
 fn carries_every_sample_unchanged() {
     let media = media(TINY);
     let mut demux = Demux::default();
-    demux.feed(&segment(&tracks(&media), 0).unwrap());
+    demux.feed(&both(&media, 0));
     let video = demux.pes(VIDEO_PID);
     assert_eq!(video.len(), media.video_samples.len());
     let sets = avc::parameter_sets(&media.video.config).unwrap();
@@ -150,7 +155,8 @@ fn counters_run_on_through_independent_segments() {
     let mut demux = Demux::default();
     for (at, video) in (14_u8..).zip(media.video_samples.chunks(5).cycle().take(8)) {
         let audio = &media.audio_samples[..usize::from(at)];
-        let tracks = Tracks { video: Some((&media.video, video)), audio: Some((&media.audio, audio)) };
+        let audio = [(&media.audio, audio)];
+        let tracks = Tracks { video: Some((&media.video, video)), audio: &audio };
         let bytes = segment(&tracks, at.into()).unwrap();
         assert_eq!(segment(&tracks, at.into()).unwrap(), bytes, "same input, same bytes");
         demux.feed(&bytes);
@@ -166,7 +172,7 @@ fn any_size_ends_on_a_round_number_of_packets() {
     for len in 0..3_200_u32 {
         sample.payload = [&len.to_be_bytes()[..], &vec![0x41; len as usize]].concat().into();
         let list = [sample.clone()];
-        let tracks = Tracks { video: Some((&media.video, &list)), audio: None };
+        let tracks = Tracks { video: Some((&media.video, &list)), audio: &[] };
         let bytes = segment(&tracks, 3).unwrap();
         assert_eq!((bytes.len() / PACKET_LEN - 2) % 16, 0, "{len}");
         let mut demux = Demux::default();
@@ -188,7 +194,8 @@ fn tables_name_the_streams() {
         assert_eq!((pid, demux.counters[&0]), (PMT_PID, 6));
         (section[8..].to_vec(), demux.pcrs.len())
     };
-    let both = tracks(&media);
+    let sound = [(&media.audio, &media.audio_samples[..])];
+    let both = Tracks { video: Some((&media.video, &media.video_samples)), audio: &sound };
     let (video, audio) = ([0x1b, 0xe1, 0, 0xf0, 0], [0x0f, 0xe1, 1, 0xf0, 0]);
     assert_eq!(pmt(&both), ([&[0xe1, 0, 0xf0, 0], &video[..], &audio].concat(), media.video_samples.len()));
     let alone = Tracks { video: None, ..both };
@@ -212,7 +219,7 @@ fn parameter_sets_and_delimiters_are_not_doubled() {
             .collect();
         let list = [Sample { payload: payload.into(), ..media.video_samples[0].clone() }];
         let mut demux = Demux::default();
-        demux.feed(&segment(&Tracks { video: Some((&media.video, &list)), audio: None }, 0).unwrap());
+        demux.feed(&segment(&Tracks { video: Some((&media.video, &list)), audio: &[] }, 0).unwrap());
         let types: Vec<_> = annex_b(&demux.pes(VIDEO_PID)[0].data).iter().map(|n| avc::nal_type(n)).collect();
         assert_eq!(types, want, "{name}");
     }
@@ -225,7 +232,8 @@ fn times_wrap_at_33_bits_and_gaps_split_audio() {
     let list = [at(-TIME_OFFSET_90K, 0), at((1 << 33) - 90_000 - 1, (1 << 33) - 90_000), at(1 << 40, 5)];
     let gap = |dts| Sample { dts, pts: dts, ..media.audio_samples[0].clone() };
     let sound = [gap(0), gap(1024), gap(3000)];
-    let tracks = Tracks { video: Some((&media.video, &list)), audio: Some((&media.audio, &sound)) };
+    let audio = [(&media.audio, &sound[..])];
+    let tracks = Tracks { video: Some((&media.video, &list)), audio: &audio };
     let mut demux = Demux::default();
     demux.feed(&segment(&tracks, 0).unwrap());
     let video = demux.pes(VIDEO_PID);
@@ -241,17 +249,18 @@ fn times_wrap_at_33_bits_and_gaps_split_audio() {
 fn says_what_does_not_fit() {
     let media = media(TINY);
     let list = [Sample { payload: Bytes::from_static(b"\0\0\0\x09x"), ..media.video_samples[0].clone() }];
-    let broken = segment(&Tracks { video: Some((&media.video, &list)), audio: None }, 0);
+    let broken = segment(&Tracks { video: Some((&media.video, &list)), audio: &[] }, 0);
     assert!(matches!(broken, Err(TsError::Video(AvcError::Truncated { .. }))), "{broken:?}");
     let list = [Sample { payload: vec![0; 9000].into(), ..media.audio_samples[0].clone() }];
-    let long = segment(&Tracks { video: None, audio: Some((&media.audio, &list)) }, 0);
+    let long = segment(&Tracks { video: None, audio: &[(&media.audio, &list)] }, 0);
     assert!(matches!(long, Err(TsError::Audio(AacError::FrameTooLong { .. }))), "{long:?}");
 }
 
 #[test]
 fn interleaves_by_decode_time_in_one_allocation() {
     let media = media(TINY);
-    let tracks = tracks(&media);
+    let audio = [(&media.audio, &media.audio_samples[..])];
+    let tracks = Tracks { video: Some((&media.video, &media.video_samples)), audio: &audio };
     let bytes = segment(&tracks, 0).unwrap();
     assert!(bytes.len() <= capacity(&tracks), "the estimate holds");
     let mut last = ticks(0);
