@@ -68,6 +68,17 @@ impl Value {
         if let Self::Number(n) = self { Some(*n) } else { None }
     }
 
+    /// The whole part of a number, at the nearest end when it is out of range; 0 for NaN.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "float to integer casts saturate, which is what the doc promises"
+    )]
+    pub fn as_u32(&self) -> Option<u32> {
+        self.as_number().map(|n| n as u32)
+    }
+
     /// Properties of an object or an ECMA array.
     #[must_use]
     pub fn properties(&self) -> Option<&[(String, Self)]> {

@@ -86,6 +86,14 @@ pub enum Event {
     },
     /// `onMetaData`.
     Metadata(Metadata),
+    /// The server asks for another connection, made at the next key frame, in place of this one. It serves this
+    /// one until we close it.
+    ReconnectRequest {
+        /// Where to, absolute or relative to [`Config::tc_url`]; `None` means there.
+        tc_url: Option<String>,
+        /// Text for a person, maybe empty.
+        description: String,
+    },
     /// The server says that the stream is over.
     Eof,
 }
@@ -175,13 +183,13 @@ impl Session {
     /// Audio message to send; `body` is an FLV audio tag body. Empty unless [`Session::is_ready`].
     #[must_use]
     pub fn write_audio(&mut self, timestamp_ms: u32, body: &[u8]) -> Bytes {
-        self.media(MediaKind::Audio, timestamp_ms, &[body])
+        self.write(MediaKind::Audio, timestamp_ms, &[body])
     }
 
     /// Video message to send; `body` is an FLV video tag body. Empty unless [`Session::is_ready`].
     #[must_use]
     pub fn write_video(&mut self, timestamp_ms: u32, body: &[u8]) -> Bytes {
-        self.media(MediaKind::Video, timestamp_ms, &[body])
+        self.write(MediaKind::Video, timestamp_ms, &[body])
     }
 
     /// Metadata message to send; `body` is AMF0 `"onMetaData"` and the object, as in [`Metadata::body`].
@@ -190,7 +198,17 @@ impl Session {
     pub fn write_metadata(&mut self, timestamp_ms: u32, body: &[u8]) -> Bytes {
         let mut prefix = BytesMut::with_capacity(16);
         amf0::encode(&mut prefix, &Value::from("@setDataFrame"));
-        self.media(MediaKind::Data, timestamp_ms, &[&prefix, body])
+        self.write(MediaKind::Data, timestamp_ms, &[&prefix, body])
+    }
+
+    /// Message to send, its body in parts that are written one behind the other, such as a tag header and its
+    /// payload. Empty unless [`Session::is_ready`].
+    #[must_use]
+    pub fn write(&self, media: MediaKind, timestamp_ms: u32, parts: &[&[u8]]) -> Bytes {
+        if !self.is_ready() {
+            return Bytes::new();
+        }
+        media_message(media, timestamp_ms, self.stream_id, self.config.chunk_size_out, parts)
     }
 
     /// Ends the stream politely; send what [`Session::poll`] gives, then close.
@@ -200,13 +218,6 @@ impl Session {
         if begun {
             self.say_goodbye();
         }
-    }
-
-    fn media(&self, media: MediaKind, timestamp_ms: u32, parts: &[&[u8]]) -> Bytes {
-        if !self.is_ready() {
-            return Bytes::new();
-        }
-        media_message(media, timestamp_ms, self.stream_id, self.config.chunk_size_out, parts)
     }
 
     fn consume(&mut self, now_ms: u32, mut input: &[u8]) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Bodies of the fuzz targets: each asserts a property for any input. Not part of the public promise.
 
 use crate::chunk::{ChunkError, ChunkReader, Message};
-use crate::{Limits, NONCE_LEN, amf0, handshake, server};
+use crate::{Limits, NONCE_LEN, amf0, client, handshake, server};
 
 /// The same bytes in two reads and in one give the same messages and the same error. The first byte of
 /// `data` says where to cut.
@@ -55,13 +55,9 @@ pub fn amf0(data: &[u8]) {
 /// When the answers are out of proportion to the input.
 pub fn server_session(data: &[u8]) {
     let mut session = server::Session::new(server::Config::default(), [7; NONCE_LEN]);
-    let mut hello = vec![0; 1 + 2 * handshake::PACKET_LEN];
-    if let Some(version) = hello.first_mut() {
-        *version = 3;
-    }
     let (head, tail) = data.split_at(data.len() / 2);
     let mut sent = 0;
-    for read in [&hello[..], head, tail] {
+    for read in [&hello()[..], head, tail] {
         let result = session.handle(0, read);
         while let Some(output) = session.poll() {
             match output {
@@ -77,9 +73,55 @@ pub fn server_session(data: &[u8]) {
     assert!(sent <= 64 * 1024 + 64 * data.len(), "answers {sent} bytes to {}", data.len());
 }
 
+/// A client session behind a valid handshake takes anything; the first byte of `data` says whether it plays.
+///
+/// # Panics
+///
+/// When what it sends is out of proportion to the input.
+pub fn client_session(data: &[u8]) {
+    let Some((play, data)) = data.split_first() else { return };
+    let config = client::Config {
+        app: "live?key=1".into(),
+        stream: "cam".into(),
+        tc_url: "rtmp://h/live".into(),
+        intent: if play & 1 == 1 { client::Intent::Play } else { client::Intent::Publish },
+        chunk_size_out: 4096,
+        limits: Limits::default(),
+    };
+    let mut session = client::Session::new(config, [7; NONCE_LEN]);
+    let (head, tail) = data.split_at(data.len() / 2);
+    let mut sent = 0;
+    for read in [&hello()[..], head, tail] {
+        let result = session.handle(0, read);
+        while let Some(output) = session.poll() {
+            if let client::Output::Send(bytes) = output {
+                sent += bytes.len();
+            }
+        }
+        sent += session.write_video(0, b"frame").len();
+        if result.is_err() {
+            assert!(!session.is_ready(), "an error is final");
+            break;
+        }
+    }
+    assert!(sent <= 64 * 1024 + 64 * data.len(), "sends {sent} bytes to {}", data.len());
+}
+
+/// C0 C1 C2, or S0 S1 S2, of zeros.
+fn hello() -> Vec<u8> {
+    let mut hello = vec![0; 1 + 2 * handshake::PACKET_LEN];
+    if let Some(version) = hello.first_mut() {
+        *version = 3;
+    }
+    hello
+}
+
 fn answer(session: &mut server::Session, event: &server::Event) {
     match event {
-        server::Event::Connect { .. } => session.accept_connect(),
+        server::Event::Connect { .. } => {
+            session.accept_connect();
+            session.request_reconnect(None, "");
+        }
         server::Event::Publish { .. } => session.accept_publish(),
         server::Event::Play { .. } => session.accept_play(),
         _ => {}

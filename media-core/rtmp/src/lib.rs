@@ -8,8 +8,10 @@
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 pub mod amf0;
+pub mod auth;
 pub mod chunk;
 pub mod client;
+mod enhanced;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
@@ -22,6 +24,7 @@ pub mod server;
 mod testing;
 
 pub use chunk::{MediaKind, media_message};
+pub use enhanced::caps_ex;
 pub use error::Error;
 pub use handshake::NONCE_LEN;
 pub use limits::Limits;

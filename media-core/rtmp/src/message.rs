@@ -122,6 +122,9 @@ impl Command {
     }
 }
 
+/// Longest language tag taken from metadata, bytes (RFC 5646 §4.4.1).
+pub const LANGUAGE_LEN_MAX: usize = 35;
+
 /// Stream metadata, as an encoder sends it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
@@ -158,6 +161,22 @@ impl Metadata {
         };
         let body = message.body.slice(skipped + start..skipped + decoder.offset());
         Ok(Some(Self { timestamp_ms: message.timestamp_ms, fields, body }))
+    }
+
+    /// Language of a track, as the encoder wrote it: property `language` or `lang` of the track's entry in
+    /// `audioTrackIdInfoMap` (or `videoTrackIdInfoMap`), for track 0 also of the metadata itself. `None` when it
+    /// is empty or longer than [`LANGUAGE_LEN_MAX`].
+    ///
+    /// Spec: Enhanced RTMP v2, "Enhancing onMetaData".
+    #[must_use]
+    pub fn track_language(&self, audio: bool, track: u8) -> Option<String> {
+        let map = self.field(if audio { "audioTrackIdInfoMap" } else { "videoTrackIdInfoMap" });
+        let entry = map.and_then(|map| map.property(&track.to_string()));
+        let own = ["language", "lang"].map(|name| entry.and_then(|entry| entry.property(name)));
+        let shared = ["language", "lang"].map(|name| self.field(name).filter(|_| track == 0));
+        let texts = own.into_iter().chain(shared).flatten().filter_map(Value::as_str);
+        let mut texts = texts.filter(|text| !text.is_empty() && text.len() <= LANGUAGE_LEN_MAX);
+        texts.next().map(str::to_owned)
     }
 
     /// First property called `name`.

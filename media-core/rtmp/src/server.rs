@@ -73,8 +73,11 @@ pub enum Event {
         tc_url: String,
         /// The peer's software, as sent.
         flash_ver: String,
-        /// Codecs the peer can take (Enhanced RTMP `fourCcList`); empty when it sent no list.
+        /// Codecs the peer can take, `*` for all: Enhanced RTMP `fourCcList`, and what `videoFourCcInfoMap` and
+        /// `audioFourCcInfoMap` say can be decoded or forwarded. Empty when it sent none.
         fourcc: Vec<String>,
+        /// Enhanced RTMP `capsEx`, bits of [`crate::caps_ex`].
+        caps_ex: u32,
     },
     /// `publish`: answer with [`Session::accept_publish`] or [`Session::refuse_publish`].
     Publish {
@@ -110,6 +113,17 @@ pub enum Event {
     Unpublish,
     /// The player stopped, or took its request back before the answer.
     StopPlay,
+}
+
+/// Why a peer is sent away before it has said what it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectRefusal {
+    /// It may not connect, or has to log in first (see [`crate::auth`]).
+    Rejected,
+    /// There is no such application.
+    InvalidApp,
+    /// The server is going down.
+    Shutdown,
 }
 
 /// Why a publisher is sent away.
@@ -206,6 +220,8 @@ pub struct Session {
     handshake: Option<Handshake>,
     link: Link,
     connect: Connect,
+    /// `capsEx` of a peer that speaks Enhanced RTMP.
+    caps_ex: Option<u32>,
     stage: Stage,
     failed: bool,
     stream_id: u32,
@@ -224,6 +240,7 @@ impl Session {
             handshake: Some(Handshake::server(nonce)),
             link: Link::new(config.limits, config.window_ack),
             connect: Connect::Awaited,
+            caps_ex: None,
             stage: Stage::Idle,
             failed: false,
             stream_id: 0,

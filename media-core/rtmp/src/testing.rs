@@ -108,7 +108,7 @@ impl Pair {
 fn answer(server: &mut server::Session, answers: Answers, event: &server::Event) {
     match event {
         server::Event::Connect { .. } if answers == Answers::RefuseConnect => {
-            server.refuse_connect("no such app")
+            server.refuse_connect(server::ConnectRefusal::InvalidApp, "no such app")
         }
         server::Event::Connect { .. } => server.accept_connect(),
         server::Event::Publish { .. } if answers == Answers::Accept => server.accept_publish(),

@@ -1,11 +1,11 @@
 //! The client's calls, and what it makes of the answers.
 
 use super::{Event, Intent, Session, Stage};
-use crate::Error;
 use crate::amf0::Value;
 use crate::chunk::Message;
 use crate::link::object;
-use crate::message::Command;
+use crate::message::{Command, check_len};
+use crate::{Error, enhanced};
 
 /// Transaction ids of the calls whose answers matter.
 const CONNECT: f64 = 1.0;
@@ -16,8 +16,6 @@ const REQUEST: f64 = 5.0;
 const GOODBYE: f64 = 6.0;
 /// How much a player wants buffered, milliseconds.
 const BUFFER_MS: u32 = 1000;
-/// Codecs we can carry: all, because bodies are passed on unread.
-const FOURCC: [&str; 10] = ["av01", "vp09", "hvc1", "avc1", "Opus", "mp4a", "fLaC", "ac-3", "ec-3", ".mp3"];
 
 impl Session {
     pub(super) fn call_connect(&mut self) {
@@ -26,8 +24,8 @@ impl Session {
             ("app", config.app.as_str().into()),
             ("flashVer", "FMLE/3.0 (compatible; nx-rtmp)".into()),
             ("tcUrl", config.tc_url.as_str().into()),
-            ("fourCcList", Value::StrictArray(FOURCC.map(Value::from).into())),
         ];
+        fields.extend(enhanced::client_fields());
         if config.intent == Intent::Publish {
             fields.push(("type", "nonprivate".into()));
         } else {
@@ -47,7 +45,7 @@ impl Session {
         match command.name.as_str() {
             "_result" => self.on_result(&command),
             "_error" => self.on_error(&command),
-            "onStatus" => self.on_status(&command),
+            "onStatus" => return self.on_status(&command),
             _ => {} // onBWDone, onFCPublish and the like want nothing
         }
         Ok(())
@@ -65,7 +63,7 @@ impl Session {
             self.link.command(0, &["createStream".into(), CREATE_STREAM.into(), Value::Null]);
         } else if self.stage == Stage::CreateStream && command.transaction == CREATE_STREAM {
             self.stage = Stage::Request;
-            self.stream_id = command.args.first().and_then(Value::as_number).map_or(1, whole);
+            self.stream_id = command.args.first().and_then(Value::as_u32).unwrap_or(1);
             self.request();
         }
     }
@@ -95,8 +93,11 @@ impl Session {
         }
     }
 
-    fn on_status(&mut self, command: &Command) {
+    fn on_status(&mut self, command: &Command) -> Result<(), Error> {
         let info = command.args.first().unwrap_or(&command.object);
+        if info.property("code").and_then(Value::as_str) == Some(enhanced::RECONNECT_REQUEST) {
+            return self.on_reconnect_request(info);
+        }
         let (code, level) = self.status(info, "status");
         let started = match self.config.intent {
             Intent::Publish => "NetStream.Publish.Start",
@@ -108,6 +109,18 @@ impl Session {
             self.stage = Stage::Ready;
             self.events.push_back(Event::Ready);
         }
+        Ok(())
+    }
+
+    fn on_reconnect_request(&mut self, info: &Value) -> Result<(), Error> {
+        let text = |name: &str| info.property(name).and_then(Value::as_str);
+        let tc_url = text("tcUrl").filter(|url| !url.is_empty());
+        check_len("tcUrl", tc_url.unwrap_or_default(), &self.config.limits)?;
+        self.events.push_back(Event::ReconnectRequest {
+            tc_url: tc_url.map(str::to_owned),
+            description: text("description").unwrap_or_default().to_owned(),
+        });
+        Ok(())
     }
 
     /// Reports a status object; returns its code and level.
@@ -129,13 +142,4 @@ impl Session {
         self.link.command(id, &["closeStream".into(), 0.0.into(), Value::Null]);
         self.call("deleteStream", 0.0, &Value::Number(f64::from(id)));
     }
-}
-
-/// Stream ids are whole numbers; anything else ends up at the nearest one that fits.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "float to integer casts saturate, which is what the doc promises"
-)]
-fn whole(number: f64) -> u32 {
-    number as u32
 }

@@ -71,6 +71,44 @@ fn metadata_keeps_the_bytes_for_players() {
 }
 
 #[test]
+fn metadata_tells_the_language_of_a_track() {
+    let text = |name: &str, value: &str| (name.to_owned(), Value::from(value));
+    let entry = |id: &str, fields| (id.to_owned(), Value::Object(fields));
+    let long = "x".repeat(LANGUAGE_LEN_MAX + 1);
+    let audio = Value::EcmaArray(vec![
+        entry("1", vec![text("language", "fra")]),
+        entry("2", vec![text("lang", "de-AT")]),
+        entry("3", vec![text("language", "")]),
+        entry("4", vec![text("language", &long)]),
+        ("5".into(), 5.0.into()),
+        entry("255", vec![text("language", &long[1..])]),
+    ]);
+    let video = Value::Object(vec![entry("0", vec![text("language", "spa")])]);
+    let fields = vec![
+        ("audioTrackIdInfoMap".into(), audio),
+        ("videoTrackIdInfoMap".into(), video),
+        text("lang", "eng"),
+    ];
+    let metadata = Metadata { timestamp_ms: 0, fields, body: Bytes::new() };
+    for (audio, track, want) in [
+        (true, 0, Some("eng")),
+        (true, 1, Some("fra")),
+        (true, 2, Some("de-AT")),
+        (true, 3, None),
+        (true, 4, None),
+        (true, 5, None),
+        (true, 6, None),
+        (true, 255, Some(&long[1..])),
+        (false, 0, Some("spa")),
+        (false, 1, None),
+    ] {
+        assert_eq!(metadata.track_language(audio, track).as_deref(), want, "{audio} {track}");
+    }
+    let empty = Metadata { fields: vec![], ..metadata };
+    assert_eq!(empty.track_language(true, 0), None);
+}
+
+#[test]
 fn controls_and_their_truncations() {
     let parse = |kind, body: &[u8]| Control::parse(&message(kind, 0, body));
     let body = [0, 6, 0, 0, 0, 9];

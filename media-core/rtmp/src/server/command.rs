@@ -1,15 +1,11 @@
 //! What the server does with each command.
 
 use super::{Connect, Event, Session, Stage};
-use crate::Error;
 use crate::amf0::Value;
 use crate::chunk::Message;
 use crate::link::status;
 use crate::message::{Command, check_len, split_query};
-
-/// Longest codec list taken from `connect`, and longest entry in bytes.
-const FOURCC_MAX: usize = 32;
-const FOURCC_LEN_MAX: usize = 8;
+use crate::{Error, enhanced};
 
 impl Session {
     pub(super) fn command(&mut self, message: &Message) -> Result<(), Error> {
@@ -93,13 +89,16 @@ impl Session {
         let (app, query) = split_query("app", text("app"), limits)?;
         check_len("tcUrl", text("tcUrl"), limits)?;
         check_len("flashVer", text("flashVer"), limits)?;
+        let announced = enhanced::announced(&command.object);
+        self.caps_ex = announced.as_ref().map(|a| a.caps_ex);
         self.connect = Connect::Pending(command.transaction);
         self.events.push_back(Event::Connect {
             app: app.trim_matches('/').to_owned(),
             query,
             tc_url: text("tcUrl").to_owned(),
             flash_ver: text("flashVer").to_owned(),
-            fourcc: fourcc_list(&command.object),
+            fourcc: announced.map_or_else(Vec::new, |a| a.fourcc),
+            caps_ex: self.caps_ex.unwrap_or(0),
         });
         Ok(())
     }
@@ -175,10 +174,4 @@ impl Session {
             self.link.command(0, &["_error".into(), command.transaction.into(), Value::Null, info]);
         }
     }
-}
-
-fn fourcc_list(object: &Value) -> Vec<String> {
-    let Some(Value::StrictArray(list)) = object.property("fourCcList") else { return vec![] };
-    let texts = list.iter().filter_map(Value::as_str).filter(|text| text.len() <= FOURCC_LEN_MAX);
-    texts.take(FOURCC_MAX).map(str::to_owned).collect()
 }

@@ -1,7 +1,8 @@
 //! The caller's answers, put into RTMP words.
 
-use super::{Connect, PlayStatus, PublishRefusal, Session, Stage};
+use super::{Connect, ConnectRefusal, PlayStatus, PublishRefusal, Session, Stage};
 use crate::amf0::Value;
+use crate::enhanced::{self, RECONNECT_REQUEST, caps_ex};
 use crate::link::{object, status};
 use crate::message::user_control;
 
@@ -16,24 +17,51 @@ impl Session {
         self.link.window_ack_size(self.config.window_ack);
         self.link.peer_bandwidth(self.config.peer_bandwidth);
         self.link.set_chunk_size(self.config.chunk_size_out);
-        let properties =
-            object(&[("fmsVer", FMS_VER.into()), ("capabilities", 31.0.into()), ("mode", 1.0.into())]);
+        let mut properties =
+            vec![("fmsVer", FMS_VER.into()), ("capabilities", 31.0.into()), ("mode", 1.0.into())];
+        if self.caps_ex.is_some() {
+            properties.extend(enhanced::server_fields());
+        }
         let info = object(&[
             ("level", "status".into()),
             ("code", "NetConnection.Connect.Success".into()),
             ("description", "Connection succeeded.".into()),
             ("objectEncoding", 0.0.into()),
         ]);
-        self.link.command(0, &["_result".into(), transaction.into(), properties, info]);
+        self.link.command(0, &["_result".into(), transaction.into(), object(&properties), info]);
     }
 
     /// Sends the peer away with `text`. Close the connection once the bytes are out.
-    pub fn refuse_connect(&mut self, text: &str) {
+    pub fn refuse_connect(&mut self, reason: ConnectRefusal, text: &str) {
         let Connect::Pending(transaction) = self.connect else { return };
         self.connect = Connect::Refused;
         self.events.clear();
-        let info = status("error", "NetConnection.Connect.Rejected", text);
+        let code = match reason {
+            ConnectRefusal::Rejected => "NetConnection.Connect.Rejected",
+            ConnectRefusal::InvalidApp => "NetConnection.Connect.InvalidApp",
+            ConnectRefusal::Shutdown => "NetConnection.Connect.AppShutdown",
+        };
+        let info = status("error", code, text);
         self.link.command(0, &["_error".into(), transaction.into(), Value::Null, info]);
+    }
+
+    /// Asks the peer to connect anew, to `tc_url` when there is one, and to leave this connection at its next
+    /// key frame; serve it until then. Returns whether it was asked: only a connected peer that can.
+    ///
+    /// Spec: Enhanced RTMP v2, "Reconnect Request".
+    pub fn request_reconnect(&mut self, tc_url: Option<&str>, text: &str) -> bool {
+        let can = self.caps_ex.is_some_and(|caps| caps & caps_ex::RECONNECT != 0);
+        if !can || self.connect != Connect::Accepted || self.failed {
+            return false;
+        }
+        let mut fields = vec![
+            ("level", "status".into()),
+            ("code", RECONNECT_REQUEST.into()),
+            ("description", text.into()),
+        ];
+        fields.extend(tc_url.map(|url| ("tcUrl", url.into())));
+        self.link.command(0, &["onStatus".into(), 0.0.into(), Value::Null, object(&fields)]);
+        true
     }
 
     /// Tells the publisher to start.

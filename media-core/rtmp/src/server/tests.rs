@@ -110,12 +110,86 @@ fn connect_is_answered_in_order() {
 
 #[test]
 fn refused_connect_ends_the_session() {
-    let mut session = session(&[connect(), publish("cam")]);
-    session.poll();
-    session.refuse_connect("no such app");
-    assert_eq!(replies(&mut session), ["_error NetConnection.Connect.Rejected"]);
-    assert_eq!((session.phase(), session.handle(0, b"anything")), (Phase::Closed, Ok(())));
-    assert_eq!(session.poll(), None);
+    for (reason, want) in [
+        (ConnectRefusal::Rejected, "_error NetConnection.Connect.Rejected"),
+        (ConnectRefusal::InvalidApp, "_error NetConnection.Connect.InvalidApp"),
+        (ConnectRefusal::Shutdown, "_error NetConnection.Connect.AppShutdown"),
+    ] {
+        let mut session = session(&[connect(), publish("cam")]);
+        session.poll();
+        session.refuse_connect(reason, "no such app");
+        assert_eq!(replies(&mut session), [want]);
+        assert_eq!((session.phase(), session.handle(0, b"anything")), (Phase::Closed, Ok(())));
+        assert_eq!(session.poll(), None);
+    }
+}
+
+/// A `connect` with `fields` of Enhanced RTMP, accepted; its event and the messages of the answer.
+fn enhanced(fields: &[(&str, Value)]) -> (Session, Event, Vec<Message>) {
+    let object = crate::link::object(&[&[("app", "live".into())], fields].concat());
+    let mut session = session(&[command(0, &["connect".into(), 1.0.into(), object])]);
+    let Some(Output::Event(event)) = session.poll() else { panic!("no connect") };
+    session.accept_connect();
+    let messages = sent(&mut session);
+    (session, event, messages)
+}
+
+#[test]
+fn only_enhanced_peers_get_an_enhanced_answer() {
+    let list = Value::StrictArray(vec!["hvc1".into()]);
+    let map = Value::Object(vec![("hvc1".into(), 3.0.into())]);
+    for (fields, codecs, caps) in [
+        (vec![], &[][..], 0),
+        (vec![("fourCcList", list)], &["hvc1"], 0),
+        (vec![("videoFourCcInfoMap", map.clone())], &["hvc1"], 0),
+        (vec![("audioFourCcInfoMap", map), ("capsEx", 3.0.into())], &["hvc1"], 3),
+    ] {
+        let (_, event, messages) = enhanced(&fields);
+        let Event::Connect { fourcc, caps_ex, .. } = event else { panic!("{event:?}") };
+        assert_eq!(
+            (&fourcc[..], caps_ex),
+            (&codecs.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()[..], caps)
+        );
+        let properties = Command::parse(messages.last().unwrap()).unwrap().object;
+        let names: Vec<&str> = properties.properties().unwrap().iter().map(|(n, _)| n.as_str()).collect();
+        let old = ["fmsVer", "capabilities", "mode"];
+        if fields.is_empty() {
+            assert_eq!(names, old);
+            continue;
+        }
+        let new = ["fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"];
+        assert_eq!(names, [&old[..], &new].concat());
+        assert_eq!(properties.property("capsEx"), Some(&15.0.into()));
+        let forwards =
+            |map: &str, codec| properties.property(map).unwrap().property(codec) == Some(&4.0.into());
+        assert!(forwards("videoFourCcInfoMap", "av01") && forwards("audioFourCcInfoMap", "Opus"));
+    }
+}
+
+#[test]
+fn reconnect_is_asked_of_those_who_can() {
+    for (caps, can) in [(None, false), (Some(14.0), false), (Some(1.0), true), (Some(15.0), true)] {
+        let fields: Vec<_> = caps.map(|c| ("capsEx", Value::from(c))).into_iter().collect();
+        for tc_url in [None, Some("rtmp://b/live")] {
+            let (mut session, ..) = enhanced(&fields);
+            assert_eq!(session.request_reconnect(tc_url, "update"), can, "{caps:?}");
+            let messages = sent(&mut session);
+            assert_eq!(messages.len(), usize::from(can));
+            let Some(message) = messages.first() else { continue };
+            let status = Command::parse(message).unwrap();
+            assert_eq!((status.name.as_str(), status.transaction, message.stream_id), ("onStatus", 0.0, 0));
+            let field = |name| status.args[0].property(name).and_then(Value::as_str);
+            assert_eq!(field("code"), Some("NetConnection.Connect.ReconnectRequest"));
+            assert_eq!((field("level"), field("description")), (Some("status"), Some("update")));
+            assert_eq!(field("tcUrl"), tc_url);
+        }
+    }
+    let (mut failed, ..) = enhanced(&[("capsEx", 1.0.into())]);
+    failed.handle(0, &publish("a")).unwrap();
+    failed.handle(0, &publish("b")).unwrap_err();
+    assert!(!failed.request_reconnect(None, "too late"));
+    let mut early = session(&[connect()]);
+    assert!(!early.request_reconnect(None, "too early"));
 }
 
 #[test]
