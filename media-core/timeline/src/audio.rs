@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use nx_media::{AudioParams, Sample, rescale};
+use nx_media::{AudioCodec, AudioParams, Sample, rescale};
 
 use crate::repairs::{RepairKind, Repairs};
 
@@ -28,8 +28,6 @@ pub(crate) struct AudioClock {
     /// Mean of stamp minus place, in 1/16 ticks.
     drift: i64,
     correcting: bool,
-    /// When the last frame of the publisher came, on the caller's clock.
-    pub(crate) heard_ms: Option<i64>,
 }
 
 impl AudioClock {
@@ -37,12 +35,11 @@ impl AudioClock {
         Self {
             rate: params.sample_rate.max(1),
             frame: i64::from(params.frame_samples.max(1)),
-            silence: nx_codec::aac::silent_frame(params).map(Bytes::from_static),
+            silence: silence(params),
             due: None,
             floor: 0,
             drift: 0,
             correcting: false,
-            heard_ms: None,
         }
     }
 
@@ -63,31 +60,42 @@ impl AudioClock {
         self.rate
     }
 
+    /// Holes can be filled.
+    pub(crate) fn knows_silence(&self) -> bool {
+        self.silence.is_some()
+    }
+
     /// A break in time: the next frame is placed by its own stamp, not before `floor`.
     pub(crate) fn break_at(&mut self, floor: i64) {
         self.floor = self.due.take().map_or(floor, |due| due.max(floor)).max(self.floor);
         self.reset_drift();
-        self.heard_ms = None;
     }
 
     pub(crate) fn reset_drift(&mut self) {
         (self.drift, self.correcting) = (0, false);
     }
 
-    /// Places one frame; what precedes it (silence) comes out first.
+    /// Mean of stamp minus place, milliseconds.
+    pub(crate) fn deviation_ms(&self) -> i64 {
+        rescale(self.drift / MEAN_WEIGHT, self.rate, 1000)
+    }
+
+    /// Places one frame of `samples` PCM samples, or as many as the parameters say; what precedes it (silence)
+    /// comes out first.
     pub(crate) fn place(
         &mut self,
         now_ms: i64,
         stamp: i64,
+        samples: Option<u32>,
         payload: Bytes,
         repairs: &mut Repairs,
         out: &mut VecDeque<Sample>,
     ) {
-        self.heard_ms = Some(now_ms);
+        let frame = samples.filter(|&n| n > 0).map_or(self.frame, i64::from);
         let tolerance = rescale(TOLERANCE_MS, 1000, self.rate);
         let place = self.due.unwrap_or_else(|| stamp.max(self.floor));
         let hole = stamp - place;
-        if hole < -(tolerance + self.frame) {
+        if hole < -(tolerance + frame) {
             repairs.note(now_ms, RepairKind::Dropped, || {
                 format!("audio frame {} ms in the past left out", rescale(-hole, self.rate, 1000))
             });
@@ -99,26 +107,25 @@ impl AudioClock {
                 format!("audio missed {} ms, filled", rescale(hole, self.rate, 1000))
             });
             self.due = Some(place);
-            self.fill_until(stamp, out);
             self.reset_drift();
+            if self.silence.is_none() {
+                // No silence is known for this codec: the frame itself reaches over the hole.
+                return self.emit(place, hole + frame, payload, out);
+            }
+            self.fill_until(stamp, out);
         }
         let place = self.due.unwrap_or(place);
-        let duration = self.frame + self.correction(now_ms, stamp - place, repairs);
+        let duration = frame + self.correction(now_ms, stamp - place, repairs);
         self.emit(place, duration, payload, out);
     }
 
     /// Puts silence in from the expected place up to `until`; true if there was room for any.
     pub(crate) fn fill_until(&mut self, until: i64, out: &mut VecDeque<Sample>) -> bool {
         let Some(from) = self.due else { return false };
+        let Some(silence) = self.silence.clone() else { return false };
         let frames = (until - from) / self.frame;
-        match self.silence.clone() {
-            Some(silence) => {
-                for n in 0..frames {
-                    self.emit(from + n * self.frame, self.frame, silence.clone(), out);
-                }
-            }
-            // No silence known for this codec: the hole stays, the clock moves on.
-            None => self.due = Some(from + frames.max(0) * self.frame),
+        for n in 0..frames {
+            self.emit(from + n * self.frame, self.frame, silence.clone(), out);
         }
         frames > 0
     }
@@ -146,5 +153,17 @@ impl AudioClock {
         // The correction itself lowers every later deviation.
         self.drift -= step * MEAN_WEIGHT;
         step
+    }
+}
+
+/// A frame that decodes to silence, as long as the parameters say.
+fn silence(params: &AudioParams) -> Option<Bytes> {
+    match params.codec {
+        AudioCodec::Aac => nx_codec::aac::silent_frame(params).map(Bytes::from_static),
+        // One CELT frame of 20 ms without anything in it (RFC 6716 §3.1: configuration 31).
+        AudioCodec::Opus if params.channels <= 2 && params.frame_samples == 960 => {
+            Some(Bytes::from_static(&[0xfc, 0xff, 0xfe]))
+        }
+        _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! The timeline: the one place where time is repaired.
 //!
-//! Publishers send 32-bit milliseconds that wrap, jump, stand still and start anew. The [`Timeline`] turns them
+//! Publishers send counters of 32 or 33 bits that wrap, jump, stand still and start anew. The [`Timeline`] turns them
 //! into time that every consumer can trust: per track monotonic, on the frame grid, sound and picture on one
 //! clock, going on where the last publisher stopped. It never ends an output; it repairs, counts and says so.
 //!
@@ -12,6 +12,8 @@ mod cadence;
 mod repairs;
 mod timeline;
 mod video;
+mod wire;
 
 pub use repairs::{Repair, RepairKind, Repairs};
 pub use timeline::{Arrival, Config, Output, Timeline};
+pub use wire::WireClock;

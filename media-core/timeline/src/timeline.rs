@@ -3,23 +3,32 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use nx_media::{Kind, Params, Sample, VIDEO_TIMESCALE, rescale};
+use nx_media::{Kind, Params, Sample, TrackId, VIDEO_TIMESCALE, rescale};
 
 use crate::audio::AudioClock;
 use crate::repairs::{RepairKind, Repairs};
 use crate::video::VideoClock;
+use crate::wire::{Unwrap, WireClock};
 
+/// 90 kHz ticks in a millisecond: the timeline reckons in these.
+const MS: i64 = 90;
 /// Stream time of the very first sample; room for sound that starts a little before the picture.
-const START_MS: i64 = 1_000;
+const START: i64 = 1_000 * MS;
+/// Least distance between the sessions of two publishers, for sound that starts a little before the picture.
+const SESSION_GAP: i64 = 50 * MS;
 /// Mappings remembered, so that a track that is late to leap finds its old one.
 const MAPPINGS_MAX: usize = 3;
+/// Tracks of one stream; further ones are ignored.
+const TRACKS_MAX: usize = 32;
 /// How far a stall may differ from the time that really went by.
-const STALL_SLACK_MS: i64 = 500;
-/// Silence is put in when audio is behind by more than the first, up to the second; milliseconds.
-const SILENCE_AFTER_MS: i64 = 1_000;
-const SILENCE_UP_TO_MS: i64 = 500;
-/// …and nothing was heard for this long.
+const STALL_SLACK: i64 = 500 * MS;
+/// Silence is put in when audio is behind by more than the first, up to the second.
+const SILENCE_AFTER: i64 = 1_000 * MS;
+const SILENCE_UP_TO: i64 = 500 * MS;
+/// …and nothing was heard for this long; milliseconds.
 const SILENCE_UNHEARD_MS: i64 = 1_500;
+/// Sound that comes back is filled up to its place when it was away for less than this.
+const FILL_MAX: i64 = 4_000 * MS;
 
 /// What the timeline takes for a leap.
 #[derive(Debug, Clone, Copy)]
@@ -38,13 +47,17 @@ impl Default for Config {
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// Which track.
-    pub kind: Kind,
-    /// Decode time: the wire's 32-bit millisecond counter.
-    pub stamp_ms: u32,
-    /// Presentation minus decode time, milliseconds.
-    pub cts_ms: i32,
+    pub track: TrackId,
+    /// Decode time: the counter of the session's [`WireClock`].
+    pub stamp: u64,
+    /// Added to the stamp where the protocol is finer than its counter; 90 kHz ticks.
+    pub fine: i64,
+    /// Presentation minus decode time, 90 kHz ticks.
+    pub cts: i64,
     /// Decoding can start here.
     pub key: bool,
+    /// Audio: PCM samples in it, where that differs from what the parameters say.
+    pub samples: Option<u32>,
     /// As in [`Sample::payload`].
     pub payload: Bytes,
 }
@@ -53,7 +66,7 @@ pub struct Arrival {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// A sample on trusted time.
-    Sample(Kind, Sample),
+    Sample(TrackId, Sample),
     /// Time goes on elsewhere: the next sample of each track starts a new run.
     Break,
 }
@@ -62,18 +75,46 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Timeline {
     config: Config,
-    video: Option<VideoClock>,
-    audio: Option<AudioClock>,
-    /// Last stamp of the session, unwrapped.
-    unwrapped: Option<i64>,
-    /// Stream time minus publisher time in milliseconds, newest last.
+    tracks: Vec<Track>,
+    unwrap: Unwrap,
+    /// Stream time minus publisher time, newest last.
     mappings: VecDeque<i64>,
-    /// Stream time reached, milliseconds, and when.
+    /// Stream time reached, and when.
     reached: Option<(i64, i64)>,
-    heard_ms: [Option<i64>; 2],
     repairs: Repairs,
     samples: VecDeque<Sample>,
     out: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+struct Track {
+    id: TrackId,
+    clock: TrackClock,
+    heard_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+enum TrackClock {
+    Video(VideoClock),
+    Audio(AudioClock),
+}
+
+impl Track {
+    /// Where the next sample is expected, 90 kHz.
+    fn expected(&self) -> Option<i64> {
+        match &self.clock {
+            TrackClock::Video(video) => video.expected(),
+            TrackClock::Audio(audio) => audio.expected().map(|t| rescale(t, audio.rate(), VIDEO_TIMESCALE)),
+        }
+    }
+
+    fn break_at(&mut self, floor: i64) {
+        self.heard_ms = None;
+        match &mut self.clock {
+            TrackClock::Video(video) => video.break_at(floor),
+            TrackClock::Audio(audio) => audio.break_at(rescale(floor, VIDEO_TIMESCALE, audio.rate())),
+        }
+    }
 }
 
 impl Timeline {
@@ -82,68 +123,79 @@ impl Timeline {
     pub fn new(config: Config) -> Self {
         Self {
             config,
-            video: None,
-            audio: None,
-            unwrapped: None,
+            tracks: Vec::new(),
+            unwrap: Unwrap::new(WireClock::RTMP),
             mappings: VecDeque::new(),
             reached: None,
-            heard_ms: [None; 2],
             repairs: Repairs::default(),
             samples: VecDeque::new(),
             out: VecDeque::new(),
         }
     }
 
+    /// Goes on where an earlier process stopped: `reached_ms` of stream time, `ago_ms` before `now_ms`.
+    pub fn resume(&mut self, reached_ms: i64, now_ms: i64, ago_ms: i64) {
+        self.reached = Some((reached_ms.saturating_mul(MS), now_ms.saturating_sub(ago_ms.max(0))));
+    }
+
     /// A publisher came: the first for this stream, or one that takes it up again.
     ///
     /// Its clock has nothing to do with the last one's. Tracks must be declared anew by [`Self::set_params`].
-    pub fn start_session(&mut self) {
-        self.unwrapped = None;
+    pub fn start_session(&mut self, clock: WireClock) {
+        self.unwrap = Unwrap::new(clock);
         self.mappings.clear();
-        self.heard_ms = [None; 2];
         if self.reached.is_some() {
             self.out.push_back(Output::Break);
         }
-        let floor = self.reached.map_or(0, |(ms, _)| ms);
-        self.break_clocks(floor);
+        self.break_clocks(self.reached.map_or(0, |(at, _)| at));
     }
 
     /// Declares or changes the parameters of a track. A changed track keeps its place in time.
-    pub fn set_params(&mut self, params: &Params) {
-        match params {
-            Params::Video(v) => {
-                let mut clock = VideoClock::new(v);
-                if let Some(before) = &self.video {
-                    clock.go_on_from(before);
-                }
-                self.video = Some(clock);
+    pub fn set_params(&mut self, id: TrackId, params: &Params) {
+        // A new track of a stream that goes on must not begin before what viewers have seen.
+        let floor = if self.mappings.is_empty() { self.floor() } else { 0 };
+        let mut clock = match params {
+            Params::Video(v) => TrackClock::Video(VideoClock::new(v)),
+            Params::Audio(a) => TrackClock::Audio(AudioClock::new(a)),
+        };
+        let Some(track) = self.tracks.iter_mut().find(|t| t.id == id) else {
+            let mut track = Track { id, clock, heard_ms: None };
+            track.break_at(floor);
+            if self.tracks.len() < TRACKS_MAX {
+                self.tracks.push(track);
             }
-            Params::Audio(a) => {
-                let mut clock = AudioClock::new(a);
-                if let Some(before) = &self.audio {
-                    clock.go_on_from(before);
-                }
-                self.audio = Some(clock);
-            }
+            return;
+        };
+        match (&mut clock, &track.clock) {
+            (TrackClock::Video(new), TrackClock::Video(old)) => new.go_on_from(old),
+            (TrackClock::Audio(new), TrackClock::Audio(old)) => new.go_on_from(old),
+            _ => {}
         }
+        track.clock = clock;
+    }
+
+    /// Forgets the tracks that are over: those not among `ids`.
+    pub fn keep_tracks(&mut self, ids: &[TrackId]) {
+        self.tracks.retain(|t| ids.contains(&t.id));
     }
 
     /// Takes one frame; [`Self::poll`] gives what came of it. A frame of an undeclared track is ignored.
     pub fn push(&mut self, now_ms: i64, arrival: Arrival) {
-        if !self.declared(arrival.kind) {
-            return;
+        let Some(index) = self.tracks.iter().position(|t| t.id == arrival.track) else { return };
+        let (stamp, wrapped) = self.unwrap.take(arrival.stamp);
+        if wrapped {
+            self.repairs.note(now_ms, RepairKind::Wrap, || "the publisher's counter went round".into());
         }
-        let stamp_ms = self.unwrap(now_ms, arrival.stamp_ms);
-        let mapping = self.mapping(now_ms, arrival.kind, stamp_ms);
-        let time_ms = stamp_ms + mapping;
-        if let Some(heard) = self.heard_ms.get_mut(arrival.kind as usize) {
-            *heard = Some(now_ms);
+        let stamp = stamp.saturating_add(arrival.fine);
+        let time = stamp.saturating_add(self.mapping(now_ms, index, stamp));
+        if let Some(track) = self.tracks.get_mut(index) {
+            track.heard_ms = Some(now_ms);
         }
-        match arrival.kind {
-            Kind::Video => self.place_video(now_ms, time_ms, arrival),
-            Kind::Audio => self.place_audio(now_ms, time_ms, arrival.payload),
+        if arrival.track.kind == Kind::Video {
+            self.cover_silence(now_ms, time);
         }
-        self.reached = Some((time_ms.max(self.reached.map_or(i64::MIN, |(ms, _)| ms)), now_ms));
+        self.place(now_ms, index, time, arrival);
+        self.reached = Some((time.max(self.reached.map_or(i64::MIN, |(at, _)| at)), now_ms));
     }
 
     /// The next thing for the consumers, until `None`.
@@ -154,7 +206,22 @@ impl Timeline {
     /// Stream time of the newest frame, milliseconds.
     #[must_use]
     pub fn reached_ms(&self) -> Option<i64> {
-        self.reached.map(|(ms, _)| ms)
+        self.reached.map(|(at, _)| at.div_euclid(MS))
+    }
+
+    /// How far the sound of a track is from where its stamps want it, mean, in milliseconds.
+    #[must_use]
+    pub fn deviation_ms(&self, id: TrackId) -> Option<i64> {
+        match &self.tracks.iter().find(|t| t.id == id)?.clock {
+            TrackClock::Audio(audio) => Some(audio.deviation_ms()),
+            TrackClock::Video(_) => None,
+        }
+    }
+
+    /// Stream time of a value of the publisher's counter near its newest one, 90 kHz ticks.
+    #[must_use]
+    pub fn time_of(&self, stamp: u64) -> Option<i64> {
+        Some(self.unwrap.near(stamp)?.saturating_add(*self.mappings.back()?))
     }
 
     /// What was repaired so far.
@@ -168,66 +235,47 @@ impl Timeline {
         &mut self.repairs
     }
 
-    fn declared(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Video => self.video.is_some(),
-            Kind::Audio => self.audio.is_some(),
-        }
-    }
-
-    fn unwrap(&mut self, now_ms: i64, stamp: u32) -> i64 {
-        let last = *self.unwrapped.get_or_insert(i64::from(stamp));
-        // The low 32 bits are the wire's counter; their signed distance is the shorter way round.
-        let low = u32::try_from(last.rem_euclid(1 << 32)).unwrap_or_default();
-        let distance = stamp.wrapping_sub(low).cast_signed();
-        let unwrapped = last + i64::from(distance);
-        if unwrapped.div_euclid(1 << 32) > last.div_euclid(1 << 32) {
-            self.repairs.note(now_ms, RepairKind::Wrap, || "the millisecond counter went round".into());
-        }
-        self.unwrapped = Some(unwrapped);
-        unwrapped
-    }
-
-    fn expected_ms(&self, kind: Kind) -> Option<i64> {
-        match kind {
-            Kind::Video => self.video.as_ref()?.expected().map(|t| rescale(t, VIDEO_TIMESCALE, 1000)),
-            Kind::Audio => {
-                let clock = self.audio.as_ref()?;
-                clock.expected().map(|t| rescale(t, clock.rate(), 1000))
-            }
-        }
+    fn floor(&self) -> i64 {
+        self.reached.map_or(0, |(at, _)| at)
     }
 
     /// Finds or makes the mapping under which this stamp makes sense.
-    fn mapping(&mut self, now_ms: i64, kind: Kind, stamp_ms: i64) -> i64 {
+    fn mapping(&mut self, now_ms: i64, index: usize, stamp: i64) -> i64 {
         let Some(&current) = self.mappings.back() else {
             // First frame of a session: stream time went on with the wall clock meanwhile.
-            let place = self.reached.map_or(START_MS, |(ms, at)| ms + (now_ms - at).max(1));
-            return self.map(place - stamp_ms);
+            let place = self.reached.map_or(START, |(at, when)| {
+                at.saturating_add(now_ms.saturating_sub(when).saturating_mul(MS).max(SESSION_GAP))
+            });
+            return self.map(place.saturating_sub(stamp));
         };
-        let Some(expected) = self.expected_ms(kind).or(self.reached.map(|(ms, _)| ms)) else {
-            return current;
-        };
-        let fits = |m: &i64| (stamp_ms + m - expected).abs() < self.config.jump_ms;
-        if let Some(&fit) = self.mappings.iter().rev().find(|m| fits(m)) {
+        let expected = self.tracks.get(index).and_then(Track::expected);
+        let Some(expected) = expected.or(self.reached.map(|(at, _)| at)) else { return current };
+        let jump = self.config.jump_ms.saturating_mul(MS);
+        let off = |m: i64| stamp.saturating_add(m).saturating_sub(expected);
+        if let Some(&fit) = self.mappings.iter().rev().find(|&&m| off(m).saturating_abs() < jump) {
             return fit;
         }
-        let leap = stamp_ms + current - expected;
-        if self.stalled(now_ms, leap) {
-            let text = || format!("nothing came for {:.3} s", leap as f64 / 1000.0);
-            self.repairs.note(now_ms, RepairKind::Stall, text);
-            self.out.push_back(Output::Break);
-            self.break_clocks(self.reached.map_or(0, |(ms, _)| ms));
+        let leap = off(current);
+        if self.returned(index, stamp.saturating_add(current)) {
+            self.take_back(now_ms, index, leap);
             return current;
         }
-        let name = if kind == Kind::Video { "video" } else { "audio" };
-        let text = || format!("{name} jumped {:+.3} s, re-stamped", leap as f64 / 1000.0);
-        self.repairs.note(now_ms, RepairKind::Jump, text);
-        match kind {
-            Kind::Video => self.video.iter_mut().for_each(VideoClock::forget_distance),
-            Kind::Audio => self.audio.iter_mut().for_each(AudioClock::reset_drift),
+        if self.stalled(now_ms, leap) {
+            self.repairs
+                .note(now_ms, RepairKind::Stall, || format!("nothing came for {:.3} s", seconds(leap)));
+            self.out.push_back(Output::Break);
+            self.break_clocks(self.floor());
+            return current;
         }
-        self.map(expected - stamp_ms)
+        if let Some(track) = self.tracks.get_mut(index) {
+            let text = || format!("{} jumped {:+.3} s, re-stamped", name(track.id), seconds(leap));
+            self.repairs.note(now_ms, RepairKind::Jump, text);
+            match &mut track.clock {
+                TrackClock::Video(video) => video.forget_distance(),
+                TrackClock::Audio(audio) => audio.reset_drift(),
+            }
+        }
+        self.map(expected.saturating_sub(stamp))
     }
 
     fn map(&mut self, mapping: i64) -> i64 {
@@ -238,52 +286,91 @@ impl Timeline {
         mapping
     }
 
+    /// Whether a track that was away comes back to where the others are.
+    fn returned(&self, index: usize, time: i64) -> bool {
+        let others = self.tracks.iter().enumerate().filter(|(nth, _)| *nth != index);
+        let near =
+            |at: i64| time.saturating_sub(at).saturating_abs() < self.config.jump_ms.saturating_mul(MS);
+        others.filter_map(|(_, track)| track.expected()).any(near)
+    }
+
+    /// Its place is the one that its stamps say. Sound is filled up to there if that can be; what leads the stream
+    /// leaves a seam.
+    fn take_back(&mut self, now_ms: i64, index: usize, gap: i64) {
+        let leads = self.tracks.iter().map(|t| t.id).min();
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        let fills = matches!(&track.clock, TrackClock::Audio(audio) if audio.knows_silence());
+        if fills && (0..FILL_MAX).contains(&gap) {
+            return;
+        }
+        let text = || format!("{} was away for {:.3} s", name(track.id), seconds(gap));
+        self.repairs.note(now_ms, RepairKind::Stall, text);
+        if leads == Some(track.id) {
+            self.out.push_back(Output::Break);
+            self.tracks.iter_mut().for_each(|t| t.break_at(t.expected().unwrap_or(0)));
+        } else {
+            track.break_at(track.expected().unwrap_or(0));
+        }
+    }
+
     /// Whether a leap forward is time that really went by, on every track.
     fn stalled(&self, now_ms: i64, leap: i64) -> bool {
-        let Some(last) = self.heard_ms.iter().flatten().max() else { return false };
-        leap > 0 && (leap - (now_ms - last)).abs() <= STALL_SLACK_MS + leap / 10
+        let Some(last) = self.tracks.iter().filter_map(|t| t.heard_ms).max() else { return false };
+        leap > 0
+            && leap.abs_diff((now_ms - last).saturating_mul(MS)) <= (STALL_SLACK + leap / 10).unsigned_abs()
     }
 
-    fn break_clocks(&mut self, floor_ms: i64) {
-        if let Some(video) = &mut self.video {
-            video.break_at(rescale(floor_ms, 1000, VIDEO_TIMESCALE));
+    fn break_clocks(&mut self, floor: i64) {
+        self.tracks.iter_mut().for_each(|track| track.break_at(floor));
+    }
+
+    fn place(&mut self, now_ms: i64, index: usize, time: i64, arrival: Arrival) {
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        let id = track.id;
+        match &mut track.clock {
+            TrackClock::Video(clock) => {
+                let Arrival { cts, key, payload, .. } = arrival;
+                let sample = clock.place(now_ms, time, cts, key, payload, &mut self.repairs);
+                self.out.push_back(Output::Sample(id, sample));
+            }
+            TrackClock::Audio(clock) => {
+                let stamp = rescale(time, VIDEO_TIMESCALE, clock.rate());
+                let Arrival { samples, payload, .. } = arrival;
+                clock.place(now_ms, stamp, samples, payload, &mut self.repairs, &mut self.samples);
+                self.out.extend(self.samples.drain(..).map(|s| Output::Sample(id, s)));
+            }
         }
-        if let Some(audio) = &mut self.audio {
-            audio.break_at(rescale(floor_ms, 1000, audio.rate()));
-        }
-    }
-
-    fn place_video(&mut self, now_ms: i64, time_ms: i64, arrival: Arrival) {
-        self.cover_silence(now_ms, time_ms);
-        let Some(clock) = &mut self.video else { return };
-        let stamp = rescale(time_ms, 1000, VIDEO_TIMESCALE);
-        let cts = i64::from(arrival.cts_ms) * 90;
-        let sample = clock.place(now_ms, stamp, cts, arrival.key, arrival.payload, &mut self.repairs);
-        self.out.push_back(Output::Sample(Kind::Video, sample));
-    }
-
-    fn place_audio(&mut self, now_ms: i64, time_ms: i64, payload: Bytes) {
-        let Some(clock) = &mut self.audio else { return };
-        let stamp = rescale(time_ms, 1000, clock.rate());
-        clock.place(now_ms, stamp, payload, &mut self.repairs, &mut self.samples);
-        self.out.extend(self.samples.drain(..).map(|s| Output::Sample(Kind::Audio, s)));
     }
 
     /// The picture goes on and the sound has died: silence keeps the players alive.
-    fn cover_silence(&mut self, now_ms: i64, video_ms: i64) {
-        let Some(clock) = &mut self.audio else { return };
-        let Some(expected) = clock.expected() else { return };
-        let unheard = clock.heard_ms.is_some_and(|heard| now_ms - heard >= SILENCE_UNHEARD_MS);
-        let behind = video_ms - rescale(expected, clock.rate(), 1000);
-        if !unheard || behind < SILENCE_AFTER_MS {
-            return;
+    fn cover_silence(&mut self, now_ms: i64, video: i64) {
+        for track in &mut self.tracks {
+            let (Some(expected), TrackClock::Audio(clock)) = (track.expected(), &mut track.clock) else {
+                continue;
+            };
+            let unheard = track.heard_ms.is_some_and(|heard| now_ms - heard >= SILENCE_UNHEARD_MS);
+            if !unheard || video.saturating_sub(expected) < SILENCE_AFTER {
+                continue;
+            }
+            let until = rescale(video.saturating_sub(SILENCE_UP_TO), VIDEO_TIMESCALE, clock.rate());
+            if clock.fill_until(until, &mut self.samples) {
+                self.repairs
+                    .note(now_ms, RepairKind::Gap, || format!("{} stopped, silence put in", name(track.id)));
+            }
+            let id = track.id;
+            self.out.extend(self.samples.drain(..).map(|s| Output::Sample(id, s)));
         }
-        let until = rescale(video_ms - SILENCE_UP_TO_MS, 1000, clock.rate());
-        if clock.fill_until(until, &mut self.samples) {
-            self.repairs.note(now_ms, RepairKind::Gap, || "audio stopped, silence put in".into());
-        }
-        self.out.extend(self.samples.drain(..).map(|s| Output::Sample(Kind::Audio, s)));
     }
+}
+
+/// The track in words: `audio`, `video 2`.
+fn name(id: TrackId) -> String {
+    let kind = if id.kind == Kind::Video { "video" } else { "audio" };
+    if id.nth == 0 { kind.into() } else { format!("{kind} {}", u16::from(id.nth) + 1) }
+}
+
+fn seconds(ticks: i64) -> f64 {
+    ticks.div_euclid(MS) as f64 / 1000.0
 }
 
 #[cfg(test)]

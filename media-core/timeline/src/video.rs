@@ -19,16 +19,20 @@ pub(crate) struct VideoClock {
     due: Option<i64>,
     last_in: Option<i64>,
     last_out: Option<i64>,
+    /// The first frame after a break is not placed before this.
+    floor: i64,
 }
 
 impl VideoClock {
     pub(crate) fn new(params: &VideoParams) -> Self {
-        Self { cadence: Cadence::declared(params.frame_rate), due: None, last_in: None, last_out: None }
+        let cadence = Cadence::declared(params.frame_rate);
+        Self { cadence, due: None, last_in: None, last_out: None, floor: 0 }
     }
 
     /// Takes over the place in time of the clock before it: new parameters, same track.
     pub(crate) fn go_on_from(&mut self, before: &Self) {
         (self.due, self.last_in, self.last_out) = (before.due, before.last_in, before.last_out);
+        self.floor = before.floor;
     }
 
     /// Where the next frame is expected, or `None` before the first.
@@ -40,7 +44,8 @@ impl VideoClock {
     /// A break in time: the next frame is placed by its own stamp, not before `floor`.
     pub(crate) fn break_at(&mut self, floor: i64) {
         (self.due, self.last_in) = (None, None);
-        self.last_out = self.last_out.max(Some(floor - 1));
+        let passed = self.last_out.take().map_or(floor, |last| last.saturating_add(1));
+        self.floor = self.floor.max(floor).max(passed);
     }
 
     /// The publisher's clock leapt: distances across the leap say nothing.
@@ -66,7 +71,7 @@ impl VideoClock {
             }
         }
         let nominal = self.cadence.frame_ticks().map(i64::from);
-        let floor = self.last_out.map_or(0, |last| last + 1);
+        let floor = self.last_out.map_or(self.floor, |last| last + 1);
         let dts = self.due.unwrap_or(stamp).max(floor);
         let duration = nominal.map(|ticks| {
             let error = stamp - dts;

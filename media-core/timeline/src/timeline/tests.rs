@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod long;
+mod returns;
+
 fn video(rate: Option<FrameRate>) -> Params {
     Params::Video(VideoParams {
         codec: VideoCodec::Avc,
@@ -25,6 +28,7 @@ fn audio() -> Params {
         channels: 2,
         frame_samples: 1024,
         rfc6381: "mp4a.40.2".into(),
+        language: None,
     })
 }
 
@@ -40,9 +44,9 @@ struct Rig {
 impl Rig {
     fn new(rate: Option<FrameRate>) -> Self {
         let mut timeline = Timeline::new(Config::default());
-        timeline.start_session();
-        timeline.set_params(&video(rate));
-        timeline.set_params(&audio());
+        timeline.start_session(WireClock::RTMP);
+        timeline.set_params(TrackId::VIDEO, &video(rate));
+        timeline.set_params(TrackId::AUDIO, &audio());
         Self { timeline, now_ms: 5_000, out: Vec::new(), breaks: 0 }
     }
 
@@ -51,11 +55,19 @@ impl Rig {
     }
 
     fn push_cts(&mut self, kind: Kind, stamp: u32, cts_ms: i32) {
-        let arrival = Arrival { kind, stamp_ms: stamp, cts_ms, key: true, payload: Bytes::from_static(&[1]) };
+        let arrival = Arrival {
+            track: TrackId { kind, nth: 0 },
+            stamp: stamp.into(),
+            fine: 0,
+            cts: i64::from(cts_ms) * 90,
+            key: true,
+            samples: None,
+            payload: Bytes::from_static(&[1]),
+        };
         self.timeline.push(self.now_ms, arrival);
         while let Some(output) = self.timeline.poll() {
             match output {
-                Output::Sample(kind, sample) => self.out.push((kind, sample)),
+                Output::Sample(id, sample) => self.out.push((id.kind, sample)),
                 Output::Break => self.breaks += 1,
             }
         }
@@ -174,9 +186,9 @@ fn a_new_publisher_goes_on_after_the_time_that_went_by() {
     rig.play(50_000, 2);
     let before = rig.of(Kind::Video).last().unwrap().dts;
     rig.now_ms += 3_000;
-    rig.timeline.start_session();
-    rig.timeline.set_params(&video(FPS30));
-    rig.timeline.set_params(&audio());
+    rig.timeline.start_session(WireClock::RTMP);
+    rig.timeline.set_params(TrackId::VIDEO, &video(FPS30));
+    rig.timeline.set_params(TrackId::AUDIO, &audio());
     rig.play(0, 2);
     rig.check();
     assert_eq!(rig.breaks, 1);
