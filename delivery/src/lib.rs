@@ -17,6 +17,7 @@ mod pages;
 mod problem;
 mod range;
 mod route;
+mod tls;
 
 pub use body::Body;
 pub use listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
@@ -25,6 +26,7 @@ pub use media::{Directory, Media};
 pub use metrics::Metrics;
 pub use pages::page;
 pub use problem::Problem;
+pub use tls::TlsConfig;
 
 /// Unix time in milliseconds.
 #[must_use]

@@ -101,13 +101,18 @@ impl LiveStream {
         self.bells.iter().for_each(Notify::notify_waiters);
     }
 
+    /// A stream that goes on after a restart of the process had this many discontinuities.
+    pub fn resume(&self, discontinuities: u64) {
+        self.lock().window.resume(discontinuities);
+    }
+
     /// Reads the window.
     pub fn read<T>(&self, look: impl FnOnce(&Window) -> T) -> T {
         look(&self.lock().window)
     }
 
     /// Waits until `ready` gives something, for at most `limit`. `track` says whose progress it depends on.
-    pub(crate) async fn wait<T>(
+    pub async fn wait<T>(
         &self,
         track: usize,
         limit: Duration,
@@ -214,7 +219,7 @@ fn ts_sources(window: &Window, msn: u64) -> Option<Vec<TsSource>> {
         Lookup::Found(s) => Some((s.track.clone(), s.parts.iter().map(|p| p.bytes.clone()).collect())),
         _ => None,
     };
-    let sources: Vec<TsSource> = (0..window.tracks().count()).filter_map(of).collect();
+    let sources: Vec<TsSource> = window.ts_tracks().ok()?.into_iter().filter_map(of).collect();
     (!sources.is_empty()).then_some(sources)
 }
 
@@ -227,13 +232,14 @@ fn mux_ts(sources: &[TsSource], msn: u64) -> Option<Bytes> {
         Params::Video(v) => Some((v, samples(parts)?)),
         Params::Audio(_) => None,
     });
-    let audio = sources.iter().find_map(|(track, parts)| match &track.params {
+    let audio = sources.iter().filter_map(|(track, parts)| match &track.params {
         Params::Audio(a) => Some((a, samples(parts)?)),
         Params::Video(_) => None,
     });
+    let audio: Vec<_> = audio.collect();
+    let audio: Vec<_> = audio.iter().map(|(a, s)| (*a, s.as_slice())).collect();
     let video = video.as_ref().map(|(v, s)| (*v, s.as_slice()));
-    let audio = audio.as_ref().map(|(a, s)| (*a, s.as_slice()));
-    ts::segment(&ts::Tracks { video, audio }, msn).ok()
+    ts::segment(&ts::Tracks { video, audio: &audio }, msn).ok()
 }
 
 /// Viewers over HTTP: whoever asked for a media playlist lately.

@@ -177,6 +177,14 @@ fn gone(stream: &LiveStream) -> Problem {
     Problem::not_found(format!("{} does not hold this piece (any more)", stream.key()))
 }
 
+/// Whether the stream can be had in MPEG-TS at all.
+fn fits_ts(stream: &LiveStream) -> Result<(), Problem> {
+    stream.read(|w| w.ts_tracks().map(drop)).map_err(|why| {
+        let detail = format!("{why}; play index.m3u8");
+        Problem::new(StatusCode::NOT_FOUND, "output-codec", "Codec not in this output", detail)
+    })
+}
+
 /// A hold ends after three target durations (RFC 8216bis §6.2.5.2).
 fn hold_limit(stream: &LiveStream) -> Duration {
     Duration::from_secs(stream.read(nx_hls::Window::target_s) * 3)
@@ -186,6 +194,10 @@ async fn reply(stream: &LiveStream, resource: Resource<'_>, query: &str) -> Resu
     let track_of = |name: &str| stream.read(|w| w.track_index(name)).ok_or_else(|| gone(stream));
     match resource {
         Resource::Multivariant => multivariant(stream).await,
+        // As after a restart: players that know the track from before shall ask again.
+        Resource::Playlist { .. } if stream.read(|w| w.tracks().next().is_none()) => {
+            Err(not_live(stream.key()))
+        }
         Resource::Playlist { track } => media_playlist(stream, track_of(track)?, query).await,
         Resource::Init { track, run } => {
             let init = stream.read(|w| w.init(track, run)).ok_or_else(|| gone(stream))?;
@@ -205,10 +217,12 @@ async fn reply(stream: &LiveStream, resource: Resource<'_>, query: &str) -> Resu
         }
         Resource::Segment { track, msn } => segment(stream, track_of(track)?, msn).await,
         Resource::TsPlaylist => {
+            fits_ts(stream)?;
             let text = stream.playlist(Ask::Ts).ok_or_else(|| not_live(stream.key()))?;
             Ok(Reply::one(text, PLAYLIST, Keep::Seconds(1)))
         }
         Resource::TsSegment { msn } => {
+            fits_ts(stream)?;
             let bytes = stream.ts_segment(msn).await.ok_or_else(|| gone(stream))?;
             Ok(Reply::one(bytes, "video/mp2t", Keep::Forever))
         }
@@ -311,3 +325,6 @@ fn player(headers: &HeaderMap) -> u64 {
     headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ pub(crate) struct OpenSegment {
 
 impl Cutter {
     pub(crate) fn new(kind: Kind, timescale: u32, part_target_us: u32) -> Self {
-        let part_max = (u64::from(part_target_us) * u64::from(timescale)).div_ceil(1_000_000);
+        let part_max = u64::from(part_target_us) * u64::from(timescale) / 1_000_000;
         Self {
             kind,
             timescale,
@@ -65,40 +65,41 @@ impl Cutter {
         self.segment = Some(OpenSegment { msn, parts: 0, duration: 0 });
     }
 
-    /// Settles the pending sample's duration by the sample that follows it.
-    pub(crate) fn settle(&mut self, next_dts: i64) -> Option<Part> {
-        let pending = self.pending.take()?;
-        let duration = u32::try_from(next_dts - pending.dts).unwrap_or(0);
+    /// Length of the newest frame, ticks; 0 before there was one.
+    pub(crate) fn frame(&self) -> u64 {
+        self.last_duration
+    }
+
+    /// Settles the pending sample's duration by the sample that follows it; gives the parts that this completed.
+    pub(crate) fn settle(&mut self, next_dts: i64) -> [Option<Part>; 2] {
+        let Some(pending) = self.pending.take() else { return [None, None] };
+        let duration = u32::try_from(next_dts.saturating_sub(pending.dts)).unwrap_or(0);
         self.hold(pending, duration)
     }
 
-    /// Adds a sample; gives the part that it completed, which may hold it or end before it.
+    /// Adds a sample; gives the parts that it completed: one that ends before it, one that holds it.
     pub(crate) fn push(&mut self, sample: Sample) -> [Option<Part>; 2] {
-        match sample.duration {
-            Some(duration) => {
-                // It alone would make the part too long: the part ends before it.
-                let before = self.overflows(u64::from(duration)).then(|| self.flush()).flatten();
-                [before, self.hold(sample, duration)]
-            }
-            None => {
-                self.pending = Some(sample);
-                [None, None]
-            }
+        if let Some(duration) = sample.duration {
+            return self.hold(sample, duration);
         }
+        self.pending = Some(sample);
+        [None, None]
     }
 
     fn overflows(&self, more: u64) -> bool {
         !self.samples.is_empty() && self.held + more > self.part_max
     }
 
-    fn hold(&mut self, sample: Sample, duration: u32) -> Option<Part> {
+    fn hold(&mut self, sample: Sample, duration: u32) -> [Option<Part>; 2] {
+        // It alone would make the part too long: the part ends before it.
+        let before = self.overflows(u64::from(duration)).then(|| self.flush()).flatten();
         self.end = Some(sample.dts + i64::from(duration));
         self.samples.push(Sample { duration: Some(duration), ..sample });
         self.held += u64::from(duration);
         self.last_duration = u64::from(duration);
         // Closed by what is known, not by the arrival of the next frame.
         let full = self.overflows(self.last_duration.max(1)) || self.samples.len() >= SAMPLES_MAX;
-        full.then(|| self.flush()).flatten()
+        [before, full.then(|| self.flush()).flatten()]
     }
 
     /// Closes the open part. Samples that the container cannot hold (over 4 GiB, before time 0) are left out.
@@ -135,8 +136,9 @@ impl Cutter {
     }
 
     /// Gives a pending sample the last known duration: nothing will follow it.
-    pub(crate) fn settle_last(&mut self) -> Option<Part> {
-        let next = self.pending.as_ref()?.dts + i64::try_from(self.last_duration.max(1)).unwrap_or(1);
+    pub(crate) fn settle_last(&mut self) -> [Option<Part>; 2] {
+        let frame = i64::try_from(self.last_duration.max(1)).unwrap_or(1);
+        let next = self.pending.as_ref().map_or(0, |p| p.dts.saturating_add(frame));
         self.settle(next)
     }
 

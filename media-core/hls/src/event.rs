@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nx_media::Params;
+use nx_media::{Params, TrackId};
+
+use crate::daterange::DateRange;
 
 /// A stretch of the stream with one set of tracks and one clock.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +14,7 @@ pub struct Run {
     pub number: u32,
     /// Media sequence number of its first segment, the same in every track.
     pub first_msn: u64,
-    /// Its tracks; the first video track, or else the first track, decides where segments are cut.
+    /// Its tracks.
     pub tracks: Vec<Arc<RunTrack>>,
     /// Unix time in milliseconds of presentation time 0.
     pub wall_at_zero_ms: i64,
@@ -20,10 +22,25 @@ pub struct Run {
     pub part_target_us: u32,
 }
 
+impl Run {
+    /// Index of the track that decides where segments are cut: the video with the lowest number, else the sound
+    /// with the lowest.
+    #[must_use]
+    pub fn leader(&self) -> usize {
+        leader(&self.tracks)
+    }
+}
+
+pub(crate) fn leader(tracks: &[Arc<RunTrack>]) -> usize {
+    tracks.iter().enumerate().min_by_key(|(_, t)| t.id).map_or(0, |(index, _)| index)
+}
+
 /// One track during one run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunTrack {
-    /// Name in URLs: `v1`, `a1`.
+    /// Which of the stream's tracks; stays the same from run to run.
+    pub id: TrackId,
+    /// Name in URLs, the id as text: `v1`, `a2`.
     pub name: String,
     /// Run that it belongs to.
     pub run: u32,
@@ -73,6 +90,8 @@ pub enum Event {
         /// In the track's timescale.
         duration: u64,
     },
+    /// Something is announced about a stretch of the run's time.
+    DateRange(DateRange),
     /// The stream is over.
     End,
 }

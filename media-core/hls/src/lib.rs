@@ -13,15 +13,23 @@
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod bandwidth;
+mod cues;
 mod cutter;
+mod daterange;
 mod event;
+mod multivariant;
 mod packager;
 mod playlist;
+mod target;
+mod track;
+mod ts_view;
 mod window;
 
+pub use daterange::DateRange;
 pub use event::{Event, Part, Run, RunTrack};
-pub use packager::{Config, Packager};
+pub use packager::{Config, Packager, Start, TrackSpec};
 pub use playlist::{Ask, Rfc3339};
+pub use ts_view::NotInTs;
 pub use window::{Lookup, Position, Segment, Window};
 
 #[cfg(test)]

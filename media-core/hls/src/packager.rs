@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use nx_container::fmp4;
-use nx_media::{Kind, Params, Sample, rescale};
+use nx_media::{Params, Sample, TrackId, rescale};
 
-use crate::cutter::Cutter;
-use crate::event::{Event, Part, Run, RunTrack};
+use crate::cues::Cues;
+use crate::daterange::DateRange;
+use crate::event::{self, Event, Run, RunTrack};
+use crate::target::{self, Frame};
+use crate::track::{Cut, Track};
 
 /// How the stream is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,71 +27,96 @@ impl Default for Config {
     }
 }
 
-/// Cuts announced by the leading track that the others have not reached yet.
-const CUTS_MAX: usize = 64;
+/// Where the numbers of a stream begin, or go on after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Start {
+    /// Media sequence number of the first segment: [`Packager::next_msn`] of the packager before.
+    pub msn: u64,
+    /// Number of the first run: [`Packager::runs`] of the packager before.
+    pub run: u32,
+    /// [`Packager::part_target_us`] of the packager before; `None` chooses it by the first frame.
+    pub part_target_us: Option<u32>,
+}
+
+/// A track that a publisher declares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrackSpec {
+    /// Which one; no two of a stream are the same.
+    pub id: TrackId,
+    /// Decoder parameters, with the language of sound.
+    pub params: Params,
+}
+
+/// A segment may be longer than the target by this, microseconds: it still rounds to it (RFC 8216bis §4.4.3.1) with
+/// a long frame of sound at either end.
+const MORE_US: i64 = 400_000;
+/// Segments without the leader in a row; the timeline makes longer pauses a new run.
+const PASSED_MAX: usize = 16;
+/// A track that is behind the leader by more than this is passed, microseconds.
+const BEHIND_US_MAX: u32 = 2_000_000;
+/// Samples that came before the leader's first and may belong behind it.
+const EARLY_MAX: usize = 128;
 
 /// State machine. Feed it the timeline's output; take the [`Event`]s.
 #[derive(Debug)]
 pub struct Packager {
     config: Config,
     tracks: Vec<Track>,
+    /// Decides about cuts: the first by id, unless it is silent.
     leader: usize,
     run: Option<Arc<Run>>,
     /// Announced with the first sample that can start it.
     next_run: Option<Vec<Arc<RunTrack>>>,
+    /// What came before that sample, with the index of its track.
+    early: VecDeque<(usize, Sample)>,
     runs: u32,
     next_msn: u64,
     part_target_us: Option<u32>,
     /// Distance of the last two key frames of the leader, and where the last one was, in its ticks.
     key_interval: u64,
     last_key: Option<i64>,
-    /// Decode time of the leader's newest frame.
+    /// Decode time of the leader's newest frame, in its ticks.
     reached: i64,
+    /// Where the leader's latest frame ends, microseconds: it has decided about cuts before that.
+    decided_us: i64,
+    /// The leader before this one has decided up to here, microseconds.
+    taken_over_us: i64,
+    cues: Cues,
     out: VecDeque<Event>,
 }
 
-#[derive(Debug)]
-struct Track {
-    cutter: Cutter,
-    /// Presentation times in microseconds at which the given segment begins.
-    cuts: VecDeque<(u64, i64)>,
-}
-
 impl Packager {
-    /// `first_msn` numbers the stream's first segment.
+    /// A packager that begins, or goes on, at `start`.
     #[must_use]
-    pub fn new(config: Config, first_msn: u64) -> Self {
+    pub fn new(config: Config, start: Start) -> Self {
         Self {
             config,
             tracks: Vec::new(),
             leader: 0,
             run: None,
             next_run: None,
-            runs: 0,
-            next_msn: first_msn,
-            part_target_us: None,
+            early: VecDeque::new(),
+            runs: start.run,
+            next_msn: start.msn,
+            part_target_us: start.part_target_us,
             key_interval: 0,
             last_key: None,
             reached: 0,
+            decided_us: i64::MIN,
+            taken_over_us: i64::MIN,
+            cues: Cues::default(),
             out: VecDeque::new(),
         }
     }
 
     /// Declares the tracks from here on; ends the run that was going on.
-    pub fn set_tracks(&mut self, params: &[Params]) {
+    pub fn set_tracks(&mut self, tracks: &[TrackSpec]) {
         self.end_run();
-        let number = self.runs;
-        let mut seen = [0u32; 2];
-        let track = |p: &Params| {
-            let nth = seen.get_mut(p.kind() as usize).map_or(0, |n| {
-                *n += 1;
-                *n
-            });
-            let letter = if p.kind() == Kind::Video { 'v' } else { 'a' };
-            let init = fmp4::init(p);
-            Arc::new(RunTrack { name: format!("{letter}{nth}"), run: number, params: p.clone(), init })
+        let track = |spec: &TrackSpec| {
+            let (id, params) = (spec.id, spec.params.clone());
+            Arc::new(RunTrack { id, name: id.to_string(), run: self.runs, init: fmp4::init(&params), params })
         };
-        self.next_run = Some(params.iter().map(track).collect());
+        self.next_run = Some(tracks.iter().map(track).collect());
     }
 
     /// Time goes on elsewhere: the same tracks, a new run.
@@ -107,13 +135,25 @@ impl Packager {
 
     /// Takes a sample of `track` (index into the tracks declared). `wall_ms` is the Unix time at which it came.
     pub fn push(&mut self, track: usize, sample: Sample, wall_ms: i64) {
-        if self.next_run.is_some() && !self.start_run(track, &sample, wall_ms) {
-            return;
+        if self.next_run.is_none() {
+            return self.offer(track, sample);
         }
-        if track == self.leader {
-            self.push_leader(sample);
-        } else {
-            self.push_follower(track, sample);
+        if !self.start_run(track, &sample, wall_ms) {
+            return self.keep_early(track, sample);
+        }
+        self.offer(track, sample);
+        for (track, sample) in std::mem::take(&mut self.early) {
+            self.offer(track, sample);
+        }
+    }
+
+    /// Takes a cue at a time of the run that goes on, or of the next when there is none. What leaves or returns to
+    /// the programme begins a segment with the first key frame from there on. Repeated cues count once.
+    pub fn cue(&mut self, cue: DateRange) {
+        if self.run.is_none() {
+            self.cues.wait(cue);
+        } else if self.cues.hear(&cue) {
+            self.out.push_back(Event::DateRange(cue));
         }
     }
 
@@ -131,13 +171,32 @@ impl Packager {
 
     /// Samples of a track that are in no part yet.
     pub fn open_samples(&self, track: usize) -> impl Iterator<Item = &Sample> {
-        self.tracks.get(track).into_iter().flat_map(|t| t.cutter.open_samples())
+        self.tracks.get(track).into_iter().flat_map(Track::open_samples)
     }
 
-    /// Index of the track that decides where segments are cut.
+    /// Index of the track that decides where segments are cut: the video with the lowest number, else the sound
+    /// with the lowest.
     #[must_use]
     pub fn leader(&self) -> usize {
-        self.leader
+        event::leader(self.run_tracks())
+    }
+
+    /// Number of the segment that will begin next: greater than any that was given out.
+    #[must_use]
+    pub fn next_msn(&self) -> u64 {
+        self.next_msn
+    }
+
+    /// Number of the run that will begin next.
+    #[must_use]
+    pub fn runs(&self) -> u32 {
+        self.runs
+    }
+
+    /// Longest part of the stream in microseconds, once it is chosen.
+    #[must_use]
+    pub fn part_target_us(&self) -> Option<u32> {
+        self.part_target_us
     }
 
     /// Stream time in milliseconds of the frame that will complete the next part of any track.
@@ -161,23 +220,31 @@ impl Packager {
         rescale(i64::try_from(self.key_interval).unwrap_or(i64::MAX), scale, 1000)
     }
 
+    /// A track may be sent before the leader, and belong behind the leader's first sample.
+    fn keep_early(&mut self, track: usize, sample: Sample) {
+        if track == self.leader() {
+            return;
+        }
+        if self.early.len() >= EARLY_MAX {
+            self.early.pop_front();
+        }
+        self.early.push_back((track, sample));
+    }
+
     /// Starts the announced run if this sample can: a key frame of the leading track.
     fn start_run(&mut self, track: usize, sample: &Sample, wall_ms: i64) -> bool {
-        let Some(tracks) = &self.next_run else { return true };
-        let leader = tracks.iter().position(|t| t.params.kind() == Kind::Video).unwrap_or(0);
+        let leader = self.leader();
         if track != leader || !sample.key {
             return false;
         }
         let Some(tracks) = self.next_run.take() else { return false };
-        let Some(lead) = tracks.get(leader) else { return false };
-        let target_us = *self.part_target_us.get_or_insert_with(|| {
-            part_target_us(self.config.part_ms, sample.duration, lead.params.timescale())
-        });
-        let cutter = |t: &Arc<RunTrack>| Cutter::new(t.params.kind(), t.params.timescale(), target_us);
+        let Some(lead) = tracks.get(leader).cloned() else { return false };
+        let target_us = self.part_target_us.unwrap_or_else(|| self.choose_target(&tracks, leader, sample));
+        self.part_target_us = Some(target_us);
+        self.lead(leader);
+        let cutting = tracks.iter().enumerate();
+        self.tracks = cutting.map(|(index, t)| Track::new(index, &t.params, target_us)).collect();
         let pts_us = rescale(sample.pts, lead.params.timescale(), 1_000_000);
-        self.leader = leader;
-        self.last_key = None;
-        self.tracks = tracks.iter().map(|t| Track { cutter: cutter(t), cuts: VecDeque::new() }).collect();
         let run = Arc::new(Run {
             number: self.runs,
             first_msn: self.next_msn,
@@ -188,142 +255,182 @@ impl Packager {
         self.runs += 1;
         self.out.push_back(Event::Run(run.clone()));
         self.run = Some(run);
-        self.open_segment(pts_us);
+        self.cut(pts_us);
+        self.cues.waited().into_iter().for_each(|cue| self.cue(cue));
         true
     }
 
-    /// Opens the next segment on the leader and tells the others where it begins.
-    fn open_segment(&mut self, pts_us: i64) {
-        let msn = self.next_msn;
+    fn choose_target(&self, tracks: &[Arc<RunTrack>], leader: usize, first: &Sample) -> u32 {
+        let (mut lead, mut others) = (None, Vec::new());
+        for (index, track) in tracks.iter().enumerate() {
+            let nominal = Frame::nominal(&track.params);
+            if index == leader {
+                let told = first.duration.and_then(|ticks| Frame::new(ticks, track.params.timescale()));
+                lead = told.or(nominal);
+            } else {
+                others.extend(nominal);
+            }
+        }
+        target::choose(self.config.part_ms, lead, &others)
+    }
+
+    /// Begins a segment at a presentation time and tells every track.
+    fn cut(&mut self, at_us: i64) {
+        let cut = Cut { msn: self.next_msn, at_us };
         self.next_msn += 1;
-        for (index, track) in self.tracks.iter_mut().enumerate() {
-            if index == self.leader {
-                track.cutter.open(msn);
-            } else if track.cuts.len() < CUTS_MAX {
-                track.cuts.push_back((msn, pts_us));
-            }
+        if let Some(leader) = self.tracks.get_mut(self.leader) {
+            leader.advance(cut, &mut self.out);
         }
-        (0..self.tracks.len()).for_each(|index| self.cut_early(index));
+        let behind_max = BEHIND_US_MAX.div_ceil(self.config.segment_ms.saturating_mul(1000).max(1));
+        let behind_max = usize::try_from(behind_max).unwrap_or(1);
+        for (_, track) in self.tracks.iter_mut().enumerate().filter(|(index, _)| *index != self.leader) {
+            track.announce(cut, behind_max, &mut self.out);
+        }
     }
 
-    /// Cuts a follower when its next sample is known to be beyond the cut, not when that sample comes.
-    fn cut_early(&mut self, index: usize) {
+    /// Takes a sample. Those of the other tracks wait until the leader has come as far, so that it does not matter
+    /// in which order tracks are sent.
+    fn offer(&mut self, index: usize, sample: Sample) {
+        let decided_us = if index == self.leader { i64::MAX } else { self.decided_us };
         let Some(track) = self.tracks.get_mut(index) else { return };
-        let Some(&(msn, at)) = track.cuts.front() else { return };
-        let scale = track.cutter.timescale();
-        let beyond = |middle: i64| rescale(middle, scale, 1_000_000) >= at;
-        if track.cutter.segment.is_some() && track.cutter.next_middle().is_some_and(beyond) {
-            track.cuts.pop_front();
-            self.close_segment(index);
-            if let Some(track) = self.tracks.get_mut(index) {
-                track.cutter.open(msn);
+        if let Some(sample) = track.keep(sample, decided_us) {
+            self.place(index, sample);
+        }
+        if self.tracks.iter().any(Track::is_unled) {
+            self.hand_over();
+        }
+        self.release();
+        if self.tracks.get(index).is_some_and(Track::is_elsewhere) && self.outranks(index) {
+            self.break_run();
+        }
+    }
+
+    /// Places what waited for the leader, which may be another after each sample.
+    fn release(&mut self) {
+        let mut index = 0;
+        while index < self.tracks.len() {
+            let decided_us = if index == self.leader { i64::MAX } else { self.decided_us };
+            match self.tracks.get_mut(index).and_then(|track| track.release(decided_us)) {
+                Some(sample) => self.place(index, sample),
+                None => index += 1,
             }
         }
     }
 
-    fn push_leader(&mut self, sample: Sample) {
-        let leader = self.leader;
-        let Some(track) = self.tracks.get_mut(leader) else { return };
-        let timescale = track.cutter.timescale();
-        emit(&mut self.out, leader, track.cutter.settle(sample.dts));
+    /// The leader is silent: the next that is not leads.
+    fn hand_over(&mut self) {
+        let Some(run) = &self.run else { return };
+        let tracks = self.tracks.iter().zip(&run.tracks).enumerate();
+        let waiting = tracks.filter(|(index, (track, _))| *index != self.leader && track.is_ahead());
+        let heir = waiting.min_by_key(|(_, (track, of))| (track.is_lost(), of.id)).map(|(index, _)| index);
+        heir.into_iter().for_each(|heir| self.lead(heir));
+    }
+
+    fn lead(&mut self, index: usize) {
+        self.leader = index;
+        (self.last_key, self.key_interval) = (None, 0);
+        self.taken_over_us = std::mem::replace(&mut self.decided_us, i64::MIN);
+        self.tracks.iter_mut().for_each(Track::is_led);
+    }
+
+    /// Whether a track has more right to lead than the one that does.
+    fn outranks(&self, index: usize) -> bool {
+        let id = |index: usize| self.run.as_ref().and_then(|r| r.tracks.get(index)).map(|t| t.id);
+        id(index) < id(self.leader)
+    }
+
+    fn place(&mut self, index: usize, sample: Sample) {
+        let outranks = self.outranks(index);
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        track.settle(&sample, &mut self.out);
+        let (at_us, middle_us) = (track.at_us(&sample), track.middle_us(&sample));
+        let until_us = track.until_us(&sample);
+        let reached = track.reach(middle_us, &mut self.out);
+        if outranks && sample.key && track.is_in_step(middle_us) {
+            self.lead(index);
+        }
+        if index == self.leader {
+            let spliced = self.note_leader(&sample, middle_us, until_us);
+            if !reached {
+                self.cut_before(&sample, at_us, spliced);
+            }
+        }
+        if let Some(track) = self.tracks.get_mut(index) {
+            track.take(sample, &mut self.out);
+        }
+    }
+
+    /// Follows the leader; gives whether its sample is the key frame that a cue waits for.
+    fn note_leader(&mut self, sample: &Sample, middle_us: i64, until_us: i64) -> bool {
+        self.tracks.iter_mut().for_each(Track::is_led);
         self.reached = sample.dts;
-        let elapsed = track.cutter.elapsed();
-        if sample.key
-            && let Some(last) = self.last_key.replace(sample.dts)
-        {
+        self.decided_us = self.decided_us.max(until_us);
+        if !sample.key {
+            return false;
+        }
+        if let Some(last) = self.last_key.replace(sample.dts) {
             self.key_interval = u64::try_from(sample.dts - last).unwrap_or(0);
         }
-        if elapsed > 0 && self.is_cut(&sample, elapsed, timescale) {
-            self.close_segment(leader);
-            self.open_segment(rescale(sample.pts, timescale, 1_000_000));
-        }
-        if let Some(track) = self.tracks.get_mut(leader) {
-            for part in track.cutter.push(sample) {
-                emit(&mut self.out, leader, part);
+        self.cues.reach(middle_us)
+    }
+
+    /// Cuts before the leader's next sample where that is due.
+    fn cut_before(&mut self, sample: &Sample, at_us: i64, spliced: bool) {
+        let target_us = i64::from(self.config.segment_ms).saturating_mul(1000);
+        // After a pause there are segments that the leader has nothing for.
+        for _ in 0..PASSED_MAX {
+            let Some(leader) = self.tracks.get(self.leader) else { return };
+            let due_us = leader.start_us().saturating_add(target_us).max(leader.end_us());
+            if leader.start_us().saturating_add(target_us + MORE_US) >= at_us || due_us >= at_us {
+                break;
             }
+            self.cut(due_us);
+        }
+        if self.is_cut(sample, at_us, spliced) {
+            self.cut(at_us);
         }
     }
 
-    /// Whether the segment that holds `elapsed` ticks ends before this sample.
-    fn is_cut(&self, sample: &Sample, elapsed: u64, timescale: u32) -> bool {
-        let target = u64::from(self.config.segment_ms) * u64::from(timescale) / 1000;
-        // The longest that still rounds to the target duration (RFC 8216bis §4.4.3.1).
-        let longest = target + u64::from(timescale) * 45 / 100;
-        let frame = u64::from(sample.duration.unwrap_or(0));
-        if sample.key {
+    /// Whether the leader's open segment ends before this sample.
+    fn is_cut(&self, sample: &Sample, at_us: i64, spliced: bool) -> bool {
+        let Some(leader) = self.tracks.get(self.leader) else { return false };
+        let ticks = |us: i64| u64::try_from(rescale(us, 1_000_000, leader.cutter.timescale())).unwrap_or(0);
+        let target = ticks(i64::from(self.config.segment_ms).saturating_mul(1000));
+        let longest = target + ticks(MORE_US);
+        let elapsed = leader.elapsed(at_us);
+        if elapsed == 0 || at_us < self.taken_over_us {
+            false
+        } else if sample.key {
             // The key frame nearest to the target, or the last one that keeps within the longest.
-            return elapsed + self.key_interval / 2 >= target || elapsed + self.key_interval > longest;
-        }
-        // No key frame in time: cut all the same, the target duration must never change.
-        elapsed + frame > longest
-    }
-
-    fn push_follower(&mut self, index: usize, sample: Sample) {
-        let Some(track) = self.tracks.get_mut(index) else { return };
-        let timescale = track.cutter.timescale();
-        emit(&mut self.out, index, track.cutter.settle(sample.dts));
-        let middle_us = rescale(sample.pts, timescale, 1_000_000)
-            + rescale(i64::from(sample.duration.unwrap_or(0)), timescale, 1_000_000) / 2;
-        let reached = track.cuts.iter().take_while(|&&(_, at)| at <= middle_us).count();
-        let cuts: Vec<u64> = track.cuts.drain(..reached).map(|(msn, _)| msn).collect();
-        for (nth, &msn) in cuts.iter().enumerate() {
-            self.close_segment(index);
-            if nth + 1 < cuts.len() {
-                self.pass_segment(index, msn);
-            } else if let Some(track) = self.tracks.get_mut(index) {
-                track.cutter.open(msn);
-            }
-        }
-        let Some(track) = self.tracks.get_mut(index) else { return };
-        // Before the run's first segment: belongs to nothing that is shown.
-        if track.cutter.segment.is_some() {
-            for part in track.cutter.push(sample) {
-                emit(&mut self.out, index, part);
-            }
-            self.cut_early(index);
-        }
-    }
-
-    /// A segment that this track has no sample for.
-    fn pass_segment(&mut self, index: usize, msn: u64) {
-        let Some(track) = self.tracks.get_mut(index) else { return };
-        let scale = track.cutter.timescale();
-        let duration = u64::from(self.config.segment_ms) * u64::from(scale) / 1000;
-        self.out.push_back(Event::SegmentEnd { track: index, msn, duration });
-    }
-
-    fn close_segment(&mut self, index: usize) {
-        let Some(track) = self.tracks.get_mut(index) else { return };
-        emit(&mut self.out, index, track.cutter.flush());
-        if let Some(open) = track.cutter.segment.take() {
-            self.out.push_back(Event::SegmentEnd { track: index, msn: open.msn, duration: open.duration });
+            spliced || elapsed + self.key_interval / 2 >= target || elapsed + self.key_interval > longest
+        } else {
+            // No key frame in time: cut all the same, the target duration must never change.
+            elapsed + u64::from(sample.duration.unwrap_or(0)) > longest
         }
     }
 
     fn end_run(&mut self) {
-        for index in 0..self.tracks.len() {
-            if let Some(track) = self.tracks.get_mut(index) {
-                emit(&mut self.out, index, track.cutter.settle_last());
-            }
-            self.close_segment(index);
-            let left = self.tracks.get_mut(index).map(|t| std::mem::take(&mut t.cuts)).unwrap_or_default();
-            left.into_iter().for_each(|(msn, _)| self.pass_segment(index, msn));
+        // What came after the leader had stopped may be more than its last segment can take.
+        let target_us = i64::from(self.config.segment_ms).saturating_mul(1000);
+        let start_us = self.tracks.get(self.leader).map_or(i64::MAX, Track::start_us);
+        let longest_us = start_us.saturating_add(target_us + MORE_US);
+        if self.tracks.iter().any(|track| track.ahead_until_us() > longest_us) {
+            self.hand_over();
+            self.release();
         }
+        self.decided_us = i64::MAX;
+        self.release();
+        self.tracks.iter_mut().for_each(|track| track.settle_last(&mut self.out));
+        let end_us = self.tracks.iter().map(Track::end_us).max().unwrap_or(0);
+        // The leader first: where a gap begins is read off another track.
+        if let Some(leader) = self.tracks.get_mut(self.leader) {
+            leader.finish(end_us, &mut self.out);
+        }
+        self.tracks.iter_mut().for_each(|track| track.finish(end_us, &mut self.out));
         self.tracks.clear();
+        self.cues.end_run();
+        self.decided_us = i64::MIN;
+        self.early.clear();
         self.run = None;
     }
-}
-
-fn emit(out: &mut VecDeque<Event>, track: usize, part: Option<Part>) {
-    out.extend(part.map(|part| Event::Part { track, part }));
-}
-
-/// Whole frames nearest to the wanted length; the wanted length itself when frames are not regular.
-fn part_target_us(part_ms: u32, frame: Option<u32>, timescale: u32) -> u32 {
-    let wanted = u64::from(part_ms) * 1000;
-    let Some(frame) = frame.filter(|&f| f > 0) else { return part_ms.saturating_mul(1000) };
-    let frame_us_times_scale = u64::from(frame) * 1_000_000;
-    let wanted_times_scale = wanted * u64::from(timescale);
-    let frames = ((wanted_times_scale + frame_us_times_scale / 2) / frame_us_times_scale).max(1);
-    u32::try_from((frames * frame_us_times_scale).div_ceil(u64::from(timescale.max(1)))).unwrap_or(u32::MAX)
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write as _};
 
-use nx_media::{Kind, Params};
+use nx_media::Params;
 
 use crate::event::Part;
 use crate::window::{Position, Segment, TrackWindow, Window};
@@ -19,18 +19,8 @@ pub enum Ask {
 }
 
 impl Window {
-    /// The multivariant playlist; `None` before anything can be played.
-    #[must_use]
-    pub fn multivariant(&self) -> Option<String> {
-        if !self.is_playable() {
-            return None;
-        }
-        let mut out = String::with_capacity(512);
-        self.write_multivariant(&mut out).ok()?;
-        Some(out)
-    }
-
-    /// A media playlist; `None` before its first part (CMAF) or first whole segment (TS).
+    /// A media playlist; `None` before its first part (CMAF) or first whole segment (TS), and when there can be no
+    /// TS ([`Window::ts_tracks`]).
     #[must_use]
     pub fn media_playlist(&self, ask: Ask) -> Option<String> {
         let mut out = String::with_capacity(4096);
@@ -44,73 +34,13 @@ impl Window {
         Some(out)
     }
 
-    /// Number of segments that the TS view can show: those complete in every track.
-    #[must_use]
-    pub fn ts_next_msn(&self) -> u64 {
-        self.tracks
-            .iter()
-            .map(|t| t.segments.iter().rfind(|s| s.duration.is_some()).map_or(0, |s| s.msn + 1))
-            .min()
-            .unwrap_or(0)
-    }
-
-    fn write_multivariant(&self, out: &mut String) -> fmt::Result {
-        out.write_str("#EXTM3U\n#EXT-X-VERSION:6\n")?;
-        let audio: Vec<&TrackWindow> = self.of_kind(Kind::Audio).collect();
-        let video: Vec<&TrackWindow> = self.of_kind(Kind::Video).collect();
-        let leads = if video.is_empty() { &audio } else { &video };
-        let sound = if video.is_empty() { None } else { audio.first() };
-        for (nth, track) in audio.iter().enumerate().filter(|_| sound.is_some()) {
-            let first = if nth == 0 { "YES" } else { "NO" };
-            let name = &track.track.name;
-            let channels = if let Params::Audio(a) = &track.track.params { a.channels } else { 0 };
-            writeln!(
-                out,
-                "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{name}\",LANGUAGE=\"und\",DEFAULT={first},\
-                 AUTOSELECT=YES,CHANNELS=\"{channels}\",URI=\"{name}/index.m3u8\""
-            )?;
-        }
-        for track in leads {
-            self.write_stream_inf(track, sound.copied(), out)?;
-        }
-        Ok(())
-    }
-
-    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &TrackWindow> {
-        self.tracks.iter().filter(move |t| t.track.params.kind() == kind)
-    }
-
-    fn write_stream_inf(
-        &self,
-        track: &TrackWindow,
-        sound: Option<&TrackWindow>,
-        out: &mut String,
-    ) -> fmt::Result {
-        let sum = |f: fn(&TrackWindow) -> u64| (f(track) + sound.map_or(0, f)).max(1);
-        let (peak, mean) = (sum(|t| t.meter.peak_bps()), sum(|t| t.meter.mean_bps()));
-        write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={mean}", peak.max(mean))?;
-        write!(out, ",CODECS=\"{}", track.track.params.rfc6381())?;
-        if let Some(sound) = sound {
-            write!(out, ",{}", sound.track.params.rfc6381())?;
-        }
-        out.write_char('"')?;
-        if let Params::Video(v) = &track.track.params {
-            write!(out, ",RESOLUTION={}x{}", v.width, v.height)?;
-        }
-        if let Some(fps) = track.fps() {
-            write!(out, ",FRAME-RATE={fps:.3}")?;
-        }
-        if sound.is_some() {
-            out.write_str(",AUDIO=\"audio\"")?;
-        }
-        writeln!(out, "\n{}/index.m3u8", track.track.name)
-    }
-
     fn write_track(&self, track: &TrackWindow, out: &mut String) -> fmt::Result {
         let part_target = f64::from(self.part_target_us()) / 1e6;
         // Rounded up, so that no part is longer; three times as hold-back (Apple authoring rules 14.3).
         let part_target = (part_target * 1000.0).ceil() / 1000.0;
-        self.write_head(track, 9, out)?;
+        let first = track.listed().next();
+        let first_msn = first.map_or(track.next.msn, |s| s.msn);
+        self.write_head(first_msn, track.discontinuity_sequence, 9, out)?;
         writeln!(
             out,
             "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={:.3},HOLD-BACK={}\n\
@@ -121,6 +51,7 @@ impl Window {
         if track.listed().all(starts_independent) {
             out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
         }
+        self.dates.write(first.map_or(i64::MAX, |s| s.program_date_time_ms), out)?;
         // Parts are listed within three target durations of the live edge (§4.4.4.9).
         let newest = track.segments.back().map_or(0, |s| s.msn);
         let mut run = None;
@@ -131,11 +62,13 @@ impl Window {
             if run.replace(segment.track.run) != Some(segment.track.run) {
                 writeln!(out, "#EXT-X-MAP:URI=\"init-{}.mp4\"", segment.track.run)?;
             }
-            write_date(segment, out)?;
+            write_date(segment.program_date_time_ms, out)?;
             if segment.msn + 3 >= newest {
-                write_parts(segment, out)?;
+                write_parts(segment, part_target, out)?;
             }
-            write_segment(segment, "m4s", out)?;
+            if let Some(line) = Line::of(segment) {
+                line.write("m4s", out)?;
+            }
         }
         if self.ended {
             return out.write_str("#EXT-X-ENDLIST\n");
@@ -159,37 +92,24 @@ impl Window {
         Ok(())
     }
 
-    fn write_head(&self, track: &TrackWindow, version: u8, out: &mut String) -> fmt::Result {
-        let first = track.listed().next().map_or(track.next.msn, |s| s.msn);
+    /// What every media playlist begins with.
+    pub(crate) fn write_head(
+        &self,
+        first_msn: u64,
+        discontinuity_sequence: u64,
+        version: u8,
+        out: &mut String,
+    ) -> fmt::Result {
         writeln!(
             out,
-            "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{first}\n\
-             #EXT-X-DISCONTINUITY-SEQUENCE:{}",
-            self.target_s, track.discontinuity_sequence,
+            "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{first_msn}\n\
+             #EXT-X-DISCONTINUITY-SEQUENCE:{discontinuity_sequence}",
+            self.target_s,
         )
-    }
-
-    fn write_ts(&self, out: &mut String) -> fmt::Result {
-        let next = self.ts_next_msn();
-        let lead = self.of_kind(Kind::Video).next().or(self.tracks.first()).ok_or(fmt::Error)?;
-        let mut listed = lead.listed().filter(|s| s.msn < next).peekable();
-        listed.peek().ok_or(fmt::Error)?;
-        self.write_head(lead, 6, out)?;
-        if lead.listed().all(starts_independent) {
-            out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
-        }
-        for segment in listed {
-            if segment.discontinuity {
-                out.write_str("#EXT-X-DISCONTINUITY\n")?;
-            }
-            write_date(segment, out)?;
-            write_segment(segment, "ts", out)?;
-        }
-        if self.ended { out.write_str("#EXT-X-ENDLIST\n") } else { Ok(()) }
     }
 }
 
-fn starts_independent(segment: &Segment) -> bool {
+pub(crate) fn starts_independent(segment: &Segment) -> bool {
     segment.parts.first().is_none_or(|p| p.independent)
 }
 
@@ -199,25 +119,42 @@ fn seconds(ticks: u64, params: &Params) -> f64 {
     ticks / f64::from(params.timescale())
 }
 
-fn write_parts(segment: &Segment, out: &mut String) -> fmt::Result {
+/// A frame that was stretched over missing ones can make a part too long. It is listed as long as a part may be
+/// (§4.4.3.7); the length of the segment stays the true one.
+fn write_parts(segment: &Segment, part_target: f64, out: &mut String) -> fmt::Result {
     for Part { msn, index, duration, independent, .. } in &segment.parts {
-        let seconds = seconds(*duration, &segment.track.params);
+        let seconds = seconds(*duration, &segment.track.params).min(part_target);
         write!(out, "#EXT-X-PART:DURATION={seconds:.5},URI=\"{msn}.{index}.m4s\"")?;
         out.write_str(if *independent { ",INDEPENDENT=YES\n" } else { "\n" })?;
     }
     Ok(())
 }
 
-fn write_segment(segment: &Segment, extension: &str, out: &mut String) -> fmt::Result {
-    let Some(duration) = segment.duration else { return Ok(()) };
-    if segment.is_gap() {
-        out.write_str("#EXT-X-GAP\n")?;
-    }
-    writeln!(out, "#EXTINF:{:.5},\n{}.{extension}", seconds(duration, &segment.track.params), segment.msn)
+/// What a playlist says of a complete segment.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) msn: u64,
+    seconds: f64,
+    gap: bool,
 }
 
-fn write_date(segment: &Segment, out: &mut String) -> fmt::Result {
-    writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", Rfc3339(segment.program_date_time_ms))
+impl Line {
+    /// `None` while the segment is open.
+    pub(crate) fn of(segment: &Segment) -> Option<Self> {
+        let seconds = seconds(segment.duration?, &segment.track.params);
+        Some(Self { msn: segment.msn, seconds, gap: segment.is_gap() })
+    }
+
+    pub(crate) fn write(&self, extension: &str, out: &mut String) -> fmt::Result {
+        if self.gap {
+            out.write_str("#EXT-X-GAP\n")?;
+        }
+        writeln!(out, "#EXTINF:{:.5},\n{}.{extension}", self.seconds, self.msn)
+    }
+}
+
+pub(crate) fn write_date(unix_ms: i64, out: &mut String) -> fmt::Result {
+    writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", Rfc3339(unix_ms))
 }
 
 /// Unix milliseconds as `2026-11-21T04:00:00.000Z`.

@@ -1,11 +1,17 @@
 //! Packager and window together: samples in, playlists and bytes out.
 
+mod lists;
+mod parts;
+mod sources;
+mod tracks;
+mod validator;
+
 use bytes::Bytes;
 use nx_container::fmp4;
-use nx_media::{AudioCodec, AudioParams, FrameRate, Params, Sample, VideoCodec, VideoParams};
+use nx_media::{AudioCodec, AudioParams, FrameRate, Params, Sample, TrackId, VideoCodec, VideoParams};
 use proptest::prelude::*;
 
-use crate::{Ask, Config, Event, Lookup, Packager, Position, Window};
+use crate::{Ask, Config, Event, Lookup, Packager, Position, Start, TrackSpec, Window};
 
 const WALL: i64 = 1_795_000_000_000;
 
@@ -28,12 +34,24 @@ fn audio() -> Params {
         channels: 2,
         frame_samples: 1024,
         rfc6381: "mp4a.40.2".into(),
+        language: None,
     })
 }
 
 fn frame(dts: i64, duration: u32, key: bool) -> Sample {
     let payload = Bytes::from(dts.to_be_bytes().repeat(if key { 40 } else { 4 }));
     Sample { dts, pts: dts, duration: Some(duration), key, payload }
+}
+
+/// Tracks numbered in the order given.
+fn specs(tracks: &[Params]) -> Vec<TrackSpec> {
+    let mut seen = [0u8; 2];
+    let spec = |params: &Params| {
+        let nth = &mut seen[params.kind() as usize];
+        *nth += 1;
+        TrackSpec { id: TrackId { kind: params.kind(), nth: *nth - 1 }, params: params.clone() }
+    };
+    tracks.iter().map(spec).collect()
 }
 
 /// A stream being packaged, with everything that it said.
@@ -47,8 +65,8 @@ struct Rig {
 
 impl Rig {
     fn new(tracks: &[Params]) -> Self {
-        let mut packager = Packager::new(Config::default(), 100);
-        packager.set_tracks(tracks);
+        let mut packager = Packager::new(Config::default(), Start { msn: 100, ..Start::default() });
+        packager.set_tracks(&specs(tracks));
         let window = Window::new(6, 2, 6 << 20);
         Self { packager, window, events: Vec::new(), now_90k: 90_000, audio_48k: 48_000 }
     }
@@ -180,12 +198,12 @@ fn a_break_goes_on_with_the_numbers_and_marks_the_seam() {
 fn sound_that_joins_late_and_leaves_early_changes_the_tracks() {
     let mut rig = Rig::new(&[video()]);
     rig.push(0, frame(90_000, 3000, true));
-    rig.packager.set_tracks(&[video(), audio()]);
+    rig.packager.set_tracks(&specs(&[video(), audio()]));
     (rig.now_90k, rig.audio_48k) = (93_000, 49_600);
     rig.run(130, 60);
     assert!(rig.playlist(1).contains("MEDIA-SEQUENCE:101"), "{}", rig.playlist(1));
     assert!(rig.playlist(1).contains("DISCONTINUITY-SEQUENCE:1"), "{}", rig.playlist(1));
-    rig.packager.set_tracks(&[audio()]);
+    rig.packager.set_tracks(&specs(&[audio()]));
     rig.settle();
     assert_eq!(rig.packager.run_tracks().len(), 1);
 }
@@ -253,7 +271,7 @@ proptest! {
                     prop_assert!(*duration <= 180_000 + 45 * 900);
                     (msn, index, sum) = (msn + 1, 0, 0);
                 }
-                Event::Run(_) | Event::End => {}
+                Event::Run(_) | Event::DateRange(_) | Event::End => {}
             }
         }
         prop_assert_eq!(samples, frames.len());

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use nx_media::{Params, rescale};
 
 use crate::bandwidth::Meter;
+use crate::daterange::DateRanges;
 use crate::event::{Event, Part, Run, RunTrack};
+use crate::ts_view::TsSegment;
 
 /// Runs whose init segments are kept besides those that the window still shows.
 const RUNS_MAX: usize = 8;
@@ -34,6 +36,12 @@ impl Segment {
     #[must_use]
     pub fn is_gap(&self) -> bool {
         self.duration.is_some() && self.parts.is_empty()
+    }
+
+    /// Unix time in milliseconds at which it ends.
+    fn end_ms(&self) -> i64 {
+        let ticks = i64::try_from(self.duration.unwrap_or(0)).unwrap_or(0);
+        self.program_date_time_ms + rescale(ticks, self.track.params.timescale(), 1000)
     }
 
     /// Size of its parts together.
@@ -80,15 +88,21 @@ pub(crate) struct TrackWindow {
 #[derive(Debug)]
 pub struct Window {
     /// Listed segments at most.
-    listed_max: usize,
+    pub(crate) listed_max: usize,
     /// Bytes of media per stream beyond which unlisted segments are dropped early.
     bytes_max: usize,
     pub(crate) target_s: u64,
     pub(crate) run: Option<Arc<Run>>,
     pub(crate) tracks: Vec<TrackWindow>,
     inits: VecDeque<Arc<RunTrack>>,
+    pub(crate) dates: DateRanges,
     pub(crate) ended: bool,
-    discontinuities: u64,
+    /// What the TS view lists, oldest first; discontinuities before what left it last.
+    pub(crate) ts: VecDeque<TsSegment>,
+    pub(crate) ts_left: Option<u64>,
+    pub(crate) discontinuities: u64,
+    /// There was a run before the first one seen here.
+    resumed: bool,
 }
 
 impl Window {
@@ -104,9 +118,19 @@ impl Window {
             run: None,
             tracks: Vec::new(),
             inits: VecDeque::new(),
+            dates: DateRanges::default(),
             ended: false,
+            ts: VecDeque::new(),
+            ts_left: None,
             discontinuities: 0,
+            resumed: false,
         }
+    }
+
+    /// Goes on where a window left off that had seen so many [`Window::discontinuities`]: the first run is one
+    /// more. For a window that has seen no run yet.
+    pub fn resume(&mut self, discontinuity_sequence: u64) {
+        (self.discontinuities, self.resumed) = (discontinuity_sequence, true);
     }
 
     /// Takes one event; gives the index of the track that grew, if one did.
@@ -123,6 +147,12 @@ impl Window {
             Event::SegmentEnd { track, msn, duration } => {
                 self.end_segment(track, msn, duration);
                 Some(track)
+            }
+            Event::DateRange(cue) => {
+                if let Some(run) = &self.run {
+                    self.dates.add(cue, run.wall_at_zero_ms);
+                }
+                None
             }
             Event::End => {
                 self.ended = true;
@@ -161,6 +191,20 @@ impl Window {
         segments.filter(move |s| s.msn >= msn).flat_map(|s| &s.parts)
     }
 
+    /// Parts of a track from a position on, oldest first, each with the run that it belongs to.
+    pub fn parts_after(&self, track: usize, from: Position) -> impl Iterator<Item = (&Arc<RunTrack>, &Part)> {
+        let segments = self.tracks.get(track).into_iter().flat_map(|t| &t.segments);
+        let parts =
+            segments.filter(move |s| s.msn >= from.msn).flat_map(|s| s.parts.iter().map(|p| (&s.track, p)));
+        parts.filter(move |(_, p)| Position { msn: p.msn, part: p.index } >= from)
+    }
+
+    /// Oldest segment of a track that is still held.
+    #[must_use]
+    pub fn oldest(&self, track: usize) -> Option<u64> {
+        self.tracks.get(track)?.segments.front().map(|s| s.msn)
+    }
+
     /// Newest segment of a track that decoding can start with.
     #[must_use]
     pub fn newest_independent(&self, track: usize) -> Option<u64> {
@@ -174,10 +218,14 @@ impl Window {
         self.tracks.get(track).is_some_and(|t| !t.segments.is_empty())
     }
 
-    /// Something can be played.
+    /// Something can be played, and every track has had time to begin: the leader's first segment of this run is
+    /// over, or no track is missing.
     #[must_use]
     pub fn is_playable(&self) -> bool {
-        !self.tracks.is_empty() && self.tracks.iter().all(|t| !t.segments.is_empty())
+        let Some(run) = &self.run else { return false };
+        let waited = self.next(run.leader()).is_some_and(|next| next.msn > run.first_msn);
+        let mut playing = self.tracks.iter().map(TrackWindow::has_media);
+        if waited { playing.any(|p| p) } else { !self.tracks.is_empty() && playing.all(|p| p) }
     }
 
     /// `End` was seen.
@@ -247,7 +295,7 @@ impl Window {
 
     fn start_run(&mut self, run: Arc<Run>) {
         let old = std::mem::take(&mut self.tracks);
-        let fresh = old.is_empty() && self.run.is_none();
+        let fresh = self.run.is_none() && !self.resumed;
         self.discontinuities += u64::from(!fresh);
         let mut old: Vec<Option<TrackWindow>> = old.into_iter().map(Some).collect();
         for track in &run.tracks {
@@ -281,9 +329,12 @@ impl Window {
     fn end_segment(&mut self, index: usize, msn: u64, duration: u64) {
         let Some(run) = self.run.clone() else { return };
         let (listed_max, all) = (self.listed_max, self.bytes());
+        // A gap begins where the others begin.
+        let begins = self.tracks.iter().find_map(|t| t.segment(msn)).map(|s| s.program_date_time_ms);
         let Some(t) = self.tracks.get_mut(index) else { return };
         if t.segments.back().is_none_or(|s| s.msn != msn) {
-            t.open_gap(&run, msn);
+            let wall = begins.or_else(|| t.segments.back().map(Segment::end_ms));
+            t.open_at(&run, msn, wall.unwrap_or(run.wall_at_zero_ms));
         }
         t.meter.segment_end();
         t.next = Position { msn: msn + 1, part: 0 };
@@ -291,6 +342,7 @@ impl Window {
             segment.duration = Some(duration);
         }
         t.slide(listed_max, all > self.bytes_max);
+        self.follow_ts();
     }
 }
 
@@ -321,8 +373,17 @@ impl TrackWindow {
         self.segments.get(at)
     }
 
+    /// Whether a player that begins now would find anything.
+    pub(crate) fn has_media(&self) -> bool {
+        self.listed().any(|s| !s.parts.is_empty())
+    }
+
     fn open(&mut self, run: &Run, msn: u64, pts: i64) {
         let wall = run.wall_at_zero_ms + rescale(pts, self.track.params.timescale(), 1000);
+        self.open_at(run, msn, wall);
+    }
+
+    fn open_at(&mut self, run: &Run, msn: u64, wall: i64) {
         // A track that joins late starts its list there; only a list that goes on has a seam to mark.
         let seam = msn == run.first_msn && !self.segments.is_empty();
         self.segments.push_back(Segment {
@@ -333,20 +394,6 @@ impl TrackWindow {
             parts: Vec::new(),
             duration: None,
         });
-    }
-
-    fn open_gap(&mut self, run: &Run, msn: u64) {
-        let scale = self.track.params.timescale();
-        let end = |s: &Segment| {
-            s.program_date_time_ms
-                + rescale(
-                    i64::try_from(s.duration.unwrap_or(0)).unwrap_or(0),
-                    s.track.params.timescale(),
-                    1000,
-                )
-        };
-        let wall = self.segments.back().map_or(run.wall_at_zero_ms, end);
-        self.open(run, msn, rescale(wall - run.wall_at_zero_ms, 1000, scale));
     }
 
     /// Unlists what is over the playlist's length, forgets what nobody can ask for any more.

@@ -1,0 +1,160 @@
+//! The multivariant playlist: which renditions there are.
+//!
+//! Spec: RFC 8216bis §4.4.6.
+
+use std::cmp::Reverse;
+use std::fmt::{self, Write as _};
+
+use nx_media::{AudioCodec, AudioParams, Kind, Params};
+
+use crate::window::{TrackWindow, Window};
+
+/// Sound in one codec, so that a player which lacks a codec still finds variants that it can play.
+struct Group<'a> {
+    id: String,
+    members: Vec<(&'a TrackWindow, &'a AudioParams)>,
+}
+
+impl Group<'_> {
+    /// The most that any member has of something.
+    fn most(&self, of: impl Fn(&TrackWindow) -> u64) -> u64 {
+        self.members.iter().map(|(t, _)| of(t)).max().unwrap_or(0)
+    }
+}
+
+impl Window {
+    /// The multivariant playlist; `None` before anything can be played. Tracks without media are left out.
+    #[must_use]
+    pub fn multivariant(&self) -> Option<String> {
+        if !self.is_playable() {
+            return None;
+        }
+        let mut out = String::with_capacity(1024);
+        self.write_multivariant(&mut out).ok()?;
+        Some(out)
+    }
+
+    /// Tracks with their indices, lowest id first.
+    pub(crate) fn by_id(&self) -> impl Iterator<Item = (usize, &TrackWindow)> {
+        let mut tracks: Vec<_> = self.tracks.iter().enumerate().collect();
+        tracks.sort_by_key(|(_, t)| t.track.id);
+        tracks.into_iter()
+    }
+
+    fn write_multivariant(&self, out: &mut String) -> fmt::Result {
+        out.write_str("#EXTM3U\n#EXT-X-VERSION:6\n")?;
+        let shown = || self.by_id().map(|(_, t)| t).filter(|t| t.has_media());
+        let mut video: Vec<&TrackWindow> = shown().filter(|t| t.track.id.kind == Kind::Video).collect();
+        // Players try the first: the publisher's first choice. Then the best first.
+        if let Some((_, others)) = video.split_first_mut() {
+            others.sort_by_key(|t| Reverse(t.meter.peak_bps()));
+        }
+        let groups = groups(shown());
+        let sounds: usize = groups.iter().map(|g| g.members.len()).sum();
+        // A lone sound is a variant, not an alternative.
+        let choice = !video.is_empty() || sounds > 1;
+        for group in groups.iter().filter(|_| choice) {
+            write_media(group, out)?;
+        }
+        for group in &groups {
+            let named = choice.then_some(group.id.as_str());
+            for track in &video {
+                write_variant(track, Some(group), named, out)?;
+            }
+            if let (Some((first, _)), true) = (group.members.first(), video.is_empty()) {
+                write_variant(first, Some(group), named, out)?;
+            }
+        }
+        for track in video.iter().filter(|_| groups.is_empty()) {
+            write_variant(track, None, None, out)?;
+        }
+        Ok(())
+    }
+}
+
+fn groups<'a>(tracks: impl Iterator<Item = &'a TrackWindow>) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for track in tracks {
+        let Params::Audio(params) = &track.track.params else { continue };
+        let id = format!("audio-{}", slug(params.codec));
+        match groups.iter_mut().find(|g| g.id == id) {
+            Some(group) => group.members.push((track, params)),
+            None => groups.push(Group { id, members: vec![(track, params)] }),
+        }
+    }
+    if let [only] = groups.as_mut_slice() {
+        "audio".clone_into(&mut only.id);
+    }
+    groups
+}
+
+fn slug(codec: AudioCodec) -> &'static str {
+    match codec {
+        AudioCodec::Aac => "aac",
+        AudioCodec::Opus => "opus",
+        AudioCodec::Flac => "flac",
+        AudioCodec::Ac3 => "ac3",
+        AudioCodec::Eac3 => "eac3",
+        AudioCodec::Mpa => "mpa",
+        _ => "other",
+    }
+}
+
+fn write_media(group: &Group<'_>, out: &mut String) -> fmt::Result {
+    for (nth, (track, params)) in group.members.iter().enumerate() {
+        let name = &track.track.name;
+        let language = params.language.as_ref();
+        let before = group.members.iter().take(nth).filter(|(_, p)| p.language == params.language).count();
+        write!(out, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"", group.id)?;
+        out.write_str(language.map_or(name, |l| l.name()))?;
+        // Names are unique within a group; a track's own is anyway.
+        if before > 0 && language.is_some() {
+            write!(out, " {}", before + 1)?;
+        }
+        out.write_char('"')?;
+        if let Some(language) = language {
+            write!(out, ",LANGUAGE=\"{}\"", language.tag())?;
+        }
+        let yes = |yes: bool| if yes { "YES" } else { "NO" };
+        writeln!(
+            out,
+            ",DEFAULT={},AUTOSELECT={},CHANNELS=\"{}\",URI=\"{name}/index.m3u8\"",
+            yes(nth == 0),
+            // Of those in one language, a player can only choose one by itself.
+            yes(before == 0),
+            params.channels,
+        )?;
+    }
+    Ok(())
+}
+
+/// A picture with a group of sounds; or, without pictures, a group with its first member as the variant.
+fn write_variant(
+    track: &TrackWindow,
+    group: Option<&Group<'_>>,
+    named: Option<&str>,
+    out: &mut String,
+) -> fmt::Result {
+    let own = |rate: u64| if track.track.id.kind == Kind::Video { rate } else { 0 };
+    let sum = |of: fn(&TrackWindow) -> u64| (own(of(track)) + group.map_or(0, |g| g.most(of))).max(1);
+    let (peak, mean) = (sum(|t| t.meter.peak_bps()), sum(|t| t.meter.mean_bps()));
+    write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={mean}", peak.max(mean))?;
+    // Every codec that a player may meet in this variant (§4.4.6.2.1).
+    let mut codecs = vec![track.track.params.rfc6381()];
+    for (_, params) in group.iter().flat_map(|g| &g.members) {
+        if !codecs.contains(&params.rfc6381.as_str()) {
+            codecs.push(&params.rfc6381);
+        }
+    }
+    write!(out, ",CODECS=\"{}\"", codecs.join(","))?;
+    if let Params::Video(v) = &track.track.params {
+        write!(out, ",RESOLUTION={}x{}", v.width, v.height)?;
+    }
+    if let Some(fps) = track.fps() {
+        write!(out, ",FRAME-RATE={fps:.3}")?;
+    }
+    if let Some(named) = named {
+        write!(out, ",AUDIO=\"{named}\"")?;
+    }
+    writeln!(out, "\n{}/index.m3u8", track.track.name)
+}
