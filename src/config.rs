@@ -18,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) edge: nx_edge_node::Config,
     /// Status page and API.
     pub(crate) gateway: nx_gateway::Config,
+    /// The certificate of listeners that speak TLS.
+    pub(crate) tls: nx_delivery::TlsConfig,
     /// Logging.
     pub(crate) log: LogConfig,
 }
@@ -38,9 +40,11 @@ impl Default for LogConfig {
 
 impl Config {
     /// Keys and addresses of all listeners.
-    pub(crate) fn listeners(&self) -> [(&'static str, SocketAddr); 4] {
+    pub(crate) fn listeners(&self) -> [(&'static str, SocketAddr); 6] {
         [
             ("origin.rtmp.listen", self.origin.rtmp.listen),
+            ("origin.rtmps.listen", self.origin.rtmps.listen),
+            ("origin.srt.listen", self.origin.srt.listen),
             ("origin.http.listen", self.origin.http.listen),
             ("edge.http.listen", self.edge.http.listen),
             ("gateway.listen", self.gateway.listen),
@@ -48,11 +52,13 @@ impl Config {
     }
 
     fn validate(&self) -> Vec<(String, String)> {
-        let section = |name: &str, faults: Vec<(&'static str, String)>| -> Vec<_> {
+        let section = |name: &str, faults: Vec<(String, String)>| -> Vec<_> {
             faults.into_iter().map(|(key, text)| (format!("{name}.{key}"), text)).collect()
         };
         let mut faults = section("origin", self.origin.validate());
         faults.extend(section("edge", self.edge.validate()));
+        faults.extend(section("gateway", self.gateway.validate()));
+        faults.extend(section("tls", self.tls.validate()));
         if let Err(error) = self.log.filter.parse::<tracing_subscriber::EnvFilter>() {
             faults.push(("log.filter".into(), format!("is no filter ({error}); try \"info\"")));
         }

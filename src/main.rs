@@ -5,6 +5,7 @@ mod config;
 mod logging;
 mod wiring;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -60,9 +61,12 @@ fn run(cli: &Cli) -> ExitCode {
     }
 }
 
-/// Without authentication only this machine may reach a listener, unless the operator insists.
+/// Without authentication only this machine may reach a listener, unless the operator insists. With rules for
+/// publishers the listeners for media are safe to open; the gateway, which tells who publishes, is not yet.
 fn allowed(loaded: &Loaded, cli: &Cli) -> Result<(), Vec<config::Fault>> {
-    let open: Vec<_> = loaded.config.listeners().into_iter().filter(|(_, a)| !a.ip().is_loopback()).collect();
+    let guarded = loaded.config.origin.admission.is_configured();
+    let harmless = |key: &str, a: SocketAddr| a.ip().is_loopback() || (guarded && key != "gateway.listen");
+    let open: Vec<_> = loaded.config.listeners().into_iter().filter(|(key, a)| !harmless(key, *a)).collect();
     if open.is_empty() || cli.insecure_open {
         return Ok(());
     }
@@ -70,8 +74,8 @@ fn allowed(loaded: &Loaded, cli: &Cli) -> Result<(), Vec<config::Fault>> {
         place: loaded.place(key),
         key: key.to_owned(),
         text: format!(
-            "{address} can be reached by others and no authentication is configured; listen on 127.0.0.1, or give \
-             --insecure-open if that is what you want"
+            "{address} can be reached by others and no authentication is configured; listen on 127.0.0.1, say in \
+             [origin.admission] who may publish, or give --insecure-open if that is what you want"
         ),
     };
     Err(open.into_iter().map(fault).collect())

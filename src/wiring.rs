@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nx_delivery::{Handler, Limits, Listening};
-use nx_origin::Hub;
+use nx_origin::{Doors, Hub};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -31,31 +31,22 @@ pub(crate) fn run(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
 async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let hub = Hub::new(config.origin.clone());
-    let rtmp = bind("origin.rtmp.listen", config.origin.rtmp.listen).await?;
-    let rtmp = hub.serve_rtmp(rtmp, stopped.clone()).context("cannot start the RTMP listener")?;
-    announce("rtmp", rtmp.address);
+    let hub = Hub::new(config.origin.clone(), &cli.data).map_err(anyhow::Error::msg)?;
+    let doors = open_ingest(cli, &config, &hub, &stopped).await?;
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
-    let mut http = vec![
-        listen(
-            "origin-http",
-            "origin.http.listen",
-            config.origin.http.listen,
-            face,
-            Limits::default(),
-            &stopped,
-        )
-        .await?,
-    ];
+    let (usual, address) = (Limits::default(), config.origin.http.listen);
+    let mut http = vec![listen("origin-http", "origin.http.listen", address, face, usual, &stopped).await?];
     if matches!(cli.command, Command::Up) {
-        let limits = Limits { connections_max: config.edge.http.connections_max, ..Limits::default() };
+        let limits = Limits { connections_max: config.edge.http.connections_max, ..usual };
         let face = Arc::new(nx_edge_node::Face::new(hub.clone(), &config.edge));
         let edge =
             listen("edge-http", "edge.http.listen", config.edge.http.listen, face, limits, &stopped).await?;
-        let face = Arc::new(nx_gateway::Face::new(hub.clone(), edge.address, stopped.clone()));
+        let (gateway, stopping) = (&config.gateway, stopped.clone());
+        let face = nx_gateway::Face::new(hub.clone(), doors.outbound(), gateway, edge.address, stopping);
+        let face = Arc::new(face.map_err(anyhow::Error::msg)?);
         http.push(edge);
         let address = config.gateway.listen;
-        http.push(listen("gateway", "gateway.listen", address, face, Limits::default(), &stopped).await?);
+        http.push(listen("gateway", "gateway.listen", address, face, usual, &stopped).await?);
     }
     crate::println_out("ready");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
@@ -63,7 +54,7 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     tracing::info!("stopping: no new connections, what runs is finished");
     let _ = stop.send(true);
     hub.release_viewers();
-    rtmp.drained().await;
+    doors.drained().await;
     for listening in http {
         listening.drained().await;
     }
@@ -71,10 +62,36 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     Ok(())
 }
 
+/// The listeners for publishers.
+async fn open_ingest(
+    cli: &Cli,
+    config: &Config,
+    hub: &Arc<Hub>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<Doors> {
+    let origin = &config.origin;
+    let mut doors = Doors::new(hub, stopped.clone()).context("cannot start the threads that carry media")?;
+    let listener = bind("origin.rtmp.listen", origin.rtmp.listen).await?;
+    announce("rtmp", doors.rtmp(listener, None)?);
+    if origin.rtmps.enabled {
+        let tls = config.tls.server(&cli.data, &[]).map_err(anyhow::Error::msg)?;
+        let listener = bind("origin.rtmps.listen", origin.rtmps.listen).await?;
+        announce("rtmps", doors.rtmp(listener, Some(tls))?);
+    }
+    if origin.srt.enabled {
+        let address = origin.srt.listen;
+        let opened = doors.srt(address).with_context(|| cannot_listen("origin.srt.listen", address))?;
+        announce("srt", opened);
+    }
+    Ok(doors)
+}
+
+fn cannot_listen(key: &str, address: SocketAddr) -> String {
+    format!("cannot listen on {address}: set {key} to another address, or stop what uses this one")
+}
+
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: set {key} to another address, or stop what uses this one")
-    })
+    TcpListener::bind(address).await.with_context(|| cannot_listen(key, address))
 }
 
 async fn listen(

@@ -33,8 +33,8 @@ impl Default for HttpConfig {
 impl Config {
     /// What is wrong, as key within the section and a sentence that says what to do.
     #[must_use]
-    pub fn validate(&self) -> Vec<(&'static str, String)> {
-        let positive = |key, ok: bool| (!ok).then(|| (key, "must be at least 1".to_owned()));
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let positive = |key, ok: bool| (!ok).then(|| (String::from(key), "must be at least 1".to_owned()));
         let http = &self.http;
         [
             positive("http.connections_max", http.connections_max > 0),

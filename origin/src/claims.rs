@@ -1,7 +1,37 @@
-//! Who owns a stream's name, and since when it has been silent.
+//! Who holds an input of a stream, and since when it has been silent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+/// Which of a stream's inputs, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Role {
+    Primary,
+    Backup,
+    /// The clip that is shown when nobody sends.
+    Slate,
+}
+
+impl Role {
+    pub(crate) const ALL: [Self; 3] = [Self::Primary, Self::Backup, Self::Slate];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Backup => "backup",
+            Self::Slate => "slate",
+        }
+    }
+}
+
+impl From<nx_admission::Input> for Role {
+    fn from(input: nx_admission::Input) -> Self {
+        match input {
+            nx_admission::Input::Primary => Self::Primary,
+            nx_admission::Input::Backup => Self::Backup,
+        }
+    }
+}
 
 /// One publisher's hold on a name; shared between the hub and the shard that reads it.
 #[derive(Debug)]

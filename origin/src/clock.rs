@@ -27,3 +27,8 @@ impl Clock {
 fn now() -> Instant {
     Instant::now()
 }
+
+/// Seconds since 1970.
+pub(crate) fn unix_s() -> u64 {
+    u64::try_from(nx_delivery::wall_ms() / 1000).unwrap_or(0)
+}

@@ -1,8 +1,15 @@
 //! Settings of the origin.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use nx_admission::Secret;
+use nx_media::StreamKey;
 use serde::{Deserialize, Serialize};
+
+use crate::address;
+use crate::switch::Rules;
+use crate::vitals::Patience;
 
 /// Section `origin`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -10,10 +17,76 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// RTMP listener.
     pub rtmp: RtmpConfig,
+    /// RTMP over TLS.
+    pub rtmps: RtmpsConfig,
+    /// SRT listener.
+    pub srt: SrtConfig,
+    /// Who may publish and play.
+    pub admission: nx_admission::Config,
     /// HTTP listener for edges and third-party CDNs.
     pub http: HttpConfig,
     /// How streams are cut and kept.
     pub stream: StreamConfig,
+    /// Where streams are sent to, beyond what the API was asked for.
+    pub targets: Vec<TargetConfig>,
+    /// Where streams are fetched from, beyond what the API was asked for.
+    pub sources: Vec<SourceConfig>,
+}
+
+/// One of `[[origin.targets]]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetConfig {
+    /// `APP/STREAM`.
+    pub stream: String,
+    /// `rtmp://`, `rtmps://` or `srt://`; holds secrets.
+    pub url: Secret,
+    /// Whether it runs.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Takes any certificate.
+    #[serde(default)]
+    pub tls_insecure: bool,
+}
+
+/// One of `[[origin.sources]]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// `APP/STREAM`.
+    pub stream: String,
+    /// `srt://`, `udp://`, `http://` or `https://`; may hold secrets.
+    pub url: Secret,
+    /// Which of the stream's inputs it feeds.
+    #[serde(default)]
+    pub input: nx_admission::Input,
+    /// Whether it runs.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What is wrong with targets and sources.
+fn feed_faults(config: &Config) -> Vec<(String, String)> {
+    let name = |stream: &str| StreamKey::parse(stream).err().map(|e| e.to_string());
+    let mut faults = Vec::new();
+    let mut note = |section: &str, at: usize, key: &str, text: Option<String>| {
+        faults.extend(text.map(|text| (format!("{section}.{at}.{key}"), text)));
+    };
+    for (at, target) in config.targets.iter().enumerate() {
+        note("targets", at, "stream", name(&target.stream));
+        let url = address::Target::parse(target.url.reveal());
+        note("targets", at, "url", url.err().map(|e| e.to_string()));
+    }
+    for (at, source) in config.sources.iter().enumerate() {
+        note("sources", at, "stream", name(&source.stream));
+        let url = address::Source::parse(source.url.reveal());
+        note("sources", at, "url", url.err().map(|e| e.to_string()));
+    }
+    faults
 }
 
 /// Section `origin.rtmp`.
@@ -34,6 +107,9 @@ pub struct RtmpConfig {
     pub player_bytes_max: usize,
     /// Threads that carry media; 0 takes half the cores.
     pub shards: usize,
+    /// Applications whose publishers must log in with user and password (`rtmp://user:password@HOST/APP`); the
+    /// user is the name of a key of `origin.admission`, the password is the key.
+    pub login_apps: Vec<String>,
 }
 
 impl Default for RtmpConfig {
@@ -46,6 +122,49 @@ impl Default for RtmpConfig {
             message_bytes_max: 4 << 20,
             player_bytes_max: 4 << 20,
             shards: 0,
+            login_apps: Vec::new(),
+        }
+    }
+}
+
+/// Section `origin.rtmps`; limits are those of `origin.rtmp`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RtmpsConfig {
+    /// Off without it.
+    pub enabled: bool,
+    /// Address and port; port 0 picks a free one.
+    pub listen: SocketAddr,
+}
+
+impl Default for RtmpsConfig {
+    fn default() -> Self {
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 1936)) }
+    }
+}
+
+/// Section `origin.srt`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SrtConfig {
+    /// Off without it.
+    pub enabled: bool,
+    /// Address and UDP port; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Least latency of a link: the time in which lost packets are asked for again; a peer may want more.
+    /// Milliseconds.
+    pub latency_ms: u32,
+    /// Links at a time.
+    pub connections_max: usize,
+}
+
+impl Default for SrtConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            listen: SocketAddr::from(([127, 0, 0, 1], 10_080)),
+            latency_ms: 120,
+            connections_max: 5_000,
         }
     }
 }
@@ -80,6 +199,51 @@ pub struct StreamConfig {
     pub reconnect_s: u32,
     /// Streams at a time.
     pub streams_max: usize,
+    /// An input that gave no frame for this long gives way to the backup. Milliseconds.
+    pub input_dead_ms: u32,
+    /// How long the primary must have been well before the stream returns to it. Milliseconds.
+    pub input_well_ms: u32,
+    /// A black or flat picture for this long makes way for an input that shows something; 0 never. Milliseconds.
+    pub input_black_ms: u32,
+    /// The same for silence.
+    pub input_silent_ms: u32,
+    /// What is done when nobody sends; the first that fits counts.
+    pub policies: Vec<Policy>,
+}
+
+/// What becomes of streams that have lost their publishers: `[[origin.stream.policies]]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// `APP/STREAM`, or a beginning followed by `*`.
+    pub name: String,
+    /// Clip to show, MPEG-TS or FLV; without one the stream waits for `reconnect_s` and ends.
+    pub slate: Option<PathBuf>,
+    /// How long the stream waits before it shows the clip. Milliseconds.
+    pub slate_after_ms: u32,
+    /// How long the clip is shown before the stream ends. Seconds.
+    pub slate_s: u32,
+}
+
+impl StreamConfig {
+    pub(crate) fn switch_rules(&self) -> Rules {
+        Rules { dead_ms: self.input_dead_ms.into(), well_ms: self.input_well_ms.into() }
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        Patience { black_ms: self.input_black_ms.into(), silent_ms: self.input_silent_ms.into() }
+    }
+
+    /// The policy of a stream.
+    #[must_use]
+    pub fn policy(&self, key: &StreamKey) -> &Policy {
+        const NONE: &Policy = &Policy { name: String::new(), slate: None, slate_after_ms: 0, slate_s: 0 };
+        let fits = |p: &&Policy| match p.name.strip_suffix('*') {
+            Some(beginning) => key.as_str().starts_with(beginning),
+            None => key.as_str() == p.name,
+        };
+        self.policies.iter().find(fits).unwrap_or(NONE)
+    }
 }
 
 impl Default for StreamConfig {
@@ -91,6 +255,11 @@ impl Default for StreamConfig {
             window_bytes_max: 11 << 19,
             reconnect_s: 60,
             streams_max: 5_000,
+            input_dead_ms: 1_000,
+            input_well_ms: 5_000,
+            input_black_ms: 10_000,
+            input_silent_ms: 20_000,
+            policies: Vec::new(),
         }
     }
 }
@@ -98,7 +267,7 @@ impl Default for StreamConfig {
 impl Config {
     /// What is wrong, as key within the section and a sentence that says what to do.
     #[must_use]
-    pub fn validate(&self) -> Vec<(&'static str, String)> {
+    pub fn validate(&self) -> Vec<(String, String)> {
         let (rtmp, stream) = (&self.rtmp, &self.stream);
         let rules = [
             (
@@ -113,6 +282,15 @@ impl Config {
             ),
             ("stream.window_segments", (3..=10_000).contains(&stream.window_segments), "must be 3 to 10000"),
             ("stream.streams_max", stream.streams_max > 0, "must be at least 1"),
+            ("stream.input_dead_ms", (200..=60_000).contains(&stream.input_dead_ms), "must be 200 to 60000"),
+            ("stream.input_well_ms", stream.input_well_ms <= 600_000, "must be at most 600000"),
+            (
+                "stream.policies",
+                stream.policies.iter().all(|p| !p.name.is_empty() && (p.slate.is_none() || p.slate_s > 0)),
+                "need a name each, and slate_s (how long it is shown) beside a slate",
+            ),
+            ("srt.latency_ms", (20..=30_000).contains(&self.srt.latency_ms), "must be 20 to 30000"),
+            ("srt.connections_max", self.srt.connections_max > 0, "must be at least 1"),
             ("rtmp.connections_max", rtmp.connections_max > 0, "must be at least 1"),
             ("rtmp.silence_s", (1..=3600).contains(&rtmp.silence_s), "must be 1 to 3600"),
             ("rtmp.takeover_ms", (100..=60_000).contains(&rtmp.takeover_ms), "must be 100 to 60000"),
@@ -124,6 +302,10 @@ impl Config {
             ("rtmp.player_bytes_max", rtmp.player_bytes_max >= 64 << 10, "must be at least 65536"),
             ("rtmp.shards", rtmp.shards <= 64, "must be 0 (half the cores) to 64"),
         ];
-        rules.into_iter().filter(|r| !r.1).map(|(key, _, hint)| (key, hint.to_owned())).collect()
+        let faults =
+            rules.into_iter().filter(|r| !r.1).map(|(key, _, hint)| (key.to_owned(), hint.to_owned()));
+        let admission =
+            self.admission.validate().into_iter().map(|(k, hint)| (format!("admission.{k}"), hint));
+        faults.chain(admission).chain(feed_faults(self)).collect()
     }
 }

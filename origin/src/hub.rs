@@ -1,33 +1,50 @@
 //! The streams of this origin by name: who publishes, what can be watched, who was turned away.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use nx_admission::Admission;
 use nx_contract::streams::{Ingest, Refusal, Server, State, Stream, Streams};
-use nx_delivery::{Directory, LiveStream, Metrics};
+use nx_delivery::{Directory, LiveStream};
 use nx_hls::{Rfc3339, Window};
 use nx_media::StreamKey;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
-use crate::claims::Claim;
+use crate::claims::{Claim, Role};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ingest::{listener, shard};
+use crate::desired::Book;
+use crate::ingest::clip::Clip;
+use crate::ingest::login::Logins;
+use crate::journal::{Journal, Mark};
+use crate::outbound;
+use crate::slates::Slates;
 
+/// How often a name's owner is looked at while another publisher waits for it.
+const CLAIM_LOOK: Duration = Duration::from_millis(50);
 /// Refusals remembered for the status page.
 const REFUSALS_MAX: usize = 32;
 
 /// Everything that the parts of an origin share.
-#[derive(Debug)]
 pub struct Hub {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
+    pub(crate) admission: Admission,
+    pub(crate) logins: Logins,
+    /// What operators want beyond the configuration.
+    pub(crate) book: Book,
+    journal: Journal,
+    /// Where streams of an earlier process were.
+    marks: Mutex<HashMap<StreamKey, Mark>>,
+    slates: Slates,
     started_wall_ms: i64,
     streams: Mutex<HashMap<StreamKey, Arc<Entry>>>,
+    /// Rings when somebody takes a name.
+    pub(crate) came: Notify,
     refusals: Mutex<VecDeque<Refusal>>,
-    rtmp: Mutex<Option<SocketAddr>>,
+    pub(crate) ingest: Mutex<Ingest>,
     /// Counts what happened, for metrics.
     pub(crate) totals: Mutex<Totals>,
 }
@@ -46,8 +63,11 @@ pub(crate) struct Totals {
 pub(crate) struct Entry {
     pub(crate) id: String,
     pub(crate) live: Arc<LiveStream>,
-    pub(crate) claim: Mutex<Option<Arc<Claim>>>,
+    /// Who holds each input.
+    pub(crate) claims: Mutex<[Option<Arc<Claim>>; Role::ALL.len()]>,
     pub(crate) status: Mutex<Stream>,
+    /// Where an earlier process left it.
+    pub(crate) mark: Option<Mark>,
 }
 
 /// A name that cannot be had.
@@ -59,57 +79,107 @@ pub(crate) enum Taken {
     Full(usize),
 }
 
-/// The RTMP listener at work.
-#[derive(Debug)]
-pub struct RtmpListening {
-    /// Where it listens.
-    pub address: SocketAddr,
-    pub(crate) accepting: tokio::task::JoinHandle<()>,
-    pub(crate) shards: shard::Shards,
-}
-
-impl RtmpListening {
-    /// Waits until the listener is closed and every publisher and player has been told goodbye.
-    pub async fn drained(self) {
-        let _ = self.accepting.await;
-        let shards = self.shards;
-        let _ = tokio::task::spawn_blocking(move || shards.stop()).await;
-    }
-}
-
 impl Hub {
-    /// A hub without streams.
-    #[must_use]
-    pub fn new(config: Config) -> Arc<Self> {
-        Arc::new(Self {
-            config,
-            clock: Clock::start(),
-            started_wall_ms: nx_delivery::wall_ms(),
-            streams: Mutex::default(),
-            refusals: Mutex::default(),
-            rtmp: Mutex::default(),
-            totals: Mutex::default(),
-        })
-    }
-
-    /// Takes publishers and players on `listener` until `stop` turns true.
+    /// A hub that goes on with what its data folder knows.
     ///
     /// # Errors
-    /// When the listener has no address or the threads that carry media cannot be started.
-    pub fn serve_rtmp(
-        self: &Arc<Self>,
-        listener: TcpListener,
-        stop: watch::Receiver<bool>,
-    ) -> std::io::Result<RtmpListening> {
-        let address = listener.local_addr()?;
-        *lock(&self.rtmp) = Some(address);
-        let shards = shard::Shards::start(self)?;
-        let accepting = tokio::spawn(listener::accept_loop(self.clone(), listener, shards.clone(), stop));
-        Ok(RtmpListening { address, accepting, shards })
+    /// In words, with what to do: the journal cannot be read, what was wanted, a slate or the admission
+    /// rules cannot be used.
+    pub fn new(config: Config, data: &Path) -> Result<Arc<Self>, String> {
+        let wall_ms = nx_delivery::wall_ms();
+        let (journal, marks) = Journal::open(data, wall_ms).map_err(|e| {
+            format!(
+                "the journal of streams in {} cannot be used: {e}; check the folder's rights",
+                data.display()
+            )
+        })?;
+        let faults = |faults: Vec<(String, String)>| {
+            let text = |(key, text): (String, String)| format!("origin.admission.{key} {text}");
+            faults.into_iter().map(text).collect::<Vec<_>>().join("; ")
+        };
+        let hub = Arc::new(Self {
+            book: Book::open(data)?,
+            admission: Admission::new(config.admission.clone()).map_err(faults)?,
+            slates: Slates::load(&config.stream)?,
+            logins: Logins::default(),
+            config,
+            clock: Clock::start(),
+            journal,
+            marks: Mutex::new(marks),
+            started_wall_ms: wall_ms,
+            streams: Mutex::default(),
+            came: Notify::new(),
+            refusals: Mutex::default(),
+            ingest: Mutex::default(),
+            totals: Mutex::default(),
+        });
+        hub.book.read().keys.iter().for_each(|key| outbound::desired::admit(&hub, key));
+        Ok(hub)
+    }
+
+    /// Streams that an earlier process carried and that may still be taken up: they wait for their publishers.
+    pub(crate) fn resume(&self) -> Vec<(StreamKey, Arc<Entry>)> {
+        let patience_ms = i64::from(self.config.stream.reconnect_s) * 1000;
+        let now_ms = nx_delivery::wall_ms();
+        let waits = |m: &Mark| m.live && now_ms - m.wall_ms < patience_ms;
+        let keys: Vec<StreamKey> =
+            lock(&self.marks).iter().filter(|(_, m)| waits(m)).map(|(k, _)| k.clone()).collect();
+        let entry = |key: StreamKey| {
+            let entry = Arc::new(self.new_entry(&key));
+            lock(&entry.status).state = State::Reconnecting;
+            lock(&self.streams).insert(key.clone(), entry.clone());
+            (key, entry)
+        };
+        keys.into_iter().map(entry).collect()
+    }
+
+    /// Notes where a stream is, for the next process and for a stream that is forgotten and comes again.
+    pub(crate) fn note(&self, key: &StreamKey, mark: Mark) {
+        lock(&self.marks).insert(key.clone(), mark.clone());
+        self.journal.note(key, mark);
+    }
+
+    /// The clip that is shown when nobody sends this stream.
+    pub(crate) fn slate(&self, key: &StreamKey) -> Option<Arc<Clip>> {
+        self.slates.of(&self.config.stream, key)
+    }
+
+    /// Takes a name for a publisher, from one that has fallen silent if need be.
+    pub(crate) async fn take_name(
+        &self,
+        key: &StreamKey,
+        role: Role,
+        claim: &Arc<Claim>,
+    ) -> Result<Arc<Entry>, String> {
+        let asked_ms = self.clock.ms();
+        let takeover_ms = i64::from(self.config.rtmp.takeover_ms);
+        loop {
+            let holder = match self.claim(key, role, claim) {
+                Ok(entry) => return Ok(entry),
+                Err(Taken::Full(max)) => {
+                    return Err(format!(
+                        "the server carries {max} streams already; raise origin.stream.streams_max"
+                    ));
+                }
+                Err(Taken::By(holder)) => holder,
+            };
+            let now_ms = self.clock.ms();
+            if now_ms - holder.heard_ms() >= takeover_ms {
+                tracing::warn!(stream = %key, old = holder.session, new = claim.session, "silent publisher replaced");
+                holder.lose();
+                continue;
+            }
+            if holder.heard_ms() > asked_ms {
+                return Err(format!(
+                    "{key} is being published by somebody else; stop that one, use another name, or send it as ?input=backup"
+                ));
+            }
+            tokio::time::sleep(CLAIM_LOOK).await;
+        }
     }
 
     /// Takes a name for a publisher; a stream that waits for one is taken up again.
-    pub(crate) fn claim(&self, key: &StreamKey, claim: &Arc<Claim>) -> Result<Arc<Entry>, Taken> {
+    fn claim(&self, key: &StreamKey, role: Role, claim: &Arc<Claim>) -> Result<Arc<Entry>, Taken> {
         let mut streams = lock(&self.streams);
         let full = streams.len() >= self.config.stream.streams_max;
         let entry = match streams.get(key) {
@@ -121,15 +191,17 @@ impl Hub {
                 entry
             }
         };
-        let mut holder = lock(&entry.claim);
-        match &*holder {
-            Some(other) if !other.is_lost() => Err(Taken::By(other.clone())),
-            _ => {
+        let mut claims = lock(&entry.claims);
+        match claims.get_mut(role as usize) {
+            Some(Some(other)) if !other.is_lost() => Err(Taken::By(other.clone())),
+            Some(holder) => {
                 *holder = Some(claim.clone());
-                drop(holder);
+                drop(claims);
                 lock(&self.totals).publishes += 1;
+                self.came.notify_waiters();
                 Ok(entry)
             }
+            None => Err(Taken::Full(0)),
         }
     }
 
@@ -141,7 +213,7 @@ impl Hub {
     /// Forgets a stream that is over, unless somebody has just taken its name again.
     pub(crate) fn remove(&self, key: &StreamKey) -> bool {
         let mut streams = lock(&self.streams);
-        let held = |entry: &Arc<Entry>| lock(&entry.claim).as_ref().is_some_and(|claim| !claim.is_lost());
+        let held = |entry: &Arc<Entry>| lock(&entry.claims).iter().flatten().any(|claim| !claim.is_lost());
         let over = streams.get(key).is_none_or(|entry| !held(entry));
         if over {
             streams.remove(key);
@@ -155,9 +227,9 @@ impl Hub {
     }
 
     /// Remembers and logs why a connection was turned away.
-    pub(crate) fn refuse(&self, peer: SocketAddr, key: &str, reason: &str) {
+    pub(crate) fn refuse(&self, peer: &str, key: &str, reason: &str) {
         let key: String = key.chars().take(100).flat_map(char::escape_default).collect();
-        tracing::warn!(%peer, stream = key, reason, "refused");
+        tracing::warn!(peer, stream = key, reason, "refused");
         let at = Rfc3339(nx_delivery::wall_ms()).to_string();
         let refusal = Refusal { at, peer: peer.to_string(), key, reason: reason.to_owned() };
         lock(&self.totals).refusals += 1;
@@ -168,55 +240,19 @@ impl Hub {
         refusals.push_back(refusal);
     }
 
-    /// Adds the origin's figures to a page of metrics.
-    pub fn metrics(&self, out: &mut Metrics) {
-        let totals = *lock(&self.totals);
-        for (name, help, value) in [
-            ("nexus_rtmp_publishes_total", "Publishers accepted.", totals.publishes),
-            ("nexus_rtmp_plays_total", "RTMP players accepted.", totals.plays),
-            ("nexus_rtmp_refusals_total", "Connections turned away with a reason.", totals.refusals),
-            ("nexus_ingest_bytes_total", "Bytes read from publishers.", totals.bytes_in),
-        ] {
-            out.single(name, "counter", help, value);
-        }
-        let streams = self.list();
-        out.single("nexus_streams", "gauge", "Streams known.", streams.len());
-        type Gauge = (&'static str, &'static str, &'static str, fn(&Stream) -> u64);
-        let gauges: [Gauge; 6] = [
-            ("nexus_stream_up", "gauge", "1 while a publisher is sending.", |s| {
-                u64::from(s.state == State::Live)
-            }),
-            ("nexus_stream_bitrate_bps", "gauge", "Bits per second coming in.", |s| s.bitrate_bps),
-            ("nexus_stream_window_bytes", "gauge", "Media held in memory.", |s| s.window_bytes),
-            ("nexus_stream_viewers_http", "gauge", "Viewers over HTTP.", |s| s.viewers.hls),
-            ("nexus_stream_viewers_rtmp", "gauge", "Viewers over RTMP.", |s| s.viewers.rtmp),
-            ("nexus_stream_discontinuities_total", "counter", "Seams seen by viewers.", |s| {
-                s.discontinuities
-            }),
-        ];
-        for (name, kind, help, of) in gauges {
-            out.family(name, kind, help);
-            streams.iter().for_each(|s| out.value(name, &[("stream", &s.key)], of(s)));
-        }
-        out.family("nexus_stream_repairs_total", "counter", "Repairs made by the timeline.");
-        for stream in &streams {
-            for repair in &stream.repairs.kinds {
-                let labels = [("stream", stream.key.as_str()), ("kind", repair.kind.as_str())];
-                out.value("nexus_stream_repairs_total", &labels, repair.count);
-            }
-        }
-    }
-
     fn new_entry(&self, key: &StreamKey) -> Entry {
         let stream = &self.config.stream;
         let target_s = u64::from(stream.segment_ms / 1000);
         let window = Window::new(stream.window_segments, target_s, stream.window_bytes_max);
-        let id = nx_delivery::random_id();
+        let mark = lock(&self.marks).get(key).cloned();
+        let id = mark.as_ref().map_or_else(nx_delivery::random_id, |m| m.id.clone());
         let status = Stream {
             id: id.clone(),
             key: key.to_string(),
             state: State::Live,
             publisher: None,
+            inputs: Vec::new(),
+            switches: 0,
             started_at: Rfc3339(nx_delivery::wall_ms()).to_string(),
             uptime_ms: 0,
             tracks: Vec::new(),
@@ -228,7 +264,7 @@ impl Hub {
             hints: Vec::new(),
         };
         let live = Arc::new(LiveStream::new(key.clone(), window));
-        Entry { id, live, claim: Mutex::default(), status: Mutex::new(status) }
+        Entry { id, live, claims: Mutex::default(), status: Mutex::new(status), mark }
     }
 }
 
@@ -254,11 +290,10 @@ impl Streams for Hub {
     }
 
     fn server(&self) -> Server {
-        let rtmp = lock(&self.rtmp).map(|a| format!("rtmp://{a}")).unwrap_or_default();
         Server {
             version: env!("CARGO_PKG_VERSION").into(),
             uptime_ms: u64::try_from(nx_delivery::wall_ms() - self.started_wall_ms).unwrap_or(0),
-            ingest: Ingest { rtmp },
+            ingest: lock(&self.ingest).clone(),
             refusals: lock(&self.refusals).iter().cloned().collect(),
         }
     }

@@ -9,14 +9,34 @@
 //! without a queue, a lock or a wake-up in between. It reads on a clock rather than on every packet: the
 //! packager knows when the next part will be complete, and nobody needs the data before.
 
+mod address;
 mod claims;
 mod clock;
 mod config;
+mod cues;
+mod desired;
+mod figures;
+mod follow;
+mod gate;
 mod hub;
 mod ingest;
+mod journal;
+mod media;
+mod open;
+mod outbound;
 mod pipeline;
+mod restream;
+mod retry;
 mod serve;
+mod slates;
+mod sources;
+mod switch;
+mod vitals;
 
-pub use config::{Config, HttpConfig, RtmpConfig, StreamConfig};
-pub use hub::{Hub, RtmpListening};
+pub use config::{
+    Config, HttpConfig, Policy, RtmpConfig, RtmpsConfig, SourceConfig, SrtConfig, StreamConfig, TargetConfig,
+};
+pub use hub::Hub;
+pub use open::Doors;
+pub use outbound::Outbound;
 pub use serve::Face;

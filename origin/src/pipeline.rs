@@ -2,55 +2,39 @@
 //!
 //! Outlives its publishers: a stream that is taken up again goes on with the same window and numbers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nx_codec::{aac, avc};
-use nx_container::flv::{AudioTag, FlvError, VideoTag};
-use nx_container::{flv, fmp4};
+use nx_container::fmp4;
+use nx_container::scte35::Splice;
 use nx_delivery::LiveStream;
-use nx_hls::Packager;
-use nx_media::{Kind, Params, Sample, rescale};
-use nx_timeline::{Arrival, Output, Timeline};
+use nx_hls::{Packager, TrackSpec};
+use nx_media::{AudioCodec, Kind, Params, Sample, TrackId, rescale};
+use nx_timeline::{Arrival, Output, Timeline, WireClock};
 
 use crate::config::StreamConfig;
-
-/// Frames held until it is clear which tracks there are.
-const HELD_MAX: usize = 512;
-/// How long a track that was not heard of is waited for.
-const GATE_MS: i64 = 500;
+use crate::cues;
+use crate::gate::Gate;
+use crate::journal::Mark;
+use crate::media::Media;
 
 /// What a consumer of frames gets, beside the window: RTMP players.
 pub(crate) enum Relay<'a> {
     /// Decoder parameters changed.
-    Params(&'a [Params]),
+    Params(&'a [TrackSpec]),
     /// A frame on trusted time.
-    Frame(Kind, &'a Sample, &'a Params),
+    Frame(TrackId, &'a Sample, &'a Params),
 }
 
-/// What a frame could not be taken for.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FrameError {
-    #[error(transparent)]
-    Flv(#[from] FlvError),
-    #[error("the H.264 stream is damaged: {0}")]
-    Avc(#[from] avc::AvcError),
-    #[error("the AAC configuration is damaged: {0}")]
-    Aac(#[from] aac::AacError),
-}
+/// Bytes and frames of a track since the last look.
+pub(crate) type Traffic = BTreeMap<TrackId, (u64, u64)>;
 
-impl FrameError {
-    /// Whether the publisher must be turned away: what it sends can never be carried.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Flv(FlvError::Codec { .. }))
-    }
-}
-
-/// Bytes and frames since the last look, per kind.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Traffic {
-    pub(crate) bytes: [u64; 2],
-    pub(crate) frames: [u64; 2],
+/// When something came: on the origin's clock and on the world's, milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    ms: i64,
+    wall_ms: i64,
 }
 
 pub(crate) struct Pipeline {
@@ -58,49 +42,49 @@ pub(crate) struct Pipeline {
     timeline: Timeline,
     packager: Packager,
     /// Tracks declared by the present publisher; the ones in use are the packager's.
-    video: Option<Params>,
-    audio: Option<Params>,
-    length_size: u8,
-    expected: Option<[bool; 2]>,
+    declared: BTreeMap<TrackId, Params>,
     /// Declared tracks differ from those in use.
     dirty: bool,
-    gate: Gate,
+    gate: Option<Gate>,
     pub(crate) traffic: Traffic,
 }
 
-enum Gate {
-    /// Waiting for the tracks' parameters, since when.
-    Closed {
-        since_ms: Option<i64>,
-        held: Vec<Arrival>,
-    },
-    Open,
-}
-
 impl Pipeline {
-    pub(crate) fn new(live: Arc<LiveStream>, config: &StreamConfig, wall_ms: i64) -> Self {
+    /// A stream that starts, or goes on after `mark` if an earlier process carried it.
+    pub(crate) fn new(
+        live: Arc<LiveStream>,
+        config: &StreamConfig,
+        mark: Option<&Mark>,
+        now_ms: i64,
+        wall_ms: i64,
+    ) -> Self {
         let cut = nx_hls::Config { segment_ms: config.segment_ms, part_ms: config.part_ms };
+        let mut timeline = Timeline::new(nx_timeline::Config::default());
         // Numbered by the clock, so that a stream which starts anew never repeats a name that caches hold.
-        let first_msn = u64::try_from(wall_ms).unwrap_or(0) / u64::from(config.segment_ms.max(1));
+        let by_clock = u64::try_from(wall_ms).unwrap_or(0) / u64::from(config.segment_ms.max(1));
+        let mut start = nx_hls::Start { msn: by_clock, ..Default::default() };
+        if let Some(mark) = mark {
+            start = mark.start();
+            live.resume(mark.discontinuities);
+            timeline.resume(mark.reached_ms, now_ms, wall_ms - mark.wall_ms);
+        }
         Self {
             live,
-            timeline: Timeline::new(nx_timeline::Config::default()),
-            packager: Packager::new(cut, first_msn),
-            video: None,
-            audio: None,
-            length_size: 4,
-            expected: None,
+            timeline,
+            packager: Packager::new(cut, start),
+            declared: BTreeMap::new(),
             dirty: false,
-            gate: Gate::Closed { since_ms: None, held: Vec::new() },
+            gate: Some(Gate::default()),
             traffic: Traffic::default(),
         }
     }
 
-    /// A publisher came.
-    pub(crate) fn start_session(&mut self) {
-        (self.video, self.audio, self.expected, self.dirty) = (None, None, None, false);
-        self.gate = Gate::Closed { since_ms: None, held: Vec::new() };
-        self.timeline.start_session();
+    /// A publisher came, or another input of the stream is taken.
+    pub(crate) fn start_session(&mut self, clock: WireClock) {
+        self.declared.clear();
+        self.dirty = false;
+        self.gate = Some(Gate::again(self.packager.run_tracks().iter().map(|t| t.id).collect()));
+        self.timeline.start_session(clock);
         while self.timeline.poll().is_some() {
             self.packager.break_run();
         }
@@ -113,15 +97,13 @@ impl Pipeline {
         self.publish();
     }
 
-    /// The metadata tell which tracks will come.
-    pub(crate) fn expect(&mut self, video: bool, audio: bool) {
-        if video || audio {
-            self.expected = Some([video, audio]);
-        }
-    }
-
     pub(crate) fn timeline(&mut self) -> &mut Timeline {
         &mut self.timeline
+    }
+
+    /// See [`Timeline::deviation_ms`].
+    pub(crate) fn deviation_ms(&self, id: TrackId) -> Option<i64> {
+        self.timeline.deviation_ms(id)
     }
 
     /// Stream time of the newest frame, milliseconds.
@@ -133,56 +115,52 @@ impl Pipeline {
         &self.packager
     }
 
-    /// Parameters of the tracks in use.
-    pub(crate) fn params(&self) -> Vec<Params> {
-        self.packager.run_tracks().iter().map(|t| t.params.clone()).collect()
+    /// Tracks in use.
+    pub(crate) fn tracks(&self) -> Vec<TrackSpec> {
+        let spec = |t: &Arc<nx_hls::RunTrack>| TrackSpec { id: t.id, params: t.params.clone() };
+        self.packager.run_tracks().iter().map(spec).collect()
     }
 
-    /// Takes a video message.
-    pub(crate) fn video(
-        &mut self,
-        now_ms: i64,
-        stamp_ms: u32,
-        body: &Bytes,
-        relay: &mut dyn FnMut(Relay<'_>),
-    ) -> Result<(), FrameError> {
-        match flv::parse_video(body)? {
-            VideoTag::Config(avcc) => {
-                self.length_size = avc::nal_length_size(&avcc)?;
-                let config = if self.length_size == 4 { avcc } else { avc::four_byte_config(&avcc) };
-                self.declare(Params::Video(avc::parse_config(&config)?), now_ms, relay);
-            }
-            VideoTag::Frame { key, cts_ms, payload } => {
-                let payload = avc::to_four_byte_lengths(&payload, self.length_size)?;
-                avc::check(&payload)?;
-                self.frame(now_ms, Arrival { kind: Kind::Video, stamp_ms, cts_ms, key, payload }, relay);
-            }
-            VideoTag::EndOfSequence | VideoTag::Ignored => {}
+    /// What has to be known to go on after a restart of the process.
+    pub(crate) fn mark(&self, id: &str, live: bool) -> Mark {
+        Mark {
+            id: id.to_owned(),
+            live,
+            msn: self.packager.next_msn(),
+            run: self.packager.runs(),
+            part_target_us: self.packager.part_target_us(),
+            discontinuities: self.live.read(nx_hls::Window::discontinuities),
+            reached_ms: self.reached_ms().unwrap_or(0),
+            wall_ms: nx_delivery::wall_ms(),
         }
-        Ok(())
     }
 
-    /// Takes an audio message.
-    pub(crate) fn audio(
-        &mut self,
-        now_ms: i64,
-        stamp_ms: u32,
-        body: &Bytes,
-        relay: &mut dyn FnMut(Relay<'_>),
-    ) -> Result<(), FrameError> {
-        match flv::parse_audio(body)? {
-            AudioTag::Config(asc) => self.declare(Params::Audio(aac::parse_config(&asc)?), now_ms, relay),
-            AudioTag::Frame(payload) => {
-                let arrival = Arrival { kind: Kind::Audio, stamp_ms, cts_ms: 0, key: true, payload };
-                self.frame(now_ms, arrival, relay);
+    /// Takes what the publisher sent. Metadata are not for the pipeline.
+    pub(crate) fn take(&mut self, now_ms: i64, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
+        self.take_at(Now { ms: now_ms, wall_ms: nx_delivery::wall_ms() }, media, relay);
+    }
+
+    fn take_at(&mut self, now: Now, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
+        match media {
+            Media::Expect(expect) => {
+                if expect.exact {
+                    let before = self.declared.len();
+                    self.declared.retain(|id, _| expect.tracks.contains(id));
+                    self.dirty |= self.declared.len() != before;
+                }
+                if let Some(gate) = &mut self.gate {
+                    gate.expect(expect);
+                }
             }
-            AudioTag::Ignored => {}
+            Media::Params(id, params) => self.declare(id, params, relay),
+            Media::Frame(arrival) => self.frame(now, arrival, relay),
+            Media::Cue(splice) => self.cue(&splice),
+            Media::Metadata(_) => {}
         }
-        Ok(())
     }
 
     /// Everything a player needs to start now: from the newest key frame on, in decode order.
-    pub(crate) fn burst(&self) -> Vec<(Kind, Sample)> {
+    pub(crate) fn burst(&self) -> Vec<(TrackId, Sample)> {
         let leader = self.packager.leader();
         let Some(msn) = self.live.read(|w| w.newest_independent(leader)) else { return Vec::new() };
         let tracks = self.packager.run_tracks();
@@ -191,7 +169,7 @@ impl Pipeline {
         let leader_first =
             (0..tracks.len()).filter(|&t| t == leader).chain((0..tracks.len()).filter(|&t| t != leader));
         for track in leader_first {
-            let Some(params) = tracks.get(track).map(|t| &t.params) else { continue };
+            let Some((id, params)) = tracks.get(track).map(|t| (t.id, &t.params)) else { continue };
             let us = |dts: i64| rescale(dts, params.timescale(), 1_000_000);
             let parts: Vec<Bytes> = self.live.read(|w| {
                 w.parts_from(track, msn.saturating_sub(u64::from(track != leader)))
@@ -201,96 +179,108 @@ impl Pipeline {
             let stored = parts.iter().filter_map(|p| fmp4::samples(p).ok()).flatten();
             let samples = stored.chain(self.packager.open_samples(track).cloned());
             let samples = samples.skip_while(|s| us(s.dts) < from_us);
-            burst.extend(samples.map(|s| (us(s.dts), params.kind(), s)));
+            burst.extend(samples.map(|s| (us(s.dts), id, s)));
             if track == leader {
                 from_us = burst.first().map_or(from_us, |b| b.0);
             }
         }
         burst.sort_by_key(|b| b.0);
-        burst.into_iter().map(|(_, kind, sample)| (kind, sample)).collect()
+        burst.into_iter().map(|(_, id, sample)| (id, sample)).collect()
     }
 
-    fn declare(&mut self, params: Params, now_ms: i64, relay: &mut dyn FnMut(Relay<'_>)) {
-        let slot = if params.kind() == Kind::Video { &mut self.video } else { &mut self.audio };
-        if slot.as_ref() == Some(&params) {
+    fn declare(&mut self, id: TrackId, params: Params, relay: &mut dyn FnMut(Relay<'_>)) {
+        if self.declared.get(&id) == Some(&params) {
             return;
         }
-        let changed = slot.replace(params).is_some();
+        let changed = self.declared.insert(id, params).is_some();
         self.dirty = true;
-        match &mut self.gate {
-            Gate::Closed { .. } => self.try_open(now_ms, relay),
-            // A picture of another kind starts with a key frame; sound waits for the next one.
-            Gate::Open if self.video.is_none() || changed => self.apply_tracks(relay),
-            Gate::Open => {}
+        // A picture of another kind starts with a key frame, at once; everything else waits for the next one.
+        let leads = self.leader() == Some(id);
+        if self.gate.is_none() && leads && (changed || id.kind == Kind::Audio) {
+            self.apply_tracks(relay);
         }
     }
 
-    fn frame(&mut self, now_ms: i64, arrival: Arrival, relay: &mut dyn FnMut(Relay<'_>)) {
-        let kind = arrival.kind as usize;
-        if let (Some(bytes), Some(frames)) =
-            (self.traffic.bytes.get_mut(kind), self.traffic.frames.get_mut(kind))
-        {
-            *bytes += arrival.payload.len() as u64;
-            *frames += 1;
-        }
+    /// The declared track that decides where segments are cut.
+    fn leader(&self) -> Option<TrackId> {
+        self.declared.keys().next().copied()
+    }
+
+    fn frame(&mut self, now: Now, arrival: Arrival, relay: &mut dyn FnMut(Relay<'_>)) {
+        let (bytes, frames) = self.traffic.entry(arrival.track).or_default();
+        *bytes += arrival.payload.len() as u64;
+        *frames += 1;
         if arrival.payload.is_empty() {
             return;
         }
-        match &mut self.gate {
-            Gate::Closed { since_ms, held } => {
-                since_ms.get_or_insert(now_ms);
-                if held.len() < HELD_MAX {
-                    held.push(arrival);
-                }
-                self.try_open(now_ms, relay);
+        if let Some(gate) = &mut self.gate {
+            if let Some(held) = gate.push(now.ms, arrival, &self.declared) {
+                self.gate = None;
+                self.apply_tracks(relay);
+                held.into_iter().for_each(|arrival| self.place(now, arrival, relay));
             }
-            Gate::Open => {
-                if self.dirty && (arrival.key && arrival.kind == Kind::Video) {
-                    self.apply_tracks(relay);
-                }
-                self.place(now_ms, arrival, relay);
-            }
+            return;
+        }
+        if self.dirty && arrival.key && self.leader() == Some(arrival.track) {
+            self.apply_tracks(relay);
+        }
+        let arrival = if self.dirty { self.as_told(arrival) } else { Some(arrival) };
+        if let Some(arrival) = arrival {
+            self.place(now, arrival, relay);
         }
     }
 
-    /// Opens when every expected track has told its parameters, or has been waited for long enough.
-    fn try_open(&mut self, now_ms: i64, relay: &mut dyn FnMut(Relay<'_>)) {
-        let Gate::Closed { since_ms, held } = &mut self.gate else { return };
-        let [video, audio] = self.expected.unwrap_or([true, true]);
-        let complete = (self.video.is_some() || !video) && (self.audio.is_some() || !audio);
-        let waited = since_ms.is_some_and(|since| now_ms - since >= GATE_MS) || held.len() >= HELD_MAX;
-        if (self.video.is_none() && self.audio.is_none()) || !(complete || waited) {
-            return;
+    /// A decoder that gets frames of parameters it was not told of may give up: until they are applied it gets
+    /// silence in their place, or nothing.
+    fn as_told(&self, arrival: Arrival) -> Option<Arrival> {
+        let told = self.packager.run_tracks().iter().find(|t| t.id == arrival.track).map(|t| &t.params);
+        let declared = self.declared.get(&arrival.track);
+        match told.filter(|told| declared.is_some_and(|declared| declared != *told)) {
+            None => Some(arrival),
+            Some(Params::Audio(told)) if told.codec == AudioCodec::Aac => {
+                let payload = Bytes::from_static(nx_codec::aac::silent_frame(told)?);
+                Some(Arrival { samples: None, payload, ..arrival })
+            }
+            Some(_) => None,
         }
-        let held = std::mem::take(held);
-        self.gate = Gate::Open;
-        self.apply_tracks(relay);
-        held.into_iter().for_each(|arrival| self.place(now_ms, arrival, relay));
     }
 
     fn apply_tracks(&mut self, relay: &mut dyn FnMut(Relay<'_>)) {
         self.dirty = false;
-        let tracks: Vec<Params> = self.video.iter().chain(&self.audio).cloned().collect();
-        tracks.iter().for_each(|params| self.timeline.set_params(params));
-        if tracks != self.params() {
+        let spec = |(id, params): (&TrackId, &Params)| TrackSpec { id: *id, params: params.clone() };
+        let tracks: Vec<TrackSpec> = self.declared.iter().map(spec).collect();
+        let ids: Vec<TrackId> = self.declared.keys().copied().collect();
+        self.timeline.keep_tracks(&ids);
+        tracks.iter().for_each(|t| self.timeline.set_params(t.id, &t.params));
+        if tracks != self.tracks() {
             self.packager.set_tracks(&tracks);
         }
         relay(Relay::Params(&tracks));
     }
 
-    fn place(&mut self, now_ms: i64, arrival: Arrival, relay: &mut dyn FnMut(Relay<'_>)) {
-        self.timeline.push(now_ms, arrival);
+    fn place(&mut self, now: Now, arrival: Arrival, relay: &mut dyn FnMut(Relay<'_>)) {
+        self.timeline.push(now.ms, arrival);
         while let Some(output) = self.timeline.poll() {
             match output {
                 Output::Break => self.packager.break_run(),
-                Output::Sample(kind, sample) => {
+                Output::Sample(id, sample) => {
                     let tracks = self.packager.run_tracks();
-                    if let Some(track) = tracks.iter().position(|t| t.params.kind() == kind) {
-                        relay(Relay::Frame(kind, &sample, &tracks[track].params));
-                        self.packager.push(track, sample, nx_delivery::wall_ms());
+                    if let Some(track) = tracks.iter().position(|t| t.id == id) {
+                        relay(Relay::Frame(id, &sample, &tracks[track].params));
+                        self.packager.push(track, sample, now.wall_ms);
                     }
                 }
             }
+        }
+        self.publish();
+    }
+
+    fn cue(&mut self, splice: &Splice) {
+        let now_us = self.reached_ms().unwrap_or(0) * 1000;
+        let us = |time: i64| rescale(time, nx_media::VIDEO_TIMESCALE, 1_000_000);
+        let at = |pts: Option<u64>| pts.and_then(|pts| self.timeline.time_of(pts)).map_or(now_us, us);
+        for range in cues::ranges(splice, at) {
+            self.packager.cue(range);
         }
         self.publish();
     }
@@ -301,3 +291,6 @@ impl Pipeline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

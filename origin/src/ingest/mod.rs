@@ -1,7 +1,19 @@
-//! Where media comes in: RTMP connections from the accepted socket to the stream's pipeline.
+//! Where media comes in: each protocol from the accepted connection to the stream's pipeline.
 
+pub(crate) mod clip;
+mod flv_reader;
+pub(crate) mod input;
+mod line;
 pub(crate) mod listener;
+pub(crate) mod login;
+mod pace;
 mod player;
-mod publisher;
+mod relay;
+mod rtmp_input;
 pub(crate) mod shard;
+mod socket;
+pub(crate) mod srt;
+mod status;
 mod stream;
+pub(crate) mod ts_input;
+mod ts_reader;

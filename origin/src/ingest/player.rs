@@ -5,10 +5,11 @@ use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use mio::net::TcpStream;
 use nx_rtmp::server::{Event, Output, Session};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+
+use crate::ingest::socket::Socket;
 
 /// Slices handed to the kernel in one call.
 const SLICES_MAX: usize = 64;
@@ -23,12 +24,16 @@ pub(crate) struct Message {
     pub(crate) entry: bool,
     /// Metadata or decoder parameters: never skipped.
     pub(crate) vital: bool,
+    /// `FourCC` that a player must have announced to be sent this.
+    pub(crate) needs: Option<&'static str>,
 }
 
 pub(crate) struct Player {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Socket,
     pub(crate) peer: SocketAddr,
     session: Session,
+    /// `FourCC`s that it announced.
+    codecs: Vec<String>,
     since: Instant,
     queue: VecDeque<Bytes>,
     /// Bytes of the first slice that are gone already.
@@ -45,9 +50,10 @@ pub(crate) struct Closed(pub(crate) String);
 
 impl Player {
     pub(crate) fn new(
-        socket: TcpStream,
+        socket: Socket,
         peer: SocketAddr,
         session: Session,
+        codecs: Vec<String>,
         since: Instant,
         now_ms: i64,
         place: OwnedSemaphorePermit,
@@ -56,6 +62,7 @@ impl Player {
             socket,
             peer,
             session,
+            codecs,
             since,
             queue: VecDeque::new(),
             sent: 0,
@@ -70,8 +77,16 @@ impl Player {
         &mut self.session
     }
 
+    /// Whether it can take what needs this `FourCC`.
+    pub(crate) fn takes(&self, needs: Option<&str>) -> bool {
+        needs.is_none_or(|needs| self.codecs.iter().any(|c| c == needs || c == "*"))
+    }
+
     /// Queues a message for the next [`Self::flush`], or lets the player lose its place.
     pub(crate) fn deliver(&mut self, message: &Message, bytes_max: usize) {
+        if !self.takes(message.needs) {
+            return;
+        }
         if self.skipping && !message.vital {
             if !message.entry {
                 return;
@@ -121,7 +136,10 @@ impl Player {
                 Err(e) => return Err(Closed(e.to_string())),
             }
         }
-        Ok(())
+        match self.socket.flush() {
+            Err(e) if e.kind() != ErrorKind::WouldBlock => Err(Closed(e.to_string())),
+            _ => Ok(()),
+        }
     }
 
     fn check_stuck(&self, now_ms: i64) -> Result<(), Closed> {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -11,14 +10,12 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
 use nx_media::StreamKey;
-use nx_rtmp::server::Session;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 
-use crate::claims::Claim;
+use crate::claims::{Claim, Role};
 use crate::hub::{Entry, Hub, lock};
+use crate::ingest::input::{About, Input, Wire};
+use crate::ingest::pace::TICK_MS;
 use crate::ingest::player::Player;
-use crate::ingest::publisher::{Arriving, Publisher, TICK_MS};
 use crate::ingest::stream::{Outcome, Stream};
 
 const WAKER: Token = Token(usize::MAX);
@@ -27,27 +24,21 @@ const SCRATCH: usize = 256 << 10;
 /// Time between two looks after the streams; milliseconds.
 const LOOK_MS: i64 = 1_000;
 
-/// A connection that has said what it wants.
+/// Something for a stream.
 pub(crate) enum Join {
-    Publisher {
-        key: StreamKey,
-        entry: Arc<Entry>,
-        claim: Arc<Claim>,
-        socket: std::net::TcpStream,
-        session: Session,
-        peer: SocketAddr,
-        client: String,
-        since: Instant,
-        place: OwnedSemaphorePermit,
-    },
-    Player {
-        key: StreamKey,
-        socket: std::net::TcpStream,
-        session: Session,
-        peer: SocketAddr,
-        since: Instant,
-        place: OwnedSemaphorePermit,
-    },
+    /// A publisher that has been admitted, and has the name.
+    Input { key: StreamKey, entry: Arc<Entry>, about: Box<About>, claim: Arc<Claim>, wire: Wire },
+    /// An RTMP player.
+    Player { key: StreamKey, player: Box<Player> },
+    /// A stream that an earlier process carried waits for its publisher.
+    Resume { key: StreamKey, entry: Arc<Entry> },
+}
+
+impl Join {
+    fn key(&self) -> &StreamKey {
+        let (Self::Input { key, .. } | Self::Player { key, .. } | Self::Resume { key, .. }) = self;
+        key
+    }
 }
 
 /// All shards of an origin.
@@ -74,9 +65,9 @@ impl Shards {
     }
 
     /// Hands a connection to the shard of its stream.
-    pub(crate) fn join(&self, key: &StreamKey, join: Join) {
+    pub(crate) fn join(&self, join: Join) {
         let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
+        join.key().hash(&mut hasher);
         let doors = self.doors.len() as u64;
         let nth = usize::try_from(hasher.finish() % doors).unwrap_or(0);
         if let Some(door) = self.doors.get(nth)
@@ -152,12 +143,13 @@ impl Shard {
                     self.ready(event.token().0, now_ms);
                 }
             }
+            self.streams.values_mut().for_each(|stream| stream.show_slate(&self.hub, now_ms));
             self.read_due(now_ms);
             if now_ms - self.looked_ms >= LOOK_MS {
                 self.look(now_ms);
             }
         }
-        self.streams.values_mut().for_each(Stream::say_goodbye);
+        self.streams.values_mut().for_each(|stream| stream.say_goodbye(&self.hub));
     }
 
     /// Until the next read or look; for ever when there is nothing to look after.
@@ -165,9 +157,10 @@ impl Shard {
         if self.streams.is_empty() {
             return None;
         }
-        let due = |s: &Stream| s.publisher.as_ref().filter(|(_, p)| !p.is_watched()).map(|(_, p)| p.due_ms());
+        let due = self.streams.values().flat_map(|s| s.inputs.iter().flatten()).filter_map(Input::due_ms);
+        let due = due.chain(self.streams.values().filter_map(|s| s.slate_due_ms));
         let look = self.looked_ms + LOOK_MS;
-        let at = self.streams.values().filter_map(due).min().map_or(look, |due| due.min(look));
+        let at = due.min().map_or(look, |due| due.min(look));
         Some(self.hub.clock.until(at, TICK_MS))
     }
 
@@ -175,38 +168,34 @@ impl Shard {
         let token = self.next_token;
         self.next_token += 1;
         match join {
-            Join::Publisher { key, entry, claim, socket, session, peer, client, since, place } => {
-                let socket = mio::net::TcpStream::from_std(socket);
-                let arriving = Arriving { socket, session, claim, peer, client, since, place };
-                self.publisher(key, entry, Publisher::new(arriving, now_ms), token, now_ms);
+            Join::Input { key, entry, about, claim, wire } => {
+                let input = Input::new(token, *about, claim, wire, now_ms);
+                self.input(key, entry, input, now_ms);
             }
-            Join::Player { key, socket, session, peer, since, place } => {
-                let mut socket = mio::net::TcpStream::from_std(socket);
+            Join::Player { key, mut player } => {
                 let Some(stream) = self.streams.get_mut(&key) else { return };
                 let interest = Interest::READABLE | Interest::WRITABLE;
-                if self.poll.registry().register(&mut socket, Token(token), interest).is_err() {
+                if self.poll.registry().register(player.socket.source(), Token(token), interest).is_err() {
                     return;
                 }
                 lock(&self.hub.totals).plays += 1;
                 self.places.insert(token, key);
-                stream.join(token, Player::new(socket, peer, session, since, now_ms, place), now_ms);
+                stream.join(token, *player, now_ms);
                 Self::watch(self.poll.registry(), stream);
+            }
+            Join::Resume { key, entry } => {
+                let stream = Stream::new(&self.hub, key.clone(), entry, now_ms);
+                self.streams.entry(key).or_insert(stream);
             }
         }
     }
 
-    fn publisher(
-        &mut self,
-        key: StreamKey,
-        entry: Arc<Entry>,
-        publisher: Publisher,
-        token: usize,
-        now_ms: i64,
-    ) {
+    fn input(&mut self, key: StreamKey, entry: Arc<Entry>, input: Input, now_ms: i64) {
         let hub = self.hub.clone();
         if self.scratch.is_empty() {
             self.scratch = vec![0; SCRATCH];
         }
+        let (token, role) = (input.token, input.about.role);
         let stream = self
             .streams
             .entry(key.clone())
@@ -215,27 +204,24 @@ impl Shard {
         if !Arc::ptr_eq(&stream.entry, &entry) {
             *stream = Stream::new(&hub, key.clone(), entry, now_ms);
         }
-        stream.replace(&hub, now_ms);
-        stream.start(token, publisher);
-        self.places.insert(token, key.clone());
-        stream.drain(&hub, now_ms);
+        stream.start(&hub, input, now_ms);
+        self.places.insert(token, key);
+        stream.drain(&hub, role, now_ms);
         Self::watch(self.poll.registry(), stream);
         stream.look(&hub, now_ms);
     }
 
-    /// Watches the publisher's socket, or stops watching it, as the stream wants.
+    /// Watches the publishers' sockets, or stops watching them, as the stream wants.
     fn watch(registry: &mio::Registry, stream: &mut Stream) {
         let wanted = stream.wants_every_packet();
-        if let Some((token, publisher)) = &mut stream.publisher {
-            publisher.watch(registry, Token(*token), wanted);
-        }
+        stream.inputs.iter_mut().flatten().for_each(|input| input.watch(registry, wanted));
     }
 
     fn ready(&mut self, token: usize, now_ms: i64) {
         let Some(key) = self.places.get(&token).cloned() else { return };
         let Some(stream) = self.streams.get_mut(&key) else { return };
-        if stream.publisher.as_ref().is_some_and(|(t, _)| *t == token) {
-            self.read(&key, now_ms);
+        if let Some(role) = stream.role_of(token) {
+            self.read(&key, role, now_ms);
         } else if let Some(player) = stream.players.get_mut(&token) {
             // Reading also flushes: the socket may have become writable.
             if let Err(closed) = player.read(&mut self.scratch, now_ms) {
@@ -247,29 +233,23 @@ impl Shard {
     }
 
     fn read_due(&mut self, now_ms: i64) {
-        let due =
-            |s: &Stream| s.publisher.as_ref().is_some_and(|(_, p)| p.due_ms() <= now_ms && !p.is_watched());
-        let keys: Vec<StreamKey> = self.streams.values().filter(|s| due(s)).map(|s| s.key.clone()).collect();
-        for key in keys {
-            self.read(&key, now_ms);
+        let due = |i: &&Input| i.due_ms().is_some_and(|due| due <= now_ms);
+        let due = |s: &Stream| {
+            s.inputs.iter().flatten().filter(due).map(|i| (s.key.clone(), i.about.role)).collect()
+        };
+        let reads: Vec<Vec<(StreamKey, Role)>> = self.streams.values().map(due).collect();
+        for (key, role) in reads.into_iter().flatten() {
+            self.read(&key, role, now_ms);
         }
     }
 
-    fn read(&mut self, key: &StreamKey, now_ms: i64) {
+    fn read(&mut self, key: &StreamKey, role: Role, now_ms: i64) {
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let token = stream.publisher.as_ref().map(|(token, _)| *token);
-        match stream.read(&self.hub, &mut self.scratch, now_ms) {
-            Outcome::Open => {}
-            Outcome::Again => {
-                if let Some((_, publisher)) = &mut stream.publisher {
-                    publisher.read_again(now_ms);
-                }
-            }
-            Outcome::Over => {
-                if let Some(token) = token {
-                    self.places.remove(&token);
-                }
-            }
+        let token = stream.inputs.iter().flatten().find(|i| i.about.role == role).map(|i| i.token);
+        if stream.read(&self.hub, role, &mut self.scratch, now_ms) == Outcome::Over
+            && let Some(token) = token
+        {
+            self.places.remove(&token);
         }
         Self::watch(self.poll.registry(), stream);
         self.clear_fallen(key);
@@ -295,9 +275,7 @@ impl Shard {
         keys.iter().for_each(|key| self.clear_fallen(key));
         let streams = &self.streams;
         let alive = |token: usize, key: &StreamKey| {
-            streams.get(key).is_some_and(|s| {
-                s.players.contains_key(&token) || s.publisher.as_ref().is_some_and(|(t, _)| *t == token)
-            })
+            streams.get(key).is_some_and(|s| s.players.contains_key(&token) || s.role_of(token).is_some())
         };
         self.places.retain(|&token, key| alive(token, key));
         for key in forgotten.into_iter().filter(|key| self.hub.remove(key)) {

@@ -1,163 +1,140 @@
-//! One stream in its shard: its pipeline, its publisher if there is one, its RTMP players.
+//! One stream in its shard: its inputs, its pipeline, its RTMP players.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nx_container::flv;
-use nx_contract::streams::{Note, Publisher as PublisherStatus, RepairCount, State, Track};
-use nx_hls::Rfc3339;
-use nx_media::{Kind, Params, Sample, StreamKey, rescale};
-use nx_rtmp::server::{Config, Event, Output, PlayStatus};
-use nx_rtmp::{MediaKind, Metadata, media_message};
+use nx_media::{StreamKey, TrackId};
+use nx_rtmp::server::PlayStatus;
 
+use crate::claims::{Claim, Role};
 use crate::hub::{Entry, Hub, lock};
+use crate::ingest::clip::ClipInput;
+use crate::ingest::input::{About, End, Input, Reading, Wire};
 use crate::ingest::player::{Message, Player};
-use crate::ingest::publisher::{Publisher, Reading};
-use crate::pipeline::{Pipeline, Relay, Traffic};
+use crate::ingest::relay;
+use crate::ingest::status::Figures;
+use crate::media::Media;
+use crate::pipeline::{Pipeline, Relay};
+use crate::switch::{Switch, Verdict};
 
 /// A stream that is over can be finished by its viewers for this long; milliseconds.
 const ENDED_MS: i64 = 30_000;
-/// Damaged frames in a row after which a publisher is turned away.
-const DAMAGED_MAX: u32 = 300;
 
 pub(crate) struct Stream {
     pub(crate) key: StreamKey,
     pub(crate) entry: Arc<Entry>,
-    pipeline: Pipeline,
-    pub(crate) publisher: Option<(usize, Publisher)>,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) inputs: [Option<Input>; Role::ALL.len()],
+    pub(crate) switch: Switch,
     pub(crate) players: BTreeMap<usize, Player>,
     /// Tokens of players that are over.
     pub(crate) fallen: Vec<usize>,
     metadata: Option<Bytes>,
-    damaged: u32,
-    /// Since when it has been without a publisher, or ended.
+    /// Tracks that RTMP players get.
+    relayed: Vec<TrackId>,
+    /// Sound is all there is.
+    alone: bool,
+    /// Since when nobody has sent it, or it has been ended.
     idle_since_ms: i64,
-    ended: bool,
-    looked_ms: i64,
-    bytes_before: u64,
-    rates: Rates,
-}
-
-/// Bits and frames per second by kind, smoothed over a few looks.
-#[derive(Debug, Default, Clone, Copy)]
-struct Rates {
-    bits: [f64; 2],
-    frames: [f64; 2],
-}
-
-impl Rates {
-    fn take(&mut self, traffic: Traffic, passed_ms: i64) {
-        let seconds = passed_ms as f64 / 1000.0;
-        let smooth = |old: &mut f64, new: f64| *old = if *old == 0.0 { new } else { *old * 0.7 + new * 0.3 };
-        self.bits.iter_mut().zip(traffic.bytes).for_each(|(old, n)| smooth(old, n as f64 * 8.0 / seconds));
-        self.frames.iter_mut().zip(traffic.frames).for_each(|(old, n)| smooth(old, n as f64 / seconds));
-    }
+    /// When the slate is to be shown, if it is not.
+    pub(crate) slate_due_ms: Option<i64>,
+    pub(crate) ended: bool,
+    /// Segment that the journal knows of.
+    noted_msn: u64,
+    pub(crate) figures: Figures,
 }
 
 /// What became of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Open,
-    /// More is waiting.
-    Again,
-    /// The publisher is gone.
+    /// The input is gone.
     Over,
 }
 
 impl Stream {
     pub(crate) fn new(hub: &Hub, key: StreamKey, entry: Arc<Entry>, now_ms: i64) -> Self {
-        let pipeline = Pipeline::new(entry.live.clone(), &hub.config.stream, nx_delivery::wall_ms());
+        let (config, wall_ms) = (&hub.config.stream, nx_delivery::wall_ms());
+        let pipeline = Pipeline::new(entry.live.clone(), config, entry.mark.as_ref(), now_ms, wall_ms);
         Self {
             key,
             entry,
             pipeline,
-            publisher: None,
+            inputs: [None, None, None],
+            switch: Switch::default(),
             players: BTreeMap::new(),
             fallen: Vec::new(),
             metadata: None,
-            damaged: 0,
+            relayed: Vec::new(),
+            alone: false,
             idle_since_ms: now_ms,
+            slate_due_ms: None,
             ended: false,
-            looked_ms: now_ms,
-            bytes_before: 0,
-            rates: Rates::default(),
+            noted_msn: 0,
+            figures: Figures::default(),
         }
     }
 
-    pub(crate) fn start(&mut self, token: usize, publisher: Publisher) {
-        self.pipeline.start_session();
-        self.publisher = Some((token, publisher));
-        (self.ended, self.damaged, self.bytes_before, self.rates) = (false, 0, 0, Rates::default());
-        self.tell_players(PlayStatus::PublishNotify);
-    }
-
-    /// A publisher that is still here gives way to the one that took its name.
-    pub(crate) fn replace(&mut self, hub: &Hub, now_ms: i64) {
-        if let Some((_, old)) = self.publisher.take() {
-            self.stop(hub, old, "another publisher took the name over", now_ms);
+    /// An input comes; one that has its place is sent away.
+    pub(crate) fn start(&mut self, hub: &Hub, input: Input, now_ms: i64) {
+        let role = input.about.role;
+        if let Some(old) = self.take_input(role) {
+            self.stop(hub, old, &End::Left("another publisher took the name over".into()), now_ms);
         }
-    }
-
-    /// The node stops: players are told, the stream may go on elsewhere.
-    pub(crate) fn say_goodbye(&mut self) {
-        self.tell_players(PlayStatus::Stop);
-        self.players.values_mut().for_each(|player| {
-            let _ = player.flush(0);
-        });
-    }
-
-    /// Reads the publisher and carries what came to window and players.
-    pub(crate) fn read(&mut self, hub: &Hub, scratch: &mut [u8], now_ms: i64) -> Outcome {
-        let Some((token, mut publisher)) = self.publisher.take() else { return Outcome::Over };
-        let mut refusal = None;
-        let reading = publisher.read(scratch, now_ms, &mut |output| {
-            if let Output::Event(event) = output {
-                refusal = refusal.take().or(self.event(hub, event, now_ms));
-            }
-        });
-        self.flush_players(now_ms);
-        let reading = match (refusal, publisher.claim.is_lost()) {
-            (Some(reason), _) => Reading::Closed(reason),
-            (None, true) => Reading::Closed("another publisher took the name over".into()),
-            (None, false) => reading,
-        };
-        match reading {
-            Reading::Closed(reason) => {
-                self.stop(hub, publisher, &reason, now_ms);
-                Outcome::Over
-            }
-            reading => {
-                let due = self.pipeline.packager().part_due_ms();
-                publisher.pace().schedule(due, now_ms);
-                if let Some(time_ms) = self.pipeline.reached_ms() {
-                    publisher.pace().saw(time_ms, now_ms);
-                }
-                self.publisher = Some((token, publisher));
-                if matches!(reading, Reading::More) { Outcome::Again } else { Outcome::Open }
-            }
+        if role != Role::Slate {
+            (self.ended, self.slate_due_ms) = (false, None);
         }
+        self.put_input(input);
     }
 
     /// Events that came with the publish command itself.
-    pub(crate) fn drain(&mut self, hub: &Hub, now_ms: i64) -> Outcome {
-        let Some((token, mut publisher)) = self.publisher.take() else { return Outcome::Over };
-        let mut refusal = None;
-        let result = publisher.drain(&mut |output| {
-            if let Output::Event(event) = output {
-                refusal = refusal.take().or(self.event(hub, event, now_ms));
-            }
-        });
+    pub(crate) fn drain(&mut self, hub: &Hub, role: Role, now_ms: i64) {
+        let Some(mut input) = self.take_input(role) else { return };
+        let result = input.drain(now_ms, &mut |input, media| self.take(hub, input, media, now_ms));
         self.flush_players(now_ms);
-        match refusal.or(result.err()) {
-            Some(reason) => {
-                self.stop(hub, publisher, &reason, now_ms);
-                Outcome::Over
-            }
-            None => {
-                self.publisher = Some((token, publisher));
-                Outcome::Open
-            }
+        match result {
+            Ok(()) => self.put_input(input),
+            Err(end) => self.stop(hub, input, &end, now_ms),
         }
+    }
+
+    /// Reads an input and carries what is on air to window and players.
+    pub(crate) fn read(&mut self, hub: &Hub, role: Role, scratch: &mut [u8], now_ms: i64) -> Outcome {
+        let Some(mut input) = self.take_input(role) else { return Outcome::Over };
+        let reading = input.read(scratch, now_ms, &mut |input, media| self.take(hub, input, media, now_ms));
+        self.flush_players(now_ms);
+        self.note(hub);
+        let end = match reading {
+            Reading::Closed(end) => Some(end),
+            _ if input.claim.is_lost() => Some(End::Left("another publisher took the name over".into())),
+            _ => None,
+        };
+        if let Some(end) = end {
+            self.stop(hub, input, &end, now_ms);
+            return Outcome::Over;
+        }
+        let on_air = self.switch.active() == Some(role);
+        let due = self.pipeline.packager().part_due_ms().filter(|_| on_air);
+        let reached = self.pipeline.reached_ms().filter(|_| on_air);
+        input.schedule(due, reached, now_ms, self.wants_every_packet());
+        self.put_input(input);
+        Outcome::Open
+    }
+
+    fn take_input(&mut self, role: Role) -> Option<Input> {
+        self.inputs.get_mut(role as usize)?.take()
+    }
+
+    fn put_input(&mut self, input: Input) {
+        if let Some(slot) = self.inputs.get_mut(input.about.role as usize) {
+            *slot = Some(input);
+        }
+    }
+
+    /// The input of a socket.
+    pub(crate) fn role_of(&self, token: usize) -> Option<Role> {
+        self.inputs.iter().flatten().find(|i| i.token == token).map(|i| i.about.role)
     }
 
     /// Whether frames are wanted the moment they come: somebody plays over RTMP, or nothing can be shown yet.
@@ -167,12 +144,21 @@ impl Stream {
 
     /// Takes a player in: parameters, then everything from the newest key frame on.
     pub(crate) fn join(&mut self, token: usize, mut player: Player, now_ms: i64) {
+        let tracks = self.pipeline.tracks();
+        let params_of = |id| tracks.iter().find(|t| t.id == id).map(|t| &t.params);
         let burst = self.pipeline.burst();
-        let start_ms = burst.first().map_or(0, |(kind, s)| self.time_ms(*kind, s.dts));
-        let mut messages = self.preamble(&self.pipeline.params(), start_ms);
-        messages.extend(burst.iter().filter_map(|(kind, sample)| self.frame_message(*kind, sample)));
+        let first = burst.first().and_then(|(id, s)| Some(relay::stamp(s.dts, params_of(*id)?)));
+        let alone = relay::is_alone(&tracks);
+        let mut messages = relay::preamble(self.metadata.as_ref(), &tracks, first.unwrap_or(0));
+        let relayed = burst.iter().filter(|(id, _)| relay::is_relayed(*id, &tracks));
+        messages.extend(relayed.filter_map(|(id, sample)| relay::frame(sample, params_of(*id)?, alone)));
+        for track in tracks.iter().filter(|t| !player.takes(relay::fourcc(&t.params))) {
+            let codec = track.params.rfc6381();
+            tracing::info!(stream = %self.key, peer = %player.peer, codec, "the player did not announce this codec: it goes without the track");
+        }
         let _ = player.answer();
         // The first burst is one piece: a limit that is too small for it would skip for ever.
+        messages.retain(|m| player.takes(m.needs));
         messages.into_iter().for_each(|m| player.push(m.bytes));
         match player.flush(now_ms) {
             Ok(()) => {
@@ -184,86 +170,89 @@ impl Stream {
         }
     }
 
-    fn event(&mut self, hub: &Hub, event: Event, now_ms: i64) -> Option<String> {
-        let result = match event {
-            Event::Metadata(metadata) => {
-                self.metadata(metadata);
-                return None;
+    /// Judges what an input gave; what is on air goes on.
+    fn take(&mut self, hub: &Hub, input: &Input, media: Media, now_ms: i64) {
+        let role = input.about.role;
+        if let Media::Frame(arrival) = &media {
+            let entry = input.is_entry(arrival.track, arrival.key);
+            let config = &hub.config.stream;
+            let (rules, patience) = (config.switch_rules(), config.patience());
+            let poor = input.vitals.fault(now_ms, patience).is_some();
+            match self.switch.frame(rules, role, now_ms, entry, poor) {
+                Verdict::Leave => return,
+                Verdict::Take => {}
+                Verdict::Switch => self.turn_to(hub, input, now_ms),
             }
-            Event::Video { timestamp_ms, body } => self.media(hub, Kind::Video, now_ms, timestamp_ms, &body),
-            Event::Audio { timestamp_ms, body } => self.media(hub, Kind::Audio, now_ms, timestamp_ms, &body),
-            Event::Unpublish => return Some("unpublished".into()),
-            _ => return None,
-        };
-        match result {
-            Ok(()) => {
-                self.damaged = 0;
-                None
-            }
-            Err(error) if error.is_final() => Some(error.to_string()),
-            Err(error) => {
-                self.damaged += 1;
-                if self.damaged == 1 {
-                    tracing::warn!(stream = %self.key, %error, "damaged frame left out");
-                }
-                (self.damaged >= DAMAGED_MAX)
-                    .then(|| format!("{DAMAGED_MAX} damaged frames in a row: {error}"))
-            }
+        } else if self.switch.active() != Some(role) {
+            return;
+        }
+        self.carry(hub, media, now_ms);
+    }
+
+    /// From here on another input is on air.
+    fn turn_to(&mut self, hub: &Hub, input: &Input, now_ms: i64) {
+        tracing::info!(stream = %self.key, input = input.about.role.name(), peer = input.about.peer, "on air");
+        self.pipeline.start_session(input.clock());
+        self.tell_players(PlayStatus::PublishNotify);
+        if let Some(expect) = input.expect.clone() {
+            self.carry(hub, Media::Expect(expect), now_ms);
+        }
+        for (id, params) in &input.params {
+            self.carry(hub, Media::Params(*id, params.clone()), now_ms);
         }
     }
 
-    fn media(
-        &mut self,
-        hub: &Hub,
-        kind: Kind,
-        now_ms: i64,
-        stamp_ms: u32,
-        body: &Bytes,
-    ) -> Result<(), crate::pipeline::FrameError> {
-        let limit = hub.config.rtmp.player_bytes_max;
+    fn carry(&mut self, hub: &Hub, media: Media, now_ms: i64) {
+        if let Media::Metadata(body) = media {
+            self.metadata = Some(body);
+            return;
+        }
         let mut out: Vec<Message> = Vec::new();
-        let (listeners, has_video) = (!self.players.is_empty(), self.has_video());
-        let metadata = self.metadata.clone();
-        let mut relay = |relay: Relay<'_>| {
-            if listeners {
-                match relay {
-                    Relay::Params(params) => out.extend(preamble(metadata.as_ref(), params, stamp_ms)),
-                    Relay::Frame(kind, sample, params) => {
-                        out.extend(frame_message(kind, sample, params, has_video))
-                    }
+        let listeners = !self.players.is_empty();
+        let (metadata, relayed, alone) = (self.metadata.as_ref(), &mut self.relayed, &mut self.alone);
+        self.pipeline.take(now_ms, media, &mut |piece| match piece {
+            Relay::Params(tracks) => {
+                *relayed = tracks.iter().map(|t| t.id).filter(|id| relay::is_relayed(*id, tracks)).collect();
+                *alone = relay::is_alone(tracks);
+                if listeners {
+                    out.extend(relay::preamble(metadata, tracks, 0));
                 }
             }
-        };
-        let result = match kind {
-            Kind::Video => self.pipeline.video(now_ms, stamp_ms, body, &mut relay),
-            Kind::Audio => self.pipeline.audio(now_ms, stamp_ms, body, &mut relay),
-        };
+            Relay::Frame(id, sample, params) if listeners && relayed.contains(&id) => {
+                out.extend(relay::frame(sample, params, *alone));
+            }
+            Relay::Frame(..) => {}
+        });
+        let limit = hub.config.rtmp.player_bytes_max;
         for player in self.players.values_mut() {
             out.iter().for_each(|message| player.deliver(message, limit));
         }
-        result
     }
 
-    fn metadata(&mut self, metadata: Metadata) {
-        let has = |names: [&str; 2]| names.iter().any(|n| metadata.field(n).is_some());
-        self.pipeline.expect(has(["videocodecid", "width"]), has(["audiocodecid", "audiosamplerate"]));
-        self.metadata = Some(metadata.body);
-    }
-
-    fn stop(&mut self, hub: &Hub, mut publisher: Publisher, reason: &str, now_ms: i64) {
-        let seconds = (now_ms - publisher.connected_ms) / 1000;
+    fn stop(&mut self, hub: &Hub, mut input: Input, end: &End, now_ms: i64) {
+        let (seconds, role) = ((now_ms - input.connected_ms) / 1000, input.about.role);
         tracing::info!(
-            stream = %self.key, stream_id = self.entry.id, session = publisher.claim.session, reason, seconds,
-            bytes = publisher.bytes_in, "publisher left"
+            stream = %self.key, stream_id = self.entry.id, session = input.claim.session, input = role.name(),
+            reason = end.reason(), seconds, bytes = input.bytes_in, "publisher left"
         );
-        if self.damaged > 0 || reason.starts_with("unsupported") {
-            hub.refuse(publisher.peer, self.key.as_str(), reason);
-            publisher.session.refuse_publish(nx_rtmp::server::PublishRefusal::Denied, reason);
+        if let End::Refused(reason) = end {
+            hub.refuse(&input.about.peer, self.key.as_str(), reason);
         }
-        let _ = publisher.drain(&mut |_| {});
-        publisher.claim.lose();
-        self.idle_since_ms = now_ms;
-        self.tell_players(PlayStatus::UnpublishNotify);
+        self.figures.left(hub, &input);
+        input.close(end);
+        self.switch.gone(role);
+        if role != Role::Slate && self.publishers().next().is_none() {
+            self.idle_since_ms = now_ms;
+            let policy = hub.config.stream.policy(&self.key);
+            self.slate_due_ms = policy.slate.is_some().then(|| now_ms + i64::from(policy.slate_after_ms));
+            self.tell_players(PlayStatus::UnpublishNotify);
+        }
+        self.note_now(hub);
+    }
+
+    /// Inputs other than the slate.
+    fn publishers(&self) -> impl Iterator<Item = &Input> {
+        self.inputs.iter().flatten().filter(|i| i.about.role != Role::Slate)
     }
 
     fn tell_players(&mut self, status: PlayStatus) {
@@ -283,166 +272,83 @@ impl Stream {
         }
     }
 
-    fn has_video(&self) -> bool {
-        self.pipeline.packager().run_tracks().iter().any(|t| t.params.kind() == Kind::Video)
+    /// The node stops: players are told, encoders that can come back elsewhere are asked to.
+    pub(crate) fn say_goodbye(&mut self, hub: &Hub) {
+        self.inputs.iter_mut().flatten().for_each(Input::ask_to_reconnect);
+        self.tell_players(PlayStatus::Stop);
+        self.players.values_mut().for_each(|player| {
+            let _ = player.flush(0);
+        });
+        self.note_now(hub);
     }
 
-    fn time_ms(&self, kind: Kind, dts: i64) -> u32 {
-        self.params_of(kind).map_or(0, |p| stamp(dts, &p))
-    }
-
-    fn params_of(&self, kind: Kind) -> Option<Params> {
-        self.pipeline.params().into_iter().find(|p| p.kind() == kind)
-    }
-
-    fn preamble(&self, params: &[Params], at_ms: u32) -> Vec<Message> {
-        preamble(self.metadata.as_ref(), params, at_ms)
-    }
-
-    fn frame_message(&self, kind: Kind, sample: &Sample) -> Option<Message> {
-        frame_message(kind, sample, &self.params_of(kind)?, self.has_video())
-    }
-
-    /// Once a second: figures for the status page, silence, the end of waiting. False when it can be forgotten.
-    pub(crate) fn look(&mut self, hub: &Hub, now_ms: i64) -> bool {
-        let silence_ms = i64::from(hub.config.rtmp.silence_s) * 1000;
-        let silent = |(_, p): &mut (usize, Publisher)| now_ms - p.claim.heard_ms() > silence_ms;
-        if let Some((_, publisher)) = self.publisher.take_if(silent) {
-            self.stop(hub, publisher, &format!("sent nothing for {} s", silence_ms / 1000), now_ms);
+    /// Journals that a segment has been opened.
+    fn note(&mut self, hub: &Hub) {
+        if self.pipeline.packager().next_msn() != self.noted_msn {
+            self.note_now(hub);
         }
-        let idle_ms = now_ms - self.idle_since_ms;
-        if self.publisher.is_none()
-            && !self.ended
-            && idle_ms > i64::from(hub.config.stream.reconnect_s) * 1000
-        {
-            tracing::info!(stream = %self.key, stream_id = self.entry.id, "ended: nobody took it up again");
-            self.pipeline.finish();
-            self.tell_players(PlayStatus::Stop);
-            self.fallen.extend(self.players.keys());
-            (self.ended, self.idle_since_ms) = (true, now_ms);
+    }
+
+    fn note_now(&mut self, hub: &Hub) {
+        self.noted_msn = self.pipeline.packager().next_msn();
+        hub.note(&self.key, self.pipeline.mark(&self.entry.id, !self.ended));
+    }
+
+    /// Once a second: figures, silence, limits, the end of waiting. False when it can be forgotten.
+    pub(crate) fn look(&mut self, hub: &Hub, now_ms: i64) -> bool {
+        for role in Role::ALL {
+            let Some(input) = self.take_input(role) else { continue };
+            match self.fault(hub, &input, now_ms) {
+                Some(end) => self.stop(hub, input, &end, now_ms),
+                None => self.put_input(input),
+            }
+        }
+        let policy = hub.config.stream.policy(&self.key);
+        let idle = self.publishers().next().is_none();
+        let idle_ms = if idle { now_ms - self.idle_since_ms } else { 0 };
+        let on_slate = self.inputs.iter().flatten().next().is_some() && idle;
+        let patience_ms =
+            i64::from(if on_slate { policy.slate_s } else { hub.config.stream.reconnect_s }) * 1000;
+        if idle && !self.ended && idle_ms > patience_ms {
+            self.end(hub, now_ms);
         }
         self.update_status(hub, now_ms);
-        let forgotten = self.ended && self.publisher.is_none() && now_ms - self.idle_since_ms > ENDED_MS;
+        let forgotten = self.ended && idle && now_ms - self.idle_since_ms > ENDED_MS;
         // A publisher that has the name but has not arrived here keeps it alive.
-        !forgotten || lock(&self.entry.claim).as_ref().is_some_and(|c| !c.is_lost())
+        !forgotten || lock(&self.entry.claims).iter().flatten().any(|c| !c.is_lost())
     }
 
-    fn update_status(&mut self, hub: &Hub, now_ms: i64) {
-        let passed_ms = (now_ms - self.looked_ms).max(1);
-        if passed_ms >= 500 {
-            self.looked_ms = now_ms;
-            self.rates.take(std::mem::take(&mut self.pipeline.traffic), passed_ms);
+    /// Why an input cannot stay.
+    fn fault(&self, hub: &Hub, input: &Input, now_ms: i64) -> Option<End> {
+        let silence_ms = i64::from(hub.config.rtmp.silence_s) * 1000;
+        if now_ms - input.claim.heard_ms() > silence_ms {
+            return Some(End::Left(format!("sent nothing for {} s", silence_ms / 1000)));
         }
-        for repair in self.pipeline.timeline().repairs_mut().take_fresh() {
-            tracing::warn!(stream = %self.key, kind = repair.kind.name(), "{}", repair.text);
-        }
-        let tracks: Vec<Track> = self.pipeline.params().iter().map(|p| self.track(p)).collect();
-        let wall_of = |at_ms: i64| Rfc3339(nx_delivery::wall_ms() - (now_ms - at_ms)).to_string();
-        let repairs = self.pipeline.timeline().repairs();
-        let kinds = repairs.counts().map(|(k, count)| RepairCount { kind: k.name().into(), count }).collect();
-        let recent = repairs.recent().map(|r| Note { at: wall_of(r.at_ms), text: r.text.clone() }).collect();
-        let total = repairs.total();
-        let bytes_in = self.publisher.as_ref().map_or(self.bytes_before, |(_, p)| p.bytes_in);
-        lock(&hub.totals).bytes_in += bytes_in - std::mem::replace(&mut self.bytes_before, bytes_in);
-        let mut status = lock(&self.entry.status);
-        status.state = match (&self.publisher, self.ended) {
-            (Some(_), _) => State::Live,
-            (None, false) => State::Reconnecting,
-            (None, true) => State::Ended,
-        };
-        status.publisher = self.publisher.as_ref().map(|(_, p)| PublisherStatus {
-            protocol: "rtmp".into(),
-            peer: p.peer.to_string(),
-            client: p.client.clone(),
-            connected_at: Rfc3339(p.connected_wall_ms).to_string(),
-        });
-        status.uptime_ms = self.publisher.as_ref().map_or(0, |(_, p)| ms(now_ms - p.connected_ms));
-        status.bitrate_bps = tracks.iter().map(|t| t.bitrate_bps).sum();
-        status.viewers.rtmp = self.players.len() as u64;
-        status.repairs.total = total;
-        (status.repairs.kinds, status.repairs.recent) = (kinds, recent);
-        status.discontinuities = self.entry.live.read(nx_hls::Window::discontinuities);
-        status.hints = hints(&tracks, hub.config.stream.segment_ms);
-        status.tracks = tracks;
+        let measured = self.figures.measured(input, now_ms);
+        input.about.grant.limits.check(measured).map(End::Refused)
     }
 
-    fn track(&self, params: &Params) -> Track {
-        let kind = params.kind() as usize;
-        let bits = self.rates.bits.get(kind).copied().unwrap_or(0.0);
-        let frames = self.rates.frames.get(kind).copied().unwrap_or(0.0);
-        let track =
-            Track { codec: params.rfc6381().into(), bitrate_bps: bits.round() as u64, ..Track::default() };
-        match params {
-            Params::Video(v) => Track {
-                kind: "video".into(),
-                width: Some(v.width),
-                height: Some(v.height),
-                fps: Some((frames * 10.0).round() / 10.0),
-                key_interval_ms: Some(ms(self.pipeline.packager().key_interval_ms())),
-                ..track
-            },
-            Params::Audio(a) => Track {
-                kind: "audio".into(),
-                sample_rate: Some(a.sample_rate),
-                channels: Some(a.channels),
-                ..track
-            },
+    /// Puts the slate on when it is due.
+    pub(crate) fn show_slate(&mut self, hub: &Hub, now_ms: i64) {
+        if self.slate_due_ms.take_if(|due| *due <= now_ms).is_none() || self.ended {
+            return;
         }
+        let Some(clip) = hub.slate(&self.key) else { return };
+        let about = About::slate();
+        let claim = Claim::new(nx_delivery::random_id(), now_ms);
+        let wire = Wire::Clip(Box::new(ClipInput::new(clip, now_ms)));
+        self.put_input(Input::new(usize::MAX - 1, about, claim, wire, now_ms));
     }
-}
 
-fn ms(n: i64) -> u64 {
-    u64::try_from(n).unwrap_or(0)
-}
-
-/// What the broadcaster could do better.
-fn hints(tracks: &[Track], segment_ms: u32) -> Vec<String> {
-    let rare = |t: &&Track| t.key_interval_ms.is_some_and(|k| k > u64::from(segment_ms) + 450);
-    let hint = |t: &Track| {
-        let seconds = t.key_interval_ms.unwrap_or(0) as f64 / 1000.0;
-        format!(
-            "key frames come every {seconds:.1} s; set the encoder's key-frame interval to {} s for quick starts",
-            segment_ms / 1000
-        )
-    };
-    tracks.iter().filter(rare).map(hint).collect()
-}
-
-/// Stream time as the 32-bit milliseconds of RTMP.
-fn stamp(dts: i64, params: &Params) -> u32 {
-    let ms = rescale(dts, params.timescale(), 1000).rem_euclid(1 << 32);
-    u32::try_from(ms).unwrap_or_default()
-}
-
-/// Every player's message stream and chunk size: one message suits them all.
-const PLAY_STREAM: u32 = 1;
-
-fn message(kind: MediaKind, at_ms: u32, parts: &[&[u8]], entry: bool, vital: bool) -> Message {
-    let chunk = Config::default().chunk_size_out;
-    Message { bytes: media_message(kind, at_ms, PLAY_STREAM, chunk, parts), entry, vital }
-}
-
-fn preamble(metadata: Option<&Bytes>, params: &[Params], at_ms: u32) -> Vec<Message> {
-    let metadata = metadata.map(|body| message(MediaKind::Data, at_ms, &[body], false, true));
-    let config = |p: &Params| match p {
-        Params::Video(v) => message(MediaKind::Video, at_ms, &[&flv::video_config_body(v)], false, true),
-        Params::Audio(a) => message(MediaKind::Audio, at_ms, &[&flv::audio_config_body(a)], false, true),
-    };
-    metadata.into_iter().chain(params.iter().map(config)).collect()
-}
-
-fn frame_message(kind: Kind, sample: &Sample, params: &Params, has_video: bool) -> Option<Message> {
-    let at_ms = stamp(sample.dts, params);
-    Some(match params {
-        Params::Video(_) => {
-            let cts = rescale(sample.pts - sample.dts, params.timescale(), 1000);
-            let header = flv::video_frame_header(sample.key, i32::try_from(cts).ok()?);
-            message(MediaKind::Video, at_ms, &[&header, &sample.payload], sample.key, false)
+    fn end(&mut self, hub: &Hub, now_ms: i64) {
+        tracing::info!(stream = %self.key, stream_id = self.entry.id, "ended: nobody took it up again");
+        if let Some(slate) = self.take_input(Role::Slate) {
+            self.stop(hub, slate, &End::Left("shown for long enough".into()), now_ms);
         }
-        Params::Audio(a) => {
-            let header = flv::audio_frame_header(a);
-            let entry = kind == Kind::Audio && !has_video;
-            message(MediaKind::Audio, at_ms, &[&header, &sample.payload], entry, false)
-        }
-    })
+        self.pipeline.finish();
+        self.tell_players(PlayStatus::Stop);
+        self.fallen.extend(self.players.keys());
+        (self.ended, self.idle_since_ms) = (true, now_ms);
+        self.note_now(hub);
+    }
 }

@@ -1,3 +1,7 @@
-//! What services and the streaming core tell each other: wire types only, no behaviour.
+//! What services and the streaming core tell each other: wire types and the traits that give them, no behaviour.
 
+pub mod desired;
+pub mod keys;
+pub mod sources;
 pub mod streams;
+pub mod targets;

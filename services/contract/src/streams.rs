@@ -19,8 +19,12 @@ pub struct Stream {
     pub key: String,
     /// What it is doing.
     pub state: State,
-    /// Who sends it; absent while nobody does.
+    /// Who is on air; absent while nobody is.
     pub publisher: Option<Publisher>,
+    /// Everybody who sends it, best first.
+    pub inputs: Vec<Input>,
+    /// Changes from one input to another.
+    pub switches: u64,
     /// When its first publisher came, RFC 3339.
     pub started_at: String,
     /// Milliseconds since the present publisher came.
@@ -49,6 +53,8 @@ pub enum State {
     Live,
     /// The publisher left; it, or another, may take it up again.
     Reconnecting,
+    /// Nobody sends; the slate is shown.
+    Slate,
     /// Over; players may finish what is there.
     Ended,
 }
@@ -66,11 +72,77 @@ pub struct Publisher {
     pub connected_at: String,
 }
 
+/// One that sends a stream, on air or not.
+#[derive(Debug, Clone, Serialize)]
+pub struct Input {
+    /// `primary`, `backup` or `slate`.
+    pub role: String,
+    /// `on_air`, `standby` or `silent`.
+    pub state: String,
+    /// Who.
+    #[serde(flatten)]
+    pub publisher: Publisher,
+    /// What is wrong with what it sends, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// How it was admitted: `open`, `key`, `token`, `hook`.
+    pub admitted_by: String,
+    /// Bytes so far.
+    pub bytes: u64,
+    /// The SRT link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<Link>,
+    /// The transport stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Transport>,
+}
+
+/// Figures of an SRT link.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Link {
+    /// Round trip, milliseconds.
+    pub rtt_ms: f64,
+    /// Agreed latency, milliseconds.
+    pub latency_ms: u64,
+    /// Data packets that came.
+    pub packets: u64,
+    /// Of them, seen missing at first.
+    pub lost: u64,
+    /// Came a second time because we asked.
+    pub retransmitted: u64,
+    /// Came too late or never.
+    pub dropped: u64,
+    /// Packets that wait for their time.
+    pub buffered: u64,
+    /// Their span, milliseconds.
+    pub buffered_ms: u64,
+    /// `none`, `AES-128`, `AES-192` or `AES-256`.
+    pub encryption: String,
+}
+
+/// What a transport stream lost on its way.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Transport {
+    /// Packets missing by their continuity counters.
+    pub lost_packets: u64,
+    /// Access units given up for it.
+    pub lost_units: u64,
+    /// Times that the packet grid was lost.
+    pub sync_losses: u64,
+    /// What is not carried, in words.
+    pub left_out: Vec<String>,
+}
+
 /// One track.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Track {
+    /// As in URLs: `v1`, `a2`.
+    pub name: String,
     /// `video` or `audio`.
     pub kind: String,
+    /// ISO 639-2, when the publisher tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// RFC 6381.
     pub codec: String,
     /// Pixels.
@@ -90,6 +162,9 @@ pub struct Track {
     pub channels: Option<u8>,
     /// Over the last second.
     pub bitrate_bps: u64,
+    /// Sound: how far it is from where its stamps want it, mean, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deviation_ms: Option<i64>,
     /// Distance of the last two key frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_interval_ms: Option<u64>,
@@ -164,4 +239,8 @@ pub struct Server {
 pub struct Ingest {
     /// Such as `rtmp://127.0.0.1:1935`.
     pub rtmp: String,
+    /// Such as `rtmps://127.0.0.1:1936`; empty when there is no listener.
+    pub rtmps: String,
+    /// Such as `srt://127.0.0.1:10080`; empty when there is no listener.
+    pub srt: String,
 }

@@ -1,6 +1,9 @@
 //! The list of live streams as JSON, once or again every second.
 
-use nx_contract::streams::{Server, Stream};
+use nx_contract::desired::Desired;
+use nx_contract::sources::Source;
+use nx_contract::streams::{Server, Stream, Streams};
+use nx_contract::targets::Target;
 use nx_delivery::Problem;
 use serde::Serialize;
 
@@ -20,6 +23,8 @@ struct Item {
     #[serde(flatten)]
     stream: Stream,
     watch_url: String,
+    targets: Vec<Target>,
+    sources: Vec<Source>,
 }
 
 /// Which page is asked for.
@@ -56,18 +61,20 @@ impl Paging {
     }
 }
 
-/// Cuts the page out of all `streams`, which are sorted by key. `edge` is where viewers go.
-pub(crate) fn page(streams: Vec<Stream>, server: Server, paging: &Paging, edge: &str) -> Page {
+/// Cuts the page out of all streams, which are sorted by key. `edge` is where viewers go.
+pub(crate) fn page(streams: &dyn Streams, desired: &dyn Desired, paging: &Paging, edge: &str) -> Page {
     let after = |s: &Stream| paging.after.as_ref().is_none_or(|after| s.key > *after);
-    let mut rest = streams.into_iter().filter(after);
-    let items: Vec<Item> = rest
-        .by_ref()
-        .take(paging.limit)
-        .map(|stream| Item { watch_url: format!("{edge}/watch/{}", stream.key), stream })
-        .collect();
+    let mut rest = streams.list().into_iter().filter(after);
+    let item = |stream: Stream| Item {
+        watch_url: format!("{edge}/watch/{}", stream.key),
+        targets: desired.targets(&stream.key).unwrap_or_default(),
+        sources: desired.sources(&stream.key).unwrap_or_default(),
+        stream,
+    };
+    let items: Vec<Item> = rest.by_ref().take(paging.limit).map(item).collect();
     let more = rest.next().is_some();
     let next_cursor = items.last().filter(|_| more).map(|i| i.stream.key.replacen('/', "~~", 1));
-    Page { items, next_cursor, server }
+    Page { items, next_cursor, server: streams.server() }
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
 //! Settings of the gateway.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use subtle::ConstantTimeEq;
+
+/// Shortest token that is taken, bytes.
+const TOKEN_BYTES_MIN: usize = 16;
 
 /// Section `gateway`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -10,10 +16,80 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Address and port; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// What a request that changes something must bear. Without one, only this machine may change anything.
+    pub token: Option<Token>,
+    /// File that holds it.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 3000)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 3000)), token: None, token_file: None }
+    }
+}
+
+impl Config {
+    /// What is wrong, as key within the section and a sentence that says what to do.
+    #[must_use]
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        if self.token.is_some() && self.token_file.is_some() {
+            faults
+                .push(("token_file".into(), "is one too many beside gateway.token: set one of them".into()));
+        } else if self.token.as_ref().is_some_and(|t| t.0.len() < TOKEN_BYTES_MIN) {
+            faults.push((
+                "token".into(),
+                format!("is short: take at least {TOKEN_BYTES_MIN} random characters"),
+            ));
+        }
+        faults
+    }
+
+    /// The token, from wherever it is.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub(crate) fn token(&self) -> Result<Option<Token>, String> {
+        let Some(path) = &self.token_file else { return Ok(self.token.clone()) };
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            format!("gateway.token_file {} cannot be read: {e}; check path and rights", path.display())
+        })?;
+        let text = text.trim();
+        if text.len() < TOKEN_BYTES_MIN {
+            return Err(format!(
+                "gateway.token_file {} holds fewer than {TOKEN_BYTES_MIN} characters: put a longer token into it",
+                path.display()
+            ));
+        }
+        Ok(Some(Token(text.to_owned())))
+    }
+}
+
+/// A secret: printed and serialised as `***`.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Token(String);
+
+impl Token {
+    /// Whether this is the secret; the time it takes does not tell how much of it is right.
+    pub(crate) fn is(&self, given: &str) -> bool {
+        self.0.as_bytes().ct_eq(given.as_bytes()).into()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Token {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
     }
 }

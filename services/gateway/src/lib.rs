@@ -1,11 +1,13 @@
 //! The gateway: one door in front of everything.
 //!
-//! Behind it in this version: the status page and the list of live streams. What the contract promises and is not built
-//! answers 501.
+//! Behind it in this version: the status page, the list of live streams, and what operators want of them: targets,
+//! sources and publish keys. What the contract promises and is not built answers 501.
 
 mod api;
 mod config;
+mod desired;
+mod guard;
 mod serve;
 
-pub use config::Config;
+pub use config::{Config, Token};
 pub use serve::Face;

@@ -6,34 +6,66 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
+use nx_contract::desired::Desired;
 use nx_contract::streams::{State, Streams};
 use nx_delivery::{Answer, Body, Handler, Metrics, Problem, Request, Response};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{self, Paging};
+use crate::config::{Config, Token};
+use crate::desired::{self, Asked};
 
-const STREAMS: &str = "/api/streamcore/v1/streams";
+pub(crate) const STREAMS: &str = "/api/streamcore/v1/streams";
 /// How often a status page hears.
 const NEWS: Duration = Duration::from_secs(1);
 
 /// Serves the gateway's port.
 pub struct Face {
     streams: Arc<dyn Streams>,
+    desired: Arc<dyn Desired>,
+    token: Option<Token>,
     edge: SocketAddr,
     stop: watch::Receiver<bool>,
 }
 
 impl Face {
-    /// A gateway in front of `streams`; viewers are sent to `edge`. Long answers end when `stop` turns true.
-    #[must_use]
-    pub fn new(streams: Arc<dyn Streams>, edge: SocketAddr, stop: watch::Receiver<bool>) -> Self {
-        Self { streams, edge, stop }
+    /// A gateway in front of `streams` and what is `desired` of them; viewers are sent to `edge`. Long answers end when
+    /// `stop` turns true.
+    ///
+    /// # Errors
+    /// In words, with what to do: the token cannot be read.
+    pub fn new(
+        streams: Arc<dyn Streams>,
+        desired: Arc<dyn Desired>,
+        config: &Config,
+        edge: SocketAddr,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, String> {
+        Ok(Self { streams, desired, token: config.token()?, edge, stop })
     }
 
-    fn answer(&self, request: &Request) -> Result<Response, Problem> {
+    /// Answers any request; `B` is its body.
+    pub(crate) async fn respond<B>(
+        &self,
+        request: http::Request<B>,
+        peer: SocketAddr,
+    ) -> Result<Response, Problem>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(desired::route) {
+            let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
+            return desired::answer(&self.desired, self.token.as_ref(), route, asked, body).await;
+        }
+        self.answer(&http::Request::from_parts(head, ()))
+    }
+
+    fn answer(&self, request: &http::Request<()>) -> Result<Response, Problem> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Err(Problem::method("this version of the gateway only reads: GET or HEAD"));
+            return Err(Problem::method("this resource is only read: GET or HEAD"));
         }
         let path = request.uri().path();
         match path {
@@ -49,7 +81,7 @@ impl Face {
         }
     }
 
-    fn other(&self, path: &str, request: &Request) -> Result<Response, Problem> {
+    fn other(&self, path: &str, request: &http::Request<()>) -> Result<Response, Problem> {
         if path.strip_prefix(STREAMS) == Some("/events") {
             return Ok(self.events(request.headers()));
         }
@@ -67,16 +99,15 @@ impl Face {
     }
 
     fn page(&self, paging: &Paging, headers: &HeaderMap) -> String {
-        let page =
-            api::page(self.streams.list(), self.streams.server(), paging, &edge_url(headers, self.edge));
+        let page = api::page(&*self.streams, &*self.desired, paging, &edge_url(headers, self.edge));
         serde_json::to_string(&page).unwrap_or_default()
     }
 
     /// Server-sent events: the list again every second, until the client leaves or the node stops.
     fn events(&self, headers: &HeaderMap) -> Response {
         let (sender, receiver) = mpsc::channel(4);
-        let (streams, edge, mut stop) =
-            (self.streams.clone(), edge_url(headers, self.edge), self.stop.clone());
+        let (streams, desired) = (self.streams.clone(), self.desired.clone());
+        let (edge, mut stop) = (edge_url(headers, self.edge), self.stop.clone());
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(NEWS);
             tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -86,7 +117,7 @@ impl Face {
                     () = sender.closed() => return,
                     _ = tick.tick() => {}
                 }
-                let page = api::page(streams.list(), streams.server(), &Paging::first(), &edge);
+                let page = api::page(&*streams, &*desired, &Paging::first(), &edge);
                 let data = serde_json::to_string(&page).unwrap_or_default();
                 let event = Bytes::from(format!("event: streams\ndata: {data}\n\n"));
                 // A reader that is four events behind gets the next ones when it has caught up.
@@ -102,8 +133,8 @@ impl Face {
 }
 
 impl Handler for Face {
-    fn handle(&self, request: Request, _peer: SocketAddr) -> Answer<'_> {
-        Box::pin(async move { self.answer(&request) })
+    fn handle(&self, request: Request, peer: SocketAddr) -> Answer<'_> {
+        Box::pin(self.respond(request, peer))
     }
 
     fn ready(&self) -> Result<serde_json::Value, serde_json::Value> {
@@ -116,7 +147,7 @@ impl Handler for Face {
     }
 }
 
-fn json(text: &str) -> Response {
+pub(crate) fn json(text: &str) -> Response {
     let mut response = Response::new(Body::from(text.to_owned()));
     no_store(response.headers_mut(), "application/json");
     response

@@ -1,0 +1,98 @@
+//! The origin's figures for Prometheus.
+
+use nx_contract::streams::{Link, State, Stream, Streams, Transport};
+use nx_delivery::Metrics;
+
+use crate::hub::{Hub, lock};
+
+impl Hub {
+    /// Adds the origin's figures to a page of metrics.
+    pub fn metrics(&self, out: &mut Metrics) {
+        let totals = *lock(&self.totals);
+        for (name, help, value) in [
+            ("nexus_rtmp_publishes_total", "Publishers accepted.", totals.publishes),
+            ("nexus_rtmp_plays_total", "RTMP players accepted.", totals.plays),
+            ("nexus_rtmp_refusals_total", "Connections turned away with a reason.", totals.refusals),
+            ("nexus_ingest_bytes_total", "Bytes read from publishers.", totals.bytes_in),
+        ] {
+            out.single(name, "counter", help, value);
+        }
+        let streams = self.list();
+        out.single("nexus_streams", "gauge", "Streams known.", streams.len());
+        type Gauge = (&'static str, &'static str, &'static str, fn(&Stream) -> u64);
+        let gauges: [Gauge; 7] = [
+            ("nexus_stream_up", "gauge", "1 while a publisher is sending.", |s| {
+                u64::from(s.state == State::Live)
+            }),
+            ("nexus_stream_bitrate_bps", "gauge", "Bits per second coming in.", |s| s.bitrate_bps),
+            ("nexus_stream_window_bytes", "gauge", "Media held in memory.", |s| s.window_bytes),
+            ("nexus_stream_viewers_http", "gauge", "Viewers over HTTP.", |s| s.viewers.hls),
+            ("nexus_stream_viewers_rtmp", "gauge", "Viewers over RTMP.", |s| s.viewers.rtmp),
+            ("nexus_stream_switches_total", "counter", "Changes from one input to another.", |s| s.switches),
+            ("nexus_stream_discontinuities_total", "counter", "Seams seen by viewers.", |s| {
+                s.discontinuities
+            }),
+        ];
+        for (name, kind, help, of) in gauges {
+            out.family(name, kind, help);
+            streams.iter().for_each(|s| out.value(name, &[("stream", &s.key)], of(s)));
+        }
+        inputs(&streams, out);
+        out.family("nexus_stream_repairs_total", "counter", "Repairs made by the timeline.");
+        for stream in &streams {
+            for repair in &stream.repairs.kinds {
+                let labels = [("stream", stream.key.as_str()), ("kind", repair.kind.as_str())];
+                out.value("nexus_stream_repairs_total", &labels, repair.count);
+            }
+        }
+    }
+}
+
+/// Links, transport streams and clocks of whoever sends.
+fn inputs(streams: &[Stream], out: &mut Metrics) {
+    type Of<T> = (&'static str, &'static str, &'static str, fn(&T) -> f64);
+    let links: [Of<Link>; 6] = [
+        ("nexus_srt_rtt_ms", "gauge", "Round trip of an SRT link.", |l| l.rtt_ms),
+        ("nexus_srt_packets_total", "counter", "Data packets that came.", |l| l.packets as f64),
+        ("nexus_srt_packets_lost_total", "counter", "Data packets seen missing at first.", |l| l.lost as f64),
+        ("nexus_srt_packets_retransmitted_total", "counter", "Data packets that came again.", |l| {
+            l.retransmitted as f64
+        }),
+        ("nexus_srt_packets_dropped_total", "counter", "Data packets that came too late or never.", |l| {
+            l.dropped as f64
+        }),
+        ("nexus_srt_buffer_ms", "gauge", "Span of what waits for its time.", |l| l.buffered_ms as f64),
+    ];
+    let transports: [Of<Transport>; 2] = [
+        ("nexus_ts_packets_lost_total", "counter", "Transport packets missing by their counters.", |t| {
+            t.lost_packets as f64
+        }),
+        ("nexus_ts_units_lost_total", "counter", "Access units given up.", |t| t.lost_units as f64),
+    ];
+    let each = || streams.iter().flat_map(|s| s.inputs.iter().map(move |i| (s, i)));
+    for (name, kind, help, of) in links {
+        out.family(name, kind, help);
+        for (stream, input) in each() {
+            if let Some(link) = &input.link {
+                out.value(name, &[("stream", &stream.key), ("input", &input.role)], of(link));
+            }
+        }
+    }
+    for (name, kind, help, of) in transports {
+        out.family(name, kind, help);
+        for (stream, input) in each() {
+            if let Some(transport) = &input.transport {
+                out.value(name, &[("stream", &stream.key), ("input", &input.role)], of(transport));
+            }
+        }
+    }
+    let name = "nexus_stream_audio_deviation_ms";
+    out.family(name, "gauge", "How far sound is from where its stamps want it, mean.");
+    for stream in streams {
+        for track in &stream.tracks {
+            if let Some(ms) = track.deviation_ms {
+                out.value(name, &[("stream", &stream.key), ("track", &track.name)], ms);
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! No fault of an input ends a viewer's playback: broken publishers, and players that watch what becomes of them.
+
+mod corpus;
+mod long;
+mod player;
+mod playlist;
+mod rig;
+mod script;
+mod tracks;

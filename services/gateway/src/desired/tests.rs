@@ -1,0 +1,288 @@
+//! The API over an origin that only remembers.
+
+use std::sync::Mutex;
+
+use http_body_util::{BodyExt, Full};
+use nx_contract::desired::{Held, LinkState, Status};
+use nx_contract::keys::{Key, MadeKey};
+use nx_contract::sources::{InputRole, Source};
+use nx_contract::streams::{Ingest, Server, Stream, Streams};
+use nx_contract::targets::Target;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::Config;
+use crate::serve::Face;
+
+/// Remembers targets; sources and keys only as far as the routes are concerned.
+#[derive(Default)]
+struct Fake(Mutex<Vec<(Option<String>, Target)>>);
+
+fn status() -> Status {
+    let since = String::from("now");
+    Status { state: LinkState::WaitingForStream, attempts: 0, retry_at: None, last_error: None, since }
+}
+
+impl Desired for Fake {
+    fn targets(&self, stream: &str) -> Result<Vec<Target>, Fault> {
+        let all = self.0.lock().unwrap();
+        Ok(all.iter().map(|(_, t)| t).filter(|t| t.stream == stream).cloned().collect())
+    }
+
+    fn add_target(&self, stream: &str, new: NewTarget, once: Option<&str>) -> Result<Target, Fault> {
+        if new.url.starts_with("http") {
+            return Err(Fault::Invalid("url: no".into()));
+        }
+        let mut all = self.0.lock().unwrap();
+        if let Some((_, made)) = all.iter().find(|(o, _)| o.is_some() && o.as_deref() == once) {
+            return Ok(made.clone());
+        }
+        let target = Target {
+            id: format!("t{}", all.len()),
+            stream: stream.into(),
+            url: "rtmp://h/a/***".into(),
+            enabled: new.enabled,
+            tls_insecure: new.tls_insecure,
+            created_at: String::new(),
+            origin: Held::Api,
+            status: status(),
+            bytes_sent: 0,
+            frames_dropped: 0,
+        };
+        all.push((once.map(str::to_owned), target.clone()));
+        Ok(target)
+    }
+
+    fn change_target(&self, _: &str, id: &str, change: Change) -> Result<Target, Fault> {
+        let mut all = self.0.lock().unwrap();
+        let found = all.iter_mut().find(|(_, t)| t.id == id).ok_or(Fault::NotFound("no".into()))?;
+        found.1.enabled = change.enabled;
+        Ok(found.1.clone())
+    }
+
+    fn remove_target(&self, _: &str, id: &str) -> Result<(), Fault> {
+        let mut all = self.0.lock().unwrap();
+        let at = all.iter().position(|(_, t)| t.id == id).ok_or(Fault::NotFound("no".into()))?;
+        all.remove(at);
+        Ok(())
+    }
+
+    fn sources(&self, _: &str) -> Result<Vec<Source>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn add_source(&self, _: &str, _: NewSource, _: Option<&str>) -> Result<Source, Fault> {
+        Err(Fault::Full("sixteen".into()))
+    }
+
+    fn change_source(&self, _: &str, _: &str, _: Change) -> Result<Source, Fault> {
+        Err(Fault::Conflict("configuration".into()))
+    }
+
+    fn remove_source(&self, _: &str, _: &str) -> Result<(), Fault> {
+        Err(Fault::Storage("secret disk".into()))
+    }
+
+    fn keys(&self, _: &str) -> Result<Vec<Key>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn add_key(&self, stream: &str, new: NewKey, _: Option<&str>) -> Result<MadeKey, Fault> {
+        let (id, stream, created_at) = ("k0".into(), stream.into(), String::new());
+        let about = Key { id, stream, input: new.input, limits: new.limits, created_at };
+        Ok(MadeKey { about, key: "hunter22".into() })
+    }
+
+    fn remove_key(&self, _: &str, _: &str) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+impl Streams for Fake {
+    fn list(&self) -> Vec<Stream> {
+        Vec::new()
+    }
+
+    fn server(&self) -> Server {
+        Server { version: String::new(), uptime_ms: 0, ingest: Ingest::default(), refusals: Vec::new() }
+    }
+}
+
+const SECRET: &str = "0123456789abcdef";
+
+fn face(token: bool) -> Face {
+    let (_, stop) = tokio::sync::watch::channel(false);
+    let config = Config { token: token.then(|| Token::new(SECRET)), ..Config::default() };
+    let fake = Arc::new(Fake::default());
+    Face::new(fake.clone(), fake, &config, ([127, 0, 0, 1], 8888).into(), stop).unwrap()
+}
+
+/// A request: method, path behind the streams, further headers, body.
+type Ask<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+
+const LOCAL: &str = "127.0.0.1:40000";
+const AFAR: &str = "192.0.2.7:40000";
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+async fn ask(face: &Face, peer: &str, (method, path, headers, body): Ask<'_>) -> (u16, Value, HeaderMap) {
+    let mut request = http::Request::builder().method(method).uri(format!("{STREAMS}{path}"));
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", "localhost:3000");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+    let response = face.respond(request, peer.parse().unwrap()).await.unwrap_or_else(|p| p.response("id"));
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status.as_u16(), serde_json::from_slice(&body).unwrap_or_default(), head.headers)
+}
+
+#[test]
+fn addresses_have_one_spelling() {
+    let route = |rest| route(rest).map(|r| (r.stream, r.kind.name(), r.id));
+    let of = |kind, id: Option<&str>| Some(("live/cam1".to_owned(), kind, id.map(str::to_owned)));
+    for (rest, want) in [
+        ("/live/cam1/targets", of("targets", None)),
+        ("/live/cam1/sources/7", of("sources", Some("7"))),
+        ("/live/cam1/keys", of("keys", None)),
+        ("/live/cam1/keys/", None),
+        ("/live/cam1/keys/7/8", None),
+        ("/live/cam1", None),
+        ("/live/cam1/other", None),
+        ("//cam1/targets", None),
+        ("/live/cam%31/targets", None),
+        ("live/cam1/targets", None),
+        ("", None),
+    ] {
+        assert_eq!(route(rest), want, "{rest}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_lives_from_post_to_delete() {
+    let face = face(false);
+    let post = ("POST", "/live/cam1/targets", &[JSON][..], r#"{"url":"rtmp://h/a/hunter22"}"#);
+    let (code, made, headers) = ask(&face, LOCAL, post).await;
+    assert_eq!(
+        (code, headers["location"].to_str().unwrap()),
+        (201, "/api/streamcore/v1/streams/live/cam1/targets/t0")
+    );
+    assert_eq!(
+        (&made["id"], &made["enabled"], &made["state"]),
+        (&json!("t0"), &json!(true), &json!("waiting_for_stream"))
+    );
+    assert!(!made.to_string().contains("hunter22"));
+    let (code, list, _) = ask(&face, AFAR, ("GET", "/live/cam1/targets", &[], "")).await;
+    assert_eq!((code, &list["items"][0], &list["next_cursor"]), (200, &made, &Value::Null));
+    let (code, one, _) = ask(&face, AFAR, ("GET", "/live/cam1/targets/t0", &[], "")).await;
+    assert_eq!((code, one), (200, made));
+    let (_, other, _) = ask(&face, AFAR, ("GET", "/live/cam2/targets", &[], "")).await;
+    assert_eq!(other["items"], json!([]));
+    let patch = ("PATCH", "/live/cam1/targets/t0", &[JSON][..], r#"{"enabled":false}"#);
+    let (code, changed, _) = ask(&face, LOCAL, patch).await;
+    assert_eq!((code, &changed["enabled"]), (200, &json!(false)));
+    let delete = ("DELETE", "/live/cam1/targets/t0", &[][..], "");
+    assert_eq!(ask(&face, LOCAL, delete).await.0, 204);
+    let (code, problem, _) = ask(&face, LOCAL, delete).await;
+    assert_eq!((code, &problem["type"]), (404, &json!("urn:nexus:problem:not-found")));
+}
+
+#[tokio::test]
+async fn the_same_idempotency_key_makes_one_thing() {
+    let face = face(false);
+    let once = [JSON, ("idempotency-key", "abc")];
+    let post = ("POST", "/live/cam1/targets", &once[..], r#"{"url":"rtmp://h/a/b"}"#);
+    let (first, second) = (ask(&face, LOCAL, post).await, ask(&face, LOCAL, post).await);
+    assert_eq!((first.0, second.0, first.1), (201, 201, second.1));
+    let long = "x".repeat(256);
+    let post =
+        ("POST", "/live/cam1/targets", &[JSON, ("idempotency-key", &long)][..], r#"{"url":"rtmp://h/a/b"}"#);
+    assert_eq!(ask(&face, LOCAL, post).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_key_is_told_when_it_is_made() {
+    let body = r#"{"input":"backup","limits":{"bitrate_bps":1000}}"#;
+    let (code, made, _) = ask(&face(false), LOCAL, ("POST", "/live/cam1/keys", &[JSON], body)).await;
+    assert_eq!((code, &made["key"], &made["input"]), (201, &json!("hunter22"), &json!("backup")));
+    assert_eq!(made["limits"], json!({"bitrate_bps": 1000}));
+    let (_, made, _) = ask(&face(false), LOCAL, ("POST", "/live/cam1/keys", &[JSON], "{}")).await;
+    assert_eq!((&made["input"], &made["limits"]), (&json!("primary"), &json!({})));
+    assert_eq!(InputRole::default(), InputRole::Primary);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_a_problem_that_says_so() {
+    const GOOD: &str = r#"{"url":"rtmp://h/a/b"}"#;
+    let big = format!("{{\"url\":\"{}\"}}", "x".repeat(64 << 10));
+    let text = ("content-type", "text/plain");
+    let rows: [(Ask<'_>, u16, &str); 13] = [
+        (("POST", "/live/cam1/targets", &[], GOOD), 415, "application/json"),
+        (("POST", "/live/cam1/targets", &[text], GOOD), 415, "application/json"),
+        (("POST", "/live/cam1/targets", &[JSON], &big), 413, "65536"),
+        (("POST", "/live/cam1/targets", &[JSON], "{"), 400, "cannot be used"),
+        (
+            ("POST", "/live/cam1/targets", &[JSON], r#"{"url":"rtmp://h/a/b","nam":1}"#),
+            400,
+            "unknown field `nam`",
+        ),
+        (("POST", "/live/cam1/targets", &[JSON], "{}"), 400, "missing field `url`"),
+        (("POST", "/live/cam1/targets", &[JSON], r#"{"url":"http://h"}"#), 400, "url: no"),
+        (("POST", "/live/cam1/sources", &[JSON], r#"{"url":"udp://h"}"#), 409, "sixteen"),
+        (("PATCH", "/live/cam1/sources/1", &[JSON], r#"{"enabled":true}"#), 409, "configuration"),
+        (("DELETE", "/live/cam1/sources/1", &[], ""), 500, "log"),
+        (("PUT", "/live/cam1/targets", &[JSON], GOOD), 405, "GET, HEAD, POST"),
+        (("PATCH", "/live/cam1/keys/1", &[JSON], GOOD), 405, "GET, HEAD, DELETE"),
+        (("POST", "/live/cam1", &[JSON], GOOD), 405, "only read"),
+    ];
+    for (asked, want, part) in rows {
+        let (code, problem, headers) = ask(&face(false), LOCAL, asked).await;
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert_eq!(code, want, "{} {}: {detail}", asked.0, asked.1);
+        assert!(detail.contains(part) && !detail.contains("secret disk"), "{detail}");
+        assert_eq!(headers["content-type"], "application/problem+json");
+    }
+}
+
+#[tokio::test]
+async fn only_who_may_changes_something() {
+    const GOOD: &str = r#"{"url":"rtmp://h/a/b"}"#;
+    let bearer = format!("Bearer {SECRET}");
+    let right = ("authorization", bearer.as_str());
+    let wrong = ("authorization", "Bearer 0123456789abcdeF");
+    let basic = ("authorization", "Basic 0123456789abcdef");
+    let host = |host| ("host", host);
+    let origin = |origin| ("origin", origin);
+    let site = |site| ("sec-fetch-site", site);
+    // Whether there is a token, who asks, with what; the answer.
+    type Row<'a> = (bool, &'a str, &'a [(&'a str, &'a str)], u16);
+    let rows: [Row<'_>; 19] = [
+        (false, LOCAL, &[], 201),
+        (false, "[::1]:1", &[], 201),
+        (false, "[::ffff:127.0.0.1]:1", &[], 201),
+        (false, AFAR, &[], 403),
+        (false, AFAR, &[right], 403),
+        (false, LOCAL, &[host("127.0.0.1:3000"), origin("http://127.0.0.1:3000")], 201),
+        (false, LOCAL, &[origin("http://localhost:3000")], 201),
+        (false, LOCAL, &[origin("http://evil.example")], 403),
+        (false, LOCAL, &[origin("null")], 403),
+        (false, LOCAL, &[origin("http://localhost:3001")], 403),
+        (false, LOCAL, &[host("evil.example:3000"), origin("http://evil.example:3000")], 403),
+        (false, LOCAL, &[host("evil.example:3000")], 403),
+        (false, LOCAL, &[site("cross-site")], 403),
+        (false, LOCAL, &[site("same-origin")], 201),
+        (true, LOCAL, &[], 401),
+        (true, AFAR, &[right, host("nexus.example")], 201),
+        (true, AFAR, &[wrong], 401),
+        (true, AFAR, &[basic], 401),
+        (true, AFAR, &[right, origin("http://evil.example")], 403),
+    ];
+    for (token, peer, headers, want) in rows {
+        let headers = [&[JSON], headers].concat();
+        let (code, problem, _) =
+            ask(&face(token), peer, ("POST", "/live/cam1/targets", &headers, GOOD)).await;
+        assert_eq!(code, want, "{peer} {headers:?}: {problem}");
+    }
+}
