@@ -149,35 +149,95 @@ function end() {
   }
 }
 
-/** The list as the gateway would serve it: one healthy stream, one with troubles, one gone. */
+/**
+ * The list as the gateway would serve it: a healthy stream, one on its backup, one over a lossy SRT
+ * link with a ladder and two languages, one on its slate, one with troubles, one gone.
+ */
 function list() {
   const now = Date.now();
   const ago = (ms) => new Date(now - ms).toISOString();
   const wave = Math.round(3_000_000 + 350_000 * Math.sin(now / 4000) + 180_000 * Math.random());
-  const publisher = (peer, client) => ({ protocol: "rtmp", peer, client, connected_at: ago(3_721_000) });
-  const video = { kind: "video", codec: "avc1.64001f", width: 1280, height: 720, fps: 30, bitrate_bps: wave, key_interval_ms: 2000 };
-  const audio = { kind: "audio", codec: "mp4a.40.2", sample_rate: 48000, channels: 2, bitrate_bps: 128000 };
+  const input = (role, state, protocol, peer, client, more) =>
+    ({ role, state, protocol, peer, client, connected_at: ago(3_721_000), admitted_by: "key", bytes: 1_402_000_000, ...more });
+  const video = { name: "v1", kind: "video", codec: "avc1.64001f", width: 1280, height: 720, fps: 30, bitrate_bps: wave, key_interval_ms: 2000 };
+  const audio = { name: "a1", kind: "audio", codec: "mp4a.40.2", sample_rate: 48000, channels: 2, bitrate_bps: 128000 };
   const server = {
-    version: "0.1.0", uptime_ms: Math.round(process.uptime() * 1000) + 86_400_000, ingest: { rtmp: "rtmp://127.0.0.1:1935" },
+    version: "0.1.0", uptime_ms: Math.round(process.uptime() * 1000) + 86_400_000,
+    ingest: { rtmp: "rtmp://127.0.0.1:1935", rtmps: "rtmps://127.0.0.1:1936", srt: "srt://127.0.0.1:10080" },
     refusals: args.empty ? [] : [
-      { at: ago(9000), peer: "127.0.0.1:50514", key: "live/cam1", reason: "the name is taken by a live publisher" },
+      { at: ago(9000), peer: "127.0.0.1:50514", key: "live/cam1",
+        reason: "live/cam1 is being published by somebody else; stop that one, use another name, or send it as ?input=backup" },
+      { at: ago(42000), peer: "198.51.100.23:61204", key: "#!::r=live/arena,m=publish", reason: "wrong passphrase (10)" },
       { at: ago(95000), peer: "127.0.0.1:50102", key: "live/", reason: "the stream name is empty" },
     ],
   };
   if (args.empty) return { items: [], next_cursor: null, server };
+  const watch = (key) => `http://127.0.0.1:${args.port}/watch/${key}`;
+  const stream = (id, key, more) => ({
+    id, key, state: "live", publisher: null, inputs: [], switches: 0, started_at: ago(3_721_000), uptime_ms: 3_721_000, tracks: [video, audio],
+    bitrate_bps: wave + 128000, viewers: { hls: 3, rtmp: 1 }, window_bytes: 5_242_880, repairs: { total: 0, kinds: [], recent: [] },
+    discontinuities: 0, hints: [], watch_url: watch(key), ...more,
+  });
+  const link = (more) => ({ rtt_ms: 38.4, latency_ms: 400, packets: 1_204_113, lost: 25_410, retransmitted: 25_411, dropped: 0,
+    buffered: 118, buffered_ms: 392, encryption: "AES-256", ...more });
+  const transport = (more) => ({ lost_packets: 0, lost_units: 0, sync_losses: 0, left_out: [], ...more });
   return {
     items: [
-      { id: "0197-1", key: "live/cam1", state: "live", publisher: publisher("127.0.0.1:51234", "FMLE/3.0 (compatible; Lavf59.27.100)"),
-        started_at: ago(3_721_000), uptime_ms: 3_721_000, tracks: [video, audio], bitrate_bps: wave + 128000, viewers: { hls: 3, rtmp: 1 },
-        window_bytes: 5_242_880, repairs: { total: 0, kinds: [], recent: [] }, discontinuities: 0, hints: [], watch_url: `http://127.0.0.1:${args.port}/watch/live/cam1` },
-      { id: "0197-2", key: "live/roof-camera-with-a-rather-long-name", state: "reconnecting", publisher: publisher("127.0.0.1:40022", "obs-studio/30.2"),
-        started_at: ago(65_000), uptime_ms: 65_000, tracks: [{ ...video, codec: "hvc1.1.6.L120", width: 3840, height: 2160, fps: 59.94, key_interval_ms: 8300 }, audio],
-        bitrate_bps: wave * 4, viewers: { hls: 128 }, window_bytes: 35_242_880,
+      stream("0197-1", "live/cam1", {
+        inputs: [input("primary", "on_air", "rtmp", "127.0.0.1:51234", "FMLE/3.0 (compatible; Lavf59.27.100)", { admitted_by: "open" })],
+      }),
+      stream("0197-2", "live/backup", {
+        switches: 1, discontinuities: 1,
+        inputs: [
+          input("primary", "silent", "rtmps", "203.0.113.9:40022", "obs-studio/30.2", { bytes: 812_000_000 }),
+          input("backup", "on_air", "srt", "198.51.100.7:9120", "libsrt 1.5.3", { admitted_by: "passphrase", link: link({ lost: 0 }), transport: transport() }),
+          input("slate", "standby", "clip", "", "", { bytes: 0, admitted_by: "open" }),
+        ],
+        repairs: { total: 1, kinds: [{ kind: "gap", count: 1 }], recent: [{ at: ago(63000), text: "audio missing for 0.4 s, filled with silence" }] },
+        sources: [{ id: "studio", url: "srt://studio.example:9000?streamid=***", protocol: "srt", input: "primary", state: "retrying", attempts: 7,
+          retry_at: ago(-12_000), last_error: "no answer in time (16)" }],
+      }),
+      stream("0197-3", "live/arena", {
+        bitrate_bps: 8_460_000, viewers: { hls: 1284, rtmp: 2 }, window_bytes: 35_242_880,
+        inputs: [
+          input("primary", "on_air", "srt", "[2001:db8:85a3::8a2e:370:7334]:51820", "libsrt 1.5.3", {
+            link: link({ dropped: 2310 }),
+            transport: transport({ lost_packets: 1422, lost_units: 96, sync_losses: 1,
+              left_out: ["DVB subtitles (stream type 0x06, PID 260) is left out", "teletext (stream type 0x06, PID 261) is left out"] }),
+          }),
+          input("backup", "standby", "srt", "192.0.2.44:51821", "libsrt 1.4.4", { link: link({ dropped: 14, latency_ms: 120, encryption: "none" }), transport: transport() }),
+        ],
+        tracks: [
+          { ...video, codec: "avc1.640028", width: 1920, height: 1080, fps: 50, bitrate_bps: 5_100_000 },
+          { ...video, name: "v2", fps: 50, bitrate_bps: 2_400_000 },
+          { ...video, name: "v3", width: 640, height: 360, fps: 25, bitrate_bps: 640_000 },
+          { ...audio, language: "ger", codec: "ec-3", channels: 6, bitrate_bps: 192_000 },
+          { ...audio, name: "a2", language: "fra" },
+        ],
+        targets: [
+          { id: "videosite", url: "rtmps://a.rtmp.example/live2/***", protocol: "rtmps", state: "live", attempts: 1, bytes_sent: 2_310_000_000, frames_dropped: 41,
+            last_error: "connection reset by peer" },
+          { id: "partner", url: "srt://ingest.partner.example:9000?streamid=***", protocol: "srt", state: "retrying", attempts: 3, retry_at: ago(-8000),
+            last_error: "no answer within 5 s", bytes_sent: 18_000_000, frames_dropped: 0 },
+          { id: "network", url: "rtmp://live.network.example/app/***", protocol: "rtmp", state: "refused", attempts: 1, last_error: "NetStream.Publish.BadName: check the stream key" },
+          { id: "archive", url: "srt://10.0.0.8:7000", protocol: "srt", state: "stopped", attempts: 0, bytes_sent: 0, frames_dropped: 0 },
+        ],
         repairs: { total: 3, kinds: [{ kind: "jump", count: 1 }, { kind: "gap", count: 2 }],
           recent: [{ at: ago(5000), text: "video jumped +9800.000 s, re-stamped" }, { at: ago(25000), text: "audio missing for 0.4 s, filled with silence" }] },
-        discontinuities: 1, hints: ["key frames come every 8.3 s; set the encoder's key-frame interval to 2 s for quick starts"],
-        watch_url: `http://127.0.0.1:${args.port}/watch/live/roof` },
-      { id: "0197-3", key: "stage/main", state: "ended", publisher: null, uptime_ms: null, tracks: [], viewers: null },
+        hints: ["Dolby Digital does not reach browsers without it and RTMP players that do not announce it; AAC reaches everybody"],
+      }),
+      stream("0197-4", "live/slate", {
+        state: "slate", switches: 3, uptime_ms: 65_000, viewers: { hls: 12, rtmp: 0 },
+        inputs: [input("slate", "on_air", "clip", "", "", { connected_at: ago(65_000), bytes: 20_400_000, admitted_by: "open" })],
+        targets: [{ id: "videosite", url: "rtmps://a.rtmp.example/live2/***", protocol: "rtmps", state: "connecting", attempts: 1 }],
+      }),
+      stream("0197-5", "live/roof-camera-with-a-rather-long-name", {
+        state: "reconnecting", uptime_ms: 0, bitrate_bps: 0, viewers: { hls: 128 },
+        tracks: [{ ...video, codec: "hvc1.1.6.L120", width: 2160, height: 3840, fps: 59.94, key_interval_ms: 8300 }, audio],
+        hints: ["key frames come every 8.3 s; set the encoder's key-frame interval to 2 s for quick starts"],
+      }),
+      { id: "0197-6", key: "stage/main", state: "ended", publisher: null, uptime_ms: null, tracks: [], viewers: null,
+        targets: [{ id: "archive", url: "srt://10.0.0.8:7000", protocol: "srt", state: "waiting_for_stream" }] },
     ],
     next_cursor: null, server,
   };

@@ -1,6 +1,6 @@
 // Takes a screenshot of a whole page.
 //
-//   node e2e/shot.mjs URL OUT.png [--width 1280] [--dark] [--open] [--wait 3] [--expect TEXT]
+//   node e2e/shot.mjs URL OUT.png [--width 1280] [--height 800] [--dark] [--open] [--wait 3] [--expect TEXT]
 //
 // --open unfolds every details element; --wait is the time in seconds the page gets to fill;
 // --expect reports whether the page shows TEXT.
@@ -11,6 +11,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     width: { type: "string", default: "1280" },
+    height: { type: "string", default: "800" },
     dark: { type: "boolean", default: false },
     open: { type: "boolean", default: false },
     wait: { type: "string", default: "3" },
@@ -19,14 +20,14 @@ const { values, positionals } = parseArgs({
 });
 const [url, out] = positionals;
 if (!url || !out) {
-  console.error("usage: node e2e/shot.mjs URL OUT.png [--width 1280] [--dark] [--open] [--wait 3] [--expect TEXT]");
+  console.error("usage: node e2e/shot.mjs URL OUT.png [--width 1280] [--height 800] [--dark] [--open] [--wait 3] [--expect TEXT]");
   process.exit(2);
 }
 
 const browser = await launch();
 try {
   const page = await browser.newPage({
-    viewport: { width: Number(values.width), height: 800 },
+    viewport: { width: Number(values.width), height: Number(values.height) },
     colorScheme: values.dark ? "dark" : "light",
   });
   const noted = audit(page, url);

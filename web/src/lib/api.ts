@@ -6,6 +6,10 @@ type Maybe<T> = T | null | undefined;
 
 export interface Track {
   kind: string;
+  /** As in URLs: `v1`, `a2`. */
+  name?: Maybe<string>;
+  /** ISO 639-2. */
+  language?: Maybe<string>;
   codec?: Maybe<string>;
   width?: Maybe<number>;
   height?: Maybe<number>;
@@ -23,6 +27,56 @@ export interface Publisher {
   connected_at?: Maybe<string>;
 }
 
+/** Figures of an SRT link. */
+export interface SrtLink {
+  rtt_ms?: Maybe<number>;
+  latency_ms?: Maybe<number>;
+  packets?: Maybe<number>;
+  /** Seen missing at first; most of them come after all. */
+  lost?: Maybe<number>;
+  /** Came too late or never. */
+  dropped?: Maybe<number>;
+  /** `none`, or such as `AES-256`. */
+  encryption?: Maybe<string>;
+}
+
+/** What a transport stream lost on its way, and what of it is not carried. */
+export interface Transport {
+  lost_packets?: Maybe<number>;
+  lost_units?: Maybe<number>;
+  sync_losses?: Maybe<number>;
+  left_out?: Maybe<string[]>;
+}
+
+export interface Input extends Publisher {
+  /** `primary`, `backup` or `slate`. */
+  role?: Maybe<string>;
+  /** `on_air`, `standby` or `silent`. */
+  state?: Maybe<string>;
+  /** `open`, `key`, `token`, `hook`, `passphrase` or `pull`. */
+  admitted_by?: Maybe<string>;
+  bytes?: Maybe<number>;
+  link?: Maybe<SrtLink>;
+  transport?: Maybe<Transport>;
+}
+
+/** A server that a stream is sent on to, or one that it is fetched from. */
+export interface Relay {
+  id?: Maybe<string>;
+  /** With its secrets masked. */
+  url?: Maybe<string>;
+  protocol?: Maybe<string>;
+  /** Of a source: the input that it feeds. */
+  input?: Maybe<string>;
+  /** `waiting_for_stream`, `connecting`, `live`, `retrying`, `stopped` or `refused`. */
+  state?: Maybe<string>;
+  attempts?: Maybe<number>;
+  retry_at?: Maybe<string>;
+  last_error?: Maybe<string>;
+  bytes_sent?: Maybe<number>;
+  frames_dropped?: Maybe<number>;
+}
+
 export interface Repairs {
   total?: Maybe<number>;
   kinds?: Maybe<{ kind: string; count: number }[]>;
@@ -32,9 +86,13 @@ export interface Repairs {
 export interface StreamItem {
   id?: Maybe<string>;
   key: string;
-  /** `live`, `reconnecting` or `ended`. */
+  /** `live`, `slate`, `reconnecting` or `ended`. */
   state?: Maybe<string>;
   publisher?: Maybe<Publisher>;
+  inputs?: Maybe<Input[]>;
+  switches?: Maybe<number>;
+  targets?: Maybe<Relay[]>;
+  sources?: Maybe<Relay[]>;
   started_at?: Maybe<string>;
   uptime_ms?: Maybe<number>;
   tracks?: Maybe<Track[]>;
@@ -54,13 +112,20 @@ export interface Refusal {
   reason?: Maybe<string>;
 }
 
+/** Where to publish; empty where there is no listener. */
+export interface Ingest {
+  rtmp?: Maybe<string>;
+  rtmps?: Maybe<string>;
+  srt?: Maybe<string>;
+}
+
 export interface StreamList {
   items: StreamItem[];
   next_cursor?: Maybe<string>;
   server?: Maybe<{
     version?: Maybe<string>;
     uptime_ms?: Maybe<number>;
-    ingest?: Maybe<{ rtmp?: Maybe<string> }>;
+    ingest?: Maybe<Ingest>;
     refusals?: Maybe<Refusal[]>;
   }>;
 }

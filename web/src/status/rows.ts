@@ -1,18 +1,6 @@
 // What a row of the status page shows of a stream, with everything that may be missing taken care of.
 import type { StreamItem } from "../lib/api";
-import { codec, count } from "../lib/format";
-
-/** The video and the audio track, the first of each. */
-export function tracksOf(item: StreamItem) {
-  const tracks = Array.isArray(item.tracks) ? item.tracks : [];
-  return { video: tracks.find((track) => track.kind === "video"), audio: tracks.find((track) => track.kind === "audio") };
-}
-
-/** `H.264 + AAC`. */
-export function codecsOf(item: StreamItem): string {
-  const { video, audio } = tracksOf(item);
-  return [video, audio].flatMap((track) => (track?.codec ? [codec(track.codec)] : [])).join(" + ");
-}
+import { count } from "../lib/format";
 
 /** All viewers, and how they split up by protocol: `3 HLS, 1 RTMP`. */
 export function viewersOf(item: StreamItem): { total: number | null; split: string } {
@@ -24,50 +12,56 @@ export function viewersOf(item: StreamItem): { total: number | null; split: stri
   };
 }
 
-/** `RTMP from 127.0.0.1:51234, FMLE/3.0 (compatible; …)`. */
-export function publisherOf(item: StreamItem): string {
-  const { protocol, peer, client } = item.publisher ?? {};
-  const from = [protocol?.toUpperCase(), peer && `from ${peer}`].filter(Boolean).join(" ");
-  return [from, client].filter(Boolean).join(" · ");
-}
+/** The colour of a word. */
+export type Tone = "good" | "warn" | "bad" | "idle";
 
-const STATES: Record<string, { tone: "good" | "warn" | "idle"; text: string }> = {
+const STATES: Record<string, { tone: Tone; text: string }> = {
   live: { tone: "good", text: "Live" },
+  slate: { tone: "warn", text: "Slate" },
   reconnecting: { tone: "warn", text: "Reconnecting" },
   ended: { tone: "idle", text: "Ended" },
 };
 
 /** The badge of a state; a state this page does not know is shown as it is. */
 export function stateOf(item: StreamItem) {
-  return STATES[item.state ?? ""] ?? { tone: "idle" as const, text: item.state || "Unknown" };
+  return STATES[item.state ?? ""] ?? { tone: "idle" as Tone, text: item.state || "Unknown" };
 }
 
-const KINDS: Record<string, [string, string]> = {
-  jump: ["clock jump", "clock jumps"],
-  gap: ["gap", "gaps"],
+/** What is to say where nobody is on air. */
+export const QUIET: Record<string, string> = {
+  slate: "Nobody sends; viewers see the slate.",
+  reconnecting: "The publisher is gone; viewers wait for its return.",
+  ended: "The stream is over.",
+};
+
+const KINDS: Record<string, string> = {
+  wrap: "clock wrap-around",
+  jump: "clock jump",
+  backward: "backward time stamp",
+  drift: "clock drift",
+  dropped: "unusable frame",
+  composition: "impossible picture time",
 };
 
 /** `1 clock jump, 2 gaps`. */
 export function repairsOf(item: StreamItem): string {
   return (item.repairs?.kinds ?? [])
-    .map(({ kind, count: n }) => {
-      const plain = kind.replaceAll("_", " ");
-      const [one, many] = KINDS[kind] ?? [plain, plain];
-      return count(n, one, many);
-    })
+    .filter(({ count: n }) => n > 0)
+    .map(({ kind, count: n }) => count(n, KINDS[kind] ?? kind.replaceAll("_", " ")))
     .join(", ");
 }
+
+const isLoopback = (host: string) => /^(localhost|127\.[\d.]+|\[::1\])$/.test(host);
 
 /**
  * The watch page of a stream. A server that names itself by a loopback address means this machine:
  * for a viewer elsewhere that is the host the status page came from.
  */
 export function watchUrl(item: StreamItem, here: Location): string | null {
-  const loopback = (host: string) => host === "localhost" || host === "[::1]" || host.startsWith("127.");
   try {
     const url = new URL(item.watch_url ?? "");
     if (url.protocol !== "http:" && url.protocol !== "https:") return null;
-    if (loopback(url.hostname) && !loopback(here.hostname)) url.hostname = here.hostname;
+    if (isLoopback(url.hostname) && !isLoopback(here.hostname)) url.hostname = here.hostname;
     return url.href;
   } catch {
     return null;
@@ -77,4 +71,28 @@ export function watchUrl(item: StreamItem, here: Location): string | null {
 /** The repairs that the server still knows in words, newest first. */
 export function recentRepairs(item: StreamItem) {
   return [...(item.repairs?.recent ?? [])].sort((a, b) => (b.at ?? "").localeCompare(a.at ?? ""));
+}
+
+const REMEDIES: [RegExp, string][] = [
+  [/wrong passphrase/, "Set the stream's passphrase in the encoder."],
+  [/one side is encrypted/, "Set the stream's passphrase in the encoder, or remove it there if the stream has none."],
+  [/version too old/, "Update the encoder: SRT 1.3 or newer is needed."],
+  [/congestion control/, "Set transtype=live in the encoder."],
+  [/packet filters/, "Remove packetfilter from the encoder's SRT settings."],
+  [/bonding/, "Send over one link."],
+  [/name (is empty|begins)/, "Publish to APP/STREAM, such as live/cam1."],
+  [/said nothing useful/, "Check that the encoder speaks the protocol of this port."],
+];
+
+/** What to do about a refusal whose reason does not say it; empty when the reason does. */
+export function remedyOf(reason: string): string {
+  return REMEDIES.find(([pattern]) => pattern.test(reason))?.[1] ?? "";
+}
+
+/** An address for publishers as this browser's machine reaches it; a loopback address is treated as in `watchUrl`. */
+export function ingestUrl(address: string, here: Location): string {
+  const [, scheme, host = "", port] = /^(\w+:\/\/)(\[.*\]|[^:/]*)(:\d+)?/.exec(address) ?? [];
+  if (!scheme) return address;
+  const elsewhere = host === "0.0.0.0" || host === "[::]" || (isLoopback(host) && !isLoopback(here.hostname));
+  return `${scheme}${elsewhere && here.hostname ? here.hostname : host}${port ?? ""}`;
 }
