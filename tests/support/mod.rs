@@ -6,6 +6,7 @@ pub(crate) mod hls;
 pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod publish;
+pub(crate) mod relay;
 pub(crate) mod server;
 
 pub(crate) use server::{Server, nexus_bin};

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -20,7 +20,8 @@ pub(crate) fn nexus_bin() -> PathBuf {
 /// A running `nexus up`; killed when dropped.
 pub(crate) struct Server {
     child: Child,
-    data: PathBuf,
+    /// Its own data folder, which goes with it.
+    data: Option<PathBuf>,
     listeners: HashMap<String, SocketAddr>,
     log: Arc<Log>,
 }
@@ -34,11 +35,36 @@ struct Log {
 impl Server {
     /// Starts with every listener on a free port and the given environment besides; returns when it is ready.
     pub(crate) fn start(env: &[(&str, &str)]) -> Self {
+        Self::fresh(None, env)
+    }
+
+    /// The same with settings in TOML.
+    pub(crate) fn configured(settings: &str) -> Self {
+        Self::fresh(Some(settings), &[])
+    }
+
+    /// With a data folder that was there before and stays.
+    pub(crate) fn in_folder(data: &Path, env: &[(&str, &str)]) -> Self {
+        Self::launch(data, None, env)
+    }
+
+    fn fresh(settings: Option<&str>, env: &[(&str, &str)]) -> Self {
         let nth = COUNT.fetch_add(1, Ordering::Relaxed);
         let data = std::env::temp_dir().join(format!("nexus-test-{}-{nth}", std::process::id()));
+        let mut server = Self::launch(&data, settings, env);
+        server.data = Some(data);
+        server
+    }
+
+    fn launch(data: &Path, settings: Option<&str>, env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(nexus_bin());
-        command.args(["up", "--log-format", "json", "--data"]).arg(&data);
-        for key in ["ORIGIN__RTMP", "ORIGIN__HTTP", "EDGE__HTTP", "GATEWAY"] {
+        command.args(["up", "--log-format", "json", "--data"]).arg(data);
+        if let Some(settings) = settings {
+            let file = data.join("nexus.toml");
+            std::fs::create_dir_all(data).and_then(|()| std::fs::write(&file, settings)).expect("a file");
+            command.arg("--config").arg(file);
+        }
+        for key in ["ORIGIN__RTMP", "ORIGIN__RTMPS", "ORIGIN__SRT", "ORIGIN__HTTP", "EDGE__HTTP", "GATEWAY"] {
             command.env(format!("NEXUS__{key}__LISTEN"), "127.0.0.1:0");
         }
         command.envs(env.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -51,7 +77,7 @@ impl Server {
             let _ = child.wait();
             panic!("nexus did not get ready:\n{}", log.text())
         });
-        Self { child, data, listeners, log }
+        Self { child, data: None, listeners, log }
     }
 
     fn address(&self, name: &str) -> SocketAddr {
@@ -61,6 +87,16 @@ impl Server {
     /// Where publishers and RTMP players go.
     pub(crate) fn rtmp(&self) -> SocketAddr {
         self.address("rtmp")
+    }
+
+    /// The same over TLS.
+    pub(crate) fn rtmps(&self) -> SocketAddr {
+        self.address("rtmps")
+    }
+
+    /// Where SRT callers go.
+    pub(crate) fn srt(&self) -> SocketAddr {
+        self.address("srt")
     }
 
     /// Where viewers go.
@@ -145,7 +181,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.data);
+        if let Some(data) = &self.data {
+            let _ = std::fs::remove_dir_all(data);
+        }
     }
 }
 

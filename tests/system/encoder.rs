@@ -1,5 +1,6 @@
 //! Publishers and players that we did not write.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -62,8 +63,13 @@ pub(crate) struct Source {
 
 pub(crate) const SMALL: Source = Source { video: Some("320x180"), audio: true, extra: &[] };
 
-/// Publishes in real time with the real ffmpeg.
+/// Publishes over RTMP in real time with the real ffmpeg.
 pub(crate) fn ffmpeg(rtmp: SocketAddr, key: &str, source: Source) -> Process {
+    ffmpeg_to(&["-f", "flv", &format!("rtmp://{rtmp}/{key}")], source)
+}
+
+/// The same to wherever the last arguments say.
+pub(crate) fn ffmpeg_to(output: &[&str], source: Source) -> Process {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-re"]).stderr(Stdio::null());
     if let Some(size) = source.video {
@@ -74,21 +80,15 @@ pub(crate) fn ffmpeg(rtmp: SocketAddr, key: &str, source: Source) -> Process {
         command.args(["-c:a", "aac", "-b:a", "96k"]);
     }
     if source.video.is_some() {
-        command.args([
-            "-c:v",
-            "libx264",
-            "-preset",
-            "ultrafast",
-            "-g",
-            "60",
-            "-pix_fmt",
-            "yuv420p",
-            "-b:v",
-            "500k",
-        ]);
-        command.args(source.extra);
+        command.args(["-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-pix_fmt", "yuv420p"]);
+        command.args(["-b:v", "500k"]).args(source.extra);
     }
-    Process::start(command.args(["-f", "flv", &format!("rtmp://{rtmp}/{key}")]))
+    Process::start(command.args(output))
+}
+
+/// A newer ffmpeg than the system's: `NEXUS_FFMPEG_NEW`, or the one that `make test` puts on the path.
+pub(crate) fn ffmpeg_new() -> OsString {
+    std::env::var_os("NEXUS_FFMPEG_NEW").unwrap_or_else(|| "ffmpeg-new".into())
 }
 
 /// Runs a tool to its end; its standard output and error.
@@ -105,27 +105,27 @@ pub(crate) fn run(program: &str, args: &[&str], limit: Duration) -> (bool, Strin
 
 /// Decodes `seconds` of a URL with ffmpeg: frames per stream kind, and what it complained about.
 pub(crate) fn decode(url: &str, seconds: u32) -> Decoded {
-    let limit = Duration::from_secs(40);
+    let (ok, streams, complaints) = frames(url, seconds, &["-map", "0:v?", "-map", "0:a?"]);
+    let of = |kind: &str| streams.iter().filter(|s| s.0 == kind).map(|s| s.1).sum();
+    Decoded { ok, video: of("video"), audio: of("audio"), complaints }
+}
+
+/// The same for the streams that the arguments choose: whether it went well, kind and number of frames of each, and
+/// what ffmpeg complained about.
+pub(crate) fn frames(url: &str, seconds: u32, chosen: &[&str]) -> (bool, Vec<(String, u32)>, String) {
     let seconds = seconds.to_string();
-    let args =
-        ["-v", "warning", "-t", &seconds, "-i", url, "-map", "0:v?", "-map", "0:a?", "-f", "framemd5", "-"];
-    let (ok, out, err) = run("ffmpeg", &args, limit);
-    let kind_of = |index: &str| {
-        let media = format!("#media_type {index}: ");
-        out.lines().find_map(|l| l.strip_prefix(&media)).unwrap_or_default().to_owned()
-    };
+    let args = [&["-v", "warning", "-t", &seconds, "-i", url], chosen, &["-f", "framemd5", "-"]].concat();
+    let (ok, out, err) = run("ffmpeg", &args, Duration::from_secs(40));
     // ffmpeg reads the CMAF header again with each reload, and says so.
     let harmless = |l: &&str| !l.contains("Found duplicated MOOV") && !l.contains("Last message repeated");
     let complaints = err.lines().filter(harmless).collect::<Vec<_>>().join("\n");
-    let mut decoded = Decoded { ok, video: 0, audio: 0, complaints };
-    for line in out.lines().filter(|l| !l.starts_with('#')) {
-        match kind_of(line.split(',').next().unwrap_or_default().trim()).as_str() {
-            "video" => decoded.video += 1,
-            "audio" => decoded.audio += 1,
-            _ => {}
-        }
-    }
-    decoded
+    let kinds = out.lines().filter_map(|l| l.strip_prefix("#media_type ")?.split_once(": "));
+    let count = |stream: &str| {
+        let rows = out.lines().filter(|l| !l.starts_with('#'));
+        rows.filter(|l| l.split(',').next().is_some_and(|s| s.trim() == stream)).count() as u32
+    };
+    let streams = kinds.map(|(stream, kind)| (kind.to_owned(), count(stream))).collect();
+    (ok, streams, complaints)
 }
 
 #[derive(Debug)]

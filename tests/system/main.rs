@@ -9,9 +9,17 @@
 mod support;
 
 mod abuse;
+mod admission;
+mod api;
+mod bad_network;
 mod browser;
+mod durable;
 mod encoder;
+mod enhanced;
+mod inputs;
 mod live;
 mod low_latency;
 mod reconnect;
+mod srt;
+mod transport;
 mod up;

@@ -1,0 +1,6 @@
+//! LATM elements and ADTS headers.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| nx_codec::fuzz_audio::latm(data));

@@ -1,0 +1,6 @@
+//! VP9 frame headers.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| nx_codec::fuzz::vp9_header(data));
