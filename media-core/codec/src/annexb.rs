@@ -23,15 +23,7 @@ pub fn nals(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Where the first `00 00 01` at or behind `from` begins.
 pub(crate) fn start_code(stream: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        // Looks at the last byte first: most of them rule out three positions at once.
-        match stream.get(at..)?.first_chunk::<START_CODE_LEN>()? {
-            [0, 0, 1] => return Some(at),
-            [_, _, 0] => at += 1,
-            _ => at += START_CODE_LEN,
-        }
-    }
+    memchr::memmem::find(stream.get(from..)?, &[0, 0, 1]).map(|at| from + at)
 }
 
 /// A NAL unit ends in a byte that is not zero (ISO/IEC 14496-10 §7.4.1); what follows belongs to the stream.

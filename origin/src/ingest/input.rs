@@ -87,6 +87,8 @@ pub(crate) struct Input {
     wire: Wire,
     pace: Pace,
     again: bool,
+    /// What a read gave, kept for its memory.
+    media: Vec<Media>,
 }
 
 impl Input {
@@ -104,6 +106,7 @@ impl Input {
             wire,
             pace: Pace::default(),
             again: false,
+            media: Vec::new(),
         }
     }
 
@@ -114,7 +117,7 @@ impl Input {
         now_ms: i64,
         sink: &mut dyn FnMut(&Self, Media),
     ) -> Reading {
-        let mut media = Vec::new();
+        let mut media = std::mem::take(&mut self.media);
         let mut bytes = 0;
         let mut took = |n: usize| bytes += n;
         let mut keep = |m| media.push(m);
@@ -142,8 +145,8 @@ impl Input {
         result
     }
 
-    fn hand_out(&mut self, media: Vec<Media>, now_ms: i64, sink: &mut dyn FnMut(&Self, Media)) {
-        for media in media {
+    fn hand_out(&mut self, mut media: Vec<Media>, now_ms: i64, sink: &mut dyn FnMut(&Self, Media)) {
+        for media in media.drain(..) {
             match &media {
                 Media::Expect(expect) => {
                     if expect.exact {
@@ -159,6 +162,7 @@ impl Input {
             }
             sink(self, media);
         }
+        self.media = media;
     }
 
     /// Whether a switch to this input may happen at this frame.

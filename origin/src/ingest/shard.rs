@@ -104,6 +104,7 @@ impl Door {
             next_token: 0,
             looked_ms: 0,
             scratch: Vec::new(),
+            reads: Vec::new(),
         };
         let thread = std::thread::Builder::new().name(format!("shard-{nth}")).spawn(move || shard.run())?;
         Ok(Self { inbox, waker, thread: Mutex::new(Some(thread)) })
@@ -121,6 +122,8 @@ struct Shard {
     next_token: usize,
     looked_ms: i64,
     scratch: Vec<u8>,
+    /// Inputs that are due, kept for its memory.
+    reads: Vec<(StreamKey, Role)>,
 }
 
 impl Shard {
@@ -213,7 +216,7 @@ impl Shard {
 
     /// Watches the publishers' sockets, or stops watching them, as the stream wants.
     fn watch(registry: &mio::Registry, stream: &mut Stream) {
-        let wanted = stream.wants_every_packet();
+        let wanted = stream.eager;
         stream.inputs.iter_mut().flatten().for_each(|input| input.watch(registry, wanted));
     }
 
@@ -234,13 +237,16 @@ impl Shard {
 
     fn read_due(&mut self, now_ms: i64) {
         let due = |i: &&Input| i.due_ms().is_some_and(|due| due <= now_ms);
-        let due = |s: &Stream| {
-            s.inputs.iter().flatten().filter(due).map(|i| (s.key.clone(), i.about.role)).collect()
-        };
-        let reads: Vec<Vec<(StreamKey, Role)>> = self.streams.values().map(due).collect();
-        for (key, role) in reads.into_iter().flatten() {
+        let mut reads = std::mem::take(&mut self.reads);
+        for stream in self.streams.values() {
+            reads.extend(
+                stream.inputs.iter().flatten().filter(due).map(|i| (stream.key.clone(), i.about.role)),
+            );
+        }
+        for (key, role) in reads.drain(..) {
             self.read(&key, role, now_ms);
         }
+        self.reads = reads;
     }
 
     fn read(&mut self, key: &StreamKey, role: Role, now_ms: i64) {

@@ -35,6 +35,8 @@ pub(crate) struct Stream {
     relayed: Vec<TrackId>,
     /// Sound is all there is.
     alone: bool,
+    /// Frames are wanted the moment they come.
+    pub(crate) eager: bool,
     /// Since when nobody has sent it, or it has been ended.
     idle_since_ms: i64,
     /// When the slate is to be shown, if it is not.
@@ -68,6 +70,7 @@ impl Stream {
             metadata: None,
             relayed: Vec::new(),
             alone: false,
+            eager: true,
             idle_since_ms: now_ms,
             slate_due_ms: None,
             ended: false,
@@ -115,9 +118,11 @@ impl Stream {
             return Outcome::Over;
         }
         let on_air = self.switch.active() == Some(role);
-        let due = self.pipeline.packager().part_due_ms().filter(|_| on_air);
+        let due = self.pipeline.packager().part_due_ms();
+        // The moment they come: somebody plays over RTMP, or nothing can be shown yet.
+        self.eager = !self.players.is_empty() || due.is_none();
         let reached = self.pipeline.reached_ms().filter(|_| on_air);
-        input.schedule(due, reached, now_ms, self.wants_every_packet());
+        input.schedule(due.filter(|_| on_air), reached, now_ms, self.eager);
         self.put_input(input);
         Outcome::Open
     }
@@ -135,11 +140,6 @@ impl Stream {
     /// The input of a socket.
     pub(crate) fn role_of(&self, token: usize) -> Option<Role> {
         self.inputs.iter().flatten().find(|i| i.token == token).map(|i| i.about.role)
-    }
-
-    /// Whether frames are wanted the moment they come: somebody plays over RTMP, or nothing can be shown yet.
-    pub(crate) fn wants_every_packet(&self) -> bool {
-        !self.players.is_empty() || self.pipeline.packager().part_due_ms().is_none()
     }
 
     /// Takes a player in: parameters, then everything from the newest key frame on.
@@ -163,6 +163,7 @@ impl Stream {
         match player.flush(now_ms) {
             Ok(()) => {
                 self.players.insert(token, player);
+                self.eager = true;
             }
             Err(closed) => {
                 tracing::info!(stream = %self.key, peer = %player.peer, reason = closed.0, "player left")
