@@ -222,7 +222,9 @@ impl Receiver {
             number: self.ack_number,
             next,
             rtt_us: self.rtt_us,
-            rtt_variance_us: self.rtt_variance_us,
+            // libsrt passes over reports for a round trip less four times this: a steady link would leave it no more
+            // than one retry per round trip, and few of those fit into the latency.
+            rtt_variance_us: self.rtt_variance_us.max(self.rtt_us / 8),
             room: u32::try_from(self.window.saturating_sub(self.slots.len())).unwrap_or(0).max(2),
         })
     }
