@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub(crate) struct Entry {
     pub(crate) status: Mutex<Stream>,
     /// Where an earlier process left it.
     pub(crate) mark: Option<Mark>,
+    /// A shard has it, and will forget it in time.
+    pub(crate) adopted: AtomicBool,
 }
 
 /// A name that cannot be had.
@@ -221,6 +224,16 @@ impl Hub {
         over
     }
 
+    /// Forgets a name that was taken by somebody who never arrived, so that nobody can fill the server with names.
+    pub(crate) fn let_go(&self, key: &StreamKey, claim: &Claim) {
+        claim.lose();
+        let mut streams = lock(&self.streams);
+        let held = |entry: &Entry| lock(&entry.claims).iter().flatten().any(|claim| !claim.is_lost());
+        if streams.get(key).is_some_and(|e| !e.adopted.load(Ordering::Relaxed) && !held(e)) {
+            streams.remove(key);
+        }
+    }
+
     /// Answers everybody who waits for a part with what there is: the node stops.
     pub fn release_viewers(&self) {
         lock(&self.streams).values().for_each(|entry| entry.live.release());
@@ -264,7 +277,14 @@ impl Hub {
             hints: Vec::new(),
         };
         let live = Arc::new(LiveStream::new(key.clone(), window));
-        Entry { id, live, claims: Mutex::default(), status: Mutex::new(status), mark }
+        Entry {
+            id,
+            live,
+            claims: Mutex::default(),
+            status: Mutex::new(status),
+            mark,
+            adopted: AtomicBool::new(false),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::api::{SOON, multivariant, refusal, status, until};
+use crate::api::{SOON, multivariant, refusal, status, stream, until};
 use crate::encoder::{Process, SMALL, decode, eventually, ffmpeg_to};
 use crate::support::Server;
 
@@ -88,6 +88,9 @@ fn a_wrong_passphrase_or_none_is_refused_and_said_so() {
         let told = told.unwrap_or_else(|| panic!("{passphrase:?} is not in the list: {}", server.log()));
         assert!(told["reason"].as_str().is_some_and(|r| r.contains(reason)), "{told}");
         assert!(!told.to_string().contains("horse"), "{told}");
+        // Whoever does not arrive leaves no name behind.
+        let gone = || stream(&server, &format!("live/secret{nth}")).is_none().then_some(());
+        assert!(eventually(SOON, gone).is_some(), "live/secret{nth} is still there");
     }
 }
 

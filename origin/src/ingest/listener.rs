@@ -273,9 +273,7 @@ impl Guest {
         // A peer that is gone already is the shard's to find out: it also knows how to forget the stream.
         self.flush().await;
         let Ok((tcp, tls)) = self.line.into_parts() else {
-            claim.lose();
-            self.hub.remove(&key);
-            return;
+            return self.hub.let_go(&key, &claim);
         };
         let input = RtmpInput::new(Socket::new(tcp, tls), self.session, self.since, place);
         let about = Box::new(About { role, protocol, peer, client, grant });

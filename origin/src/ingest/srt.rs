@@ -99,7 +99,7 @@ async fn attend(hub: &Arc<Hub>, shards: Shards, request: Request) -> Result<(), 
     let [major, minor, patch] = version;
     let client = format!("libsrt {major}.{minor}.{patch}");
     let peer = peer.to_string();
-    let held = Held(Some(claim));
+    let held = Held { hub: hub.clone(), key: key.clone(), claim: Some(claim) };
     let accepted = move |link: Link| {
         let Some(claim) = held.take() else { return };
         tracing::info!(
@@ -147,19 +147,23 @@ fn wish(stream_id: &str, peer: SocketAddr) -> Result<(StreamKey, Ask), String> {
     Ok((key, ask))
 }
 
-/// Lets go of a name when the caller never arrives.
-struct Held(Option<Arc<Claim>>);
+/// Lets go of a name when the caller never arrives: a wrong passphrase shows only after the name is taken.
+struct Held {
+    hub: Arc<Hub>,
+    key: StreamKey,
+    claim: Option<Arc<Claim>>,
+}
 
 impl Held {
     fn take(mut self) -> Option<Arc<Claim>> {
-        self.0.take()
+        self.claim.take()
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(claim) = &self.0 {
-            claim.lose();
+        if let Some(claim) = &self.claim {
+            self.hub.let_go(&self.key, claim);
         }
     }
 }

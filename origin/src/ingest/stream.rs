@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use nx_media::{StreamKey, TrackId};
@@ -57,6 +58,7 @@ pub(crate) enum Outcome {
 
 impl Stream {
     pub(crate) fn new(hub: &Hub, key: StreamKey, entry: Arc<Entry>, now_ms: i64) -> Self {
+        entry.adopted.store(true, Ordering::Relaxed);
         let (config, wall_ms) = (&hub.config.stream, nx_delivery::wall_ms());
         let pipeline = Pipeline::new(entry.live.clone(), config, entry.mark.as_ref(), now_ms, wall_ms);
         Self {

@@ -123,6 +123,12 @@ export function relayState({ state }: Relay): { tone: Tone; text: string } {
 }
 
 /** `attempt 3 · next try 12:01:30`, or `1.2 GB sent · 4 frames dropped`. */
+/** Where a relay goes to or comes from: `SRT, studio.example.com:9000`. */
+export function relayHost({ url }: Relay): string {
+  const [, scheme, host] = /^([a-z]+):\/\/([^/?]+)/.exec(url ?? "") ?? [];
+  return scheme && host ? `${scheme.toUpperCase()}, ${host}` : (url ?? "");
+}
+
 export function relayFacts({ state, attempts, retry_at, bytes_sent, frames_dropped, input }: Relay): string {
   const trying = state === "connecting" || state === "retrying";
   return dotted(
