@@ -2,6 +2,7 @@
 //!
 //! Not a general URL parser: a stream key may hold anything, and an SRT stream id has a `#` that begins no fragment.
 
+use nx_admission::percent_decoded;
 use nx_srt::KeyLength;
 
 /// Longest URL, bytes.
@@ -331,7 +332,7 @@ impl<'a> Parts<'a> {
         let pairs = self.query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (name, decoded(value))
+            (name, percent_decoded(value))
         })
     }
 }
@@ -356,22 +357,6 @@ pub(crate) fn shown_http(url: &str) -> String {
     let user = parts.user.map_or(String::new(), |_| format!("{MASK}@"));
     let query = parts.query.map_or(String::new(), |_| format!("?{MASK}"));
     format!("{}://{user}{}{port}{}{query}", parts.scheme, bracketed(parts.host), parts.path)
-}
-
-/// Undoes `%XX`; a percent sign that begins nothing of the kind stays.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = |b: &u8| char::from(*b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        let escape = match (first, tail) {
-            (b'%', [high, low, ..]) => hex(high).zip(hex(low)).map(|(high, low)| high << 4 | low),
-            _ => None,
-        };
-        bytes.push(escape.unwrap_or(first));
-        rest = tail.get(if escape.is_some() { 2 } else { 0 }..).unwrap_or_default();
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl Ask {
         for query in [name_query, app_query] {
             for pair in query.trim_start_matches('?').split('&') {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                ask.set(name, &decoded(value));
+                ask.set(name, &percent_decoded(value));
             }
         }
         ask
@@ -148,7 +148,8 @@ impl Ask {
 }
 
 /// Undoes `%XX`; a percent sign that begins nothing of the kind stays.
-fn decoded(text: &str) -> String {
+#[must_use]
+pub fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

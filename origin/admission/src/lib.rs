@@ -32,7 +32,7 @@ mod tests;
 
 pub use admission::{Admission, KeyInfo};
 pub use answer::{Grant, Refusal, RefusalKind};
-pub use ask::{Action, Ask, Input, Protocol};
+pub use ask::{Action, Ask, Input, Protocol, percent_decoded};
 pub use config::{Config, HookConfig, KeyConfig, OnFailure, Policy, StreamRule, TokenConfig};
 pub use limits::{Lease, Limits, Measured};
 pub use pattern::Network;
