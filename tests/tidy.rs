@@ -12,9 +12,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("media-core/rtmp", &[]),
     ("media-core/timeline", &["nx-media", "nx-codec"]),
     ("media-core/hls", &["nx-media", "nx-container"]),
+    ("media-core/dash", &["nx-media", "nx-hls"]),
     ("web", &[]),
     ("services/contract", &[]),
-    ("delivery", &["nx-media", "nx-container", "nx-hls", "nx-web"]),
+    ("delivery", &["nx-media", "nx-container", "nx-hls", "nx-dash", "nx-web"]),
+    ("doctor", &[]),
     ("services/gateway", &["nx-contract", "nx-delivery", "nx-web"]),
     ("origin/admission", &["nx-media"]),
     ("edge-node", &["nx-media", "nx-delivery", "nx-web"]),
@@ -34,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nx-delivery",
         ],
     ),
-    (".", &["nx-contract", "nx-delivery", "nx-edge-node", "nx-gateway", "nx-origin"]),
+    (".", &["nx-contract", "nx-delivery", "nx-doctor", "nx-edge-node", "nx-gateway", "nx-origin"]),
 ];
 
 /// Crates with sockets, clocks, threads or randomness: not for the core.

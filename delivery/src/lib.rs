@@ -18,6 +18,7 @@ mod problem;
 mod range;
 mod route;
 mod tls;
+mod upload;
 
 pub use body::Body;
 pub use listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
@@ -27,6 +28,7 @@ pub use metrics::Metrics;
 pub use pages::page;
 pub use problem::Problem;
 pub use tls::TlsConfig;
+pub use upload::Upload;
 
 /// Unix time in milliseconds.
 #[must_use]

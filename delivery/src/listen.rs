@@ -19,9 +19,10 @@ use tokio::sync::{Semaphore, watch};
 use crate::body::Body;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::upload::Upload;
 
-/// A request as handlers see it.
-pub type Request = http::Request<Incoming>;
+/// A request as handlers see it, whichever version of HTTP brought it.
+pub type Request = http::Request<Upload>;
 /// What they answer.
 pub type Response = http::Response<Body>;
 /// The answer to come.
@@ -117,9 +118,9 @@ async fn accept_loop(
             },
         };
         let handler = handler.clone();
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: http::Request<Incoming>| {
             let handler = handler.clone();
-            async move { Ok::<_, Infallible>(respond(&*handler, request, peer).await) }
+            async move { Ok::<_, Infallible>(respond(&*handler, request.map(Upload::Hyper), peer).await) }
         });
         let connection = http.serve_connection(TokioIo::new(prepared(socket)), service).into_owned();
         let connection = graceful.watch(connection);
