@@ -2,6 +2,9 @@
 
 use nx_media::StreamKey;
 
+/// Longest path that is looked at, bytes.
+pub(crate) const PATH_MAX: usize = 1024;
+
 /// A parsed path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route<'a> {

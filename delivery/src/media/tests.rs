@@ -6,6 +6,7 @@ use nx_hls::{Config, Packager, Start, TrackSpec, Window};
 use nx_media::{Params, Sample, StreamKey, TrackId, VideoCodec, VideoParams};
 
 use super::reply;
+use crate::holds::Holds;
 use crate::live::LiveStream;
 use crate::route::Resource;
 
@@ -36,10 +37,11 @@ fn stream(codec: VideoCodec) -> LiveStream {
 #[tokio::test]
 async fn an_output_that_cannot_hold_the_codec_says_which_one_does() {
     for resource in [Resource::TsPlaylist, Resource::TsSegment { msn: 7 }] {
-        let problem = reply(&stream(VideoCodec::Av1), resource, "").await.err().expect("a problem");
+        let problem =
+            reply(&stream(VideoCodec::Av1), &Holds::new(1), resource, "").await.err().expect("a problem");
         assert_eq!((problem.status, problem.slug), (StatusCode::NOT_FOUND, "output-codec"));
         assert_eq!(problem.detail, "AV1 cannot be carried in MPEG-TS; play index.m3u8");
-        assert!(reply(&stream(VideoCodec::Avc), resource, "").await.is_ok(), "{resource:?}");
+        assert!(reply(&stream(VideoCodec::Avc), &Holds::new(1), resource, "").await.is_ok(), "{resource:?}");
     }
-    assert!(reply(&stream(VideoCodec::Av1), Resource::Multivariant, "").await.is_ok());
+    assert!(reply(&stream(VideoCodec::Av1), &Holds::new(1), Resource::Multivariant, "").await.is_ok());
 }
