@@ -60,8 +60,9 @@ impl Want {
             None => next.msn > self.msn,
             Some(part) if self.msn == next.msn => next.part > part,
             Some(part) if self.msn + 1 == next.msn => {
-                // Its last part is there; a part beyond it is the next segment's first.
-                next.part > 0 || window.parts_of(track, self.msn) > part
+                // Its last part is there; a part beyond it is the next segment's first. A gap never had any.
+                let parts = window.parts_of(track, self.msn);
+                next.part > 0 || parts > part || parts == 0
             }
             Some(_) => next.msn > self.msn,
         }

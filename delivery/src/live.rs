@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nx_container::{fmp4, ts};
-use nx_hls::{Ask, Event, Lookup, RunTrack, Window};
+use nx_hls::{Ask, Event, Lookup, RunTrack, Skip, Window};
 use nx_media::{Params, Sample, StreamKey};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -83,6 +83,8 @@ impl LiveStream {
         let news = matches!(event, Event::Run(_) | Event::End);
         let (track, everyone) = {
             let mut inner = self.lock();
+            // Lists of vanished tracks go on with the leader's.
+            let news = news || inner.window.vanished().next().is_some();
             inner.version += 1;
             let idle = !inner.window.is_playable();
             let track = inner.window.apply(event);
@@ -158,7 +160,7 @@ impl LiveStream {
         if let Some((_, _, text)) = inner.playlists.iter().find(|(a, v, _)| *a == ask && *v == version) {
             return Some(text.clone());
         }
-        let text = Bytes::from(inner.window.media_playlist(ask)?);
+        let text = Bytes::from(inner.window.media_playlist(ask, Skip::None)?);
         inner.playlists.retain(|(a, _, _)| *a != ask);
         inner.playlists.push((ask, version, text.clone()));
         Some(text)

@@ -198,7 +198,7 @@ async fn reply(stream: &LiveStream, resource: Resource<'_>, query: &str) -> Resu
         Resource::Playlist { .. } if stream.read(|w| w.tracks().next().is_none()) => {
             Err(not_live(stream.key()))
         }
-        Resource::Playlist { track } => media_playlist(stream, track_of(track)?, query).await,
+        Resource::Playlist { track } => media_playlist(stream, track, track_of(track)?, query).await,
         Resource::Init { track, run } => {
             let init = stream.read(|w| w.init(track, run)).ok_or_else(|| gone(stream))?;
             Ok(Reply::one(init, "video/mp4", Keep::Forever))
@@ -206,16 +206,18 @@ async fn reply(stream: &LiveStream, resource: Resource<'_>, query: &str) -> Resu
         Resource::Part { track, msn, part } => {
             let index = track_of(track)?;
             let found = stream
-                .wait(index, hold_limit(stream), |w| match w.part(index, msn, part) {
-                    Lookup::Found(bytes) => Some(Some(bytes)),
-                    Lookup::Soon => None,
-                    Lookup::Missing => Some(None),
+                .wait(index, hold_limit(stream), |w| {
+                    match w.track_index(track).map(|t| w.part(t, msn, part)) {
+                        Some(Lookup::Found(bytes)) => Some(Some(bytes)),
+                        Some(Lookup::Soon) => None,
+                        Some(Lookup::Missing) | None => Some(None),
+                    }
                 })
                 .await;
             let bytes = found.flatten().ok_or_else(|| gone(stream))?;
             Ok(Reply::one(bytes, "video/mp4", Keep::Forever))
         }
-        Resource::Segment { track, msn } => segment(stream, track_of(track)?, msn).await,
+        Resource::Segment { track, msn } => segment(stream, track, track_of(track)?, msn).await,
         Resource::TsPlaylist => {
             fits_ts(stream)?;
             let text = stream.playlist(Ask::Ts).ok_or_else(|| not_live(stream.key()))?;
@@ -237,29 +239,38 @@ async fn multivariant(stream: &LiveStream) -> Result<Reply, Problem> {
     Ok(Reply::one(text, PLAYLIST, Keep::Seconds(1)))
 }
 
-async fn media_playlist(stream: &LiveStream, track: usize, query: &str) -> Result<Reply, Problem> {
+/// The index of a track is another after each run: waits look it up by `name`.
+async fn media_playlist(
+    stream: &LiveStream,
+    name: &str,
+    track: usize,
+    query: &str,
+) -> Result<Reply, Problem> {
     let want = blocking::parse(query).map_err(Problem::bad_request)?;
     let mut keep = Keep::Seconds(1);
     if let Some(want) = want {
         let check = |w: &nx_hls::Window| want.check(w.next(track).unwrap_or_default(), w.part_target_us());
         stream.read(check).map_err(Problem::bad_request)?;
         let limit = hold_limit(stream);
-        let met = stream.wait(track, limit, |w| want.is_met(w, track).then_some(())).await;
+        let met = stream
+            .wait(track, limit, |w| w.track_index(name).is_none_or(|t| want.is_met(w, t)).then_some(()))
+            .await;
         // Six target durations once it shows what was asked for; what timed out is stale at once.
         keep = Keep::Seconds(met.map_or(0, |()| limit.as_secs() * 2));
     }
     // A track that is just starting: its first part is worth waiting for.
-    let begun = |w: &nx_hls::Window| w.has_parts(track).then_some(());
+    let begun = |w: &nx_hls::Window| w.track_index(name).is_none_or(|t| w.has_parts(t)).then_some(());
     stream.wait(track, hold_limit(stream), begun).await;
-    let text = stream.playlist(Ask::Track(track)).ok_or_else(|| not_live(stream.key()))?;
+    let found = stream.read(|w| w.track_index(name)).ok_or_else(|| gone(stream))?;
+    let text = stream.playlist(Ask::Track(found)).ok_or_else(|| not_live(stream.key()))?;
     Ok(Reply::one(text, PLAYLIST, keep))
 }
 
-async fn segment(stream: &LiveStream, track: usize, msn: u64) -> Result<Reply, Problem> {
-    let whole = |w: &nx_hls::Window| match w.segment(track, msn) {
-        Lookup::Found(s) => Some(Some(s.parts.iter().map(|p| p.bytes.clone()).collect())),
-        Lookup::Soon => None,
-        Lookup::Missing => Some(None),
+async fn segment(stream: &LiveStream, name: &str, track: usize, msn: u64) -> Result<Reply, Problem> {
+    let whole = |w: &nx_hls::Window| match w.track_index(name).map(|t| w.segment(t, msn)) {
+        Some(Lookup::Found(s)) => Some(Some(s.parts.iter().map(|p| p.bytes.clone()).collect())),
+        Some(Lookup::Soon) => None,
+        Some(Lookup::Missing) | None => Some(None),
     };
     let bytes = stream.wait(track, hold_limit(stream), whole).await.flatten().ok_or_else(|| gone(stream))?;
     Ok(Reply { bytes, content_type: "video/mp4", keep: Keep::Forever })

@@ -17,6 +17,7 @@ fn stream(codec: VideoCodec) -> LiveStream {
         width: 1280,
         height: 720,
         frame_rate: None,
+        range: nx_media::VideoRange::Sdr,
         rfc6381: "of no matter here".into(),
     });
     let live = LiveStream::new(StreamKey::new("live", "cam1").unwrap(), Window::new(6, 2, 1 << 20));
