@@ -6,18 +6,10 @@
 //! hinted, not more; a directive twice is nonsense even if both say the same; names are compared as they are
 //! written, without undoing escapes; unknown directives and parameters are ignored.
 
-use nx_hls::{Position, Window};
+use nx_hls::{Position, Skip, Window};
 
 /// Longest query that is looked at, bytes: directives, and what players add for CMCD.
 pub(crate) const QUERY_MAX: usize = 4096;
-
-/// What a playlist may leave out because the player knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Skip {
-    None,
-    Segments,
-    DateRanges,
-}
 
 /// What a query asks of a playlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,8 +102,9 @@ impl Want {
             None => next.msn > self.msn,
             Some(part) if self.msn == next.msn => next.part > part,
             Some(part) if self.msn.checked_add(1) == Some(next.msn) => {
-                // Its last part is there; a part beyond it is the next segment's first.
-                next.part > 0 || window.parts_of(track, self.msn) > part
+                // Its last part is there; a part beyond it is the next segment's first. A gap never had any.
+                let parts = window.parts_of(track, self.msn);
+                next.part > 0 || parts > part || parts == 0
             }
             Some(_) => next.msn > self.msn,
         }

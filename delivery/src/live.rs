@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nx_container::{fmp4, ts};
-use nx_hls::{Ask, Event, Lookup, RunTrack, Window};
+use nx_hls::{Ask, Event, Lookup, RunTrack, Skip, Window};
 use nx_media::{Params, Sample, StreamKey};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::audience::Audience;
-use crate::blocking::Skip;
 use crate::qoe::Quality;
 use crate::rendered::Rendered;
 
@@ -108,7 +107,9 @@ impl Inner {
     /// one part old, and a crowd that waits for one part is answered with one text.
     fn version_of(&self, text: Text) -> Version {
         let own = match text {
-            Text::Media(Ask::Track(track), _) => self.tracks.get(track).copied().unwrap_or_default(),
+            Text::Media(Ask::Track(track), _) if track < self.window.tracks().count() => {
+                self.tracks.get(track).copied().unwrap_or_default()
+            }
             _ => self.newest,
         };
         if own.number > self.everyone.number { own } else { self.everyone }
@@ -181,6 +182,8 @@ impl LiveStream {
         let news = matches!(event, Event::Run(_) | Event::End);
         let (track, everyone) = {
             let mut inner = self.lock();
+            // Lists of vanished tracks go on with the leader's.
+            let news = news || inner.window.vanished().next().is_some();
             let idle = !inner.window.is_playable();
             let track = inner.change(event, crate::wall_ms());
             (track, news || (idle && inner.window.is_playable()))
@@ -245,7 +248,7 @@ impl LiveStream {
         }
         let new = match text {
             Text::Multivariant => inner.window.multivariant()?,
-            Text::Media(ask, _) => inner.window.media_playlist(ask)?,
+            Text::Media(ask, skip) => inner.window.media_playlist(ask, skip)?,
         };
         self.rendered.fetch_add(1, Ordering::Relaxed);
         let before = before.map(|(_, text)| text);

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use nx_hls::{Ask, Lookup, Window};
+use nx_hls::{Ask, Lookup, Segment, Skip, Window};
 use nx_media::{Params, StreamKey, rescale};
 
 use crate::audience::Viewer;
-use crate::blocking::{self, QUERY_MAX, Skip};
+use crate::blocking::{self, QUERY_MAX};
 use crate::caching::Keep;
 use crate::cmcd::{self, Object};
 use crate::holds::Holds;
@@ -180,20 +180,24 @@ async fn reply(
     resource: Resource<'_>,
     query: &str,
 ) -> Result<Reply, Problem> {
-    let track_of = |name: &str| stream.read(|w| w.track_index(name)).ok_or_else(|| not_held(stream, false));
     match resource {
         Resource::Multivariant => multivariant(stream, holds).await,
         // As after a restart: players that know the track from before shall ask again.
         Resource::Playlist { .. } if stream.read(|w| w.tracks().next().is_none()) => {
             Err(not_live(stream.key()))
         }
-        Resource::Playlist { track } => media_playlist(stream, holds, track_of(track)?, query).await,
+        Resource::Playlist { track } => media_playlist(stream, holds, track, query).await,
+        Resource::IFrames { track } => {
+            let index = index(stream, track)?;
+            let text = stream.text(Text::Media(Ask::IFrames(index), Skip::None));
+            Ok(Reply::text(text.ok_or_else(|| not_live(stream.key()))?, Keep::Now))
+        }
         Resource::Init { track, run } => {
             let init = stream.read(|w| w.init(track, run)).ok_or_else(|| not_held(stream, false))?;
             Ok(Reply::media(VecDeque::from([init]), "video/mp4", Object::Init))
         }
-        Resource::Part { track, msn, part } => self::part(stream, holds, track_of(track)?, msn, part).await,
-        Resource::Segment { track, msn } => segment(stream, holds, track_of(track)?, msn).await,
+        Resource::Part { track, msn, part } => self::part(stream, holds, track, msn, part).await,
+        Resource::Segment { track, msn } => segment(stream, holds, track, msn).await,
         Resource::TsPlaylist => {
             fits_ts(stream)?;
             let text = Text::Media(Ask::Ts, Skip::None);
@@ -217,12 +221,18 @@ async fn multivariant(stream: &LiveStream, holds: &Holds) -> Result<Reply, Probl
     Ok(Reply::text(text, Keep::Now).held(held.time))
 }
 
+/// The index of a track. It is another after each run: waits look it up by name.
+fn index(stream: &LiveStream, name: &str) -> Result<usize, Problem> {
+    stream.read(|w| w.track_index(name)).ok_or_else(|| not_held(stream, false))
+}
+
 async fn media_playlist(
     stream: &LiveStream,
     holds: &Holds,
-    track: usize,
+    name: &str,
     query: &str,
 ) -> Result<Reply, Problem> {
+    let track = index(stream, name)?;
     let target_s = stream.read(Window::target_s);
     let never = |why| Problem::bad_request(why).kept(u32::try_from(target_s * 4).unwrap_or(1));
     let directives = blocking::parse(query).map_err(never)?;
@@ -233,73 +243,67 @@ async fn media_playlist(
     }
     // A track that is just starting: its first part is worth waiting for.
     let ready = |w: &Window| {
+        let Some(track) = w.track_index(name) else { return Some(false) };
         let shown = w.has_parts(track) && want.is_none_or(|want| want.is_met(w, track));
-        (shown || w.is_ended()).then(|| w.is_ended())
+        (shown || w.is_ended()).then_some(!w.is_ended())
     };
     let held = holds.until(stream, track, ready).await?;
-    let text = Text::Media(Ask::Track(track), directives.skip);
+    let text = Text::Media(Ask::Track(index(stream, name)?), directives.skip);
     let text = stream.text(text).ok_or_else(|| match held.found {
         Some(_) => not_held(stream, true),
         None => not_in_time(stream.key()),
     })?;
     let keep = match held.found {
         None => Keep::Check,
+        Some(true) if want.is_some() => Keep::Shown,
         // One that is over may be taken up again.
-        Some(ended) => {
-            if want.is_some() && !ended {
-                Keep::Shown
-            } else {
-                Keep::Now
-            }
-        }
+        Some(_) => Keep::Now,
     };
     Ok(Reply::text(text, keep).held(held.time))
 }
 
-async fn part(
-    stream: &LiveStream,
-    holds: &Holds,
-    track: usize,
-    msn: u64,
-    part: u32,
-) -> Result<Reply, Problem> {
-    let look = |w: &Window| match w.part(track, msn, part) {
-        Lookup::Found(bytes) => Some(Some(bytes)),
-        Lookup::Soon => None,
-        Lookup::Missing => Some(None),
+async fn part(stream: &LiveStream, holds: &Holds, name: &str, msn: u64, part: u32) -> Result<Reply, Problem> {
+    let track = index(stream, name)?;
+    let look = |w: &Window| match w.track_index(name).map(|t| w.part(t, msn, part)) {
+        Some(Lookup::Found(bytes)) => Some(Some(bytes)),
+        Some(Lookup::Soon) => None,
+        Some(Lookup::Missing) | None => Some(None),
     };
     let held = holds.until(stream, track, look).await?;
     let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
-    let bytes = found.ok_or_else(|| not_held(stream, has_been(stream, track, msn)))?;
-    Ok(Reply::media(VecDeque::from([bytes]), "video/mp4", kind(stream, track)).held(held.time))
+    let bytes = found.ok_or_else(|| not_held(stream, has_been(stream, name, msn)))?;
+    Ok(Reply::media(VecDeque::from([bytes]), "video/mp4", kind(stream, name)).held(held.time))
 }
 
-async fn segment(stream: &LiveStream, holds: &Holds, track: usize, msn: u64) -> Result<Reply, Problem> {
-    type Found = Option<(VecDeque<Bytes>, Option<u64>)>;
-    let look = |w: &Window| -> Option<Found> {
-        match w.segment(track, msn) {
-            Lookup::Found(s) => {
-                let ms = s.duration.and_then(|d| i64::try_from(d).ok());
-                let ms = ms.map(|d| rescale(d, s.track.params.timescale(), 1000));
-                let slices = s.parts.iter().map(|p| p.bytes.clone()).collect();
-                Some(Some((slices, ms.and_then(|ms| u64::try_from(ms).ok()))))
-            }
-            Lookup::Soon => None,
-            Lookup::Missing => Some(None),
-        }
+async fn segment(stream: &LiveStream, holds: &Holds, name: &str, msn: u64) -> Result<Reply, Problem> {
+    let track = index(stream, name)?;
+    let whole = |s: &Segment| -> (VecDeque<Bytes>, Option<u64>) {
+        let ticks = s.duration.and_then(|d| i64::try_from(d).ok());
+        let ms = ticks.map(|d| rescale(d, s.track.params.timescale(), 1000));
+        (s.parts.iter().map(|p| p.bytes.clone()).collect(), ms.and_then(|ms| u64::try_from(ms).ok()))
+    };
+    let look = |w: &Window| match w.track_index(name).map(|t| w.segment(t, msn)) {
+        Some(Lookup::Found(s)) => Some(Some(whole(s))),
+        Some(Lookup::Soon) => None,
+        Some(Lookup::Missing) | None => Some(None),
     };
     let held = holds.until(stream, track, look).await?;
     let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
-    let (slices, ms) = found.ok_or_else(|| not_held(stream, has_been(stream, track, msn)))?;
-    Ok(Reply::media(slices, "video/mp4", kind(stream, track)).lasting(ms).held(held.time))
+    let (slices, ms) = found.ok_or_else(|| not_held(stream, has_been(stream, name, msn)))?;
+    Ok(Reply::media(slices, "video/mp4", kind(stream, name)).lasting(ms).held(held.time))
 }
 
-fn has_been(stream: &LiveStream, track: usize, msn: u64) -> bool {
-    stream.read(|w| w.next(track).is_some_and(|next| msn < next.msn))
+fn has_been(stream: &LiveStream, name: &str, msn: u64) -> bool {
+    let next = |w: &Window| w.track_index(name).and_then(|t| w.next(t));
+    stream.read(next).is_some_and(|next| msn < next.msn)
 }
 
-fn kind(stream: &LiveStream, track: usize) -> Object {
-    let video = |w: &Window| w.tracks().nth(track).is_some_and(|t| matches!(t.params, Params::Video(_)));
+fn kind(stream: &LiveStream, name: &str) -> Object {
+    let video = |w: &Window| {
+        let track = w.tracks().find(|t| t.name == name);
+        // One that has vanished is told by its name: pictures are v1, v2, …
+        track.map_or(name.starts_with('v'), |t| matches!(t.params, Params::Video(_)))
+    };
     if stream.read(video) { Object::Video } else { Object::Audio }
 }
 

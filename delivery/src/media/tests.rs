@@ -18,6 +18,7 @@ fn stream(codec: VideoCodec) -> LiveStream {
         width: 1280,
         height: 720,
         frame_rate: None,
+        range: nx_media::VideoRange::Sdr,
         rfc6381: "of no matter here".into(),
     });
     let live = LiveStream::new(StreamKey::new("live", "cam1").unwrap(), Window::new(6, 2, 1 << 20));
@@ -38,7 +39,7 @@ fn stream(codec: VideoCodec) -> LiveStream {
 async fn an_output_that_cannot_hold_the_codec_says_which_one_does() {
     for resource in [Resource::TsPlaylist, Resource::TsSegment { msn: 7 }] {
         let problem =
-            reply(&stream(VideoCodec::Av1), &Holds::new(1), resource, "").await.err().expect("a problem");
+            reply(&stream(VideoCodec::Av1), &Holds::new(1), resource, "").await.expect_err("a problem");
         assert_eq!((problem.status, problem.slug), (StatusCode::NOT_FOUND, "output-codec"));
         assert_eq!(problem.detail, "AV1 cannot be carried in MPEG-TS; play index.m3u8");
         assert!(reply(&stream(VideoCodec::Avc), &Holds::new(1), resource, "").await.is_ok(), "{resource:?}");
