@@ -150,6 +150,25 @@ mod tests {
     }
 
     #[test]
+    fn no_damage_to_a_query_does_any() {
+        let golden = "_HLS_skip=YES&_HLS_part=2&_HLS_msn=1795000";
+        for cut in 0..golden.len() {
+            let _ = parse(&golden[..cut]);
+            for byte in b"&=_%09+- vX" {
+                let mut bytes = golden.as_bytes().to_vec();
+                bytes[cut] = *byte;
+                let read = parse(std::str::from_utf8(&bytes).unwrap());
+                // A number is what the digits say, or nothing.
+                let want = read.ok().and_then(|d| d.want);
+                assert!(
+                    want.is_none_or(|w| w.msn < 10_000_000 && w.part.is_none_or(|p| p < 10)),
+                    "{bytes:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn allows_two_segments_and_three_seconds_ahead() {
         let next = Position { msn: 10, part: 2 };
         for (msn, part, target_us, ok) in [

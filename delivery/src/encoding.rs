@@ -150,6 +150,20 @@ mod tests {
     }
 
     #[test]
+    fn no_damage_to_a_header_does_any() {
+        let golden = "gzip;q=0.5, br;q=1.000 , zstd;q=0, *;q=0.1";
+        for cut in 0..golden.len() {
+            let _ = choose(Some(&golden[..cut]));
+            for byte in b";,=.*q09 x" {
+                let mut bytes = golden.as_bytes().to_vec();
+                bytes[cut] = *byte;
+                let _ = choose(std::str::from_utf8(&bytes).ok());
+            }
+        }
+        assert_eq!(choose(Some(&"gzip;q=0,".repeat(10_000))), Coding::Identity);
+    }
+
+    #[test]
     fn what_was_encoded_decodes_to_the_same() {
         let line = |n: u32| format!("#EXT-X-PART:DURATION=0.33333,URI=\"{n}.m4s\"\n");
         let text: Vec<u8> = (0..100).map(line).collect::<String>().into_bytes();
