@@ -211,7 +211,8 @@ impl LiveStream {
         look(&self.lock().window)
     }
 
-    /// Waits until `ready` gives something, for at most `limit`. `track` says whose progress it depends on.
+    /// Waits until `ready` gives something, for at most `limit`. `track` says whose progress it depends on. To be
+    /// polled when woken, or dropped: who is woken first wakes the others.
     pub async fn wait<T>(
         &self,
         track: usize,
