@@ -113,7 +113,7 @@ impl Cutter {
             msn: segment.msn,
             index: segment.parts,
             dts: first.dts,
-            pts: first.pts,
+            pts: samples.iter().map(|s| s.pts).min().unwrap_or(first.pts),
             duration: held,
             independent: first.key,
             bytes: fmp4::fragment(self.sequence, self.kind, &samples).ok()?,

@@ -43,6 +43,8 @@ impl DateRange {
 struct Kept {
     cue: DateRange,
     start_ms: i64,
+    /// Segment that was open when the latest of it was told.
+    told: u64,
     /// Where it ended, when a second cue told.
     ended: Option<(i64, Bytes)>,
 }
@@ -62,28 +64,44 @@ impl Kept {
 
 /// The ranges of a window, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct DateRanges(VecDeque<Kept>);
+pub(crate) struct DateRanges {
+    kept: VecDeque<Kept>,
+    /// Ids of the newest that had to go before they were over.
+    gone: VecDeque<String>,
+}
 
 impl DateRanges {
-    /// Takes a cue of a run whose presentation time 0 is at `wall_at_zero_ms`.
-    pub(crate) fn add(&mut self, cue: DateRange, wall_at_zero_ms: i64) {
+    /// Takes a cue of a run whose presentation time 0 is at `wall_at_zero_ms`, told while segment `msn` was open.
+    pub(crate) fn add(&mut self, cue: DateRange, wall_at_zero_ms: i64, msn: u64) {
         let at_ms = wall_at_zero_ms.saturating_add(cue.pts_us.div_euclid(1000));
-        if let Some(known) = self.0.iter_mut().find(|k| k.cue.id == cue.id) {
+        if let Some(known) = self.kept.iter_mut().find(|k| k.cue.id == cue.id) {
             // What was said about a range must not change; its end may be added.
             if let (Some(section), None, None) = (cue.scte35_in, &known.cue.scte35_in, &known.ended) {
                 known.ended = Some((at_ms.max(known.start_ms), section));
+                known.told = msn;
             }
             return;
         }
-        if self.0.len() >= KEPT_MAX {
-            self.0.pop_front();
+        if self.kept.len() >= KEPT_MAX
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.gone.push_back(oldest.cue.id);
+            self.gone.drain(..self.gone.len().saturating_sub(KEPT_MAX));
         }
-        self.0.push_back(Kept { cue, start_ms: at_ms, ended: None });
+        self.gone.retain(|id| *id != cue.id);
+        self.kept.push_back(Kept { cue, start_ms: at_ms, told: msn, ended: None });
     }
 
-    /// Writes the ranges that are not over at `from_ms` (Unix time), where the first listed segment begins.
-    pub(crate) fn write(&self, from_ms: i64, out: &mut String) -> fmt::Result {
-        for kept in self.0.iter().filter(|k| k.end_ms() >= from_ms) {
+    /// Ids of ranges that a playlist which begins at `from_ms` had not long ago and has no more.
+    pub(crate) fn removed(&self, from_ms: i64) -> impl Iterator<Item = String> {
+        let over = self.kept.iter().filter(move |k| k.end_ms() < from_ms).map(|k| &k.cue.id);
+        over.chain(&self.gone).map(|id| printable(id))
+    }
+
+    /// Writes the ranges that are not over at `from_ms` (Unix time), where the first listed segment begins, and of
+    /// which something was told when segment `since` was open, or later.
+    pub(crate) fn write(&self, from_ms: i64, since: u64, out: &mut String) -> fmt::Result {
+        for kept in self.kept.iter().filter(|k| k.end_ms() >= from_ms && k.told >= since) {
             let cue = &kept.cue;
             write_head(&cue.id, kept.start_ms, out)?;
             if let Some(us) = cue.planned_duration_us {
@@ -105,8 +123,13 @@ impl DateRanges {
     }
 }
 
+/// An id as playlists have it.
+fn printable(id: &str) -> String {
+    id.chars().filter(|c| !c.is_control() && *c != '"').collect()
+}
+
 fn write_head(id: &str, start_ms: i64, out: &mut String) -> fmt::Result {
-    let id: String = id.chars().filter(|c| !c.is_control() && *c != '"').collect();
+    let id = printable(id);
     write!(out, "#EXT-X-DATERANGE:ID=\"{id}\",START-DATE=\"{}\"", Rfc3339(start_ms))
 }
 

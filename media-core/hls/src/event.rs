@@ -59,7 +59,7 @@ pub struct Part {
     pub index: u32,
     /// Decode time of the first sample, in the track's timescale.
     pub dts: i64,
-    /// Presentation time of the first sample, in the track's timescale.
+    /// Earliest presentation time of its samples, in the track's timescale.
     pub pts: i64,
     /// In the track's timescale.
     pub duration: u64,

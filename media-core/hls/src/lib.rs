@@ -17,9 +17,11 @@ mod cues;
 mod cutter;
 mod daterange;
 mod event;
+mod i_frames;
 mod multivariant;
 mod packager;
 mod playlist;
+mod rendition;
 mod target;
 mod track;
 mod ts_view;
@@ -28,9 +30,10 @@ mod window;
 pub use daterange::DateRange;
 pub use event::{Event, Part, Run, RunTrack};
 pub use packager::{Config, Packager, Start, TrackSpec};
-pub use playlist::{Ask, Rfc3339};
+pub use playlist::{Ask, Rfc3339, Skip};
+pub use rendition::Segment;
 pub use ts_view::NotInTs;
-pub use window::{Lookup, Position, Segment, Window};
+pub use window::{Lookup, Position, Window};
 
 #[cfg(test)]
 mod tests;

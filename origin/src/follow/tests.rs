@@ -18,6 +18,7 @@ fn run(number: u32, ids: &[TrackId]) -> Arc<Run> {
             width: 2,
             height: 2,
             frame_rate: None,
+            range: nx_media::VideoRange::Sdr,
             rfc6381: String::new(),
         }),
         Kind::Audio => Params::Audio(AudioParams {

@@ -69,7 +69,15 @@ fn hex(text: &str) -> Bytes {
 fn video(codec: VideoCodec, config: &str) -> Params {
     let (width, height) = (1280, 720);
     let (config, rfc6381) = (hex(config), String::new());
-    Params::Video(VideoParams { codec, config, width, height, frame_rate: None, rfc6381 })
+    Params::Video(VideoParams {
+        codec,
+        config,
+        width,
+        height,
+        frame_rate: None,
+        range: nx_media::VideoRange::Sdr,
+        rfc6381,
+    })
 }
 
 fn audio(codec: AudioCodec, config: &str, sample_rate: u32, channels: u8) -> AudioParams {

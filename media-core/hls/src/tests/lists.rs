@@ -7,7 +7,7 @@ use super::sources::{self, Source, send};
 use super::tracks::small;
 use super::validator::{self, Validator, attribute};
 use super::{Rig, WALL, audio, frame, video};
-use crate::{Ask, DateRange, Event, Rfc3339};
+use crate::{Ask, DateRange, Event, Rfc3339, Skip};
 
 fn sound(codec: AudioCodec, language: &str) -> Params {
     let Params::Audio(aac) = audio() else { unreachable!() };
@@ -26,7 +26,7 @@ fn picture(codec: VideoCodec) -> Params {
     Params::Video(VideoParams { codec, ..avc })
 }
 
-/// The multivariant playlist of these tracks, bit rates left out.
+/// The renditions and variants of these tracks, bit rates left out.
 fn multivariant(tracks: &[Params]) -> String {
     let sources: Vec<Source> = tracks.iter().cloned().map(Source::new).collect();
     let mut rig = sources::rig(&sources);
@@ -36,7 +36,8 @@ fn multivariant(tracks: &[Params]) -> String {
         Some(at) => format!("{}{}", line.split_once(':').expect("a tag").0, &line[at - 1..]),
         None => line.to_owned(),
     };
-    text.lines().skip(2).map(short).collect::<Vec<_>>().join("\n")
+    let variants = text.lines().skip(3).filter(|line| !line.starts_with("#EXT-X-I-FRAME"));
+    variants.map(short).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn ts_shows_what_it_can_carry_and_says_what_it_cannot() {
         send(&mut rig, &sources, 5_000, &mut Validator::default());
         let got = rig.window.ts_tracks();
         assert_eq!(got.clone().map_err(|e| e.codec), want, "{sources:?}");
-        assert_eq!(rig.window.media_playlist(Ask::Ts).is_some(), want.is_ok());
+        assert_eq!(rig.window.media_playlist(Ask::Ts, Skip::None).is_some(), want.is_ok());
     }
 }
 
@@ -159,7 +160,7 @@ fn a_break_is_announced_cut_at_and_closed() {
     assert_eq!(starts, [1000, 1500, 3000, 5000, 6000, 8000]);
     let start = |ms: i64| Rfc3339(WALL - 1000 + ms).to_string();
     for ask in [Ask::Track(0), Ask::Track(1), Ask::Ts] {
-        let text = rig.window.media_playlist(ask).expect("a playlist");
+        let text = rig.window.media_playlist(ask, Skip::None).expect("a playlist");
         let want = [
             format!(
                 "#EXT-X-DATERANGE:ID=\"early\",START-DATE=\"{}\",PLANNED-DURATION=0.600,SCTE35-OUT=0xFC300A",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Ask, Window};
+use crate::{Ask, Skip, Window};
 
 /// A segment as a media playlist lists it.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,7 +102,7 @@ impl Validator {
         names.push("ts".into());
         for (index, name) in names.iter().enumerate() {
             let ask = if name == "ts" { Ask::Ts } else { Ask::Track(index) };
-            let Some(text) = window.media_playlist(ask) else { continue };
+            let Some(text) = window.media_playlist(ask, Skip::None) else { continue };
             let list = read(&text);
             for (msn, listed) in &list.segments {
                 // Parts of old segments are not listed any more.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nx_container::fmp4;
 use nx_delivery::LiveStream;
-use nx_hls::{Ask, Lookup, Position, Window};
+use nx_hls::{Ask, Lookup, Position, Skip, Window};
 use nx_media::{AudioCodec, Kind, Params, TrackId};
 
 use super::playlist::{self, Listed, Playlist};
@@ -74,7 +74,7 @@ impl Player {
             let ids: Vec<(TrackId, String)> = window.tracks().map(|t| (t.id, t.name.clone())).collect();
             for (index, (id, name)) in ids.iter().enumerate() {
                 self.fetch(window, index, *id, now_ms);
-                let Some(text) = window.media_playlist(Ask::Track(index)) else { continue };
+                let Some(text) = window.media_playlist(Ask::Track(index), Skip::None) else { continue };
                 let list = playlist::read(&text);
                 self.offered(window, index, &list, now_ms, &text);
                 // A silent track that cannot be filled makes news only when it is passed.
@@ -86,7 +86,7 @@ impl Player {
                     self.independent(window, index, &list, &text);
                 }
             }
-            if let Some(text) = window.media_playlist(Ask::Ts) {
+            if let Some(text) = window.media_playlist(Ask::Ts, Skip::None) {
                 let list = playlist::read(&text);
                 let tracks = window.tracks().filter(|t| !knows_silence(&t.params));
                 let own = tracks.filter_map(|t| heard.get(&t.id)).map(|h| h.silent_ms(now_ms)).max();
