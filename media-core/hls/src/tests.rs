@@ -1,10 +1,13 @@
 //! Packager and window together: samples in, playlists and bytes out.
 
+mod clock;
 mod delta;
+mod i_frames;
 mod lists;
 mod parts;
 mod sources;
 mod tracks;
+mod twins;
 mod validator;
 mod vanished;
 

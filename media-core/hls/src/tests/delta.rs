@@ -91,7 +91,6 @@ struct Players {
     versions: BTreeMap<String, Vec<Held>>,
     merged: usize,
     too_old: usize,
-    dates_left_out: usize,
 }
 
 impl Players {
@@ -112,7 +111,6 @@ impl Players {
                 let version = if skip == Skip::DateRanges { 10 } else { 9 };
                 assert!(delta_text.contains(&format!("#EXT-X-VERSION:{version}\n")), "{delta_text}");
                 assert_eq!(delta.removed.is_some(), skip == Skip::DateRanges, "{delta_text}");
-                self.dates_left_out += full.dates.len() - delta.dates.len();
                 let last = |held: &Held| held.segments.last_key_value().map_or(0, |(msn, _)| *msn);
                 for old in versions.iter() {
                     match merge(old, delta.clone()) {
