@@ -84,7 +84,7 @@ async fn a_reload_is_answered_when_its_track_has_vanished() {
         }
     };
     let (answer, ()) = tokio::join!(waiting, returning);
-    let answer = answer.ok().expect("a playlist");
+    let Ok(answer) = answer else { panic!("no playlist") };
     let text = String::from_utf8(answer.bytes.iter().flatten().copied().collect()).unwrap();
     assert!(text.contains("#EXT-X-GAP\n") && text.contains("\n9.m4s\n"), "{text}");
     assert!(text.contains("../a1/index.m3u8") && !text.contains("10.m4s"), "at once: {text}");

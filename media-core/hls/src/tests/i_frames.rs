@@ -50,7 +50,7 @@ fn a_range_ends_with_the_key_frame() {
     let mut rig = Rig::new(&[video()]);
     for n in 0..200i64 {
         let size = if n % 60 == 0 { 5_000 + n } else { 100 };
-        let payload = Bytes::from(vec![n as u8; usize::try_from(size).unwrap()]);
+        let payload = Bytes::from(vec![u8::try_from(n).unwrap(); usize::try_from(size).unwrap()]);
         rig.push(0, nx_media::Sample { payload, ..frame(90_000 + n * 3000, 3000, n % 60 == 0) });
     }
     let text = list(&rig, 0).expect("a list");
