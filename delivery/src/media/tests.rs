@@ -1,6 +1,7 @@
 //! Answers to requests for a stream's resources, by tables.
 
 mod crowd;
+mod vanished;
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -21,9 +22,8 @@ use crate::upload::Upload;
 const FIRST: u64 = 7;
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
-/// What a packager makes of `seconds` of a picture with 30 frames and half a key frame a second.
-fn events(codec: VideoCodec, seconds: i64) -> Vec<Event> {
-    let params = Params::Video(VideoParams {
+fn picture(codec: VideoCodec) -> Params {
+    Params::Video(VideoParams {
         codec,
         config: Bytes::from_static(&[1, 100, 0, 31, 0xff, 0xe0, 0]),
         width: 1280,
@@ -31,7 +31,12 @@ fn events(codec: VideoCodec, seconds: i64) -> Vec<Event> {
         frame_rate: None,
         range: nx_media::VideoRange::Sdr,
         rfc6381: "of no matter here".into(),
-    });
+    })
+}
+
+/// What a packager makes of `seconds` of a picture with 30 frames and half a key frame a second.
+fn events(codec: VideoCodec, seconds: i64) -> Vec<Event> {
+    let params = picture(codec);
     let mut packager = Packager::new(Config::default(), Start { msn: FIRST, ..Start::default() });
     packager.set_tracks(&[TrackSpec { id: TrackId::VIDEO, params }]);
     for n in 0..seconds * 30 {

@@ -1,10 +1,15 @@
 //! Packager and window together: samples in, playlists and bytes out.
 
+mod clock;
+mod delta;
+mod i_frames;
 mod lists;
 mod parts;
 mod sources;
 mod tracks;
+mod twins;
 mod validator;
+mod vanished;
 
 use bytes::Bytes;
 use nx_container::fmp4;
@@ -64,6 +69,8 @@ struct Rig {
     events: Vec<Event>,
     now_90k: i64,
     audio_48k: i64,
+    /// When what is sent at time 0 arrives.
+    wall_ms: i64,
 }
 
 impl Rig {
@@ -71,7 +78,7 @@ impl Rig {
         let mut packager = Packager::new(Config::default(), Start { msn: 100, ..Start::default() });
         packager.set_tracks(&specs(tracks));
         let window = Window::new(6, 2, 6 << 20);
-        Self { packager, window, events: Vec::new(), now_90k: 90_000, audio_48k: 48_000 }
+        Self { packager, window, events: Vec::new(), now_90k: 90_000, audio_48k: 48_000, wall_ms: WALL }
     }
 
     fn settle(&mut self) {
@@ -82,7 +89,7 @@ impl Rig {
     }
 
     fn push(&mut self, track: usize, sample: Sample) {
-        self.packager.push(track, sample, WALL);
+        self.packager.push(track, sample, self.wall_ms);
         self.settle();
     }
 

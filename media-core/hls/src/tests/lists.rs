@@ -1,7 +1,7 @@
 //! What playlists tell: variants, languages, codecs, cues.
 
 use bytes::Bytes;
-use nx_media::{AudioCodec, AudioParams, Kind, Language, Params, VideoCodec, VideoParams};
+use nx_media::{AudioCodec, AudioParams, Kind, Language, Params, VideoCodec, VideoParams, VideoRange};
 
 use super::sources::{self, Source, send};
 use super::tracks::small;
@@ -79,6 +79,64 @@ v2/index.m3u8";
 a1/index.m3u8";
     assert_eq!(multivariant(&[sound(Aac, "eng"), sound(Aac, "jpn")]), radio);
     assert_eq!(multivariant(&[sound(Aac, "eng")]), "#EXT-X-STREAM-INF,CODECS=\"mp4a.40.2\"\na1/index.m3u8");
+}
+
+#[test]
+fn the_dynamic_range_is_told_unless_all_is_standard() {
+    let ranged = |range| {
+        let Params::Video(v) = small() else { unreachable!() };
+        Params::Video(VideoParams { range, ..v })
+    };
+    for (range, want) in [(VideoRange::Hlg, "HLG"), (VideoRange::Pq, "PQ")] {
+        let mut rig = Rig::new(&[video(), ranged(range)]);
+        for n in 0..130 {
+            rig.push(0, frame(90_000 + n * 3000, 3000, n % 60 == 0));
+            rig.push(1, frame(90_000 + n * 3000, 3000, n % 60 == 0));
+        }
+        let text = rig.window.multivariant().expect("playable");
+        let told: Vec<_> = text.lines().map(|line| attribute(line, "VIDEO-RANGE")).collect();
+        let told: Vec<_> = told.into_iter().flatten().collect();
+        assert_eq!(told, ["SDR", want, "SDR", want], "two variants, two of key frames: {text}");
+    }
+    let text = multivariant(&[video(), ranged(VideoRange::Sdr)]);
+    assert!(!text.contains("VIDEO-RANGE"), "{text}");
+}
+
+#[test]
+fn a_frame_rate_that_is_not_declared_is_counted() {
+    let Params::Video(v) = video() else { unreachable!() };
+    let text = multivariant(&[Params::Video(VideoParams { frame_rate: None, ..v })]);
+    assert!(text.contains(",FRAME-RATE=30.000"), "{text}");
+}
+
+/// An encoder that keeps within a quarter of its first segments is within a quarter of every rate that was told.
+#[test]
+fn the_rate_told_first_holds() {
+    let mut rig = Rig::new(&[video()]);
+    let (mut told, mut worst, mut open) = (Vec::<u64>::new(), 0, 0u64);
+    for n in 0..600i64 {
+        // Segments of 1000, 1300, 1150, 1550 bytes a frame, and again.
+        let bytes = [1000, 1300, 1150, 1550][usize::try_from(n / 60).unwrap() % 4];
+        let payload = Bytes::from(vec![0; bytes]);
+        rig.push(0, nx_media::Sample { payload, ..frame(90_000 + n * 3000, 3000, n % 60 == 0) });
+        open += bytes as u64;
+        if n % 60 == 59 {
+            worst = worst.max(std::mem::take(&mut open) * 8 / 2);
+        }
+        let text = rig.window.multivariant();
+        let rate = |text: String| {
+            attribute(text.lines().find(|l| l.starts_with("#EXT-X-STREAM-INF"))?, "BANDWIDTH")?
+                .parse::<u64>()
+                .ok()
+        };
+        told.extend(text.and_then(rate));
+    }
+    let (first, last) = (told[0], told[told.len() - 1]);
+    assert!(told.iter().all(|rate| worst * 4 <= rate * 5), "{worst} bit/s of {first} to {last}");
+    assert!(
+        last >= worst && last < worst + worst / 20,
+        "{worst} bit/s of {last}: no more headroom than needed"
+    );
 }
 
 #[test]

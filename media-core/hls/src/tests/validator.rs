@@ -99,6 +99,7 @@ impl Validator {
     pub(super) fn check(&mut self, window: &Window) {
         let mut lists: Vec<Playlist> = Vec::new();
         let mut names: Vec<String> = window.tracks().map(|t| t.name.clone()).collect();
+        names.extend(window.vanished().map(|t| t.name.clone()));
         names.push("ts".into());
         for (index, name) in names.iter().enumerate() {
             let ask = if name == "ts" { Ask::Ts } else { Ask::Track(index) };

@@ -71,15 +71,16 @@ impl Player {
         heard: &BTreeMap<TrackId, Heard>,
     ) {
         live.read(|window| {
-            let ids: Vec<(TrackId, String)> = window.tracks().map(|t| (t.id, t.name.clone())).collect();
+            // Whoever watches a track that the publisher has lost goes on, too.
+            let all = window.tracks().chain(window.vanished()).cloned().collect::<Vec<_>>();
+            let ids: Vec<(TrackId, String)> = all.iter().map(|t| (t.id, t.name.clone())).collect();
             for (index, (id, name)) in ids.iter().enumerate() {
                 self.fetch(window, index, *id, now_ms);
                 let Some(text) = window.media_playlist(Ask::Track(index), Skip::None) else { continue };
                 let list = playlist::read(&text);
                 self.offered(window, index, &list, now_ms, &text);
                 // A silent track that cannot be filled makes news only when it is passed.
-                let own =
-                    heard.get(id).filter(|_| !knows_silence(&window.tracks().nth(index).unwrap().params));
+                let own = heard.get(id).filter(|_| !knows_silence(&all[index].params));
                 let silent_ms = own.map_or(0, |h| h.silent_ms(now_ms)).max(any.silent_ms(now_ms));
                 self.follow(name, &list, now_ms, silent_ms, &text);
                 if id.kind == Kind::Video && list.independent {
