@@ -9,6 +9,7 @@
 
 mod blocking;
 mod body;
+mod growing;
 mod listen;
 mod live;
 mod media;

@@ -38,6 +38,7 @@ struct Inner {
     /// Counts changes; what was rendered under an older number is stale.
     version: u64,
     multivariant: Option<(u64, Bytes)>,
+    manifest: Option<(u64, Bytes)>,
     playlists: Vec<(Ask, u64, Bytes)>,
     ts: VecDeque<(u64, Bytes)>,
 }
@@ -46,8 +47,14 @@ impl LiveStream {
     /// A stream whose window is still empty.
     #[must_use]
     pub fn new(key: StreamKey, window: Window) -> Self {
-        let inner =
-            Inner { window, version: 0, multivariant: None, playlists: Vec::new(), ts: VecDeque::new() };
+        let inner = Inner {
+            window,
+            version: 0,
+            multivariant: None,
+            manifest: None,
+            playlists: Vec::new(),
+            ts: VecDeque::new(),
+        };
         Self {
             key,
             inner: Mutex::new(inner),
@@ -148,6 +155,20 @@ impl LiveStream {
         }
         let text = Bytes::from(inner.window.multivariant()?);
         inner.multivariant = Some((version, text.clone()));
+        Some(text)
+    }
+
+    /// The DASH manifest, rendered once per version.
+    pub(crate) fn manifest(&self) -> Option<Bytes> {
+        let mut inner = self.lock();
+        let version = inner.version;
+        if let Some((of, text)) = &inner.manifest
+            && *of == version
+        {
+            return Some(text.clone());
+        }
+        let text = Bytes::from(nx_dash::manifest(&inner.window)?);
+        inner.manifest = Some((version, text.clone()));
         Some(text)
     }
 

@@ -14,6 +14,7 @@ use nx_media::StreamKey;
 
 use crate::blocking;
 use crate::body::Body;
+use crate::growing::Growing;
 use crate::listen::{Request, Response};
 use crate::live::LiveStream;
 use crate::metrics::Metrics;
@@ -59,6 +60,7 @@ impl Reply {
 }
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+const MANIFEST: &str = "application/dash+xml";
 
 impl Media {
     /// Serves what `directory` finds; at most `held_max` requests wait at a time, further ones get 503.
@@ -130,8 +132,16 @@ impl Media {
         let stream = self.find(&route.key)?;
         let _place = self.place()?;
         let query = request.uri().query().unwrap_or_default();
+        if let Resource::Segment { track, msn } = route.resource
+            && let Some(growing) = Growing::open(&stream, track, msn).await
+        {
+            let mut response =
+                respond(Reply::one(Bytes::new(), "video/mp4", Keep::Forever), &HeaderMap::new());
+            *response.body_mut() = Body::Growing(growing);
+            return Ok(response);
+        }
         let reply = reply(&stream, route.resource, query).await?;
-        if reply.content_type == PLAYLIST {
+        if matches!(reply.content_type, PLAYLIST | MANIFEST) {
             stream.audience().note((peer.ip(), player(request.headers())), crate::wall_ms());
         }
         Ok(respond(reply, request.headers()))
@@ -186,7 +196,7 @@ fn fits_ts(stream: &LiveStream) -> Result<(), Problem> {
 }
 
 /// A hold ends after three target durations (RFC 8216bis §6.2.5.2).
-fn hold_limit(stream: &LiveStream) -> Duration {
+pub(crate) fn hold_limit(stream: &LiveStream) -> Duration {
     Duration::from_secs(stream.read(nx_hls::Window::target_s) * 3)
 }
 
@@ -226,6 +236,11 @@ async fn reply(stream: &LiveStream, resource: Resource<'_>, query: &str) -> Resu
             let bytes = stream.ts_segment(msn).await.ok_or_else(|| gone(stream))?;
             Ok(Reply::one(bytes, "video/mp2t", Keep::Forever))
         }
+        Resource::Manifest => manifest(stream).await,
+        Resource::Time => {
+            let now = nx_hls::Rfc3339(crate::wall_ms()).to_string();
+            Ok(Reply::one(now.into(), "text/plain", Keep::Seconds(0)))
+        }
         Resource::NotBuilt(what) => Err(Problem::not_built(what)),
     }
 }
@@ -235,6 +250,12 @@ async fn multivariant(stream: &LiveStream) -> Result<Reply, Problem> {
     stream.wait(0, hold_limit(stream), |w| w.is_playable().then_some(())).await;
     let text = stream.multivariant().ok_or_else(|| not_live(stream.key()))?;
     Ok(Reply::one(text, PLAYLIST, Keep::Seconds(1)))
+}
+
+async fn manifest(stream: &LiveStream) -> Result<Reply, Problem> {
+    stream.wait(0, hold_limit(stream), |w| w.is_playable().then_some(())).await;
+    let text = stream.manifest().ok_or_else(|| not_live(stream.key()))?;
+    Ok(Reply::one(text, MANIFEST, Keep::Seconds(1)))
 }
 
 async fn media_playlist(stream: &LiveStream, track: usize, query: &str) -> Result<Reply, Problem> {
@@ -269,7 +290,10 @@ fn respond(reply: Reply, request: &HeaderMap) -> Response {
     let len: u64 = reply.bytes.iter().map(|b| b.len() as u64).sum();
     let asked = request.get(header::RANGE).and_then(|v| v.to_str().ok());
     // Playlists change under a reader: never in pieces.
-    let range = if reply.content_type == PLAYLIST { Range::Whole } else { range::parse(asked, len) };
+    let range = match reply.keep {
+        Keep::Forever => range::parse(asked, len),
+        Keep::Seconds(_) => Range::Whole,
+    };
     let mut response = Response::default();
     let headers = response.headers_mut();
     cors(headers);

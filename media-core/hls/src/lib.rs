@@ -23,6 +23,7 @@ mod playlist;
 mod target;
 mod track;
 mod ts_view;
+mod view;
 mod window;
 
 pub use daterange::DateRange;

@@ -93,6 +93,8 @@ pub struct Window {
     bytes_max: usize,
     pub(crate) target_s: u64,
     pub(crate) run: Option<Arc<Run>>,
+    /// The newest runs, that one last.
+    pub(crate) runs: VecDeque<Arc<Run>>,
     pub(crate) tracks: Vec<TrackWindow>,
     inits: VecDeque<Arc<RunTrack>>,
     pub(crate) dates: DateRanges,
@@ -116,6 +118,7 @@ impl Window {
             bytes_max,
             target_s,
             run: None,
+            runs: VecDeque::new(),
             tracks: Vec::new(),
             inits: VecDeque::new(),
             dates: DateRanges::default(),
@@ -307,6 +310,10 @@ impl Window {
         while self.inits.len() > RUNS_MAX * run.tracks.len().max(1) {
             self.inits.pop_front();
         }
+        if self.runs.len() >= RUNS_MAX {
+            self.runs.pop_front();
+        }
+        self.runs.push_back(run.clone());
         self.ended = false;
         self.run = Some(run);
     }

@@ -1,0 +1,1 @@
+//! Segments that are sent while they are made.
