@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use nx_container::fmp4;
 use nx_hls::{Config, Lookup, Packager, Start, TrackSpec, Window};
-use nx_media::{AudioCodec, AudioParams, FrameRate, Language, Params, Sample, TrackId, VideoCodec, VideoParams};
+use nx_media::{
+    AudioCodec, AudioParams, FrameRate, Language, Params, Sample, TrackId, VideoCodec, VideoParams,
+};
 use proptest::prelude::*;
 
 use crate::manifest;
@@ -178,7 +180,8 @@ fn a_second_run_is_a_period_of_its_own() {
     rig.at = vec![100 * 90_000, 100 * 48_000];
     rig.run(70, 60, true);
     let text = rig.manifest();
-    let periods = [r#"<Period id="0" start="PT1795000000.000S">"#, r#"<Period id="1" start="PT1795000010.000S">"#];
+    let periods =
+        [r#"<Period id="0" start="PT1795000000.000S">"#, r#"<Period id="1" start="PT1795000010.000S">"#];
     assert_eq!(lines(&text, "<Period"), periods);
     let templates = lines(&text, "<SegmentTemplate");
     let of = |name| templates.iter().map(|t| attribute(t, name).expect(name)).collect::<Vec<_>>();
