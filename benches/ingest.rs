@@ -93,7 +93,7 @@ impl Subject {
             }
             for track in ["v1", "a1"] {
                 let parts = LowLatency::join(server.edge(), &format!("/live/{stream}/{track}/"))?.step()?;
-                let part = parts.first().filter(|p| p.bytes.get(4..8) == Some(b"moof"));
+                let part = parts.first().filter(|p| matches!(p.bytes.get(4..8), Some(b"prft" | b"moof")));
                 let part = part.ok_or_else(|| Error::other("no part"))?;
                 seen += &format!(", {track} part {} B", part.bytes.len());
             }

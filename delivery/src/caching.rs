@@ -17,6 +17,8 @@ pub(crate) enum Keep {
     Now,
     /// The present playlist, after a hold that ended early: to be asked for again.
     Check,
+    /// True at this moment only.
+    Never,
 }
 
 impl Keep {
@@ -24,6 +26,7 @@ impl Keep {
     pub(crate) fn header(self, target_s: u64) -> HeaderValue {
         let seconds = match self {
             Self::Forever => return HeaderValue::from_static("public, max-age=3600, immutable"),
+            Self::Never => return HeaderValue::from_static("no-store"),
             Self::Check => return HeaderValue::from_static("public, no-cache"),
             Self::Shown => target_s.saturating_mul(6),
             Self::Now => (target_s / 2).max(1),

@@ -15,6 +15,8 @@ use crate::cmcd::Object;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Told {
     pub(crate) object: Object,
+    /// It is of DASH, not of HLS: `d`; of both, as media are: `h`.
+    pub(crate) dash: bool,
     /// Its duration, when it is media.
     pub(crate) duration_ms: Option<u64>,
     /// The stream is over.
@@ -38,7 +40,8 @@ impl Told {
         if let Some(ms) = held_ms {
             let _ = write!(text, "ht={ms},");
         }
-        let _ = write!(text, "ot={},sf=h,st={stream}", self.object.token());
+        let _ =
+            write!(text, "ot={},sf={},st={stream}", self.object.token(), if self.dash { "d" } else { "h" });
         let duress = if self.duress { ";du" } else { "" };
         let dynamic = format!("\"{node}\"{duress};rd={}", held_ms.unwrap_or(0));
         for (name, text) in [("cmsd-static", text), ("cmsd-dynamic", dynamic)] {
@@ -55,8 +58,14 @@ mod tests {
 
     #[test]
     fn writes_a_dictionary_and_a_list_of_structured_fields() {
-        let told =
-            Told { object: Object::Manifest, duration_ms: None, ended: false, held: None, duress: false };
+        let told = Told {
+            object: Object::Manifest,
+            dash: false,
+            duration_ms: None,
+            ended: false,
+            held: None,
+            duress: false,
+        };
         let held = Some(Duration::from_micros(333_900));
         for (told, fixed, moving) in [
             (told, "ot=m,sf=h,st=l", "\"nexus-edge\";rd=0"),

@@ -15,6 +15,7 @@ mod cmcd;
 mod cmsd;
 mod conditional;
 mod encoding;
+mod growing;
 mod holds;
 mod listen;
 mod live;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use nx_container::{fmp4, ts};
 use nx_hls::{Ask, Event, Lookup, RunTrack, Skip, Window};
 use nx_media::{Params, Sample, StreamKey};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::audience::Audience;
@@ -35,25 +36,40 @@ pub struct LiveStream {
     released: AtomicBool,
 }
 
-/// Wakes those who wait for a track. Whoever rings wakes one of them, and that one wakes the others: a publisher's
-/// thread pays for one wake-up however many watch.
+/// Wakes those who wait for a track. A publisher's thread pays for one wake-up however many watch: it wakes the
+/// ringer, a task that wakes the others.
 #[derive(Debug, Default)]
 struct Bell {
-    waiters: Notify,
-    /// Rung, and the others are not awake yet.
-    rung: AtomicBool,
+    waiters: Arc<Notify>,
+    pulled: Arc<Notify>,
+    ringer: OnceLock<AbortHandle>,
 }
 
 impl Bell {
     fn ring(&self) {
-        self.rung.store(true, Ordering::Release);
-        self.waiters.notify_one();
+        self.pulled.notify_one();
     }
 
-    /// For those who wake up.
-    fn pass_on(&self) {
-        if self.rung.swap(false, Ordering::AcqRel) {
-            self.waiters.notify_waiters();
+    /// Somebody waits: from now on there is a ringer.
+    fn heard(&self) -> &Notify {
+        self.ringer.get_or_init(|| {
+            let (waiters, pulled) = (self.waiters.clone(), self.pulled.clone());
+            let ringing = async move {
+                loop {
+                    pulled.notified().await;
+                    waiters.notify_waiters();
+                }
+            };
+            tokio::spawn(ringing).abort_handle()
+        });
+        &self.waiters
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        if let Some(ringer) = self.ringer.get() {
+            ringer.abort();
         }
     }
 }
@@ -62,6 +78,8 @@ impl Bell {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Text {
     Multivariant,
+    /// Of DASH.
+    Manifest,
     Media(Ask, Skip),
 }
 
@@ -211,8 +229,7 @@ impl LiveStream {
         look(&self.lock().window)
     }
 
-    /// Waits until `ready` gives something, for at most `limit`. `track` says whose progress it depends on. To be
-    /// polled when woken, or dropped: who is woken first wakes the others.
+    /// Waits until `ready` gives something, for at most `limit`. `track` says whose progress it depends on.
     pub async fn wait<T>(
         &self,
         track: usize,
@@ -223,10 +240,10 @@ impl LiveStream {
             return Some(now);
         }
         let deadline = Instant::now() + limit;
-        let bell = self.bells.get(track % BELLS)?;
+        let bell = self.bells.get(track % BELLS)?.heard();
         let _held = Held::new(&self.held);
         loop {
-            let mut rung = std::pin::pin!(bell.waiters.notified());
+            let mut rung = std::pin::pin!(bell.notified());
             rung.as_mut().enable();
             if let Some(now) = self.read(&mut ready) {
                 return Some(now);
@@ -234,7 +251,6 @@ impl LiveStream {
             if self.is_released() || tokio::time::timeout_at(deadline, rung).await.is_err() {
                 return None;
             }
-            bell.pass_on();
         }
     }
 
@@ -249,6 +265,7 @@ impl LiveStream {
         }
         let new = match text {
             Text::Multivariant => inner.window.multivariant()?,
+            Text::Manifest => nx_dash::manifest(&inner.window)?,
             Text::Media(ask, skip) => inner.window.media_playlist(ask, skip)?,
         };
         self.rendered.fetch_add(1, Ordering::Relaxed);

@@ -14,6 +14,7 @@ use crate::audience::Viewer;
 use crate::blocking::{self, QUERY_MAX};
 use crate::caching::Keep;
 use crate::cmcd::{self, Object};
+use crate::growing::Growing;
 use crate::holds::Holds;
 use crate::listen::{Request, Response};
 use crate::live::{LiveStream, Text};
@@ -125,7 +126,7 @@ impl Media {
             stream.quality().take(report);
         }
         let reply = reply(&stream, &self.holds, route.resource, query).await?;
-        if matches!(reply.content, Content::Text(_)) {
+        if matches!(reply.content, Content::Text(..)) {
             let session = report.as_ref().and_then(|r| r.session.as_deref());
             let viewer = Viewer::of(session, peer.ip(), request.headers());
             stream.audience().note(viewer, crate::wall_ms());
@@ -153,7 +154,7 @@ fn not_live(key: &StreamKey) -> Problem {
 }
 
 /// A hold that ended without what was waited for, and nothing else to give.
-fn not_in_time(key: &StreamKey) -> Problem {
+pub(crate) fn not_in_time(key: &StreamKey) -> Problem {
     let detail = format!("{key} did not make this in time; ask again shortly");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-in-time", "Not made in time", detail).retry_after(1)
 }
@@ -175,7 +176,7 @@ fn fits_ts(stream: &LiveStream) -> Result<(), Problem> {
 }
 
 async fn reply(
-    stream: &LiveStream,
+    stream: &Arc<LiveStream>,
     holds: &Holds,
     resource: Resource<'_>,
     query: &str,
@@ -210,6 +211,8 @@ async fn reply(
             let bytes = stream.ts_segment(msn).await.ok_or_else(|| not_held(stream, has_been))?;
             Ok(Reply::media(VecDeque::from([bytes]), "video/mp2t", Object::Muxed))
         }
+        Resource::Manifest => manifest(stream, holds).await,
+        Resource::Time => Ok(Reply::clock()),
         Resource::NotBuilt(what) => Err(Problem::not_built(what)),
     }
 }
@@ -219,6 +222,12 @@ async fn multivariant(stream: &LiveStream, holds: &Holds) -> Result<Reply, Probl
     let held = holds.until(stream, 0, |w| w.is_playable().then_some(())).await?;
     let text = stream.text(Text::Multivariant).ok_or_else(|| not_in_time(stream.key()))?;
     Ok(Reply::text(text, Keep::Now).held(held.time))
+}
+
+async fn manifest(stream: &LiveStream, holds: &Holds) -> Result<Reply, Problem> {
+    let held = holds.until(stream, 0, |w| w.is_playable().then_some(())).await?;
+    let text = stream.text(Text::Manifest).ok_or_else(|| not_in_time(stream.key()))?;
+    Ok(Reply::manifest(text).held(held.time))
 }
 
 /// The index of a track. It is another after each run: waits look it up by name.
@@ -275,7 +284,10 @@ async fn part(stream: &LiveStream, holds: &Holds, name: &str, msn: u64, part: u3
     Ok(Reply::media(VecDeque::from([bytes]), "video/mp4", kind(stream, name)).held(held.time))
 }
 
-async fn segment(stream: &LiveStream, holds: &Holds, name: &str, msn: u64) -> Result<Reply, Problem> {
+async fn segment(stream: &Arc<LiveStream>, holds: &Holds, name: &str, msn: u64) -> Result<Reply, Problem> {
+    if let Some(segment) = Growing::open(stream, holds, name, msn).await? {
+        return Ok(Reply::growing(segment, kind(stream, name)));
+    }
     let track = index(stream, name)?;
     let whole = |s: &Segment| -> (VecDeque<Bytes>, Option<u64>) {
         let ticks = s.duration.and_then(|d| i64::try_from(d).ok());

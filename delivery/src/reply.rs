@@ -13,11 +13,13 @@ use crate::cmcd::Object;
 use crate::cmsd::Told;
 use crate::conditional::{HttpDate, Validators};
 use crate::encoding;
+use crate::growing::Growing;
 use crate::listen::Response;
 use crate::range::{self, Range};
 use crate::rendered::Rendered;
 
 pub(crate) const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+const MANIFEST: &str = "application/dash+xml";
 
 /// What was found for a request.
 #[derive(Debug)]
@@ -33,7 +35,11 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 pub(crate) enum Content {
     /// A playlist: changes under its name, never sent in pieces, compressed for those who like it.
-    Text(Arc<Rendered>),
+    Text(Arc<Rendered>, &'static str),
+    /// A segment while it is made.
+    Growing(Growing),
+    /// The time of day.
+    Clock,
     /// Media: the same for ever under its name.
     Media { slices: VecDeque<Bytes>, content_type: &'static str, duration_ms: Option<u64> },
 }
@@ -50,7 +56,21 @@ pub(crate) struct About<'a> {
 
 impl Reply {
     pub(crate) fn text(text: Arc<Rendered>, keep: Keep) -> Self {
-        Self { content: Content::Text(text), keep, object: Object::Manifest, held: None }
+        Self { content: Content::Text(text, PLAYLIST), keep, object: Object::Manifest, held: None }
+    }
+
+    pub(crate) fn manifest(text: Arc<Rendered>) -> Self {
+        let content = Content::Text(text, MANIFEST);
+        Self { content, keep: Keep::Now, object: Object::Manifest, held: None }
+    }
+
+    /// The server's clock, for players of DASH (`urn:mpeg:dash:utc:http-xsdate:2014`).
+    pub(crate) fn clock() -> Self {
+        Self { content: Content::Clock, keep: Keep::Never, object: Object::Other, held: None }
+    }
+
+    pub(crate) fn growing(segment: Growing, object: Object) -> Self {
+        Self { content: Content::Growing(segment), keep: Keep::Forever, object, held: None }
     }
 
     pub(crate) fn media(slices: VecDeque<Bytes>, content_type: &'static str, object: Object) -> Self {
@@ -77,13 +97,25 @@ impl Reply {
         cors(headers);
         headers.insert(header::CACHE_CONTROL, self.keep.header(about.target_s));
         let duration_ms = match &self.content {
-            Content::Text(_) => None,
+            Content::Text(..) | Content::Growing(_) | Content::Clock => None,
             Content::Media { duration_ms, .. } => *duration_ms,
         };
+        let dash = matches!(self.content, Content::Text(_, MANIFEST));
         let About { ended, node, duress, .. } = about;
-        Told { object: self.object, duration_ms, ended, held: self.held, duress }.write(node, headers);
+        Told { object: self.object, dash, duration_ms, ended, held: self.held, duress }.write(node, headers);
         match self.content {
-            Content::Text(text) => respond_text(&text, request, &mut response),
+            Content::Text(text, content_type) => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+                respond_text(&text, request, &mut response);
+            }
+            Content::Clock => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+                *response.body_mut() = nx_hls::Rfc3339(crate::wall_ms()).to_string().into();
+            }
+            Content::Growing(segment) => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
+                *response.body_mut() = Body::Growing(segment);
+            }
             Content::Media { slices, content_type, .. } => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
                 respond_media(slices, method, request, &mut response);
@@ -98,7 +130,6 @@ fn respond_text(text: &Rendered, request: &HeaderMap, response: &mut Response) {
     let (coding, bytes) = text.coded(encoding::choose(accept));
     let etag = text.etag(coding);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PLAYLIST));
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     set(headers, header::LAST_MODIFIED, &HttpDate(text.changed.at_s).to_string());
     set(headers, header::ETAG, &etag);

@@ -31,6 +31,10 @@ pub(crate) enum Resource<'a> {
     TsPlaylist,
     /// `ts/MSN.ts`
     TsSegment { msn: u64 },
+    /// `manifest.mpd`
+    Manifest,
+    /// `time`: the server's clock, for players of DASH
+    Time,
     /// In the contract, not in this version.
     NotBuilt(&'static str),
 }
@@ -42,7 +46,8 @@ pub(crate) fn parse(path: &str) -> Option<Route<'_>> {
     let resource = match rest {
         "index.m3u8" => Resource::Multivariant,
         "ts/index.m3u8" => Resource::TsPlaylist,
-        "manifest.mpd" => Resource::NotBuilt("DASH"),
+        "manifest.mpd" => Resource::Manifest,
+        "time" => Resource::Time,
         "thumbnail.jpg" => Resource::NotBuilt("thumbnails"),
         _ => file(rest)?,
     };
@@ -86,7 +91,7 @@ mod tests {
             ("/live/cam1/v1/init-0.mp4", Some(Resource::Init { track: "v1", run: 0 })),
             ("/live/cam1/v1/12.m4s", Some(Resource::Segment { track: "v1", msn: 12 })),
             ("/live/cam1/a1/12.3.m4s", Some(Resource::Part { track: "a1", msn: 12, part: 3 })),
-            ("/live/cam1/manifest.mpd", Some(Resource::NotBuilt("DASH"))),
+            ("/live/cam1/manifest.mpd", Some(Resource::Manifest)),
             ("/live/cam1/v1/012.m4s", None),
             ("/live/cam1/v1/+12.m4s", None),
             ("/live/cam1/v1/99999999999999999999999.m4s", None),

@@ -157,18 +157,18 @@ async fn failures_have_stable_types_and_lifetimes() {
     let long = "x".repeat(5000);
     for (path, status, slug, keep, retry) in [
         ("/live/cam1/nothing", 404, "not-found", "public, max-age=60", ""),
-        ("/live/cam1/manifest.mpd", 501, "not-built", "no-store", ""),
+        ("/live/cam1/thumbnail.jpg", 501, "not-built", "no-store", ""),
         ("/live/cam2/index.m3u8", 404, "stream-unknown", "public, max-age=1", ""),
         ("/live/cam1/v9/index.m3u8", 404, "not-held", "no-store", ""),
         ("/live/cam1/v1/3.m4s", 404, "not-held", "public, max-age=2", ""),
         ("/live/cam1/v1/8.99.m4s", 404, "not-held", "public, max-age=2", ""),
-        ("/live/cam1/v1/10.m4s", 404, "not-held", "no-store", ""),
+        ("/live/cam1/v1/11.m4s", 404, "not-held", "no-store", ""),
         ("/live/cam1/v1/9.4.m4s", 404, "not-held", "no-store", ""),
         ("/live/cam1/ts/3.ts", 404, "not-held", "public, max-age=2", ""),
         ("/live/cam1/ts/99.ts", 404, "not-held", "no-store", ""),
-        // Hinted, and never made.
+        // Hinted or listed ahead, and never made.
+        ("/live/cam1/v1/10.m4s", 503, "not-in-time", "no-store", "1"),
         ("/live/cam1/v1/9.3.m4s", 503, "not-in-time", "no-store", "1"),
-        ("/live/cam1/v1/9.m4s", 503, "not-in-time", "no-store", "1"),
         ("/live/cam1/v1/index.m3u8?_HLS_part=1", 400, "bad-request", "public, max-age=8", ""),
         ("/live/cam1/v1/index.m3u8?_HLS_msn=99", 400, "bad-request", "no-store", ""),
         (&format!("/live/cam1/{long}"), 414, "uri-too-long", "no-store", ""),

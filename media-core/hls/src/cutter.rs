@@ -13,6 +13,8 @@ const SAMPLES_MAX: usize = 512;
 pub(crate) struct Cutter {
     kind: Kind,
     timescale: u32,
+    /// Unix time of presentation time 0, milliseconds.
+    wall_at_zero_ms: i64,
     /// Longest part, ticks.
     part_max: u64,
     /// Length of a frame when the next one's is not known, ticks.
@@ -36,11 +38,12 @@ pub(crate) struct OpenSegment {
 }
 
 impl Cutter {
-    pub(crate) fn new(kind: Kind, timescale: u32, part_target_us: u32) -> Self {
+    pub(crate) fn new(kind: Kind, timescale: u32, part_target_us: u32, wall_at_zero_ms: i64) -> Self {
         let part_max = u64::from(part_target_us) * u64::from(timescale) / 1_000_000;
         Self {
             kind,
             timescale,
+            wall_at_zero_ms,
             part_max,
             last_duration: 0,
             samples: Vec::new(),
@@ -109,6 +112,9 @@ impl Cutter {
         let first = samples.first()?;
         let segment = self.segment.as_mut()?;
         self.sequence = self.sequence.wrapping_add(1);
+        // Once per moment is enough: on pictures.
+        let clock = fmp4::prft(self.wall_at_zero_ms, first.pts, self.timescale);
+        let clock = if self.kind == Kind::Video { clock.as_slice() } else { &[] };
         let part = Part {
             msn: segment.msn,
             index: segment.parts,
@@ -116,7 +122,7 @@ impl Cutter {
             pts: samples.iter().map(|s| s.pts).min().unwrap_or(first.pts),
             duration: held,
             independent: first.key,
-            bytes: fmp4::fragment(self.sequence, self.kind, &samples).ok()?,
+            bytes: fmp4::fragment_behind(clock, self.sequence, self.kind, &samples).ok()?,
         };
         segment.parts += 1;
         segment.duration += held;

@@ -16,6 +16,8 @@ pub struct Run {
     pub first_msn: u64,
     /// Its tracks.
     pub tracks: Vec<Arc<RunTrack>>,
+    /// Unix time in milliseconds at which its first segment begins.
+    pub start_ms: i64,
     /// Unix time in milliseconds of presentation time 0.
     pub wall_at_zero_ms: i64,
     /// Longest part, in microseconds; the same in every run of a stream.
@@ -65,7 +67,7 @@ pub struct Part {
     pub duration: u64,
     /// Decoding can start with its first sample.
     pub independent: bool,
-    /// One CMAF chunk: `moof` and `mdat`.
+    /// One CMAF chunk: `prft` (pictures only), `moof` and `mdat`.
     pub bytes: Bytes,
 }
 

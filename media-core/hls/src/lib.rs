@@ -25,6 +25,7 @@ mod rendition;
 mod target;
 mod track;
 mod ts_view;
+mod view;
 mod window;
 
 pub use daterange::DateRange;

@@ -34,6 +34,9 @@ pub enum Lookup<T> {
     Missing,
 }
 
+/// Runs remembered: more than any list has parts of.
+const RUNS_MAX: usize = 8;
+
 /// State of a live stream as players see it.
 #[derive(Debug)]
 pub struct Window {
@@ -43,6 +46,8 @@ pub struct Window {
     bytes_max: usize,
     pub(crate) target_s: u64,
     pub(crate) run: Option<Arc<Run>>,
+    /// The newest runs, the one that goes on last.
+    pub(crate) runs: VecDeque<Arc<Run>>,
     /// Those of the run in its order, then those that it lacks.
     pub(crate) tracks: Vec<Rendition>,
     pub(crate) dates: DateRanges,
@@ -66,6 +71,7 @@ impl Window {
             bytes_max,
             target_s,
             run: None,
+            runs: VecDeque::new(),
             tracks: Vec::new(),
             dates: DateRanges::default(),
             ended: false,
@@ -272,6 +278,10 @@ impl Window {
         }
         let goes_on = |t: Rendition| t.vanishing(run.first_msn);
         self.tracks.extend(old.into_iter().filter_map(goes_on));
+        if self.runs.len() >= RUNS_MAX {
+            self.runs.pop_front();
+        }
+        self.runs.push_back(run.clone());
         self.ended = false;
         self.run = Some(run);
     }

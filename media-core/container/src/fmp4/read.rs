@@ -82,6 +82,7 @@ struct Defaults {
 }
 
 fn one(cursor: &mut Cursor<'_>, samples: &mut Vec<Sample>) -> Result<(), ReadError> {
+    cursor.skip(*b"prft")?;
     let start = cursor.at;
     let moof_end = cursor.open(*b"moof")?;
     let end = cursor.open(*b"mfhd")?;
@@ -214,6 +215,14 @@ impl Cursor<'_> {
         }
         let end = offset.checked_add(len).filter(|end| *end >= self.at && *end <= self.data.len());
         end.ok_or(ReadError::Truncated { offset, needed: len, got: self.data.len() - offset })
+    }
+
+    /// Goes past boxes of this type, if any are next.
+    fn skip(&mut self, kind: [u8; 4]) -> Result<(), ReadError> {
+        while self.data.get(self.at + 4..self.at + BOX_LEN) == Some(&kind) {
+            self.at = self.open(kind)?;
+        }
+        Ok(())
     }
 
     /// The cursor must be where the box ends.

@@ -331,3 +331,19 @@ proptest! {
         crate::fuzz::flv_tag(&data);
     }
 }
+
+#[test]
+fn a_part_bears_the_producers_clock() {
+    // Version 1, flags 8, track 1, 2026-11-18T11:06:40.5Z since 1900, half a second at 90 kHz.
+    let want = "00000020 70726674 01000008 00000001 eea80540 80000000 00000000 0000afc8";
+    let clock = prft(1_795_000_000_000, 45_000, 90_000);
+    assert_eq!(Bytes::copy_from_slice(&clock), hex(&want.replace(' ', "")));
+    let samples = [sample(45_000, 0, 3000, true, b"key")];
+    let plain = fragment(1, Kind::Video, &samples).unwrap();
+    let part = fragment_behind(&clock, 1, Kind::Video, &samples).unwrap();
+    assert_eq!(part, [&clock[..], &plain[..]].concat());
+    assert_eq!(super::samples(&part), super::samples(&plain));
+    for len in 1..part.len() {
+        assert!(super::samples(&part.slice(..len)).is_err(), "{len}");
+    }
+}

@@ -45,6 +45,7 @@ fn dates_and_lengths_agree_after_a_day() {
             first_msn: 0,
             tracks: vec![track],
             wall_at_zero_ms: WALL,
+            start_ms: WALL,
             part_target_us: 2_002_000,
         })));
         let (mut sum, mut before, mut day) = (0.0, None, 0);
