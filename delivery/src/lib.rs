@@ -2,13 +2,15 @@
 //!
 //! A [`LiveStream`] is a window that many may read while one writes; [`Media`] answers requests for it: blocking
 //! reloads, hinted parts, ranges, HLS in CMAF and MPEG-TS. [`serve`] runs any [`Handler`] over HTTP/1.1 and
-//! HTTP/2 with what every listener of the system has: health, metrics, request ids, problem documents.
+//! HTTP/2, [`serve_secure`] over TLS and HTTP/3, with what every listener of the system has: health, metrics, request ids, problem documents.
 //!
 //! Where the streams come from is the business of whoever implements [`Directory`]: the origin's hub, or an
 //! edge's subscriptions.
 
 mod blocking;
 mod body;
+mod certs;
+mod h3;
 mod listen;
 mod live;
 mod media;
@@ -17,17 +19,20 @@ mod pages;
 mod problem;
 mod range;
 mod route;
+mod secure;
 mod tls;
 mod upload;
 
 pub use body::Body;
+pub use certs::Certs;
 pub use listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
 pub use live::{Audience, LiveStream};
 pub use media::{Directory, Media};
 pub use metrics::Metrics;
 pub use pages::page;
 pub use problem::Problem;
-pub use tls::TlsConfig;
+pub use secure::{Pair, bind_pair, serve_secure};
+pub use tls::{TlsConfig, TlsPair};
 pub use upload::Upload;
 
 /// Unix time in milliseconds.
