@@ -16,6 +16,8 @@ mod browser;
 mod durable;
 mod encoder;
 mod enhanced;
+mod h2_abuse;
+mod https;
 mod inputs;
 mod live;
 mod low_latency;
