@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts cargo-nextest, cargo-deny, cargo-fuzz and ffmpeg-new into the given folder unless they are on the PATH already.
+# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new and h3-python into the given folder unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -22,4 +22,12 @@ has ffmpeg-new || {
   venv
   "$into/venv/bin/pip" install -q --disable-pip-version-check --no-deps imageio-ffmpeg==0.8.1
   ln -sf "$(find "$into/venv" -path '*/imageio_ffmpeg/binaries/ffmpeg-*' -print -quit)" "$into/bin/ffmpeg-new"
+}
+# Python with aioquic: an HTTP/3 client.
+has h3-python || {
+  echo "installing h3-python"
+  venv
+  "$into/venv/bin/pip" install -q --disable-pip-version-check aioquic==1.7.2
+  printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/h3-python"
+  chmod +x "$into/bin/h3-python"
 }

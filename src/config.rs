@@ -40,13 +40,14 @@ impl Default for LogConfig {
 
 impl Config {
     /// Keys and addresses of all listeners.
-    pub(crate) fn listeners(&self) -> [(&'static str, SocketAddr); 6] {
+    pub(crate) fn listeners(&self) -> [(&'static str, SocketAddr); 7] {
         [
             ("origin.rtmp.listen", self.origin.rtmp.listen),
             ("origin.rtmps.listen", self.origin.rtmps.listen),
             ("origin.srt.listen", self.origin.srt.listen),
             ("origin.http.listen", self.origin.http.listen),
             ("edge.http.listen", self.edge.http.listen),
+            ("edge.https.listen", self.edge.https.listen),
             ("gateway.listen", self.gateway.listen),
         ]
     }

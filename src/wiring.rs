@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nx_delivery::{Handler, Limits, Listening};
+use nx_delivery::{Certs, Handler, Limits, Listening};
 use nx_origin::{Doors, Hub};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,25 +32,26 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let hub = Hub::new(config.origin.clone(), &cli.data).map_err(anyhow::Error::msg)?;
-    let doors = open_ingest(cli, &config, &hub, &stopped).await?;
+    let certs = config.tls.certs(&cli.data).map_err(anyhow::Error::msg)?;
+    tokio::spawn(certs.clone().watch(stopped.clone()));
+    let doors = open_ingest(&config, &certs, &hub, &stopped).await?;
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
     let (usual, address) = (Limits::default(), config.origin.http.listen);
     let mut http = vec![listen("origin-http", "origin.http.listen", address, face, usual, &stopped).await?];
     if matches!(cli.command, Command::Up) {
-        let limits = Limits { connections_max: config.edge.http.connections_max, ..usual };
-        let face = Arc::new(nx_edge_node::Face::new(hub.clone(), &config.edge));
-        let edge =
-            listen("edge-http", "edge.http.listen", config.edge.http.listen, face, limits, &stopped).await?;
-        let (gateway, stopping) = (&config.gateway, stopped.clone());
-        let face = nx_gateway::Face::new(hub.clone(), doors.outbound(), gateway, edge.address, stopping);
+        let edge = nx_edge_node::start(&config.edge, &certs, hub.clone(), &stopped, GRACE).await;
+        let edge = edge.map_err(anyhow::Error::msg)?;
+        edge.iter().for_each(|(name, listening)| announce(name, listening.address));
+        let (gateway, stopping, viewers) = (&config.gateway, stopped.clone(), edge[0].1.address);
+        let face = nx_gateway::Face::new(hub.clone(), doors.outbound(), gateway, viewers, stopping);
         let face = Arc::new(face.map_err(anyhow::Error::msg)?);
-        http.push(edge);
+        http.extend(edge.into_iter().map(|(_, listening)| listening));
         let address = config.gateway.listen;
         http.push(listen("gateway", "gateway.listen", address, face, usual, &stopped).await?);
     }
     crate::println_out("ready");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-    signals.until_stop(cli, config, filter).await;
+    signals.until_stop(cli, config, filter, &certs).await;
     tracing::info!("stopping: no new connections, what runs is finished");
     let _ = stop.send(true);
     hub.release_viewers();
@@ -64,8 +65,8 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
 
 /// The listeners for publishers.
 async fn open_ingest(
-    cli: &Cli,
     config: &Config,
+    certs: &Arc<Certs>,
     hub: &Arc<Hub>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Doors> {
@@ -74,7 +75,7 @@ async fn open_ingest(
     let listener = bind("origin.rtmp.listen", origin.rtmp.listen).await?;
     announce("rtmp", doors.rtmp(listener, None)?);
     if origin.rtmps.enabled {
-        let tls = config.tls.server(&cli.data, &[]).map_err(anyhow::Error::msg)?;
+        let tls = certs.server(&[]).map_err(anyhow::Error::msg)?;
         let listener = bind("origin.rtmps.listen", origin.rtmps.listen).await?;
         announce("rtmps", doors.rtmp(listener, Some(tls))?);
     }
@@ -129,12 +130,15 @@ impl Signals {
     }
 
     /// Returns when the process is to stop; re-reads the configuration meanwhile as often as asked.
-    async fn until_stop(&mut self, cli: &Cli, mut config: Config, filter: &Filter) {
+    async fn until_stop(&mut self, cli: &Cli, mut config: Config, filter: &Filter, certs: &Certs) {
         loop {
             tokio::select! {
                 _ = self.term.recv() => return,
                 _ = self.int.recv() => return,
-                _ = self.hup.recv() => reload(cli, &mut config, filter),
+                _ = self.hup.recv() => {
+                    certs.reload();
+                    reload(cli, &mut config, filter);
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A [`LiveStream`] is a window that many may read while one writes; [`Media`] answers requests for it: blocking
 //! reloads, hinted parts, ranges, HLS in CMAF and MPEG-TS. [`serve`] runs any [`Handler`] over HTTP/1.1 and
-//! HTTP/2 with what every listener of the system has: health, metrics, request ids, problem documents.
+//! HTTP/2, [`serve_secure`] over TLS and HTTP/3, with what every listener of the system has: health, metrics, request ids, problem documents.
 //!
 //! Where the streams come from is the business of whoever implements [`Directory`]: the origin's hub, or an
 //! edge's subscriptions.
@@ -11,11 +11,13 @@ mod audience;
 mod blocking;
 mod body;
 mod caching;
+mod certs;
 mod cmcd;
 mod cmsd;
 mod conditional;
 mod encoding;
 mod growing;
+mod h3;
 mod holds;
 mod listen;
 mod live;
@@ -28,11 +30,13 @@ mod range;
 mod rendered;
 mod reply;
 mod route;
+mod secure;
 mod tls;
 mod upload;
 
 pub use audience::Audience;
 pub use body::Body;
+pub use certs::Certs;
 pub use listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
 pub use live::LiveStream;
 pub use media::{Directory, Media};
@@ -40,7 +44,8 @@ pub use metrics::Metrics;
 pub use pages::page;
 pub use problem::Problem;
 pub use qoe::{Quality, QualitySummary};
-pub use tls::TlsConfig;
+pub use secure::{Pair, bind_pair, serve_secure};
+pub use tls::{TlsConfig, TlsPair};
 pub use upload::Upload;
 
 /// Unix time in milliseconds.

@@ -12,7 +12,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -27,6 +28,11 @@ pub type Request = http::Request<Upload>;
 pub type Response = http::Response<Body>;
 /// The answer to come.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send + 'a>>;
+
+/// Longest head of a request over HTTP/1.1, and what is read at a time; bytes.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// What the kernel holds unsent for one connection before it asks us to wait; bytes.
+const NOTSENT_BYTES: u32 = 128 * 1024;
 
 /// What a listener serves.
 pub trait Handler: Send + Sync + 'static {
@@ -61,7 +67,7 @@ impl Default for Limits {
 pub struct Listening {
     /// Where it listens; the port that was found when 0 was asked for.
     pub address: SocketAddr,
-    done: tokio::task::JoinHandle<()>,
+    pub(crate) done: tokio::task::JoinHandle<()>,
 }
 
 impl Listening {
@@ -97,9 +103,7 @@ async fn accept_loop(
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
-    http.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
+    let http = http(limits);
     loop {
         let accepted = async {
             let place = places.clone().acquire_owned().await.ok()?;
@@ -117,31 +121,83 @@ async fn accept_loop(
                 None => break,
             },
         };
-        let handler = handler.clone();
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            let handler = handler.clone();
-            async move { Ok::<_, Infallible>(respond(&*handler, request.map(Upload::Hyper), peer).await) }
-        });
-        let connection = http.serve_connection(TokioIo::new(prepared(socket)), service).into_owned();
-        let connection = graceful.watch(connection);
+        let serving = serve_stream(&http, prepared(socket), handler.clone(), peer, None, graceful.watcher());
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = connection.await {
-                tracing::trace!(%peer, %error, "connection ended");
-            }
+            serving.await;
         });
     }
     drop(listener);
     let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
 }
 
-fn prepared(socket: TcpStream) -> TcpStream {
+/// Serves requests of one connection until it ends; every answer bears `alt_svc`.
+pub(crate) fn serve_stream<S>(
+    http: &Http,
+    stream: S,
+    handler: Arc<dyn Handler>,
+    peer: SocketAddr,
+    alt_svc: Option<HeaderValue>,
+    watcher: Watcher,
+) -> impl Future<Output = ()> + Send + 'static
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let (handler, alt_svc) = (handler.clone(), alt_svc.clone());
+        async move {
+            let mut response = respond(&*handler, request.map(Upload::Hyper), peer).await;
+            if let Some(alt_svc) = alt_svc {
+                response.headers_mut().insert(header::ALT_SVC, alt_svc);
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service).into_owned());
+    async move {
+        if let Err(error) = connection.await {
+            tracing::trace!(%peer, %error, "connection ended");
+        }
+    }
+}
+
+/// Hyper with the bounds of a server that faces strangers.
+pub(crate) type Http = auto::Builder<TokioExecutor>;
+
+/// HTTP/1.1 and HTTP/2. Requests have no bodies to speak of, so what is taken in is small; what is sent is bounded by
+/// the client's window and by what the socket takes.
+pub(crate) fn http(limits: Limits) -> Http {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(128)
+        .max_header_list_size(16 * 1024)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(256 * 1024)
+        .max_frame_size(16 * 1024)
+        .max_send_buf_size(256 * 1024)
+        // Rapid reset (CVE-2023-44487), and streams that make us reset them (CVE-2025-8671).
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(256)
+        // A peer that went away without a word.
+        .keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20));
+    http
+}
+
+pub(crate) fn prepared(socket: TcpStream) -> TcpStream {
     // Head and body leave at once; without this the last piece waits for the peer's delayed ACK.
     let _ = socket.set_nodelay(true);
+    // What a slow viewer does not take waits in the window, not in the kernel.
+    let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT_BYTES);
     socket
 }
 
-async fn respond(handler: &dyn Handler, request: Request, peer: SocketAddr) -> Response {
+pub(crate) async fn respond(handler: &dyn Handler, request: Request, peer: SocketAddr) -> Response {
     let id = request_id(&request);
     let head = request.method() == Method::HEAD;
     tracing::trace!(

@@ -1,4 +1,4 @@
-//! Certificates: the configured one, or one that is made in the data folder and kept.
+//! Settings of TLS: the configured certificates, or one that is made in the data folder and kept.
 
 use std::fs;
 use std::io::Write;
@@ -6,12 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 
-/// Section `tls`: one certificate for every listener that speaks TLS.
+use crate::certs::{Certs, Pair};
+
+/// Section `tls`: certificates of every listener that speaks TLS.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
@@ -19,6 +18,18 @@ pub struct TlsConfig {
     pub cert: Option<PathBuf>,
     /// PEM file with its private key.
     pub key: Option<PathBuf>,
+    /// Certificates for clients that ask for one of their names.
+    pub more: Vec<TlsPair>,
+}
+
+/// One of `tls.more`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsPair {
+    /// PEM file with the certificate chain.
+    pub cert: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
 }
 
 impl TlsConfig {
@@ -33,11 +44,11 @@ impl TlsConfig {
         }
     }
 
-    /// The server side of TLS, with the protocols of `alpn`.
+    /// Reads the certificates, or makes one in `data`.
     ///
     /// # Errors
     /// In words, with what to do.
-    pub fn server(&self, data: &Path, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, String> {
+    pub fn certs(&self, data: &Path) -> Result<Arc<Certs>, String> {
         let (cert, key) = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => (cert.clone(), key.clone()),
             _ => self_signed(&data.join("tls")).map_err(|e| {
@@ -47,17 +58,8 @@ impl TlsConfig {
                 )
             })?,
         };
-        let unusable =
-            |path: &Path, e: &dyn std::fmt::Display| format!("{} cannot be used: {e}", path.display());
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&cert).and_then(Iterator::collect);
-        let chain = chain.map_err(|e| unusable(&cert, &e))?;
-        let secret = PrivateKeyDer::from_pem_file(&key).map_err(|e| unusable(&key, &e))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let builder = builder.map_err(|e| e.to_string())?.with_no_client_auth();
-        let mut config = builder.with_single_cert(chain, secret).map_err(|e| unusable(&cert, &e))?;
-        config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
-        Ok(Arc::new(config))
+        let more = self.more.iter().map(|p| Pair { cert: p.cert.clone(), key: p.key.clone() });
+        Certs::read(std::iter::once(Pair { cert, key }).chain(more).collect())
     }
 }
 

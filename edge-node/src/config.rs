@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// HTTP listener for viewers.
     pub http: HttpConfig,
+    /// The same over TLS.
+    pub https: HttpsConfig,
 }
 
 /// Section `edge.http`.
@@ -18,7 +20,7 @@ pub struct Config {
 pub struct HttpConfig {
     /// Address and port; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Open connections; further ones wait until one closes.
+    /// Open connections of each listener; further ones wait until one closes.
     pub connections_max: usize,
     /// Requests that may wait for a part or a playlist at a time; further ones get 503.
     pub held_max: u64,
@@ -27,6 +29,24 @@ pub struct HttpConfig {
 impl Default for HttpConfig {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8888)), connections_max: 10_000, held_max: 50_000 }
+    }
+}
+
+/// Section `edge.https`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpsConfig {
+    /// Whether to listen at all.
+    pub enabled: bool,
+    /// Address and port, for TCP and UDP; port 0 picks one that is free for both.
+    pub listen: SocketAddr,
+    /// HTTP/3 on the UDP port, and `Alt-Svc` to tell browsers of it.
+    pub http3: bool,
+}
+
+impl Default for HttpsConfig {
+    fn default() -> Self {
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 8443)), http3: true }
     }
 }
 

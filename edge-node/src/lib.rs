@@ -6,7 +6,8 @@
 
 mod config;
 mod serve;
+mod start;
 
-pub use config::{Config, HttpConfig};
+pub use config::{Config, HttpConfig, HttpsConfig};
 pub use nx_delivery::Directory;
-pub use serve::Face;
+pub use start::start;

@@ -4,22 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Method;
-use nx_delivery::{Answer, Directory, Handler, Media, Metrics, Problem, Request, Response};
+use nx_delivery::{Answer, Certs, Directory, Handler, Media, Metrics, Problem, Request, Response};
 use nx_media::StreamKey;
 use nx_web::Page;
 
 use crate::config::Config;
 
 /// Serves viewers.
-pub struct Face {
+pub(crate) struct Face {
     media: Media,
+    certs: Arc<Certs>,
 }
 
 impl Face {
     /// An edge that serves what `directory` finds.
-    #[must_use]
-    pub fn new(directory: Arc<dyn Directory>, config: &Config) -> Self {
-        Self { media: Media::new(directory, "edge", config.http.held_max) }
+    pub(crate) fn new(directory: Arc<dyn Directory>, config: &Config, certs: Arc<Certs>) -> Self {
+        Self { media: Media::new(directory, "edge", config.http.held_max), certs }
     }
 }
 
@@ -39,6 +39,7 @@ impl Handler for Face {
 
     fn metrics(&self, out: &mut Metrics) {
         self.media.metrics(out);
+        self.certs.metrics(out);
     }
 }
 

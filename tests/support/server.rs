@@ -64,7 +64,15 @@ impl Server {
             std::fs::create_dir_all(data).and_then(|()| std::fs::write(&file, settings)).expect("a file");
             command.arg("--config").arg(file);
         }
-        for key in ["ORIGIN__RTMP", "ORIGIN__RTMPS", "ORIGIN__SRT", "ORIGIN__HTTP", "EDGE__HTTP", "GATEWAY"] {
+        for key in [
+            "ORIGIN__RTMP",
+            "ORIGIN__RTMPS",
+            "ORIGIN__SRT",
+            "ORIGIN__HTTP",
+            "EDGE__HTTP",
+            "EDGE__HTTPS",
+            "GATEWAY",
+        ] {
             command.env(format!("NEXUS__{key}__LISTEN"), "127.0.0.1:0");
         }
         command.envs(env.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -102,6 +110,11 @@ impl Server {
     /// Where viewers go.
     pub(crate) fn edge(&self) -> SocketAddr {
         self.address("edge-http")
+    }
+
+    /// The same over TLS, and over HTTP/3.
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.address("edge-https")
     }
 
     /// Where edges go.

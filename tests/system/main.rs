@@ -17,6 +17,8 @@ mod dash;
 mod durable;
 mod encoder;
 mod enhanced;
+mod h2_abuse;
+mod https;
 mod inputs;
 mod live;
 mod low_latency;

@@ -113,7 +113,7 @@ const LOCAL: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 async fn a_stream_goes_out_over_every_protocol() {
     let (near, mut far) = (Server::new("near-out"), Server::new("far-out"));
     let rtmp = far.doors.rtmp(TcpListener::bind(LOCAL).await.unwrap(), None).unwrap();
-    let tls = TlsConfig::default().server(&far.folder, &[]).unwrap();
+    let tls = TlsConfig::default().certs(&far.folder).unwrap().server(&[]).unwrap();
     let rtmps = far.doors.rtmp(TcpListener::bind(LOCAL).await.unwrap(), Some(tls)).unwrap();
     let srt = far.doors.srt(SocketAddr::from(LOCAL)).unwrap();
     let out = near.doors.outbound();

@@ -1,0 +1,51 @@
+//! Opens the edge's listeners.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nx_delivery::{Certs, Directory, Handler, Limits, Listening};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::serve::Face;
+
+/// Opens the edge's listeners and serves what `directory` finds, until `stop` turns true; then requests that run are
+/// finished, for at most `grace`. The listener for plain HTTP comes first.
+///
+/// # Errors
+/// In words, with what to do: an address cannot be had.
+pub async fn start(
+    config: &Config,
+    certs: &Arc<Certs>,
+    directory: Arc<dyn Directory>,
+    stop: &watch::Receiver<bool>,
+    grace: Duration,
+) -> Result<Vec<(&'static str, Listening)>, String> {
+    let face: Arc<dyn Handler> = Arc::new(Face::new(directory, config, certs.clone()));
+    let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
+    let plain = taken("edge.http.listen", config.http.listen, TcpListener::bind(config.http.listen)).await?;
+    let plain = nx_delivery::serve(plain, face.clone(), limits, stop.clone(), grace);
+    let mut listening = vec![("edge-http", plain.map_err(|e| e.to_string())?)];
+    let https = &config.https;
+    if https.enabled {
+        let pair = nx_delivery::bind_pair(https.listen, https.http3);
+        let pair = taken("edge.https.listen", https.listen, pair).await?;
+        let secure = nx_delivery::serve_secure(pair, certs, face, limits, stop.clone(), grace);
+        listening.push(("edge-https", secure.map_err(|e| e.to_string())?));
+    }
+    Ok(listening)
+}
+
+async fn taken<T>(
+    key: &str,
+    address: SocketAddr,
+    bound: impl Future<Output = io::Result<T>>,
+) -> Result<T, String> {
+    bound.await.map_err(|e| {
+        format!("cannot listen on {address}: set {key} to another address, or stop what uses this one: {e}")
+    })
+}
