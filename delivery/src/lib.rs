@@ -9,6 +9,8 @@
 
 mod blocking;
 mod body;
+pub mod fuzz;
+mod h1;
 mod listen;
 mod live;
 mod media;
@@ -17,6 +19,7 @@ mod pages;
 mod problem;
 mod range;
 mod route;
+mod slab;
 mod tls;
 mod upload;
 

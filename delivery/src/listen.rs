@@ -1,24 +1,25 @@
 //! Listeners: HTTP/1.1 and HTTP/2 on one port, bounded, drained on stop.
 
-use std::convert::Infallible;
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, header};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use socket2::SockRef;
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::body::Body;
+use crate::h1::{self, Clock, Context, Line};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::slab::Slab;
 use crate::upload::Upload;
 
 /// A request as handlers see it, whichever version of HTTP brought it.
@@ -46,13 +47,29 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Limits {
     /// Open connections; a further one waits in the kernel's backlog until one closes.
     pub connections_max: usize,
-    /// Time for a request's head to arrive whole.
+    /// Time for a request's head to arrive whole; a further second may pass.
     pub head_timeout: Duration,
+    /// Time between two requests on a connection.
+    pub idle_timeout: Duration,
+    /// Bytes per second that a peer has to take while something waits for it; a slower one is cut off after
+    /// `drain_timeout`.
+    pub drain_min: u32,
+    /// How long a peer may take less than `drain_min`.
+    pub drain_timeout: Duration,
+    /// Memory for bodies that the kernel sends by itself; 0 for none. See `slab.rs`.
+    pub slab_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections_max: 10_000, head_timeout: Duration::from_secs(10) }
+        Self {
+            connections_max: 10_000,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            drain_min: 4096,
+            drain_timeout: Duration::from_secs(20),
+            slab_bytes_max: 256 << 20,
+        }
     }
 }
 
@@ -88,6 +105,12 @@ pub fn serve(
     Ok(Listening { address, done })
 }
 
+/// Sent and not yet on its way, per connection: beyond, a write waits. Slow peers then hold little of the kernel's
+/// memory, and fast ones lose nothing.
+const UNSENT_MAX: u32 = 128 << 10;
+/// How often late connections are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+
 async fn accept_loop(
     listener: TcpListener,
     handler: Arc<dyn Handler>,
@@ -95,11 +118,19 @@ async fn accept_loop(
     mut stop: watch::Receiver<bool>,
     grace: Duration,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
-    let graceful = GracefulShutdown::new();
+    prepare(&listener);
+    let places_max = u32::try_from(limits.connections_max).unwrap_or(u32::MAX).min(1 << 28);
+    let places = Arc::new(Semaphore::new(places_max as usize));
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
+    // One request, or HTTP/2: what comes behind a body is read as strictly as what came before, on a new connection.
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).keep_alive(false);
     http.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
+    let (clock, slab) = (Clock::new(), Slab::new(None, limits.slab_bytes_max));
+    let (stopping, stopped) = (AtomicBool::new(false), stop.clone());
+    let context = Arc::new(Context { handler, limits, clock, slab, http, stop: stopped, stopping });
+    let mut lines: Vec<Weak<Line>> = Vec::new();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let accepted = async {
             let place = places.clone().acquire_owned().await.ok()?;
@@ -107,6 +138,10 @@ async fn accept_loop(
         };
         let (socket, peer, place) = tokio::select! {
             () = crate::stopped(&mut stop) => break,
+            _ = look.tick(), if !lines.is_empty() => {
+                look_after(&context, &mut lines);
+                continue;
+            }
             accepted = accepted => match accepted {
                 Some((Ok((socket, peer)), place)) => (socket, peer, place),
                 Some((Err(error), _)) => {
@@ -117,31 +152,56 @@ async fn accept_loop(
                 None => break,
             },
         };
-        let handler = handler.clone();
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            let handler = handler.clone();
-            async move { Ok::<_, Infallible>(respond(&*handler, request.map(Upload::Hyper), peer).await) }
-        });
-        let connection = http.serve_connection(TokioIo::new(prepared(socket)), service).into_owned();
-        let connection = graceful.watch(connection);
+        if lines.is_empty() {
+            context.clock.tick();
+        }
+        let line = Arc::new(Line::new());
+        lines.push(Arc::downgrade(&line));
+        let connection = h1::run(context.clone(), line, socket, peer);
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = connection.await {
-                tracing::trace!(%peer, %error, "connection ended");
-            }
+            connection.await;
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
+    context.stopping.store(true, Ordering::SeqCst);
+    lines.iter().filter_map(Weak::upgrade).for_each(|line| line.call());
+    let all_gone = places.acquire_many(places_max);
+    tokio::pin!(all_gone);
+    let _ = tokio::time::timeout(grace, async {
+        loop {
+            tokio::select! {
+                _ = &mut all_gone => break,
+                _ = look.tick() => look_after(&context, &mut lines),
+            }
+        }
+    })
+    .await;
 }
 
-fn prepared(socket: TcpStream) -> TcpStream {
+/// Calls those who are late, and lets go of what nobody needs.
+fn look_after(context: &Context, lines: &mut Vec<Weak<Line>>) {
+    context.clock.tick();
+    lines.retain(|line| {
+        let Some(line) = line.upgrade() else { return false };
+        if line.is_late(&context.clock) {
+            line.call();
+        }
+        true
+    });
+    context.slab.sweep(context.clock.now_s());
+}
+
+/// What connections inherit from their listener.
+fn prepare(listener: &TcpListener) {
+    let socket = SockRef::from(listener);
     // Head and body leave at once; without this the last piece waits for the peer's delayed ACK.
-    let _ = socket.set_nodelay(true);
-    socket
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_notsent_lowat(UNSENT_MAX);
 }
 
-async fn respond(handler: &dyn Handler, request: Request, peer: SocketAddr) -> Response {
+/// Answers a request with what every listener has: its id, health, metrics, problem documents.
+pub(crate) async fn respond(handler: &dyn Handler, request: Request, peer: SocketAddr) -> Response {
     let id = request_id(&request);
     let head = request.method() == Method::HEAD;
     tracing::trace!(
@@ -174,7 +234,18 @@ fn request_id(request: &Request) -> String {
         (1..=64).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    given.filter(sane).map_or_else(crate::random_id, str::to_owned)
+    given.filter(sane).map_or_else(new_id, str::to_owned)
+}
+
+/// 16 hexadecimal digits, different for every request; no secret, so a counter from a random start will do.
+fn new_id() -> String {
+    thread_local! {
+        static LAST: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+    let next = LAST.get().unwrap_or_else(|| getrandom::u64().unwrap_or_default()).wrapping_add(1);
+    LAST.set(Some(next));
+    let nibble = |nth: u32| char::from_digit((next.rotate_left(4 * nth + 4) & 15) as u32, 16).unwrap_or('0');
+    (0..16).map(nibble).collect()
 }
 
 /// What every listener has.
