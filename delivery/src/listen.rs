@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use socket2::SockRef;
@@ -215,8 +216,8 @@ pub(crate) async fn respond(handler: &dyn Handler, request: Request, peer: Socke
             answer.as_mut().await.unwrap_or_else(|problem| problem.response(&id))
         }
     };
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-request-id", id);
+    if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(id)) {
+        response.headers_mut().insert(&REQUEST_ID, id);
     }
     if head {
         if let Some(len) = response.body().size() {
@@ -227,9 +228,11 @@ pub(crate) async fn respond(handler: &dyn Handler, request: Request, peer: Socke
     response
 }
 
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// The caller's `X-Request-Id` when it is a sane one, else a new one.
 fn request_id(request: &Request) -> String {
-    let given = request.headers().get("x-request-id").and_then(|v| v.to_str().ok());
+    let given = request.headers().get(&REQUEST_ID).and_then(|v| v.to_str().ok());
     let sane = |id: &&str| {
         (1..=64).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
@@ -244,8 +247,11 @@ fn new_id() -> String {
     }
     let next = LAST.get().unwrap_or_else(|| getrandom::u64().unwrap_or_default()).wrapping_add(1);
     LAST.set(Some(next));
-    let nibble = |nth: u32| char::from_digit((next.rotate_left(4 * nth + 4) & 15) as u32, 16).unwrap_or('0');
-    (0..16).map(nibble).collect()
+    let mut id = String::with_capacity(16);
+    for nth in 1..=16 {
+        id.push(char::from_digit((next.rotate_left(4 * nth) & 15) as u32, 16).unwrap_or('0'));
+    }
+    id
 }
 
 /// What every listener has.

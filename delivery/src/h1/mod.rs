@@ -11,3 +11,6 @@ mod write;
 
 pub(crate) use connection::{Context, run};
 pub(crate) use line::{Clock, Line};
+
+#[cfg(test)]
+mod tests;
