@@ -122,13 +122,7 @@ async fn accept_loop(
     prepare(&listener);
     let places_max = u32::try_from(limits.connections_max).unwrap_or(u32::MAX).min(1 << 28);
     let places = Arc::new(Semaphore::new(places_max as usize));
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    // One request, or HTTP/2: what comes behind a body is read as strictly as what came before, on a new connection.
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).keep_alive(false);
-    http.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
-    let (clock, slab) = (Clock::new(), Slab::new(None, limits.slab_bytes_max));
-    let (stopping, stopped) = (AtomicBool::new(false), stop.clone());
-    let context = Arc::new(Context { handler, limits, clock, slab, http, stop: stopped, stopping });
+    let context = Arc::new(context(handler, limits, stop.clone()));
     let mut lines: Vec<Weak<Line>> = Vec::new();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -158,11 +152,7 @@ async fn accept_loop(
         }
         let line = Arc::new(Line::new());
         lines.push(Arc::downgrade(&line));
-        let connection = h1::run(context.clone(), line, socket, peer);
-        tokio::spawn(async move {
-            let _place = place;
-            connection.await;
-        });
+        tokio::spawn(h1::run(context.clone(), line, socket, peer, place));
     }
     drop(listener);
     context.stopping.store(true, Ordering::SeqCst);
@@ -178,6 +168,16 @@ async fn accept_loop(
         }
     })
     .await;
+}
+
+/// What the connections of a listener share.
+pub(crate) fn context(handler: Arc<dyn Handler>, limits: Limits, stop: watch::Receiver<bool>) -> Context {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // One request, or HTTP/2: what comes behind a body is read as strictly as what came before, on a new connection.
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).keep_alive(false);
+    http.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
+    let (clock, slab) = (Clock::new(), Slab::new(None, limits.slab_bytes_max));
+    Context { handler, limits, clock, slab, http, stop, stopping: AtomicBool::new(false) }
 }
 
 /// Calls those who are late, and lets go of what nobody needs.

@@ -65,6 +65,29 @@ enum Next {
     Closed,
 }
 
+/// What a request says about the answer's shape.
+#[derive(Clone, Copy)]
+struct Asked {
+    http10: bool,
+    head: bool,
+    keep_alive: bool,
+}
+
+impl Asked {
+    fn of(head: &Head) -> Self {
+        let http10 = head.request.version() == Version::HTTP_10;
+        Self { http10, head: *head.request.method() == Method::HEAD, keep_alive: head.keep_alive }
+    }
+}
+
+/// What is left of an answer when the socket is full.
+struct Left {
+    chunks: VecDeque<Chunk>,
+    /// A body that comes in pieces, and whether it is chunked.
+    stream: Option<(Body, bool)>,
+    stays: bool,
+}
+
 struct Connection {
     context: Arc<Context>,
     line: Arc<Line>,
@@ -74,8 +97,15 @@ struct Connection {
     rest: Vec<u8>,
 }
 
-/// Serves a connection to its end.
-pub(crate) async fn run(context: Arc<Context>, line: Arc<Line>, socket: TcpStream, peer: SocketAddr) {
+/// Serves a connection to its end; then its `place` is free.
+pub(crate) async fn run<P: Send>(
+    context: Arc<Context>,
+    line: Arc<Line>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    place: P,
+) {
+    let _place = place;
     let mut connection = Connection { context, line, socket, peer, rest: Vec::new() };
     match connection.serve().await {
         Ok(false) => {}
@@ -103,13 +133,13 @@ impl Connection {
                 Next::Request(head) => {
                     if !self.answer(head).await? {
                         // What was sent ahead is thrown away, without a reset that overtakes the answer.
-                        self.linger(!self.rest.is_empty()).await;
+                        Box::pin(self.linger(!self.rest.is_empty())).await;
                         return Ok(false);
                     }
                 }
                 Next::Foreign => return Ok(true),
                 Next::Refused(refusal) => {
-                    self.refuse(refusal).await?;
+                    Box::pin(self.refuse(refusal)).await?;
                     return Ok(false);
                 }
                 Next::Closed => return Ok(false),
@@ -198,10 +228,9 @@ impl Connection {
 
     /// Answers a request; whether the connection stays.
     async fn answer(&mut self, head: Box<Head>) -> io::Result<bool> {
-        let Head { request, keep_alive } = *head;
-        let (version, is_head) = (request.version(), *request.method() == Method::HEAD);
+        let asked = Asked::of(&head);
         let context = self.context.clone();
-        let mut answer = Box::pin(respond(&*context.handler, request, self.peer));
+        let mut answer = Box::pin(respond(&*context.handler, head.request, self.peer));
         let mut watching = true;
         let response = poll_fn(|cx| {
             if let Poll::Ready(response) = answer.as_mut().poll(cx) {
@@ -217,7 +246,7 @@ impl Connection {
         });
         let Some(response) = response.await else { return Err(ErrorKind::ConnectionAborted.into()) };
         drop(answer);
-        self.send(response, version, is_head, keep_alive).await
+        self.send(response, asked).await
     }
 
     /// Whether the peer has hung up, as soon as something comes from it.
@@ -227,39 +256,39 @@ impl Connection {
     }
 
     /// Sends an answer; whether the connection stays.
-    async fn send(
-        &mut self,
-        mut response: Response,
-        version: Version,
-        is_head: bool,
-        keep_alive: bool,
-    ) -> io::Result<bool> {
+    async fn send(&mut self, response: Response, asked: Asked) -> io::Result<bool> {
+        let Left { chunks, stream, stays } = self.at_once(response, asked)?;
+        if !chunks.is_empty() {
+            // In a box, as all that waits seldom: an idle connection would carry its size.
+            Box::pin(self.flush(chunks)).await?;
+        }
+        if let Some((body, chunked)) = stream {
+            Box::pin(self.stream(body, chunked)).await?;
+        }
+        Ok(stays)
+    }
+
+    /// Sends of an answer what the socket takes.
+    fn at_once(&self, mut response: Response, asked: Asked) -> io::Result<Left> {
         let body = std::mem::take(response.body_mut());
-        let (status, http10) = (response.status(), version == Version::HTTP_10);
-        let length = if is_head { None } else { body.size_hint().exact() };
+        let status = response.status();
+        let length = if asked.head { None } else { body.size_hint().exact() };
         let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         let said = response.headers().contains_key(header::CONTENT_LENGTH);
-        let unknown = length.is_none() && !is_head && !bodiless;
-        let stays = keep_alive
+        let unknown = length.is_none() && !asked.head && !bodiless;
+        let stays = asked.keep_alive
             && !self.context.stopping.load(Ordering::Relaxed)
-            && !(unknown && http10)
+            && !(unknown && asked.http10)
             && response.headers().get(header::CONNECTION).is_none_or(|c| c != "close");
         let framing = Framing {
             status,
             length: length.filter(|_| !bodiless && !said),
-            chunked: unknown && !http10,
-            stays: if stays { http10.then_some(true) } else { Some(false) },
+            chunked: unknown && !asked.http10,
+            stays: if stays { asked.http10.then_some(true) } else { Some(false) },
             unix_s: self.context.clock.unix_s(),
         };
-        let left = self.begin(framing, &response, &body)?;
-        drop(response);
-        if !left.is_empty() {
-            self.flush(left).await?;
-        }
-        if unknown {
-            self.stream(body, framing.chunked).await?;
-        }
-        Ok(stays)
+        let chunks = self.begin(framing, &response, &body)?;
+        Ok(Left { chunks, stream: unknown.then_some((body, framing.chunked)), stays })
     }
 
     /// Sends the head, and with it the body if that lies in memory; what is left of both.
@@ -357,7 +386,7 @@ impl Connection {
         let problem = Problem::new(refusal.status, "http-refused", title, refusal.why);
         let response = problem.response(&crate::random_id());
         tracing::debug!(peer = %self.peer, status = %refusal.status, why = refusal.why, "refused");
-        self.send(response, Version::HTTP_11, false, false).await?;
+        self.send(response, Asked { http10: false, head: false, keep_alive: false }).await?;
         self.linger(true).await;
         Ok(())
     }

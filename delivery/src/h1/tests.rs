@@ -15,7 +15,6 @@ use super::head::{self, HEAD_MAX, Read};
 use crate::body::Body;
 use crate::listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
 use crate::metrics::Metrics;
-use crate::problem::Problem;
 
 /// What became of a head: `+` ours and the connection stays, `-` ours and it closes, `h` hyper's, `…` partial, or
 /// the status of the refusal.
@@ -325,4 +324,18 @@ fn who_hangs_up_while_waiting_is_forgotten() {
     drop(waiting);
     // There is one place: it is free again.
     assert_eq!(body(&house.says(&get("/5", true))), pattern(5));
+}
+
+#[test]
+fn a_connection_is_small() {
+    let house = house(Limits::default());
+    house.runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, peer) = listener.accept().await.unwrap();
+        let handler = Arc::new(Sizes { large: Bytes::new() });
+        let context = Arc::new(crate::listen::context(handler, Limits::default(), house.stop.subscribe()));
+        let task = super::run(context, Arc::new(super::Line::new()), socket, peer, ());
+        assert!(size_of_val(&task) <= 640, "{} bytes", size_of_val(&task));
+    });
 }
