@@ -210,20 +210,22 @@ impl Bench {
     fn memory(&self) -> Result<Value> {
         let (edge, nginx) = (self.nexus.edge(), self.nginx.http);
         let page = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        let segment = listed(edge, "segments", false)?.pop().unwrap_or_default();
-        let number = segment.rsplit('/').next().and_then(|f| f.split('.').next()?.parse::<u64>().ok());
+        let newest = || Ok::<_, Error>(listed(edge, "segments", false)?.pop().unwrap_or_default());
+        let segment = newest()?;
         self.nginx.lay("held", &http::get(edge, &segment)?.body);
-        let (idle, _) = self.held(self.nexus.pid(), edge, IDLE, &page("/health/live"), true)?;
-        let (idle_nginx, _) = self.held(self.nginx.pid(), nginx, IDLE, &page("/files/playlist-0-0"), true)?;
-        let segment = listed(edge, "segments", false)?.pop().unwrap_or(segment);
         let stalled = self.held(self.nexus.pid(), edge, STALLED, &page(&segment).repeat(8), false)?;
         let stalled_nginx =
             self.held(self.nginx.pid(), nginx, STALLED, &page("/files/held").repeat(8), false)?;
-        let newest = listed(edge, "segments", false)?.pop().unwrap_or_default();
-        let newest =
-            newest.rsplit('/').next().and_then(|f| f.split('.').next()?.parse::<u64>().ok()).or(number);
-        let next = page(&format!("/live/segments/v1/index.m3u8?_HLS_msn={}", newest.unwrap_or_default() + 2));
+        // As far ahead as may be waited for.
+        let segment = newest()?;
+        let number = segment.rsplit('/').next().and_then(|f| f.split('.').next()?.parse::<u64>().ok());
+        let next = format!("/live/segments/v1/index.m3u8?_HLS_msn={}", number.unwrap_or_default() + 2);
+        let next = page(&next);
         let (parked, _) = self.held(self.nexus.pid(), edge, PARKED, &next, false)?;
+        // A server of its own: what others gave back would be used again.
+        let fresh = Server::start(&[]);
+        let (idle, _) = self.held(fresh.pid(), fresh.edge(), IDLE, &page("/health/live"), true)?;
+        let (idle_nginx, _) = self.held(self.nginx.pid(), nginx, IDLE, &page("/files/playlist-0-0"), true)?;
         say("");
         say("KiB per connection             nexus     nginx   bar");
         say(&format!("idle, {IDLE}                 {idle:>9.2} {idle_nginx:>9.2}   2"));
