@@ -38,22 +38,13 @@ fn ask(address: SocketAddr, bytes: &[u8]) -> (Vec<u16>, Fate) {
     (statuses, if stays { Stays } else { Closes })
 }
 
-#[test]
-fn a_request_is_read_in_one_way_or_refused() {
-    let server = Server::start(&[]);
-    let giant = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "b".repeat(10_000));
-    let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
-    let path = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(9000));
-    let megabyte = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "b".repeat(200_000));
-    let twice = PAGE.repeat(2);
-    let hundred = PAGE.repeat(100);
-    let (ok2, ok100) = ([200; 2], [200; 100]);
-    let h1 = |rest: &str| format!("GET /health/live HTTP/1.1\r\n{rest}\r\n");
+/// Name, request, statuses, fate.
+type Case = (&'static str, String, &'static [u16], Fate);
+
+/// Where a body ends.
+fn bodies() -> Vec<Case> {
     let post = |rest: &str| format!("POST /health/live HTTP/1.1\r\nHost: x\r\n{rest}");
-    let cases: Vec<(&str, String, &[u16], Fate)> = vec![
-        ("one", PAGE.into(), &[200], Stays),
-        ("two in one write", twice, &ok2, Stays),
-        ("a hundred in one write", hundred, &ok100, Stays),
+    vec![
         ("CL.TE", post("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG"), &[400], Closes),
         (
             "TE.CL",
@@ -82,6 +73,22 @@ fn a_request_is_read_in_one_way_or_refused() {
         ("a list of lengths", post("Content-Length: 0, 0\r\n\r\n"), &[400], Closes),
         ("a signed length", post("Content-Length: +0\r\n\r\n"), &[400], Closes),
         ("a length too long", post("Content-Length: 99999999999999999999\r\n\r\n"), &[400], Closes),
+    ]
+}
+
+/// Where a head ends, and whom it means.
+fn heads() -> Vec<Case> {
+    let giant = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "b".repeat(10_000));
+    let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
+    let path = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(9000));
+    let megabyte = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "b".repeat(200_000));
+    let twice = PAGE.repeat(2);
+    let hundred = PAGE.repeat(100);
+    let h1 = |rest: &str| format!("GET /health/live HTTP/1.1\r\n{rest}\r\n");
+    vec![
+        ("one", PAGE.into(), &[200], Stays),
+        ("two in one write", twice, &[200; 2], Stays),
+        ("a hundred in one write", hundred, &[200; 100], Stays),
         ("GET with a body", format!("{}abc", h1("Host: x\r\nContent-Length: 3\r\n")), &[200], Closes),
         (
             "GET with a chunked body",
@@ -131,8 +138,13 @@ fn a_request_is_read_in_one_way_or_refused() {
         ("another method", "DELETE /live/a/index.m3u8 HTTP/1.1\r\nHost: x\r\n\r\n".into(), &[405], Closes),
         ("nothing of HTTP", "\x16\x03\x01\x02\x00\x01\x00\x01\u{fc}\x03\x03\r\n\r\n".into(), &[400], Closes),
         ("nothing behind an error", format!("GET / HTTP/1.1\r\n\r\n{PAGE}"), &[400], Closes),
-    ];
-    for (name, request, statuses, fate) in cases {
+    ]
+}
+
+#[test]
+fn a_request_is_read_in_one_way_or_refused() {
+    let server = Server::start(&[]);
+    for (name, request, statuses, fate) in bodies().into_iter().chain(heads()) {
         let (got, ended) = ask(server.edge(), request.as_bytes());
         assert_eq!((got.as_slice(), ended), (statuses, fate), "{name}");
     }
