@@ -3,6 +3,7 @@
 
 pub(crate) mod callers;
 pub(crate) mod floor;
+pub(crate) mod load;
 pub(crate) mod nginx;
 pub(crate) mod sent;
 

@@ -22,7 +22,9 @@ impl Nginx {
         let shm = Path::new("/dev/shm");
         let base = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
         let folder = base.join(format!("nexus-bench-nginx-{}", std::process::id()));
-        fs::create_dir_all(folder.join("hls")).expect("a folder for segments");
+        for name in ["hls", "files"] {
+            fs::create_dir_all(folder.join(name)).expect("a folder for segments");
+        }
         let (rtmp, http) = (free(), free());
         let file = folder.join("nginx.conf");
         fs::write(&file, config(&folder, rtmp, http)).expect("a configuration");
@@ -41,6 +43,11 @@ impl Nginx {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Lays a file under `/files`.
+    pub(crate) fn lay(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.folder.join("files").join(name), bytes).expect("a file on tmpfs");
     }
 
     /// What it complained about.
@@ -98,7 +105,14 @@ http {{
     sendfile on;
     tcp_nopush on;
     keepalive_requests 100000000;
-    server {{ listen {http}; location /live {{ alias {folder}/hls; }} }}
+    keepalive_timeout 300s;
+    open_file_cache max=1000 inactive=300s;
+    open_file_cache_valid 300s;
+    server {{
+        listen {http} backlog=4096;
+        location /live {{ alias {folder}/hls; }}
+        location /files {{ alias {folder}/files; }}
+    }}
 }}
 "
     )

@@ -16,7 +16,9 @@ mod cmcd;
 mod cmsd;
 mod conditional;
 mod encoding;
+pub mod fuzz;
 mod growing;
+mod h1;
 mod h3;
 mod holds;
 mod listen;
@@ -31,6 +33,7 @@ mod rendered;
 mod reply;
 mod route;
 mod secure;
+mod slab;
 mod tls;
 mod upload;
 

@@ -1,25 +1,31 @@
 //! Listeners: HTTP/1.1 and HTTP/2 on one port, bounded, drained on stop.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::Watcher;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::body::Body;
+use crate::h1::{self, Clock, Context, Line};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::slab::Slab;
 use crate::upload::Upload;
 
 /// A request as handlers see it, whichever version of HTTP brought it.
@@ -52,13 +58,29 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Limits {
     /// Open connections; a further one waits in the kernel's backlog until one closes.
     pub connections_max: usize,
-    /// Time for a request's head to arrive whole.
+    /// Time for a request's head to arrive whole; a further second may pass.
     pub head_timeout: Duration,
+    /// Time between two requests on a connection.
+    pub idle_timeout: Duration,
+    /// Bytes per second that a peer has to take while something waits for it; a slower one is cut off after
+    /// `drain_timeout`.
+    pub drain_min: u32,
+    /// How long a peer may take less than `drain_min`.
+    pub drain_timeout: Duration,
+    /// Memory for bodies that the kernel sends by itself; 0 for none. See `slab.rs`.
+    pub slab_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections_max: 10_000, head_timeout: Duration::from_secs(10) }
+        Self {
+            connections_max: 10_000,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            drain_min: 4096,
+            drain_timeout: Duration::from_secs(20),
+            slab_bytes_max: 256 << 20,
+        }
     }
 }
 
@@ -94,6 +116,9 @@ pub fn serve(
     Ok(Listening { address, done })
 }
 
+/// How often late connections are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+
 async fn accept_loop(
     listener: TcpListener,
     handler: Arc<dyn Handler>,
@@ -101,9 +126,13 @@ async fn accept_loop(
     mut stop: watch::Receiver<bool>,
     grace: Duration,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
-    let graceful = GracefulShutdown::new();
-    let http = http(limits);
+    prepare(&listener);
+    let places_max = u32::try_from(limits.connections_max).unwrap_or(u32::MAX).min(1 << 28);
+    let places = Arc::new(Semaphore::new(places_max as usize));
+    let context = Arc::new(context(handler, limits, stop.clone()));
+    let mut lines: Vec<Weak<Line>> = Vec::new();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let accepted = async {
             let place = places.clone().acquire_owned().await.ok()?;
@@ -111,6 +140,10 @@ async fn accept_loop(
         };
         let (socket, peer, place) = tokio::select! {
             () = crate::stopped(&mut stop) => break,
+            _ = look.tick(), if !lines.is_empty() => {
+                look_after(&context, &mut lines);
+                continue;
+            }
             accepted = accepted => match accepted {
                 Some((Ok((socket, peer)), place)) => (socket, peer, place),
                 Some((Err(error), _)) => {
@@ -121,14 +154,27 @@ async fn accept_loop(
                 None => break,
             },
         };
-        let serving = serve_stream(&http, prepared(socket), handler.clone(), peer, None, graceful.watcher());
-        tokio::spawn(async move {
-            let _place = place;
-            serving.await;
-        });
+        if lines.is_empty() {
+            context.clock.tick();
+        }
+        let line = Arc::new(Line::new());
+        lines.push(Arc::downgrade(&line));
+        tokio::spawn(h1::run(context.clone(), line, socket, peer, place));
     }
     drop(listener);
-    let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
+    context.stopping.store(true, Ordering::SeqCst);
+    lines.iter().filter_map(Weak::upgrade).for_each(|line| line.call());
+    let all_gone = places.acquire_many(places_max);
+    tokio::pin!(all_gone);
+    let _ = tokio::time::timeout(grace, async {
+        loop {
+            tokio::select! {
+                _ = &mut all_gone => break,
+                _ = look.tick() => look_after(&context, &mut lines),
+            }
+        }
+    })
+    .await;
 }
 
 /// Serves requests of one connection until it ends; every answer bears `alt_svc`.
@@ -193,10 +239,41 @@ pub(crate) fn prepared(socket: TcpStream) -> TcpStream {
     // Head and body leave at once; without this the last piece waits for the peer's delayed ACK.
     let _ = socket.set_nodelay(true);
     // What a slow viewer does not take waits in the window, not in the kernel.
-    let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT_BYTES);
+    let _ = SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT_BYTES);
     socket
 }
 
+/// What the connections of a listener share.
+pub(crate) fn context(handler: Arc<dyn Handler>, limits: Limits, stop: watch::Receiver<bool>) -> Context {
+    let mut http = http(limits);
+    // One request, or HTTP/2: what comes behind a body is read as strictly as what came before, on a new connection.
+    http.http1().keep_alive(false);
+    let (clock, slab) = (Clock::new(), Slab::new(None, limits.slab_bytes_max));
+    Context { handler, limits, clock, slab, http, stop, stopping: AtomicBool::new(false) }
+}
+
+/// Calls those who are late, and lets go of what nobody needs.
+fn look_after(context: &Context, lines: &mut Vec<Weak<Line>>) {
+    context.clock.tick();
+    lines.retain(|line| {
+        let Some(line) = line.upgrade() else { return false };
+        if line.is_late(&context.clock) {
+            line.call();
+        }
+        true
+    });
+    context.slab.sweep(context.clock.now_s());
+}
+
+/// What connections inherit from their listener.
+fn prepare(listener: &TcpListener) {
+    let socket = SockRef::from(listener);
+    // Head and body leave at once; without this the last piece waits for the peer's delayed ACK.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_notsent_lowat(NOTSENT_BYTES);
+}
+
+/// Answers a request with what every listener has: its id, health, metrics, problem documents.
 pub(crate) async fn respond(handler: &dyn Handler, request: Request, peer: SocketAddr) -> Response {
     let id = request_id(&request);
     let head = request.method() == Method::HEAD;
@@ -211,8 +288,8 @@ pub(crate) async fn respond(handler: &dyn Handler, request: Request, peer: Socke
             answer.as_mut().await.unwrap_or_else(|problem| problem.response(&id))
         }
     };
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-request-id", id);
+    if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(id)) {
+        response.headers_mut().insert(&REQUEST_ID, id);
     }
     if head {
         if let Some(len) = response.body().size() {
@@ -223,14 +300,30 @@ pub(crate) async fn respond(handler: &dyn Handler, request: Request, peer: Socke
     response
 }
 
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// The caller's `X-Request-Id` when it is a sane one, else a new one.
 fn request_id(request: &Request) -> String {
-    let given = request.headers().get("x-request-id").and_then(|v| v.to_str().ok());
+    let given = request.headers().get(&REQUEST_ID).and_then(|v| v.to_str().ok());
     let sane = |id: &&str| {
         (1..=64).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    given.filter(sane).map_or_else(crate::random_id, str::to_owned)
+    given.filter(sane).map_or_else(new_id, str::to_owned)
+}
+
+/// 16 hexadecimal digits, different for every request; no secret, so a counter from a random start will do.
+fn new_id() -> String {
+    thread_local! {
+        static LAST: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+    let next = LAST.get().unwrap_or_else(|| getrandom::u64().unwrap_or_default()).wrapping_add(1);
+    LAST.set(Some(next));
+    let mut id = String::with_capacity(16);
+    for nth in 1..=16 {
+        id.push(char::from_digit((next.rotate_left(4 * nth) & 15) as u32, 16).unwrap_or('0'));
+    }
+    id
 }
 
 /// What every listener has.

@@ -13,6 +13,10 @@ const SINE: &str = "sine=frequency=440:sample_rate=48000";
 pub(crate) enum Kind {
     /// 1280x720 at 30 fps, 3 Mbit/s constant, no B-frames, AAC at 128 kbit/s: what peers are measured with.
     Broadcast,
+    /// The same at 1.1 Mbit/s: a part of a third of a second has 50 KB.
+    Parts,
+    /// The same at 4 Mbit/s: a segment of two seconds has 1 MB.
+    Segments,
     /// 320x180 at 30 fps, no B-frames.
     Small,
     /// The same with three B-frames in a row.
@@ -62,6 +66,8 @@ fn arguments(kind: Kind) -> Vec<&'static str> {
         all.extend(["-b_strategy", "0"]);
         all.extend(match kind {
             Kind::Broadcast => ["-b:v", "3M", "-minrate", "3M", "-maxrate", "3M", "-bufsize", "1500k"],
+            Kind::Parts => ["-b:v", "1150k", "-minrate", "1150k", "-maxrate", "1150k", "-bufsize", "400k"],
+            Kind::Segments => ["-b:v", "4M", "-minrate", "4M", "-maxrate", "4M", "-bufsize", "2M"],
             _ => ["-b:v", "300k", "-minrate", "0", "-maxrate", "400k", "-bufsize", "400k"],
         });
     }
@@ -71,7 +77,9 @@ fn arguments(kind: Kind) -> Vec<&'static str> {
 /// Noise makes the picture worth its bits: without it the encoder stays below the rate.
 fn source(kind: Kind) -> &'static str {
     match kind {
-        Kind::Broadcast => "testsrc2=size=1280x720:rate=30,noise=alls=14:allf=t",
+        Kind::Broadcast | Kind::Parts | Kind::Segments => {
+            "testsrc2=size=1280x720:rate=30,noise=alls=14:allf=t"
+        }
         _ => "testsrc2=size=320x180:rate=30",
     }
 }

@@ -23,6 +23,7 @@ mod inputs;
 mod live;
 mod low_latency;
 mod reconnect;
+mod smuggling;
 mod srt;
 mod transport;
 mod up;

@@ -1,0 +1,16 @@
+//! HTTP/1.1 on plain TCP for what viewers ask: GET, HEAD and OPTIONS without a body. Everything else goes to hyper.
+//!
+//! A connection that waits for its next request holds no buffer; a body in memory goes to the socket as it lies.
+
+mod connection;
+mod hand_over;
+pub(crate) mod head;
+mod line;
+mod send;
+mod write;
+
+pub(crate) use connection::{Context, run};
+pub(crate) use line::{Clock, Line};
+
+#[cfg(test)]
+mod tests;

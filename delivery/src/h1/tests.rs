@@ -1,0 +1,341 @@
+//! Heads one by one, and whole connections with a handler that serves what the path asks for.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::head::{self, HEAD_MAX, Read};
+use crate::body::Body;
+use crate::listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
+use crate::metrics::Metrics;
+
+/// What became of a head: `+` ours and the connection stays, `-` ours and it closes, `h` hyper's, `…` partial, or
+/// the status of the refusal.
+fn fate(bytes: &[u8]) -> String {
+    match head::read(bytes) {
+        Ok(Read::Partial) => "…".into(),
+        Ok(Read::Ours(head, len)) => {
+            assert!(len <= bytes.len());
+            if head.keep_alive { "+".into() } else { "-".into() }
+        }
+        Ok(Read::Foreign) => "h".into(),
+        Err(refusal) => refusal.status.as_str().to_owned(),
+    }
+}
+
+#[test]
+fn every_head_has_one_reading_or_none() {
+    let long = format!("GET / HTTP/1.1\r\nHost: x\r\na: {}\r\n\r\n", "b".repeat(HEAD_MAX));
+    let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(64));
+    let most = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(63));
+    for (text, want) in [
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "+"),
+        ("GET /a?b=c HTTP/1.1\r\nhOsT:x:80\r\n\r\nrest", "+"),
+        ("HEAD / HTTP/1.1\r\nHost:\r\n\r\n", "+"),
+        ("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "+"),
+        ("GET * HTTP/1.1\r\nHost: x\r\n\r\n", "400"),
+        ("\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "+"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nConnection: a, Close\r\n\r\n", "-"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nConnection: closed\r\n\r\n", "+"),
+        ("GET / HTTP/1.0\r\n\r\n", "-"),
+        ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "+"),
+        ("GET http://x/a HTTP/1.1\r\nHost: X\r\n\r\n", "+"),
+        ("GET http://x/a HTTP/1.1\r\nHost: y\r\n\r\n", "400"),
+        ("GET ftp://x/a HTTP/1.1\r\nHost: x\r\n\r\n", "400"),
+        ("GET x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x, y\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x/y\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\nHost: x\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\n\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\na: b\rc\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\na: b\r\n c\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\na : b\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\n Host: x\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\n: b\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\na: b\0\r\n\r\n", "400"),
+        ("GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n", "400"),
+        ("GET  / HTTP/1.1\r\nHost: x\r\n\r\n", "400"),
+        ("GET / HTTP/1.1 \r\nHost: x\r\n\r\n", "400"),
+        ("GET / HTTP/1.2\r\nHost: x\r\n\r\n", "505"),
+        ("GET /\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "+"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n", "h"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0,0\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: +0\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: \r\n\r\n", "400"),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "h"),
+        ("POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n", "400"),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n", "400"),
+        (
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "400",
+        ),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\x0bchunked\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\n\r\n", "h"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n", "417"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "h"),
+        ("P", "…"),
+        ("", "…"),
+        ("GET / HTTP/1.1\r\nHost: x\r\n", "…"),
+        ("GET / HTTP/1.1\nHost: x\r\n", "400"),
+        (&long, "431"),
+        (&many, "431"),
+        (&most, "+"),
+    ] {
+        assert_eq!(fate(text.as_bytes()), want, "{text:.200}");
+    }
+}
+
+#[test]
+fn a_head_that_comes_in_pieces_reads_the_same() {
+    let whole = b"GET /live/a/v1/index.m3u8?_HLS_msn=3 HTTP/1.1\r\nHost: x\r\nRange: bytes=0-\r\n\r\n";
+    for len in 0..whole.len() {
+        assert_eq!(fate(&whole[..len]), "…", "{len}");
+    }
+    assert_eq!(fate(whole), "+");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_are_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0usize..90) {
+        fate(&bytes);
+        // Also in the middle of a good head.
+        let mut head = b"GET /live/a/index.m3u8 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAccept: */*\r\n\r\n".to_vec();
+        let at = at.min(head.len());
+        head.splice(at..at, bytes.iter().copied().take(4));
+        fate(&head);
+    }
+
+    #[test]
+    fn a_good_head_says_what_httparse_says(
+        path in "/[a-z0-9/._-]{0,40}",
+        fields in prop::collection::vec(("[a-z][a-z0-9-]{0,12}x", "[!-~]([ -~]{0,20}[!-~])?"), 0..20),
+    ) {
+        let mut text = format!("GET {path} HTTP/1.1\r\nHost: h\r\n");
+        fields.iter().for_each(|(n, v)| text.push_str(&format!("{n}: {v}\r\n")));
+        text.push_str("\r\n");
+        let mut parsed = [httparse::EMPTY_HEADER; 64];
+        let mut truth = httparse::Request::new(&mut parsed);
+        let whole = truth.parse(text.as_bytes()).unwrap();
+        let Ok(Read::Ours(head, len)) = head::read(text.as_bytes()) else { panic!("{text}") };
+        prop_assert_eq!(httparse::Status::Complete(len), whole);
+        prop_assert_eq!(Some(head.request.uri().path()), truth.path);
+        prop_assert_eq!(head.request.headers().len(), truth.headers.len());
+        for field in truth.headers.iter() {
+            let all: Vec<_> = head.request.headers().get_all(field.name).iter().map(|v| v.as_bytes()).collect();
+            prop_assert!(all.contains(&field.value));
+        }
+    }
+}
+
+/// `/N`: that many bytes. `/slices/N`: 100 slices. `/stream`: in pieces without a length. `/never`: no answer.
+struct Sizes {
+    large: Bytes,
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|n| (n % 251) as u8).collect()
+}
+
+impl Handler for Sizes {
+    fn handle(&self, request: Request, _: SocketAddr) -> Answer<'_> {
+        Box::pin(async move {
+            let path = request.uri().path();
+            let slices = path.strip_prefix("/slices/");
+            let len: usize = slices.unwrap_or(&path[1..]).parse().unwrap_or(0);
+            Ok(Response::new(match (path, slices) {
+                ("/never", _) => std::future::pending().await,
+                ("/stream", _) => {
+                    let (tx, rx) = mpsc::channel(4);
+                    tokio::spawn(async move {
+                        for _ in 0..3 {
+                            let _ = tx.send(Bytes::from_static(b"piece")).await;
+                        }
+                    });
+                    Body::Channel(rx)
+                }
+                (_, Some(_)) => {
+                    let step = len.div_ceil(100).max(1);
+                    let slice = |at: usize| self.large.slice(at..(at + step).min(len));
+                    Body::Slices((0..len).step_by(step).map(slice).collect())
+                }
+                _ => Body::Slices(VecDeque::from([self.large.slice(..len)])),
+            }))
+        })
+    }
+
+    fn ready(&self) -> Result<serde_json::Value, serde_json::Value> {
+        Ok(serde_json::json!({}))
+    }
+
+    fn metrics(&self, _: &mut Metrics) {}
+}
+
+struct House {
+    runtime: tokio::runtime::Runtime,
+    listening: Option<Listening>,
+    stop: watch::Sender<bool>,
+}
+
+const LARGE: usize = 3 << 20;
+
+fn house(limits: Limits) -> House {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let handler = Arc::new(Sizes { large: Bytes::from(pattern(LARGE)) });
+    let listening = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        serve(listener, handler, limits, stopped, Duration::from_secs(20)).unwrap()
+    });
+    House { runtime, listening: Some(listening), stop }
+}
+
+impl House {
+    fn connect(&self) -> TcpStream {
+        let socket = TcpStream::connect(self.listening.as_ref().unwrap().address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        socket
+    }
+
+    fn says(&self, request: &str) -> Vec<u8> {
+        let mut socket = self.connect();
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut said = Vec::new();
+        socket.read_to_end(&mut said).unwrap();
+        said
+    }
+}
+
+fn get(path: &str, close: bool) -> String {
+    let close = if close { "Connection: close\r\n" } else { "" };
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n{close}\r\n")
+}
+
+fn body(said: &[u8]) -> &[u8] {
+    let end = said.windows(4).position(|w| w == b"\r\n\r\n").expect("a head") + 4;
+    &said[end..]
+}
+
+#[test]
+fn bodies_arrive_whole_by_every_way_of_sending() {
+    for slab_bytes_max in [0, 64 << 20] {
+        let house = house(Limits { slab_bytes_max, ..Limits::default() });
+        // The first time copied, the second time copied and stored, from then on out of the slab.
+        for round in 0..4 {
+            for (path, len) in [
+                ("/0", 0),
+                ("/5", 5),
+                ("/100000", 100_000),
+                ("/3145728", LARGE),
+                ("/slices/3000000", 3_000_000),
+                ("/slices/99", 99),
+            ] {
+                let said = house.says(&get(path, true));
+                assert!(said.starts_with(b"HTTP/1.1 200 OK\r\n"), "{path}");
+                assert!(body(&said) == pattern(len), "{path} in round {round}: {} bytes", body(&said).len());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_without_length_is_chunked_or_ends_with_the_connection() {
+    let house = house(Limits::default());
+    let said = house.says(&get("/stream", true));
+    assert_eq!(body(&said), b"5\r\npiece\r\n5\r\npiece\r\n5\r\npiece\r\n0\r\n\r\n");
+    let said = house.says("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert_eq!(body(&said), b"piecepiecepiece");
+}
+
+#[test]
+fn a_hundred_requests_sent_ahead_are_answered_in_order() {
+    let house = house(Limits::default());
+    let mut all: String = (1..100).map(|n| get(&format!("/{n}"), false)).collect();
+    all.push_str(&get("/100", true));
+    let said = String::from_utf8(house.says(&all)).unwrap();
+    let lengths = said.lines().filter_map(|l| l.split("content-length: ").nth(1)?.parse::<u32>().ok());
+    assert!(lengths.eq(1..=100), "{said}");
+}
+
+#[test]
+fn a_head_that_trickles_is_cut_with_408_and_silence_without_a_word() {
+    let house = house(Limits { head_timeout: Duration::from_secs(1), ..Limits::default() });
+    let said = String::from_utf8(house.says("GET / HTTP/1.1\r\nHost:")).unwrap();
+    assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("connection: close"), "{said}");
+    assert_eq!(house.says(""), b"");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_cut_off() {
+    let limits = Limits { drain_timeout: Duration::from_secs(1), ..Limits::default() };
+    for slab_bytes_max in [0, 64 << 20] {
+        let house = house(Limits { slab_bytes_max, ..limits });
+        let mut socket = house.connect();
+        // More than the buffers of both kernels hold.
+        socket.write_all(get("/3145728", false).repeat(8).as_bytes()).unwrap();
+        // Further requests go nowhere once it is cut off.
+        let cut = loop {
+            match socket.write(get("/0", false).repeat(1000).as_bytes()) {
+                Ok(len) => assert!(len > 0),
+                Err(error) => break error.kind(),
+            }
+        };
+        assert!(matches!(cut, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{cut:?}");
+    }
+}
+
+#[test]
+fn stopping_closes_idle_connections_and_finishes_what_runs() {
+    let mut house = house(Limits::default());
+    let mut idle = house.connect();
+    idle.write_all(get("/5", false).as_bytes()).unwrap();
+    let mut buffer = [0; 4096];
+    assert!(idle.read(&mut buffer).unwrap() > 0);
+    let mut busy = house.connect();
+    busy.write_all(get("/3145728", false).as_bytes()).unwrap();
+    assert!(busy.read(&mut buffer).unwrap() > 0);
+    house.stop.send(true).unwrap();
+    assert_eq!(idle.read(&mut buffer).unwrap(), 0, "closed");
+    let mut rest = Vec::new();
+    busy.read_to_end(&mut rest).unwrap();
+    assert!(rest.len() > LARGE - 4096);
+    let listening = house.listening.take().unwrap();
+    house.runtime.block_on(listening.drained());
+}
+
+#[test]
+fn who_hangs_up_while_waiting_is_forgotten() {
+    let house = house(Limits { connections_max: 1, ..Limits::default() });
+    let mut waiting = house.connect();
+    waiting.write_all(get("/never", false).as_bytes()).unwrap();
+    drop(waiting);
+    // There is one place: it is free again.
+    assert_eq!(body(&house.says(&get("/5", true))), pattern(5));
+}
+
+#[test]
+fn a_connection_is_small() {
+    let house = house(Limits::default());
+    house.runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, peer) = listener.accept().await.unwrap();
+        let handler = Arc::new(Sizes { large: Bytes::new() });
+        let context = Arc::new(crate::listen::context(handler, Limits::default(), house.stop.subscribe()));
+        let task = super::run(context, Arc::new(super::Line::new()), socket, peer, ());
+        assert!(size_of_val(&task) <= 640, "{} bytes", size_of_val(&task));
+    });
+}
