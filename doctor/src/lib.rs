@@ -1,1 +1,8 @@
-//! Watches a live HLS, LL-HLS or DASH address and says which rules it breaks.
+//! Watches a live HLS, LL-HLS or DASH address, anybody's, and says which rules it breaks.
+//!
+//! [`evidence`] is what was seen on the wire, a judge applies the rules to it without sockets or clocks, and
+//! [`report`] says what it found: the rule, the lines, the remedy.
+
+pub mod evidence;
+pub mod report;
+pub(crate) mod rules;
