@@ -4,5 +4,6 @@
 //! [`report`] says what it found: the rule, the lines, the remedy.
 
 pub mod evidence;
+mod m3u8;
 pub mod report;
-pub(crate) mod rules;
+mod rules;
