@@ -4,5 +4,8 @@
 //! [`report`] says what it found: the rule, the lines, the remedy.
 
 pub mod evidence;
+pub mod probe;
 pub mod report;
 pub(crate) mod rules;
+
+pub use rules::media;

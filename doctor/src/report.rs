@@ -97,7 +97,7 @@ macro_rules! rules {
         pub(crate) static ALL: &[&$crate::report::Rule] = &[$(&$name),*];
     };
 }
-#[expect(unused_imports, reason = "the first table comes next")]
+
 pub(crate) use rules;
 
 /// A line of a playlist or manifest, shown with a finding.
