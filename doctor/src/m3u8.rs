@@ -13,9 +13,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub(crate) use attributes::Attributes;
-pub(crate) use media::{Hint, Media, Part, Segment};
+pub(crate) use media::{Media, Part, Segment};
 pub(crate) use multivariant::{Multivariant, Variant};
-pub(crate) use values::{micros, seconds};
+pub(crate) use values::{date, seconds};
 
 use crate::report::{Finding, Line};
 

@@ -7,6 +7,11 @@ pub(crate) mod changes;
 pub(crate) mod delivery;
 pub(crate) mod delta;
 pub(crate) mod low_latency;
+pub mod media;
+mod media_codecs;
+mod media_parts;
+mod media_rules;
+mod media_span;
 pub(crate) mod multivariant;
 pub(crate) mod payload;
 pub(crate) mod playlist;
@@ -31,6 +36,7 @@ pub fn all() -> Vec<&'static Rule> {
         delivery::ALL,
         cache::ALL,
         payload::ALL,
+        media::RULES,
     ];
     let mut all: Vec<&'static Rule> = tables.into_iter().flatten().copied().collect();
     all.sort_by_key(|rule| rule.order());

@@ -1,5 +1,6 @@
 //! Playlists are read with their line numbers, and nothing in one makes the reader fall.
 
+use super::values::micros;
 use super::*;
 
 const LIVE: &str = "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n\

@@ -89,8 +89,11 @@ fn segments(old: &Media, new: &Media, report: &mut Report) -> bool {
         let open = Some(&old.open).filter(|o| o.msn == segment.msn);
         let Some(known) = old.segment(segment.msn).or(open) else { continue };
         for (a, b) in known.parts.iter().zip(&segment.parts) {
-            if (&a.uri, a.duration_us, a.independent, &a.range) != (&b.uri, b.duration_us, b.independent, &b.range) {
-                let what = format!("a part of segment {} was {} of {}", segment.msn, a.uri, seconds(a.duration_us));
+            if (&a.uri, a.duration_us, a.independent, &a.range)
+                != (&b.uri, b.duration_us, b.independent, &b.range)
+            {
+                let what =
+                    format!("a part of segment {} was {} of {}", segment.msn, a.uri, seconds(a.duration_us));
                 report.add(&PART_CHANGES, new.text.finding(&[b.line], what));
             }
         }
@@ -166,7 +169,11 @@ pub(crate) fn stale(media: &Media, since_us: u64, asked_us: u64, report: &mut Re
     let limit_us = media.target_us() / 2 * 3 + STALE_SLACK_US;
     let idle_us = asked_us.saturating_sub(since_us);
     if media.is_live() && media.target_us() > 0 && idle_us > limit_us {
-        let what = format!("no new segment for {} with target duration {}", seconds(idle_us), seconds(media.target_us()));
+        let what = format!(
+            "no new segment for {} with target duration {}",
+            seconds(idle_us),
+            seconds(media.target_us())
+        );
         report.add(&STALE, media.text.finding(&[media.segments.last().map_or(0, |s| s.line)], what));
     }
 }

@@ -70,8 +70,11 @@ fn server_control(media: &Media, report: &mut Report) {
         match control.micros("PART-HOLD-BACK") {
             None => report.add(&NO_PART_HOLD_BACK, media.text.finding(&lines, "no PART-HOLD-BACK")),
             Some(us) if us.saturating_add(ROUNDING_US) < target_us.saturating_mul(3) => {
-                let rule =
-                    if us < target_us.saturating_mul(2) { &PART_HOLD_BACK_LOW } else { &PART_HOLD_BACK_LOWISH };
+                let rule = if us < target_us.saturating_mul(2) {
+                    &PART_HOLD_BACK_LOW
+                } else {
+                    &PART_HOLD_BACK_LOWISH
+                };
                 let what = format!("PART-HOLD-BACK {} with PART-TARGET {}", seconds(us), seconds(target_us));
                 report.add(rule, media.text.finding(&lines, what));
             }
@@ -108,7 +111,8 @@ fn durations(media: &Media, segment: &Segment, target_us: u64, report: &mut Repo
     let line = media.part_inf.as_ref().map_or(0, |p| p.line);
     let rest = segment.parts.iter().skip(1).map(Some).chain(std::iter::once(None));
     for (part, next) in segment.parts.iter().zip(rest) {
-        let what = || format!("a part of {} with PART-TARGET {}", seconds(part.duration_us), seconds(target_us));
+        let what =
+            || format!("a part of {} with PART-TARGET {}", seconds(part.duration_us), seconds(target_us));
         if part.duration_us > target_us.saturating_add(ROUNDING_US) {
             report.add(&PART_TOO_LONG, media.text.finding(&[line, part.line], what()));
         }
@@ -131,7 +135,10 @@ fn live(media: &Media, has_parts: bool, report: &mut Report) {
     for kind in ["PART", "MAP"] {
         let lines: Vec<u32> = media.hints.iter().filter(|h| h.kind == kind).map(|h| h.line).collect();
         if lines.len() > 1 {
-            report.add(&MANY_HINTS, media.text.finding(&lines, format!("{} hints of TYPE={kind}", lines.len())));
+            report.add(
+                &MANY_HINTS,
+                media.text.finding(&lines, format!("{} hints of TYPE={kind}", lines.len())),
+            );
         }
     }
     for segment in media.with_open().filter(|_| media.independent_segments) {

@@ -61,9 +61,16 @@ fn target(media: &Media, report: &mut Report) {
     };
     for segment in &media.segments {
         if segment.duration_us.saturating_add(500_000) / 1_000_000 > target.value {
-            let what =
-                format!("segment {} lasts {}, target {} s", segment.msn, seconds(segment.duration_us), target.value);
-            report.add(&OVER_TARGET, media.text.finding(&[target.line, segment.extinf_line, segment.line], what));
+            let what = format!(
+                "segment {} lasts {}, target {} s",
+                segment.msn,
+                seconds(segment.duration_us),
+                target.value
+            );
+            report.add(
+                &OVER_TARGET,
+                media.text.finding(&[target.line, segment.extinf_line, segment.line], what),
+            );
         }
     }
 }
@@ -76,7 +83,10 @@ fn window(media: &Media, report: &mut Report) {
         report.add(&FEW_SEGMENTS, media.text.finding(&[], what));
     }
     if media.duration_us() < WINDOW_MIN_US && !event {
-        report.add(&SHORT_WINDOW, media.text.finding(&[], format!("the window is {}", seconds(media.duration_us()))));
+        report.add(
+            &SHORT_WINDOW,
+            media.text.finding(&[], format!("the window is {}", seconds(media.duration_us()))),
+        );
     }
     if let Some(line) = media.segments.iter().find_map(|s| s.discontinuity)
         && media.discontinuity_sequence.is_none()

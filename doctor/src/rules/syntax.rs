@@ -22,7 +22,8 @@ pub(crate) fn media(media: &Media, report: &mut Report) {
     let version = media.version.as_ref().map_or(1, |v| v.value);
     if let Some((need, line, what)) = media.needs.iter().filter(|(need, ..)| *need > version).max() {
         let lines = [media.version.as_ref().map_or(0, |v| v.line), *line];
-        report.add(&VERSION, media.text.finding(&lines, format!("{what} needs version {need}, not {version}")));
+        report
+            .add(&VERSION, media.text.finding(&lines, format!("{what} needs version {need}, not {version}")));
     }
 }
 
