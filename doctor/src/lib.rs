@@ -4,6 +4,7 @@
 //! [`report`] says what it found: the rule, the lines, the remedy.
 
 pub mod evidence;
+pub mod mpd;
 pub mod probe;
 pub mod report;
 pub(crate) mod rules;
