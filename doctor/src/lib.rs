@@ -9,4 +9,4 @@ pub mod probe;
 pub mod report;
 pub(crate) mod rules;
 
-pub use rules::media;
+pub use rules::{dash, media};

@@ -8,7 +8,7 @@ mod schema;
 mod segments;
 mod time;
 
-pub(crate) use schema::{Flaw, flaws};
+pub(crate) use schema::flaws;
 pub use segments::Segment;
 
 /// Longest manifest, in bytes.
