@@ -77,6 +77,26 @@ fn each_seeded_fault_is_noticed() {
     }
 }
 
+#[test]
+fn a_clean_presentation_breaks_no_rule() {
+    let found = found(&media_cases::dash::judge(&media_cases::dash::clean()));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn each_seeded_fault_of_a_presentation_is_noticed() {
+    let mut unnoticed = Vec::new();
+    for case in media_cases::dash::CASES {
+        let mut stream = media_cases::dash::clean();
+        (case.damage)(&mut stream);
+        let report = media_cases::dash::judge(&stream);
+        if !report.has(case.rule) {
+            unnoticed.push(format!("{} does not break {}: {:#?}", case.name, case.rule, found(&report)));
+        }
+    }
+    assert!(unnoticed.is_empty(), "{}", unnoticed.join("\n"));
+}
+
 fn cmaf() -> (Vec<u8>, Vec<u8>, Init) {
     let (_, stream) = clean().into_iter().find(|(name, _)| *name == "cmaf").expect("a stream");
     let bytes = stream.init.expect("an initialization segment");

@@ -147,6 +147,9 @@ fn times(
         teller.tell(&rule::START, 0, what);
     }
     let apart = (lead.seconds() - segment.seconds()).abs();
+    // An edit list may cut the start, such as the priming of an audio encoder.
+    let shown_end_s = scaled(lead.end().unwrap_or(start).saturating_sub(edit), lead.timescale);
+    let apart = apart.min((shown_end_s - listed_s - segment.seconds()).abs());
     // The last segment of a period may be cut short.
     let slack = if segment.exact { lead.frame_s() / 2.0 } else { segment.seconds() / 2.0 };
     let closing = !place.mpd.dynamic || place.period.duration_s.is_some();

@@ -1,5 +1,7 @@
 //! Clean streams and what is done to them.
 
+pub(crate) mod dash;
+
 use std::sync::OnceLock;
 
 use crate::support::{Folder, SOURCE, playlist, run};

@@ -3,6 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nx_doctor::evidence::{Fetch, Role};
 
 /// A folder that goes away.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -88,4 +92,30 @@ pub(crate) fn playlist(text: &str) -> Playlist {
         }
     }
     all
+}
+
+/// An answer of `status` with `body`, asked for and complete `at_s` seconds after the watch began.
+pub(crate) fn fetch(
+    url: &str,
+    role: Role,
+    (status, body): (u16, &[u8]),
+    headers: &[(&str, String)],
+    at_s: f64,
+) -> Fetch {
+    let at_us = (at_s * 1e6) as u64;
+    Fetch {
+        url: Arc::from(url),
+        playlist: Arc::from(url),
+        role,
+        asked_us: at_us,
+        first_byte_us: at_us,
+        done_us: at_us,
+        status,
+        headers: headers.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect(),
+        body: Bytes::copy_from_slice(body),
+        cut: false,
+        redirect: None,
+        http2: false,
+        failure: None,
+    }
 }
