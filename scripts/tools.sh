@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts cargo-nextest, cargo-deny, cargo-fuzz and ffmpeg-new into the given folder unless they are on the PATH already.
+# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new and shaka-packager into the given folder unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -22,4 +22,16 @@ has ffmpeg-new || {
   venv
   "$into/venv/bin/pip" install -q --disable-pip-version-check --no-deps imageio-ffmpeg==0.8.1
   ln -sf "$(find "$into/venv" -path '*/imageio_ffmpeg/binaries/ffmpeg-*' -print -quit)" "$into/bin/ffmpeg-new"
+}
+# Another packager, whose streams the doctor must find healthy.
+has shaka-packager || {
+  if command -v npm >/dev/null; then
+    echo "installing shaka-packager"
+    npm install --prefix "$into/npm" --no-audit --no-fund --ignore-scripts --loglevel=error shaka-packager@3.4.2
+    case $(uname -m) in aarch64 | arm64) build=arm64 ;; *) build=x64 ;; esac
+    mkdir -p "$into/bin"
+    ln -sf "$into/npm/node_modules/shaka-packager/bin/packager-linux-$build" "$into/bin/shaka-packager"
+  else
+    echo "no npm here: its streams are not judged in the tests"
+  fi
 }

@@ -230,7 +230,12 @@ impl Stream {
         match self.grown {
             Some((known, since_us)) if last <= known => changes::stale(now, since_us, fetch.asked_us, report),
             before => {
-                if let Some((_, since_us)) = before.filter(|_| blocking) {
+                // Only who was waiting for the very next segment knows when it came.
+                let waited = |(known, since_us): &(u64, u64)| {
+                    let soon_us = now.target_us().saturating_add(*since_us);
+                    blocking && last == known.saturating_add(1) && fetch.asked_us < soon_us
+                };
+                if let Some((_, since_us)) = before.filter(waited) {
                     changes::stale(now, since_us, fetch.first_byte_us, report);
                 }
                 self.grown = Some((last, fetch.done_us));

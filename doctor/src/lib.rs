@@ -8,10 +8,11 @@ pub mod cli;
 pub mod evidence;
 mod judge;
 mod m3u8;
+pub mod mpd;
 pub mod probe;
 pub mod report;
 mod rules;
 pub mod watch;
 
 pub use judge::Judge;
-pub use rules::{all as all_rules, media};
+pub use rules::{all as all_rules, dash, media};

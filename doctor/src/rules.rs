@@ -4,6 +4,12 @@
 pub(crate) mod blocking;
 pub(crate) mod cache;
 pub(crate) mod changes;
+pub mod dash;
+mod dash_http;
+mod dash_manifest;
+mod dash_media;
+mod dash_rules;
+mod dash_update;
 pub(crate) mod delivery;
 pub(crate) mod delta;
 pub(crate) mod low_latency;
@@ -37,6 +43,7 @@ pub fn all() -> Vec<&'static Rule> {
         cache::ALL,
         payload::ALL,
         media::RULES,
+        dash::RULES,
     ];
     let mut all: Vec<&'static Rule> = tables.into_iter().flatten().copied().collect();
     all.sort_by_key(|rule| rule.order());

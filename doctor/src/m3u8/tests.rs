@@ -1,6 +1,6 @@
 //! Playlists are read with their line numbers, and nothing in one makes the reader fall.
 
-use super::values::micros;
+use super::values::{date, micros};
 use super::*;
 
 const LIVE: &str = "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n\
@@ -62,11 +62,11 @@ fn variables_are_replaced() {
 fn dates_and_durations() {
     let second = Some(1_709_208_000_000_000);
     let dates = ["2024-02-29T12:00:00Z", "2024-02-29T13:30:00+01:30", "2024-02-29T10:00:00-0200"];
-    dates.iter().for_each(|d| assert_eq!(values::date(d), second, "{d}"));
+    dates.iter().for_each(|d| assert_eq!(date(d), second, "{d}"));
     for bad in
         ["", "2024-02-29", "2024-13-01T00:00:00Z", "2024-02-29Tx", "2024-02-29T12:99:00Z", "T", "é-é-éTé"]
     {
-        assert_eq!(values::date(bad), None, "{bad}");
+        assert_eq!(date(bad), None, "{bad}");
     }
     assert_eq!(
         ["6", "6.006", "0.1234567", "-1", "1e3", "", ".5"].map(micros),

@@ -78,6 +78,8 @@ pub struct Track {
     pub picture: Option<Picture>,
     /// H.264 and H.265: parameter sets are in the sample description. True for other codecs.
     pub parameter_sets: bool,
+    /// Time of the media where its presentation begins (`elst`), in ticks.
+    pub edit_start: u64,
     /// The samples are encrypted.
     pub encryption: Option<Encryption>,
     pub(crate) nal: Option<(Standard, u8)>,
@@ -185,12 +187,30 @@ fn one(trak: &Atom<'_>) -> Result<Track, Fault> {
         default_flags: 0,
         language,
         picture: None,
+        edit_start: edit_start(&trak)?,
         parameter_sets: true,
         encryption: None,
         nal: None,
     };
     sample_entry(entry, &mut track)?;
     Ok(track)
+}
+
+/// The first edit that is not empty (ISO/IEC 14496-12 §8.6.6).
+fn edit_start(trak: &[Atom<'_>]) -> Result<u64, Fault> {
+    let Some(edts) = find(trak, b"edts") else { return Ok(0) };
+    let Some(elst) = find(&edts.children()?, b"elst") else { return Ok(0) };
+    let mut r = elst.reader("elst");
+    let (version, _) = r.full()?;
+    for _ in 0..r.u32()?.min(16) {
+        r.sized(version)?;
+        let at = if version == 0 { i64::from(r.i32()?) } else { r.u64()?.cast_signed() };
+        r.u32()?;
+        if let Ok(at) = u64::try_from(at) {
+            return Ok(at);
+        }
+    }
+    Ok(0)
 }
 
 /// ISO/IEC 14496-12 §12.1.3 and §12.2.3.

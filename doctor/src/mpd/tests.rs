@@ -1,0 +1,1 @@
+//! Manifests as text, and what is read from them.
