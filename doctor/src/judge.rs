@@ -14,7 +14,8 @@ use crate::report::{Profile, Report};
 use crate::rules::media::{MediaJudge, codecs};
 use crate::rules::payload::{PEAK, Rates};
 use crate::rules::{
-    blocking, cache, changes, delivery, delta, low_latency, multivariant, playlist, renditions, syntax,
+    blocking, cache, changes, delivery, delta, low_latency, multivariant, payload, playlist, renditions,
+    syntax,
 };
 
 /// Media playlists that are followed.
@@ -53,6 +54,8 @@ struct Stream {
     parts: BTreeMap<(u64, u64), Bytes>,
     /// Announced parts by address.
     hinted: Vec<(Arc<str>, Bytes)>,
+    /// An announced part that was refused at once.
+    refused: Option<Fetch>,
     media: MediaJudge,
 }
 
@@ -166,6 +169,9 @@ impl Judge {
     /// Compares with the version before, and takes its place.
     fn keep(&mut self, fetch: &Fetch, now: Media) {
         let Some(stream) = self.streams.get_mut(&fetch.playlist) else { return };
+        if let Some(refused) = stream.refused.take_if(|refused| fetch.asked_us >= refused.done_us) {
+            payload::refused(&refused, &now, &mut self.report);
+        }
         if query(&fetch.url, "_HLS_skip").is_some() {
             if let Some(base) = &stream.last {
                 delta::check(base, &now, &mut self.report);

@@ -148,7 +148,7 @@ fn clean() -> Vec<Fetch> {
 /// The I-frame list has no parts.
 fn i_frames(mut fetch: Fetch) -> Fetch {
     if fetch.url.ends_with("i.m3u8") {
-        let text = String::from_utf8(fetch.body.to_vec()).unwrap();
+        let text = String::from_utf8_lossy(&fetch.body).into_owned();
         let bad = ["#EXT-X-PART", "#EXT-X-PRELOAD", "#EXT-X-RENDITION", "#EXT-X-DATERANGE"];
         let kept: Vec<&str> = text.lines().filter(|l| !bad.iter().any(|b| l.starts_with(b))).collect();
         fetch.body = Bytes::from(kept.join("\n").replace("#EXT-X-MAP", "#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP"));
@@ -174,7 +174,7 @@ fn a_clean_stream_has_no_finding() {
 fn swap(seen: &mut [Fetch], from: usize, old: &str, new: &str) {
     let mut hits = 0;
     for fetch in &mut seen[from..] {
-        let text = String::from_utf8(fetch.body.to_vec()).unwrap();
+        let text = String::from_utf8_lossy(&fetch.body).into_owned();
         hits += usize::from(text.contains(old));
         fetch.body = Bytes::from(text.replace(old, new));
     }

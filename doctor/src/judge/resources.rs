@@ -34,7 +34,7 @@ impl Judge {
                     stream.whole.as_ref().filter(|(url, _)| *url == fetch.url).map(|(_, body)| &body[..]);
                 return delivery::range(fetch, first, last, whole, report);
             }
-            Role::Hint { .. } => return stream.hint(fetch, report),
+            Role::Hint { .. } => return stream.hint(fetch),
             _ => {}
         }
         if !delivery::check(fetch, report) {
@@ -60,9 +60,11 @@ impl Stream {
         }
     }
 
-    fn hint(&mut self, fetch: &Fetch, report: &mut Report) {
-        let Some(part_us) = self.last.as_ref().and_then(Media::part_target_us) else { return };
-        payload::hint(fetch, part_us, report);
+    fn hint(&mut self, fetch: &Fetch) {
+        // Who asks after the plan changed is rightly refused; the next playlist tells.
+        if !fetch.is_good() {
+            self.refused = Some(fetch.clone());
+        }
         if fetch.is_good() && !fetch.cut {
             self.hinted.push((Arc::clone(&fetch.url), fetch.body.clone()));
             if self.hinted.len() > HINTS_MAX {

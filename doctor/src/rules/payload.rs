@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::evidence::Fetch;
+use crate::m3u8::Media;
 use crate::report::{Report, rules};
 
 use super::about;
@@ -58,11 +59,16 @@ pub(crate) fn text(fetch: &Fetch, report: &mut Report) {
     }
 }
 
-/// The answer to the request for an announced part. A plan may change, so 404 at the end of a hold is no fault.
-pub(crate) fn hint(fetch: &Fetch, part_target_us: u64, report: &mut Report) {
-    let held_us = fetch.first_byte_us.saturating_sub(fetch.asked_us);
-    if !fetch.is_good() && held_us < part_target_us / 10 {
-        report.add(&HINT_REFUSED, about(fetch, format!("status {} at once", fetch.status)));
+/// Compares the refusal of an announced part with a playlist asked for afterwards. A plan may change, so it is a fault
+/// only when the part is listed or announced still.
+pub(crate) fn refused(fetch: &Fetch, later: &Media, report: &mut Report) {
+    let is_it = |uri: &str| later.text.resolve(uri).is_some_and(|url| *url == *fetch.url);
+    let listed = later.with_open().flat_map(|s| &s.parts).any(|p| is_it(&p.uri));
+    if listed || later.hints.iter().any(|h| is_it(&h.uri)) {
+        report.add(
+            &HINT_REFUSED,
+            about(fetch, format!("status {}, but it is in the next playlist", fetch.status)),
+        );
     }
 }
 
