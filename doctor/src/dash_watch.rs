@@ -31,6 +31,7 @@ const ORIGIN: &str = "https://doctor.invalid";
 pub struct ClientError(#[from] reqwest::Error);
 
 /// Watches the manifest at `url` for `time`, which began at `epoch_s` (seconds since 1970), and reports.
+/// Gives the number of segments that were judged.
 ///
 /// # Errors
 /// [`ClientError`] when there is no TLS to be had. A stream that does not answer is a finding.
@@ -40,12 +41,13 @@ pub async fn dash_watch(
     time: Duration,
     insecure: bool,
     report: &mut Report,
-) -> Result<(), ClientError> {
+) -> Result<u64, ClientError> {
     let builder = reqwest::Client::builder().timeout(ANSWER_MAX).tls_danger_accept_invalid_certs(insecure);
     let client = Client { http: builder.build()?, began: Instant::now() };
     let until = client.began + time;
     let mut judge = DashJudge::new(epoch_s);
     let mut next: BTreeMap<Key, u64> = BTreeMap::new();
+    let mut count = 0;
     loop {
         let (manifest, _) = client.get(url, url, Role::Manifest).await;
         judge.take_manifest(&manifest, report);
@@ -71,6 +73,7 @@ pub async fn dash_watch(
         while let Some(done) = asked.join_next().await {
             for (segment, fetch, arrivals) in done.unwrap_or_default() {
                 judge.take_segment(&segment, &fetch, arrivals, report);
+                count += 1;
             }
         }
         let dynamic = judge.manifest().is_some_and(|m| m.dynamic);
@@ -82,7 +85,7 @@ pub async fn dash_watch(
         tokio::time::sleep_until(wake).await;
     }
     judge.finish(report);
-    Ok(())
+    Ok(count)
 }
 
 /// What to ask for after a manifest.

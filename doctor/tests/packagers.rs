@@ -219,6 +219,7 @@ async fn live_dash_of_ffmpeg() {
     let watched = nx_doctor::dash_watch(&url, epoch_s, Duration::from_secs(8), false, &mut report).await;
     packager.kill().expect("a process that can be stopped");
     packager.wait().expect("a process that ends");
-    watched.expect("a client");
+    let judged = watched.expect("a client");
+    assert!(judged >= 8, "only {judged} segments of two representations were judged in 8 s");
     healthy("live", &report);
 }
