@@ -5,6 +5,7 @@
 //! else does; [`cli`] is the command.
 
 pub mod cli;
+mod dash_watch;
 pub mod evidence;
 mod judge;
 mod m3u8;
@@ -14,5 +15,6 @@ pub mod report;
 mod rules;
 pub mod watch;
 
+pub use dash_watch::{ClientError, dash_watch};
 pub use judge::Judge;
 pub use rules::{all as all_rules, dash, media};

@@ -10,6 +10,7 @@ mod time;
 
 pub(crate) use schema::flaws;
 pub use segments::Segment;
+pub(crate) use time::date_time;
 
 /// Longest manifest, in bytes.
 pub const BYTES_MAX: usize = 8 << 20;
@@ -202,8 +203,6 @@ pub(crate) fn text(data: &[u8]) -> Result<&str, MpdError> {
     let data = data.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(data);
     std::str::from_utf8(data).map_err(|e| MpdError::Text(e.valid_up_to()))
 }
-
-pub(crate) use time::date_time;
 
 #[cfg(test)]
 mod tests;

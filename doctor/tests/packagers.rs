@@ -3,12 +3,27 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use nx_doctor::dash::DashJudge;
 use nx_doctor::evidence::Role;
 use nx_doctor::media::{self, MediaJudge, SegmentSeen};
 use nx_doctor::probe;
 use nx_doctor::report::{Profile, Report, Severity};
-use support::{Folder, SOURCE, fetch, has, playlist, run};
+use support::{Folder, SOURCE, fetch, playlist, run};
+
+/// Whether a program can be started; says why not.
+fn has(program: &str, version: &str) -> bool {
+    let found = Command::new(program).arg(version).stdin(Stdio::null()).output().is_ok();
+    if !found {
+        eprintln!("skipped: {program} is not installed (`make test` installs it)");
+    }
+    found
+}
 
 /// Prints the warnings; fails on errors.
 #[track_caller]
@@ -150,4 +165,61 @@ fn hls_and_dash_of_shaka_packager() {
         healthy(name, &hls(&folder, name));
     }
     healthy("shaka", &dash(&folder, "m.mpd"));
+}
+
+/// Serves the files of a folder on a port of its own, for as long as the process lives.
+fn serve(folder: &Path) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let folder = folder.to_path_buf();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let folder: PathBuf = folder.clone();
+            std::thread::spawn(move || answer(&stream, &folder));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn answer(mut stream: &TcpStream, folder: &Path) {
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let head: Vec<String> = lines.take_while(|l| !l.is_empty()).collect();
+    let name = head.first().and_then(|l| l.split([' ', '/']).nth(2)).unwrap_or_default();
+    let (status, body) = match std::fs::read(folder.join(name)) {
+        Ok(body) => ("200 OK", body),
+        Err(_) => ("404 Not Found", vec![]),
+    };
+    let (mime, age) = if name.ends_with(".mpd") { ("application/dash+xml", 0) } else { ("video/mp4", 60) };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {mime}\r\nContent-Length: {}\r\nCache-Control: max-age={age}\r\n\
+        Access-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a live presentation is judged by the clock")]
+async fn live_dash_of_ffmpeg() {
+    let folder = Folder::new("ffmpeg-live");
+    let source = SOURCE.replace("-f lavfi", "-re -f lavfi").replace("-t 8", "-t 60");
+    let options = "-f dash -seg_duration 1 -window_size 6 -extra_window_size 6 -use_timeline 1 \
+        -utc_timing_url http://127.0.0.1/time live.mpd";
+    let mut command = Command::new("ffmpeg");
+    command.current_dir(&folder.0).args(format!("{source} {options}").split_whitespace());
+    let mut packager = command.stdin(Stdio::null()).spawn().expect("ffmpeg runs; `make test` installs it");
+    // The first manifest lists the first segment; it is renamed into place.
+    while !folder.0.join("live.mpd").exists() {
+        assert_eq!(packager.try_wait().expect("a process"), None, "ffmpeg ended");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let url = format!("{}/live.mpd", serve(&folder.0));
+    let epoch_s = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs_f64();
+    let mut report = Report::new(Profile::Dash, vec![]);
+    let watched = nx_doctor::dash_watch(&url, epoch_s, Duration::from_secs(8), false, &mut report).await;
+    packager.kill().expect("a process that can be stopped");
+    packager.wait().expect("a process that ends");
+    let judged = watched.expect("a client");
+    assert!(judged >= 8, "only {judged} segments of two representations were judged in 8 s");
+    healthy("live", &report);
 }

@@ -1,5 +1,4 @@
 //! Streams that packagers make at test time, and just enough of a playlist reader to feed their segments.
-#![expect(dead_code, reason = "each test binary takes what it needs")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -42,15 +41,6 @@ pub(crate) fn run(folder: &Path, program: &str, arguments: &str) {
     let out = command.output().unwrap_or_else(|e| panic!("{program}: {e}; `make test` installs it"));
     let words = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{program} {arguments}\n{words}");
-}
-
-/// Whether a program can be started; says why not.
-pub(crate) fn has(program: &str, version: &str) -> bool {
-    let found = Command::new(program).arg(version).stdin(Stdio::null()).output().is_ok();
-    if !found {
-        eprintln!("skipped: {program} is not installed (`make test` installs it)");
-    }
-    found
 }
 
 /// Picture and sound of 8 s with a key frame each second, as arguments of ffmpeg.
