@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use tokio::time::Duration;
 
 use crate::report::{Profile, Report, Severity};
-use crate::watch::{Options, watch};
-use crate::{Judge, all_rules};
+use crate::watch::{Options, WatchError, watch};
+use crate::{Judge, all_rules, dash_watch};
 
 /// Shown below the help.
 pub const EXAMPLES: &str = "\
@@ -96,6 +96,13 @@ async fn diagnose(args: &Args) -> ExitCode {
     }
     let report = match judge {
         Ok(judge) => judge.finish(),
+        Err(WatchError::Manifest(_)) => {
+            let mut report = Report::new(args.profile, args.ignore.clone());
+            match dash_watch(url, epoch_s(), options.time, options.insecure, &mut report).await {
+                Ok(_) => report,
+                Err(error) => return complain(&error.to_string()),
+            }
+        }
         Err(error) => return complain(&error.to_string()),
     };
     let subject = format!("{url}, {} s", args.seconds);
@@ -106,6 +113,13 @@ async fn diagnose(args: &Args) -> ExitCode {
     };
     let written = write(args, &text);
     if written == ExitCode::SUCCESS { verdict(&report, args.strict) } else { written }
+}
+
+/// Seconds since 1970: DASH compares its dates with the clock on the wall.
+#[expect(clippy::disallowed_methods, reason = "the rim reads the clock")]
+fn epoch_s() -> f64 {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 fn verdict(report: &Report, strict: bool) -> ExitCode {

@@ -38,7 +38,7 @@ pub enum WatchError {
         what: String,
     },
     /// A DASH manifest.
-    #[error("{0} is a DASH manifest; this version watches HLS")]
+    #[error("{0} is a DASH manifest, not a playlist")]
     Manifest(String),
 }
 
