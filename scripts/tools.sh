@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new and h3-python into the given folder unless they are on the PATH already.
+# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python and shaka-packager into the given folder unless
+# they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -30,4 +31,16 @@ has h3-python || {
   "$into/venv/bin/pip" install -q --disable-pip-version-check aioquic==1.7.2
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/h3-python"
   chmod +x "$into/bin/h3-python"
+}
+# Another packager, whose streams the doctor must find healthy.
+has shaka-packager || {
+  if command -v npm >/dev/null; then
+    echo "installing shaka-packager"
+    npm install --prefix "$into/npm" --no-audit --no-fund --ignore-scripts --loglevel=error shaka-packager@3.4.2
+    case $(uname -m) in aarch64 | arm64) build=arm64 ;; *) build=x64 ;; esac
+    mkdir -p "$into/bin"
+    ln -sf "$into/npm/node_modules/shaka-packager/bin/packager-linux-$build" "$into/bin/shaka-packager"
+  else
+    echo "no npm here: its streams are not judged in the tests"
+  fi
 }

@@ -22,7 +22,7 @@ pub enum Body {
     /// Bytes as they come, without a length.
     Channel(mpsc::Receiver<Bytes>),
     /// A segment while it is made.
-    Growing(Growing),
+    Growing(Box<Growing>),
 }
 
 impl Body {

@@ -114,7 +114,7 @@ impl Reply {
             }
             Content::Growing(segment) => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
-                *response.body_mut() = Body::Growing(segment);
+                *response.body_mut() = Body::Growing(Box::new(segment));
             }
             Content::Media { slices, content_type, .. } => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
