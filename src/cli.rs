@@ -77,6 +77,9 @@ pub(crate) enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Watch any live HLS or LL-HLS address and name the rules it breaks
+    #[command(after_help = nx_doctor::cli::EXAMPLES)]
+    Doctor(nx_doctor::cli::Args),
 }
 
 impl fmt::Display for Command {
@@ -89,6 +92,7 @@ impl fmt::Display for Command {
             Self::Service { .. } => "nexus service",
             Self::Catalog { .. } => "nexus catalog",
             Self::Check { .. } => "nexus check",
+            Self::Doctor(_) => "nexus doctor",
         })
     }
 }

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
         Command::Check { file } => check(file),
+        Command::Doctor(args) => nx_doctor::cli::run(args),
         Command::Up | Command::Origin => run(&cli),
         Command::Edge | Command::Gateway | Command::Service { .. } | Command::Catalog { .. } => {
             eprintln!(

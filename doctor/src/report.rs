@@ -75,7 +75,7 @@ impl Rule {
     }
 
     /// Sorts `HLS-9` before `HLS-13`.
-    fn order(&self) -> (&str, u32, &str) {
+    pub(crate) fn order(&self) -> (&'static str, u32, &'static str) {
         let (family, rest) = self.id.split_once('-').unwrap_or(("", self.id));
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (number, suffix) = rest.split_at(digits);
@@ -97,7 +97,6 @@ macro_rules! rules {
         pub(crate) static ALL: &[&$crate::report::Rule] = &[$(&$name),*];
     };
 }
-
 pub(crate) use rules;
 
 /// A line of a playlist or manifest, shown with a finding.
