@@ -58,7 +58,9 @@ async fn rung() {
 #[tokio::test]
 async fn parts_come_one_by_one_and_the_end_is_clean() {
     let (live, mut later) = stream(2);
-    let mut body = Body::Growing(Box::new(Growing::open(&live, &Holds::new(9), "v1", 7).await.expect("a place").expect("an open segment")));
+    let mut body = Body::Growing(Box::new(
+        Growing::open(&live, &Holds::new(9), "v1", 7).await.expect("a place").expect("an open segment"),
+    ));
     assert_eq!((body.size(), body.is_end_stream()), (None, false));
     let mut sent = Vec::new();
     for _ in 0..2 {
@@ -104,7 +106,9 @@ async fn what_will_not_be_whole_breaks_off() {
     // The node stops; the stream ends within the segment.
     for end in [None, Some(Event::End)] {
         let (live, _) = stream(1);
-        let mut body = Body::Growing(Box::new(Growing::open(&live, &Holds::new(9), "v1", 7).await.expect("a place").expect("an open segment")));
+        let mut body = Body::Growing(Box::new(
+            Growing::open(&live, &Holds::new(9), "v1", 7).await.expect("a place").expect("an open segment"),
+        ));
         assert!(matches!(poll(&mut body), Poll::Ready(Some(Ok(_)))));
         assert!(poll(&mut body).is_pending());
         match end {
@@ -119,7 +123,9 @@ async fn what_will_not_be_whole_breaks_off() {
 #[tokio::test]
 async fn a_reader_that_is_too_slow_is_cut_off() {
     let (live, later) = stream(1);
-    let mut body = Body::Growing(Box::new(Growing::open(&live, &Holds::new(9), "v1", 7).await.expect("a place").expect("an open segment")));
+    let mut body = Body::Growing(Box::new(
+        Growing::open(&live, &Holds::new(9), "v1", 7).await.expect("a place").expect("an open segment"),
+    ));
     assert!(matches!(poll(&mut body), Poll::Ready(Some(Ok(_)))));
     later.for_each(|event| live.apply(event));
     // Two more rounds: segment 7 has left a window of three that keeps nothing beyond it.
