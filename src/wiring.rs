@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use nx_delivery::{Certs, Handler, Limits, Listening};
+use anyhow::{Context, Error, Result};
+use nx_delivery::{Certs, Handler, Limits, Listening, bind, cannot_listen};
 use nx_origin::{Doors, Hub};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::{Cli, Command};
@@ -30,9 +29,9 @@ pub(crate) fn run(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
 
 async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
-    let mut signals = Signals::new().context("cannot listen for signals")?;
-    let hub = Hub::new(config.origin.clone(), &cli.data).map_err(anyhow::Error::msg)?;
-    let certs = config.tls.certs(&cli.data).map_err(anyhow::Error::msg)?;
+    let signals = signals().context("cannot listen for signals")?;
+    let hub = Hub::new(config.origin.clone(), &cli.data).map_err(Error::msg)?;
+    let certs = config.tls.certs(&cli.data).map_err(Error::msg)?;
     tokio::spawn(certs.clone().watch(stopped.clone()));
     let doors = open_ingest(&config, &certs, &hub, &stopped).await?;
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
@@ -40,18 +39,18 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     let mut http = vec![listen("origin-http", "origin.http.listen", address, face, usual, &stopped).await?];
     if matches!(cli.command, Command::Up) {
         let edge = nx_edge_node::start(&config.edge, &certs, hub.clone(), &stopped, GRACE).await;
-        let edge = edge.map_err(anyhow::Error::msg)?;
+        let edge = edge.map_err(Error::msg)?;
         edge.iter().for_each(|(name, listening)| announce(name, listening.address));
         let (gateway, stopping, viewers) = (&config.gateway, stopped.clone(), edge[0].1.address);
         let face = nx_gateway::Face::new(hub.clone(), doors.outbound(), gateway, viewers, stopping);
-        let face = Arc::new(face.map_err(anyhow::Error::msg)?);
+        let face = Arc::new(face.map_err(Error::msg)?);
         http.extend(edge.into_iter().map(|(_, listening)| listening));
         let address = config.gateway.listen;
         http.push(listen("gateway", "gateway.listen", address, face, usual, &stopped).await?);
     }
     crate::println_out("ready");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-    signals.until_stop(cli, config, filter, &certs).await;
+    until_stop(signals, cli, config, filter, &certs).await;
     tracing::info!("stopping: no new connections, what runs is finished");
     let _ = stop.send(true);
     hub.release_viewers();
@@ -72,27 +71,20 @@ async fn open_ingest(
 ) -> Result<Doors> {
     let origin = &config.origin;
     let mut doors = Doors::new(hub, stopped.clone()).context("cannot start the threads that carry media")?;
-    let listener = bind("origin.rtmp.listen", origin.rtmp.listen).await?;
+    let listener = bind("origin.rtmp.listen", origin.rtmp.listen).await.map_err(Error::msg)?;
     announce("rtmp", doors.rtmp(listener, None)?);
     if origin.rtmps.enabled {
-        let tls = certs.server(&[]).map_err(anyhow::Error::msg)?;
-        let listener = bind("origin.rtmps.listen", origin.rtmps.listen).await?;
+        let tls = certs.server(&[]).map_err(Error::msg)?;
+        let listener = bind("origin.rtmps.listen", origin.rtmps.listen).await.map_err(Error::msg)?;
         announce("rtmps", doors.rtmp(listener, Some(tls))?);
     }
     if origin.srt.enabled {
         let address = origin.srt.listen;
-        let opened = doors.srt(address).with_context(|| cannot_listen("origin.srt.listen", address))?;
+        let opened = doors.srt(address);
+        let opened = opened.map_err(|e| Error::msg(cannot_listen("origin.srt.listen", address, &e)))?;
         announce("srt", opened);
     }
     Ok(doors)
-}
-
-fn cannot_listen(key: &str, address: SocketAddr) -> String {
-    format!("cannot listen on {address}: set {key} to another address, or stop what uses this one")
-}
-
-async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| cannot_listen(key, address))
 }
 
 async fn listen(
@@ -103,7 +95,7 @@ async fn listen(
     limits: Limits,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Listening> {
-    let listener = bind(key, address).await?;
+    let listener = bind(key, address).await.map_err(Error::msg)?;
     let listening = nx_delivery::serve(listener, handler, limits, stopped.clone(), GRACE)?;
     announce(name, listening.address);
     Ok(listening)
@@ -114,31 +106,23 @@ fn announce(name: &str, address: SocketAddr) {
     tracing::info!(name, %address, "listening");
 }
 
-struct Signals {
-    term: tokio::signal::unix::Signal,
-    int: tokio::signal::unix::Signal,
-    hup: tokio::signal::unix::Signal,
+/// Those that stop the process, and the one that has it read its configuration again.
+fn signals() -> std::io::Result<[Signal; 3]> {
+    let [term, int, hup] =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    Ok([term?, int?, hup?])
 }
 
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Returns when the process is to stop; re-reads the configuration meanwhile as often as asked.
-    async fn until_stop(&mut self, cli: &Cli, mut config: Config, filter: &Filter, certs: &Certs) {
-        loop {
-            tokio::select! {
-                _ = self.term.recv() => return,
-                _ = self.int.recv() => return,
-                _ = self.hup.recv() => {
-                    certs.reload();
-                    reload(cli, &mut config, filter);
-                }
+/// Returns when the process is to stop; re-reads the configuration meanwhile as often as asked.
+async fn until_stop(signals: [Signal; 3], cli: &Cli, mut config: Config, filter: &Filter, certs: &Certs) {
+    let [mut term, mut int, mut hup] = signals;
+    loop {
+        tokio::select! {
+            _ = term.recv() => return,
+            _ = int.recv() => return,
+            _ = hup.recv() => {
+                certs.reload();
+                reload(cli, &mut config, filter);
             }
         }
     }

@@ -40,7 +40,7 @@ mod upload;
 pub use audience::Audience;
 pub use body::Body;
 pub use certs::Certs;
-pub use listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
+pub use listen::{Answer, Handler, Limits, Listening, Request, Response, bind, cannot_listen, serve};
 pub use live::LiveStream;
 pub use media::{Directory, Media};
 pub use metrics::Metrics;

@@ -99,6 +99,20 @@ impl Listening {
     }
 }
 
+/// Opens a listener; `key` is the setting that names the address.
+///
+/// # Errors
+/// In words, with what to do: the address cannot be had.
+pub async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|e| cannot_listen(key, address, &e))
+}
+
+/// What to say when an address cannot be had.
+#[must_use]
+pub fn cannot_listen(key: &str, address: SocketAddr, why: &std::io::Error) -> String {
+    format!("cannot listen on {address}: set {key} to another address, or stop what uses this one: {why}")
+}
+
 /// Serves `handler` on `listener` until `stop` turns true; then requests that run are finished, for at most
 /// `grace`.
 ///

@@ -141,10 +141,10 @@ fn hls_of_gstreamer() {
     }
     let folder = Folder::new("gstreamer");
     let video = "videotestsrc num-buffers=240 ! video/x-raw,width=128,height=72,framerate=30/1 ! x264enc \
-        speed-preset=ultrafast key-int-max=30 ! h264parse ! hlssink2 name=sink target-duration=1 max-files=0 \
+        speed-preset=ultrafast tune=zerolatency key-int-max=30 ! h264parse ! queue ! hlssink2 name=sink target-duration=1 max-files=0 \
         playlist-length=0 location=g%d.ts playlist-location=g.m3u8";
     let sound = "audiotestsrc num-buffers=375 samplesperbuffer=1024 ! audio/x-raw,rate=48000 ! avenc_aac \
-        ! aacparse ! sink.audio";
+        ! aacparse ! queue ! sink.audio";
     run(&folder.0, "gst-launch-1.0", &format!("-q {video} {sound}"));
     healthy("hlssink2", &hls(&folder, "g.m3u8"));
 }

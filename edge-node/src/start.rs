@@ -1,13 +1,9 @@
 //! Opens the edge's listeners.
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nx_delivery::{Certs, Directory, Handler, Limits, Listening};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -27,25 +23,15 @@ pub async fn start(
 ) -> Result<Vec<(&'static str, Listening)>, String> {
     let face: Arc<dyn Handler> = Arc::new(Face::new(directory, config, certs.clone()));
     let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
-    let plain = taken("edge.http.listen", config.http.listen, TcpListener::bind(config.http.listen)).await?;
+    let plain = nx_delivery::bind("edge.http.listen", config.http.listen).await?;
     let plain = nx_delivery::serve(plain, face.clone(), limits, stop.clone(), grace);
     let mut listening = vec![("edge-http", plain.map_err(|e| e.to_string())?)];
     let https = &config.https;
     if https.enabled {
-        let pair = nx_delivery::bind_pair(https.listen, https.http3);
-        let pair = taken("edge.https.listen", https.listen, pair).await?;
+        let pair = nx_delivery::bind_pair(https.listen, https.http3).await;
+        let pair = pair.map_err(|e| nx_delivery::cannot_listen("edge.https.listen", https.listen, &e))?;
         let secure = nx_delivery::serve_secure(pair, certs, face, limits, stop.clone(), grace);
         listening.push(("edge-https", secure.map_err(|e| e.to_string())?));
     }
     Ok(listening)
-}
-
-async fn taken<T>(
-    key: &str,
-    address: SocketAddr,
-    bound: impl Future<Output = io::Result<T>>,
-) -> Result<T, String> {
-    bound.await.map_err(|e| {
-        format!("cannot listen on {address}: set {key} to another address, or stop what uses this one: {e}")
-    })
 }

@@ -75,5 +75,6 @@ pub(crate) fn numbers(playlist: &str) -> (u64, u64) {
 
 /// The codecs of each variant.
 pub(crate) fn codecs(multivariant: &str) -> Vec<&str> {
-    multivariant.split("CODECS=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+    let variants = multivariant.lines().filter(|line| line.starts_with("#EXT-X-STREAM-INF"));
+    variants.filter_map(|line| line.split("CODECS=\"").nth(1)?.split('"').next()).collect()
 }

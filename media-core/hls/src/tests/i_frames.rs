@@ -20,7 +20,7 @@ fn one_picture_of_each_segment_is_listed_with_its_header() {
     rig.run(70, 60);
     rig.packager.break_run();
     rig.run(70, 60);
-    // moof 8, mfhd 16, traf 8, tfhd 16, tfdt 20, trun 20 and 12 for each of ten frames, mdat 8; a frame of 320.
+    // prft 32, moof 8, mfhd 16, traf 8, tfhd 16, tfdt 20, trun 20 and 12 for each of ten frames, mdat 8; a frame of 320.
     let expected = "\
 #EXTM3U
 #EXT-X-VERSION:7
@@ -30,7 +30,7 @@ fn one_picture_of_each_segment_is_listed_with_its_header() {
 #EXT-X-I-FRAMES-ONLY
 #EXT-X-MAP:URI=\"init-0.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-11-18T11:06:40.000Z
-#EXT-X-BYTERANGE:536@0
+#EXT-X-BYTERANGE:568@0
 #EXTINF:1.966667,
 100.m4s
 ";
@@ -59,8 +59,12 @@ fn a_range_ends_with_the_key_frame() {
         let len: usize = range.strip_suffix("@0").expect(range).parse().expect("a number");
         let Lookup::Found(segment) = rig.window.segment(0, msn) else { panic!("{msn}") };
         let whole = &segment.parts[0].bytes;
-        let header = usize::try_from(u32::from_be_bytes(*whole.first_chunk().unwrap())).unwrap();
-        assert_eq!((&whole[4..8], &whole[header + 4..header + 8]), (&b"moof"[..], &b"mdat"[..]));
+        let after = |at: usize| {
+            at + usize::try_from(u32::from_be_bytes(*whole[at..].first_chunk().unwrap())).unwrap()
+        };
+        let (moof, header) = (after(0), after(after(0)));
+        let kind = |at: usize| &whole[at + 4..at + 8];
+        assert_eq!([kind(0), kind(moof), kind(header)], [&b"prft"[..], b"moof", b"mdat"]);
         let key = fmp4::samples(whole).unwrap()[0].payload.clone();
         assert_eq!(whole.slice(header + 8..len), key, "{msn}");
     }
