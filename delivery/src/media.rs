@@ -23,8 +23,8 @@ use crate::problem::Problem;
 use crate::reply::{self, About, Content, Reply};
 use crate::route::{self, PATH_MAX, Resource};
 
-/// Seconds that nothing at a path without meaning is remembered for.
-const NOTHING_S: u32 = 60;
+/// Seconds that nothing at a path without meaning is remembered for: a target duration at most (RFC 8216bis B.1).
+const NOTHING_S: u32 = 1;
 
 /// Where streams are found by name.
 pub trait Directory: Send + Sync + 'static {

@@ -156,7 +156,7 @@ async fn failures_have_stable_types_and_lifetimes() {
     let node = Node::showing(VideoCodec::Avc, 5);
     let long = "x".repeat(5000);
     for (path, status, slug, keep, retry) in [
-        ("/live/cam1/nothing", 404, "not-found", "public, max-age=60", ""),
+        ("/live/cam1/nothing", 404, "not-found", "public, max-age=1", ""),
         ("/live/cam1/thumbnail.jpg", 501, "not-built", "no-store", ""),
         ("/live/cam2/index.m3u8", 404, "stream-unknown", "public, max-age=1", ""),
         ("/live/cam1/v9/index.m3u8", 404, "not-held", "no-store", ""),

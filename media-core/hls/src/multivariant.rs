@@ -118,9 +118,8 @@ fn write_media(group: &Group<'_>, out: &mut String) -> fmt::Result {
             write!(out, " {}", before + 1)?;
         }
         out.write_char('"')?;
-        if let Some(language) = language {
-            write!(out, ",LANGUAGE=\"{}\"", language.tag())?;
-        }
+        // Apple authoring rules 8.10: every rendition of sound has one.
+        write!(out, ",LANGUAGE=\"{}\"", language.map_or("und", |l| l.tag()))?;
         let yes = |yes: bool| if yes { "YES" } else { "NO" };
         writeln!(
             out,

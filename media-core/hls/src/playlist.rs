@@ -77,7 +77,9 @@ impl Window {
         let skipped = if skip == Skip::None { 0 } else { self.skippable(track) };
         let without_dates = skip == Skip::DateRanges && skipped > 0;
         self.write_head(first_msn, track.discontinuity_sequence, if without_dates { 10 } else { 9 }, out)?;
-        let part_target = self.write_control(out)?;
+        self.write_control(out)?;
+        let part_target = self.part_target_s();
+        writeln!(out, "#EXT-X-PART-INF:PART-TARGET={part_target:.3}")?;
         if track.listed().all(Segment::starts_independent) {
             out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
         }
@@ -105,7 +107,7 @@ impl Window {
         if self.ended {
             return out.write_str("#EXT-X-ENDLIST\n");
         }
-        let Position { msn, part } = track.next;
+        let Position { msn, part } = track.hint();
         writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{msn}.{part}.m4s\"")?;
         self.write_reports(track, out)
     }
@@ -121,21 +123,20 @@ impl Window {
         if self.can_skip() { track.listed().len().saturating_sub(near) } else { 0 }
     }
 
-    /// What players may ask of the server; gives the part target in seconds.
-    fn write_control(&self, out: &mut String) -> Result<f64, fmt::Error> {
-        // Rounded up, so that no part is longer; three times as hold-back (Apple authoring rules 14.3).
-        let part_target = (f64::from(self.part_target_us()) / 1e3).ceil() / 1e3;
+    /// Rounded up to milliseconds, so that no part is longer.
+    fn part_target_s(&self) -> f64 {
+        (f64::from(self.part_target_us()) / 1e3).ceil() / 1e3
+    }
+
+    /// What players may ask of the server: the same in every media playlist of it.
+    pub(crate) fn write_control(&self, out: &mut String) -> fmt::Result {
         out.write_str("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES")?;
         if self.can_skip() {
             write!(out, ",CAN-SKIP-UNTIL={},CAN-SKIP-DATERANGES=YES", self.target_s * SKIP_TARGETS)?;
         }
-        writeln!(
-            out,
-            ",PART-HOLD-BACK={:.3},HOLD-BACK={}\n#EXT-X-PART-INF:PART-TARGET={part_target:.3}",
-            part_target * 3.0,
-            self.target_s * 3,
-        )?;
-        Ok(part_target)
+        // Three times the part target (Apple authoring rules 14.3).
+        let (part_hold_back, hold_back) = (self.part_target_s() * 3.0, self.target_s * 3);
+        writeln!(out, ",PART-HOLD-BACK={part_hold_back:.3},HOLD-BACK={hold_back}")
     }
 
     fn write_reports(&self, track: &Rendition, out: &mut String) -> fmt::Result {

@@ -119,6 +119,19 @@ impl Rendition {
         self.segments.back().is_some_and(|s| s.msn + 1 == msn)
     }
 
+    /// The part that is announced as the next. Key frames mostly keep their distance: when the open segment has become
+    /// as long as the one before, the next part begins another.
+    pub(crate) fn hint(&self) -> Position {
+        let mut newest = self.segments.iter().rev();
+        let (Some(open), Some(before)) = (newest.next(), newest.next()) else { return self.next };
+        let alike = open.duration.is_none() && open.track.run == before.track.run && !before.is_gap();
+        let so_far: u64 = open.parts.iter().map(|p| p.duration).sum();
+        match before.duration {
+            Some(length) if alike && so_far >= length => Position { msn: open.msn + 1, part: 0 },
+            _ => self.next,
+        }
+    }
+
     /// What a playlist lists.
     pub(crate) fn listed(&self) -> impl DoubleEndedIterator<Item = &Segment> + ExactSizeIterator {
         self.segments.iter().skip(self.retired)

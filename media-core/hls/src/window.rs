@@ -252,7 +252,9 @@ impl Window {
         let found = t.segment(msn).and_then(|s| s.parts.get(usize::try_from(index).ok()?));
         match found {
             Some(part) => Lookup::Found(part.bytes.clone()),
-            None if !self.ended && (Position { msn, part: index }) == t.next => Lookup::Soon,
+            None if !self.ended && [t.next, t.hint()].contains(&Position { msn, part: index }) => {
+                Lookup::Soon
+            }
             None => Lookup::Missing,
         }
     }

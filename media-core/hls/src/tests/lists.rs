@@ -44,7 +44,7 @@ fn multivariant(tracks: &[Params]) -> String {
 fn sounds_are_told_apart_by_language_and_codec() {
     use AudioCodec::{Aac, Ac3};
     let one = "\
-#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"a1\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"a1/index.m3u8\"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"a1\",LANGUAGE=\"und\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"a1/index.m3u8\"
 #EXT-X-STREAM-INF,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio\"
 v1/index.m3u8";
     assert_eq!(multivariant(&[video(), audio()]), one);
