@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 
 use nx_media::{AudioCodec, AudioParams, Kind, Params};
 
+use crate::text;
 use crate::window::{TrackWindow, Window};
 
 /// Sound in one codec, so that a player which lacks a codec still finds variants that it can play.
@@ -42,7 +43,9 @@ impl Window {
     }
 
     fn write_multivariant(&self, out: &mut String) -> fmt::Result {
-        out.write_str("#EXTM3U\n#EXT-X-VERSION:6\n")?;
+        // SERVICE is of version 7 (§8).
+        let services = self.texts.embedded().iter().any(|e| e.instream_id.starts_with("SERVICE"));
+        writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{}", if services { 7 } else { 6 })?;
         let shown = || self.by_id().map(|(_, t)| t).filter(|t| t.has_media());
         let mut video: Vec<&TrackWindow> = shown().filter(|t| t.track.id.kind == Kind::Video).collect();
         // Players try the first: the publisher's first choice. Then the best first.
@@ -56,19 +59,32 @@ impl Window {
         for group in groups.iter().filter(|_| choice) {
             write_media(group, out)?;
         }
+        text::write_media(&self.texts, out)?;
+        let texts = self.text_attributes(!video.is_empty());
         for group in &groups {
             let named = choice.then_some(group.id.as_str());
             for track in &video {
-                write_variant(track, Some(group), named, out)?;
+                write_variant(track, Some(group), named, &texts, out)?;
             }
             if let (Some((first, _)), true) = (group.members.first(), video.is_empty()) {
-                write_variant(first, Some(group), named, out)?;
+                write_variant(first, Some(group), named, &texts, out)?;
             }
         }
         for track in video.iter().filter(|_| groups.is_empty()) {
-            write_variant(track, None, None, out)?;
+            write_variant(track, None, None, &texts, out)?;
         }
         Ok(())
+    }
+
+    /// What a variant says of text. Whether a picture carries captions is known only when they come.
+    fn text_attributes(&self, pictures: bool) -> String {
+        let subtitles = if self.texts.renditions().next().is_some() { ",SUBTITLES=\"subs\"" } else { "" };
+        let captions = match (pictures, self.texts.embedded().is_empty()) {
+            (false, _) => "",
+            (true, true) => ",CLOSED-CAPTIONS=NONE",
+            (true, false) => ",CLOSED-CAPTIONS=\"cc\"",
+        };
+        format!("{subtitles}{captions}")
     }
 }
 
@@ -133,6 +149,7 @@ fn write_variant(
     track: &TrackWindow,
     group: Option<&Group<'_>>,
     named: Option<&str>,
+    texts: &str,
     out: &mut String,
 ) -> fmt::Result {
     let own = |rate: u64| if track.track.id.kind == Kind::Video { rate } else { 0 };
@@ -156,5 +173,5 @@ fn write_variant(
     if let Some(named) = named {
         write!(out, ",AUDIO=\"{named}\"")?;
     }
-    writeln!(out, "\n{}/index.m3u8", track.track.name)
+    writeln!(out, "{texts}\n{}/index.m3u8", track.track.name)
 }

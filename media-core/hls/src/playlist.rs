@@ -16,6 +16,8 @@ pub enum Ask {
     Track(usize),
     /// Everything in MPEG-TS.
     Ts,
+    /// Text. Index into [`Window::text_renditions`].
+    Text(usize),
 }
 
 impl Window {
@@ -30,6 +32,7 @@ impl Window {
                 self.write_track(track, &mut out).ok()?;
             }
             Ask::Ts => self.write_ts(&mut out).ok()?,
+            Ask::Text(index) => self.write_text(index, &mut out).ok()?,
         }
         Some(out)
     }
@@ -63,6 +66,7 @@ impl Window {
                 writeln!(out, "#EXT-X-MAP:URI=\"init-{}.mp4\"", segment.track.run)?;
             }
             write_date(segment.program_date_time_ms, out)?;
+            segment.mark.write(out)?;
             if segment.msn + 3 >= newest {
                 write_parts(segment, part_target, out)?;
             }

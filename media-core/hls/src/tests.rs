@@ -3,6 +3,7 @@
 mod lists;
 mod parts;
 mod sources;
+mod text;
 mod tracks;
 mod validator;
 
@@ -271,7 +272,7 @@ proptest! {
                     prop_assert!(*duration <= 180_000 + 45 * 900);
                     (msn, index, sum) = (msn + 1, 0, 0);
                 }
-                Event::Run(_) | Event::DateRange(_) | Event::End => {}
+                _ => {}
             }
         }
         prop_assert_eq!(samples, frames.len());

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use nx_media::{Params, rescale};
 
 use crate::bandwidth::Meter;
+use crate::breaks::{Breaks, Mark};
 use crate::daterange::DateRanges;
 use crate::event::{Event, Part, Run, RunTrack};
+use crate::text::Texts;
 use crate::ts_view::TsSegment;
 
 /// Runs whose init segments are kept besides those that the window still shows.
@@ -29,6 +31,8 @@ pub struct Segment {
     pub parts: Vec<Part>,
     /// Set when complete, in the track's timescale.
     pub duration: Option<u64>,
+    /// Its place in a break.
+    pub mark: Mark,
 }
 
 impl Segment {
@@ -96,6 +100,8 @@ pub struct Window {
     pub(crate) tracks: Vec<TrackWindow>,
     inits: VecDeque<Arc<RunTrack>>,
     pub(crate) dates: DateRanges,
+    breaks: Breaks,
+    pub(crate) texts: Texts,
     pub(crate) ended: bool,
     /// What the TS view lists, oldest first; discontinuities before what left it last.
     pub(crate) ts: VecDeque<TsSegment>,
@@ -119,6 +125,8 @@ impl Window {
             tracks: Vec::new(),
             inits: VecDeque::new(),
             dates: DateRanges::default(),
+            breaks: Breaks::default(),
+            texts: Texts::default(),
             ended: false,
             ts: VecDeque::new(),
             ts_left: None,
@@ -152,6 +160,18 @@ impl Window {
                 if let Some(run) = &self.run {
                     self.dates.add(cue, run.wall_at_zero_ms);
                 }
+                None
+            }
+            Event::Withdraw { id } => {
+                self.dates.withdraw(&id);
+                None
+            }
+            Event::Captions(captions) => {
+                self.texts.declare(captions);
+                None
+            }
+            Event::Text { rendition, cue } => {
+                self.texts.add(rendition, cue);
                 None
             }
             Event::End => {
@@ -308,6 +328,7 @@ impl Window {
             self.inits.pop_front();
         }
         self.ended = false;
+        self.texts.turn(self.run.as_deref(), &run);
         self.run = Some(run);
     }
 
@@ -319,7 +340,9 @@ impl Window {
         t.bytes += part.bytes.len();
         t.next = Position { msn: part.msn, part: part.index + 1 };
         if t.segments.back().is_none_or(|s| s.msn != part.msn) {
-            t.open(&run, part.msn, part.pts);
+            let wall = run.wall_at_zero_ms + rescale(part.pts, t.track.params.timescale(), 1000);
+            let mark = self.breaks.mark(part.msn, wall, &mut self.dates);
+            t.open(&run, part.msn, wall, mark);
         }
         if let Some(segment) = t.segments.back_mut() {
             segment.parts.push(part);
@@ -333,8 +356,10 @@ impl Window {
         let begins = self.tracks.iter().find_map(|t| t.segment(msn)).map(|s| s.program_date_time_ms);
         let Some(t) = self.tracks.get_mut(index) else { return };
         if t.segments.back().is_none_or(|s| s.msn != msn) {
-            let wall = begins.or_else(|| t.segments.back().map(Segment::end_ms));
-            t.open_at(&run, msn, wall.unwrap_or(run.wall_at_zero_ms));
+            let wall =
+                begins.or_else(|| t.segments.back().map(Segment::end_ms)).unwrap_or(run.wall_at_zero_ms);
+            let mark = self.breaks.mark(msn, wall, &mut self.dates);
+            t.open(&run, msn, wall, mark);
         }
         t.meter.segment_end();
         t.next = Position { msn: msn + 1, part: 0 };
@@ -343,6 +368,7 @@ impl Window {
         }
         t.slide(listed_max, all > self.bytes_max);
         self.follow_ts();
+        self.follow_text(index, msn);
     }
 }
 
@@ -378,12 +404,7 @@ impl TrackWindow {
         self.listed().any(|s| !s.parts.is_empty())
     }
 
-    fn open(&mut self, run: &Run, msn: u64, pts: i64) {
-        let wall = run.wall_at_zero_ms + rescale(pts, self.track.params.timescale(), 1000);
-        self.open_at(run, msn, wall);
-    }
-
-    fn open_at(&mut self, run: &Run, msn: u64, wall: i64) {
+    fn open(&mut self, run: &Run, msn: u64, wall: i64, mark: Mark) {
         // A track that joins late starts its list there; only a list that goes on has a seam to mark.
         let seam = msn == run.first_msn && !self.segments.is_empty();
         self.segments.push_back(Segment {
@@ -393,6 +414,7 @@ impl TrackWindow {
             program_date_time_ms: wall,
             parts: Vec::new(),
             duration: None,
+            mark,
         });
     }
 

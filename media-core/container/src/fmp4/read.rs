@@ -57,7 +57,8 @@ pub enum ReadError {
     },
 }
 
-/// Reads the samples of one fragment or of several one after the other (a segment from its parts).
+/// Reads the samples of one fragment or of several one after the other (a segment from its parts). Event messages
+/// between them are passed over.
 ///
 /// Payloads share the memory of `fragments`. Every `duration` is `Some`. Samples of one fragment follow
 /// each other without a gap; between two fragments nothing is checked. Work and memory are bounded by the
@@ -82,6 +83,7 @@ struct Defaults {
 }
 
 fn one(cursor: &mut Cursor<'_>, samples: &mut Vec<Sample>) -> Result<(), ReadError> {
+    cursor.pass(*b"emsg")?;
     let start = cursor.at;
     let moof_end = cursor.open(*b"moof")?;
     let end = cursor.open(*b"mfhd")?;
@@ -214,6 +216,15 @@ impl Cursor<'_> {
         }
         let end = offset.checked_add(len).filter(|end| *end >= self.at && *end <= self.data.len());
         end.ok_or(ReadError::Truncated { offset, needed: len, got: self.data.len() - offset })
+    }
+
+    /// Goes over boxes of a type.
+    fn pass(&mut self, kind: [u8; 4]) -> Result<(), ReadError> {
+        let is_next = |c: &Self| c.data.get(c.at..).and_then(|b| b.get(4..8)).is_some_and(|k| k == kind);
+        while is_next(self) {
+            self.at = self.open(kind)?;
+        }
+        Ok(())
     }
 
     /// The cursor must be where the box ends.
