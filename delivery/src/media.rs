@@ -198,7 +198,16 @@ async fn reply(stream: &LiveStream, resource: Resource<'_>, query: &str) -> Resu
         Resource::Playlist { .. } if stream.read(|w| w.tracks().next().is_none()) => {
             Err(not_live(stream.key()))
         }
-        Resource::Playlist { track } => media_playlist(stream, track_of(track)?, query).await,
+        Resource::Playlist { track } => match stream.read(|w| w.text_index(track)) {
+            // Text grows with the leader's segments.
+            Some(text) => {
+                media_playlist(stream, stream.read(nx_hls::Window::leader), Ask::Text(text), query).await
+            }
+            None => {
+                let track = track_of(track)?;
+                media_playlist(stream, track, Ask::Track(track), query).await
+            }
+        },
         Resource::Init { track, run } => {
             let init = stream.read(|w| w.init(track, run)).ok_or_else(|| gone(stream))?;
             Ok(Reply::one(init, "video/mp4", Keep::Forever))
@@ -226,6 +235,11 @@ async fn reply(stream: &LiveStream, resource: Resource<'_>, query: &str) -> Resu
             let bytes = stream.ts_segment(msn).await.ok_or_else(|| gone(stream))?;
             Ok(Reply::one(bytes, "video/mp2t", Keep::Forever))
         }
+        Resource::Text { track, msn } => text(stream, track, msn).await,
+        Resource::Break { id } => {
+            let list = stream.read(|w| w.asset_list(id)).ok_or_else(|| gone(stream))?;
+            Ok(Reply::one(list.into(), "application/json", Keep::Seconds(1)))
+        }
         Resource::NotBuilt(what) => Err(Problem::not_built(what)),
     }
 }
@@ -237,7 +251,7 @@ async fn multivariant(stream: &LiveStream) -> Result<Reply, Problem> {
     Ok(Reply::one(text, PLAYLIST, Keep::Seconds(1)))
 }
 
-async fn media_playlist(stream: &LiveStream, track: usize, query: &str) -> Result<Reply, Problem> {
+async fn media_playlist(stream: &LiveStream, track: usize, ask: Ask, query: &str) -> Result<Reply, Problem> {
     let want = blocking::parse(query).map_err(Problem::bad_request)?;
     let mut keep = Keep::Seconds(1);
     if let Some(want) = want {
@@ -251,8 +265,20 @@ async fn media_playlist(stream: &LiveStream, track: usize, query: &str) -> Resul
     // A track that is just starting: its first part is worth waiting for.
     let begun = |w: &nx_hls::Window| w.has_parts(track).then_some(());
     stream.wait(track, hold_limit(stream), begun).await;
-    let text = stream.playlist(Ask::Track(track)).ok_or_else(|| not_live(stream.key()))?;
+    let text = stream.playlist(ask).ok_or_else(|| not_live(stream.key()))?;
     Ok(Reply::one(text, PLAYLIST, keep))
+}
+
+/// A segment of text is there when the leader's is.
+async fn text(stream: &LiveStream, name: &str, msn: u64) -> Result<Reply, Problem> {
+    let index = stream.read(|w| w.text_index(name)).ok_or_else(|| gone(stream))?;
+    let whole = |w: &nx_hls::Window| match w.text_segment(index, msn) {
+        Lookup::Found(bytes) => Some(Some(bytes)),
+        Lookup::Soon => None,
+        Lookup::Missing => Some(None),
+    };
+    let found = stream.wait(stream.read(nx_hls::Window::leader), hold_limit(stream), whole).await;
+    Ok(Reply::one(found.flatten().ok_or_else(|| gone(stream))?, "text/vtt", Keep::Forever))
 }
 
 async fn segment(stream: &LiveStream, track: usize, msn: u64) -> Result<Reply, Problem> {

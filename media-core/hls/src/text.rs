@@ -186,6 +186,8 @@ impl Texts {
     pub(crate) fn turn(&mut self, old: Option<&Run>, new: &Run) {
         let Some(old) = old else { return };
         let shift_us = old.wall_at_zero_ms.saturating_sub(new.wall_at_zero_ms).saturating_mul(1000);
+        // What lasts until something that may never come ends with its run.
+        self.renditions.iter_mut().for_each(|r| r.cues.retain(|c| c.end_us.is_some()));
         for cue in self.renditions.iter_mut().flat_map(|r| &mut r.cues) {
             cue.told_us = cue.told_us.saturating_add(shift_us);
             cue.start_us = cue.start_us.saturating_add(shift_us);
