@@ -181,6 +181,10 @@ fn unchanged(server: &Server, key: &str, units: &[Vec<u8>]) {
             uris(&list).into_iter().filter_map(|uri| fetch(server, &format!("/{key}/{folder}/{uri}")));
         bodies.flatten().collect::<Vec<u8>>()
     };
+    // A transport stream is listed when its sound is there too.
+    let whole =
+        || playlist(server, &format!("/{key}/ts/index.m3u8")).filter(|t| t.matches("#EXTINF").count() > 2);
+    assert!(eventually(SOON, whole).is_some(), "{}", server.log());
     let (cmaf, ts) = (of("v1"), of("ts"));
     let file = scratch("clips").join(format!("captions-{}-{}.ts", key.replace('/', "-"), std::process::id()));
     std::fs::write(&file, ts).expect("a segment");

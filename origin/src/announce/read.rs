@@ -58,7 +58,8 @@ pub(super) fn bytes(text: &str) -> Option<Bytes> {
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         return digits.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>().map(Bytes::from);
     }
-    base64(text.trim_end_matches('='))
+    // Base64 that happens to begin like a number is none: a section begins with 0xfc, which is `/`.
+    (digits == text).then(|| base64(text.trim_end_matches('=')))?
 }
 
 fn base64(text: &str) -> Option<Bytes> {
