@@ -54,7 +54,7 @@ fn numbers<const N: usize>(text: &str, between: char, lengths: [usize; N]) -> Op
 /// Bytes in hexadecimal digits, `0x` in front or not, else in base64 (RFC 4648 §4, §5).
 pub(super) fn bytes(text: &str) -> Option<Bytes> {
     let digits = text.strip_prefix("0x").or(text.strip_prefix("0X")).unwrap_or(text);
-    if digits.len() % 2 == 0 && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if digits.len().is_multiple_of(2) && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         return digits.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>().map(Bytes::from);
     }

@@ -224,6 +224,30 @@ async fn a_target_lives_from_post_to_delete() {
 }
 
 #[tokio::test]
+async fn captions_and_date_ranges_are_announced() {
+    let face = face(false);
+    let cues = r#"{"cues":[{"duration_ms":1,"text":"x"}]}"#;
+    let range = "/api/streamcore/v1/streams/live/a/daterange/r";
+    for (peer, method, path, body, want, place) in [
+        (LOCAL, "POST", "/live/a/captions", cues, 201, None),
+        (LOCAL, "POST", "/live/a/captions", r#"{"cues":[{"text":"x"}]}"#, 400, None),
+        (LOCAL, "POST", "/live/a/captions", r#"{"cues":[],"more":1}"#, 400, None),
+        (LOCAL, "DELETE", "/live/a/captions/s1", "", 405, None),
+        (LOCAL, "POST", "/live/a/daterange", r#"{"id":"r","break":{"duration_ms":1}}"#, 201, Some(range)),
+        (LOCAL, "POST", "/live/a/daterange", "{}", 400, None),
+        (LOCAL, "DELETE", "/live/a/daterange/r", "", 204, None),
+        (AFAR, "POST", "/live/a/daterange", "{}", 403, None),
+        (AFAR, "GET", "/live/a/captions", "", 200, None),
+        (AFAR, "GET", "/live/a/daterange", "", 404, None),
+    ] {
+        let (code, answer, headers) = ask(&face, peer, (method, path, &[JSON], body)).await;
+        assert_eq!(code, want, "{method} {path} {body}: {answer}");
+        let at = headers.get("location").and_then(|v| v.to_str().ok());
+        assert_eq!(at, place, "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn the_same_idempotency_key_makes_one_thing() {
     let face = face(false);
     let once = [JSON, ("idempotency-key", "abc")];
