@@ -70,7 +70,8 @@ fn first_look(edge: SocketAddr, stream: &str) -> Result<(Instant, Instant)> {
     let playlist = first(&mut client, &format!("{folder}index.m3u8"), "#EXT-X-PART:")?;
     for uri in playlist.split("URI=\"").skip(1).take(2).filter_map(|rest| rest.split('"').next()) {
         let reply = client.get(&format!("{folder}{uri}"), &[])?;
-        if reply.status != 200 || !matches!(reply.body.get(4..8), Some(b"ftyp" | b"styp" | b"moof")) {
+        if reply.status != 200 || !matches!(reply.body.get(4..8), Some(b"ftyp" | b"styp" | b"prft" | b"moof"))
+        {
             return Err(Error::other(format!("{folder}{uri} cannot be had: {}", reply.status)));
         }
     }

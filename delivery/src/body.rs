@@ -1,13 +1,15 @@
 //! Response bodies: shared slices, never copied.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
+
+use crate::growing::Growing;
 
 /// What a handler sends back.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub enum Body {
     Slices(VecDeque<Bytes>),
     /// Bytes as they come, without a length.
     Channel(mpsc::Receiver<Bytes>),
+    /// A segment while it is made.
+    Growing(Growing),
 }
 
 impl Body {
@@ -28,7 +32,7 @@ impl Body {
         match self {
             Self::Empty => Some(0),
             Self::Slices(slices) => Some(slices.iter().map(|s| s.len() as u64).sum()),
-            Self::Channel(_) => None,
+            Self::Channel(_) | Self::Growing(_) => None,
         }
     }
 }
@@ -47,16 +51,14 @@ impl From<String> for Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Slices(slices) => Poll::Ready(slices.pop_front().map(|s| Ok(Frame::data(s)))),
             Self::Channel(rx) => rx.poll_recv(cx).map(|s| s.map(|s| Ok(Frame::data(s)))),
+            Self::Growing(segment) => segment.poll_frame(cx),
         }
     }
 
@@ -64,7 +66,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty => true,
             Self::Slices(slices) => slices.is_empty(),
-            Self::Channel(_) => false,
+            Self::Channel(_) | Self::Growing(_) => false,
         }
     }
 

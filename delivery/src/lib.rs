@@ -7,26 +7,39 @@
 //! Where the streams come from is the business of whoever implements [`Directory`]: the origin's hub, or an
 //! edge's subscriptions.
 
+mod audience;
 mod blocking;
 mod body;
+mod caching;
+mod cmcd;
+mod cmsd;
+mod conditional;
+mod encoding;
+mod growing;
+mod holds;
 mod listen;
 mod live;
 mod media;
 mod metrics;
 mod pages;
 mod problem;
+mod qoe;
 mod range;
+mod rendered;
+mod reply;
 mod route;
 mod tls;
 mod upload;
 
+pub use audience::Audience;
 pub use body::Body;
 pub use listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
-pub use live::{Audience, LiveStream};
+pub use live::LiveStream;
 pub use media::{Directory, Media};
 pub use metrics::Metrics;
 pub use pages::page;
 pub use problem::Problem;
+pub use qoe::{Quality, QualitySummary};
 pub use tls::TlsConfig;
 pub use upload::Upload;
 

@@ -1,60 +1,164 @@
 //! A live stream in memory: one writes, many read, those who are early wait.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use nx_container::{fmp4, ts};
-use nx_hls::{Ask, Event, Lookup, RunTrack, Window};
+use nx_hls::{Ask, Event, Lookup, RunTrack, Skip, Window};
 use nx_media::{Params, Sample, StreamKey};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
+
+use crate::audience::Audience;
+use crate::qoe::Quality;
+use crate::rendered::Rendered;
 
 /// Tracks that have a bell of their own; further ones share.
 const BELLS: usize = 4;
 /// Rendered TS segments kept: the newest, which live players ask for; an older one is muxed again.
 const TS_KEPT: usize = 1;
-/// Viewers remembered per stream; beyond, the count stays at this.
-const AUDIENCE_MAX: usize = 20_000;
 
 /// A stream that can be watched.
 #[derive(Debug)]
 pub struct LiveStream {
     key: StreamKey,
     inner: Mutex<Inner>,
-    bells: [Notify; BELLS],
+    bells: [Bell; BELLS],
     ts_turn: tokio::sync::Mutex<()>,
     audience: Audience,
+    quality: Quality,
     held: AtomicU64,
+    rendered: AtomicU64,
     released: AtomicBool,
+}
+
+/// Wakes those who wait for a track. A publisher's thread pays for one wake-up however many watch: it wakes the
+/// ringer, a task that wakes the others.
+#[derive(Debug, Default)]
+struct Bell {
+    waiters: Arc<Notify>,
+    pulled: Arc<Notify>,
+    ringer: OnceLock<AbortHandle>,
+}
+
+impl Bell {
+    fn ring(&self) {
+        self.pulled.notify_one();
+    }
+
+    /// Somebody waits: from now on there is a ringer.
+    fn heard(&self) -> &Notify {
+        self.ringer.get_or_init(|| {
+            let (waiters, pulled) = (self.waiters.clone(), self.pulled.clone());
+            let ringing = async move {
+                loop {
+                    pulled.notified().await;
+                    waiters.notify_waiters();
+                }
+            };
+            tokio::spawn(ringing).abort_handle()
+        });
+        &self.waiters
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        if let Some(ringer) = self.ringer.get() {
+            ringer.abort();
+        }
+    }
+}
+
+/// A text that players ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Text {
+    Multivariant,
+    /// Of DASH.
+    Manifest,
+    Media(Ask, Skip),
+}
+
+/// The change that a text was rendered after: its number, and when, Unix milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Version {
+    number: u64,
+    at_ms: i64,
 }
 
 #[derive(Debug)]
 struct Inner {
     window: Window,
-    /// Counts changes; what was rendered under an older number is stale.
-    version: u64,
-    multivariant: Option<(u64, Bytes)>,
-    playlists: Vec<(Ask, u64, Bytes)>,
+    /// The newest change; the newest that concerned every playlist; the newest of each track.
+    newest: Version,
+    everyone: Version,
+    tracks: Vec<Version>,
+    /// What was rendered under an older number is stale. As many as there are playlists.
+    texts: Vec<(Text, u64, Arc<Rendered>)>,
     ts: VecDeque<(u64, Bytes)>,
+}
+
+impl Inner {
+    fn change(&mut self, event: Event, at_ms: i64) -> Option<usize> {
+        // Text is in the segments to come, and in no list.
+        if matches!(event, Event::Text { .. }) {
+            return self.window.apply(event);
+        }
+        let own = matches!(event, Event::Part { .. } | Event::SegmentEnd { .. });
+        let track = self.window.apply(event);
+        self.newest = Version { number: self.newest.number + 1, at_ms };
+        match track.filter(|_| own) {
+            Some(track) => {
+                if self.tracks.len() <= track {
+                    self.tracks.resize(track + 1, Version::default());
+                }
+                if let Some(version) = self.tracks.get_mut(track) {
+                    *version = self.newest;
+                }
+            }
+            None => self.everyone = self.newest,
+        }
+        track
+    }
+
+    /// A track's playlist is rendered anew when the track goes on. What it reports of the others is then at most
+    /// one part old, and a crowd that waits for one part is answered with one text.
+    fn version_of(&self, text: Text) -> Version {
+        let of = |track: usize| self.tracks.get(track).copied().unwrap_or_default();
+        let own = match text {
+            Text::Media(Ask::Track(track), _) if track < self.window.tracks().count() => of(track),
+            Text::Media(Ask::Text(_), _) => of(self.window.leader()),
+            _ => self.newest,
+        };
+        if own.number > self.everyone.number { own } else { self.everyone }
+    }
 }
 
 impl LiveStream {
     /// A stream whose window is still empty.
     #[must_use]
     pub fn new(key: StreamKey, window: Window) -> Self {
-        let inner =
-            Inner { window, version: 0, multivariant: None, playlists: Vec::new(), ts: VecDeque::new() };
+        let inner = Inner {
+            window,
+            newest: Version::default(),
+            everyone: Version::default(),
+            tracks: Vec::new(),
+            texts: Vec::new(),
+            ts: VecDeque::new(),
+        };
         Self {
             key,
             inner: Mutex::new(inner),
             bells: Default::default(),
             ts_turn: tokio::sync::Mutex::default(),
             audience: Audience::default(),
+            quality: Quality::default(),
             held: AtomicU64::new(0),
+            rendered: AtomicU64::new(0),
             released: AtomicBool::new(false),
         }
     }
@@ -71,6 +175,23 @@ impl LiveStream {
         &self.audience
     }
 
+    /// How it looks at their end, as far as they tell.
+    #[must_use]
+    pub fn quality(&self) -> &Quality {
+        &self.quality
+    }
+
+    /// Playlists written so far. Grows with the stream, not with who watches.
+    #[must_use]
+    pub fn rendered(&self) -> u64 {
+        self.rendered.load(Ordering::Relaxed)
+    }
+
+    /// Nobody waits any more: the node is about to stop.
+    pub(crate) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Relaxed)
+    }
+
     /// Requests that wait for something to be made.
     #[must_use]
     pub fn held(&self) -> u64 {
@@ -83,14 +204,15 @@ impl LiveStream {
         let news = matches!(event, Event::Run(_) | Event::End);
         let (track, everyone) = {
             let mut inner = self.lock();
-            inner.version += 1;
+            // Lists of vanished tracks go on with the leader's.
+            let news = news || inner.window.vanished().next().is_some();
             let idle = !inner.window.is_playable();
-            let track = inner.window.apply(event);
+            let track = inner.change(event, crate::wall_ms());
             (track, news || (idle && inner.window.is_playable()))
         };
         for (nth, bell) in self.bells.iter().enumerate() {
             if everyone || track.is_some_and(|t| t % BELLS == nth) {
-                bell.notify_waiters();
+                bell.ring();
             }
         }
     }
@@ -98,7 +220,7 @@ impl LiveStream {
     /// From now on nobody waits: the node is about to stop.
     pub fn release(&self) {
         self.released.store(true, Ordering::Relaxed);
-        self.bells.iter().for_each(Notify::notify_waiters);
+        self.bells.iter().for_each(Bell::ring);
     }
 
     /// A stream that goes on after a restart of the process had this many discontinuities.
@@ -122,7 +244,7 @@ impl LiveStream {
             return Some(now);
         }
         let deadline = Instant::now() + limit;
-        let bell = self.bells.get(track % BELLS)?;
+        let bell = self.bells.get(track % BELLS)?.heard();
         let _held = Held::new(&self.held);
         loop {
             let mut rung = std::pin::pin!(bell.notified());
@@ -130,38 +252,44 @@ impl LiveStream {
             if let Some(now) = self.read(&mut ready) {
                 return Some(now);
             }
-            let released = self.released.load(Ordering::Relaxed);
-            if released || tokio::time::timeout_at(deadline, rung).await.is_err() {
+            if self.is_released() || tokio::time::timeout_at(deadline, rung).await.is_err() {
                 return None;
             }
         }
     }
 
-    /// The multivariant playlist, rendered once per version.
-    pub(crate) fn multivariant(&self) -> Option<Bytes> {
+    /// A playlist, rendered once per version; `None` while there is nothing to list.
+    pub(crate) fn text(&self, text: Text) -> Option<Arc<Rendered>> {
         let mut inner = self.lock();
-        let version = inner.version;
-        if let Some((of, text)) = &inner.multivariant
-            && *of == version
-        {
-            return Some(text.clone());
+        let Version { number, at_ms } = inner.version_of(text);
+        let kept = inner.texts.iter().position(|(t, _, _)| *t == text);
+        let before = kept.and_then(|at| inner.texts.get(at)).map(|(_, of, text)| (*of, text.clone()));
+        if let Some((_, current)) = before.as_ref().filter(|(of, _)| *of == number) {
+            return Some(current.clone());
         }
-        let text = Bytes::from(inner.window.multivariant()?);
-        inner.multivariant = Some((version, text.clone()));
-        Some(text)
+        let new = match text {
+            Text::Multivariant => inner.window.multivariant()?,
+            Text::Manifest => nx_dash::manifest(&inner.window)?,
+            Text::Media(ask, skip) => inner.window.media_playlist(ask, skip)?,
+        };
+        self.rendered.fetch_add(1, Ordering::Relaxed);
+        let before = before.map(|(_, text)| text);
+        // The same words again are the same text: its codings, its tag and its time stay.
+        let rendered = match &before {
+            Some(same) if same.text == new.as_bytes() => same.clone(),
+            _ => Arc::new(Rendered::new(new, at_ms, before.as_deref())),
+        };
+        match kept.and_then(|at| inner.texts.get_mut(at)) {
+            Some(place) => *place = (text, number, rendered.clone()),
+            None => inner.texts.push((text, number, rendered.clone())),
+        }
+        Some(rendered)
     }
 
-    /// A media playlist, rendered once per version.
-    pub(crate) fn playlist(&self, ask: Ask) -> Option<Bytes> {
-        let mut inner = self.lock();
-        let version = inner.version;
-        if let Some((_, _, text)) = inner.playlists.iter().find(|(a, v, _)| *a == ask && *v == version) {
-            return Some(text.clone());
-        }
-        let text = Bytes::from(inner.window.media_playlist(ask)?);
-        inner.playlists.retain(|(a, _, _)| *a != ask);
-        inner.playlists.push((ask, version, text.clone()));
-        Some(text)
+    /// What is played in a break; `None` when it is not known, or has fewer than two assets.
+    pub(crate) fn asset_list(&self, id: &str) -> Option<Rendered> {
+        let inner = self.lock();
+        Some(Rendered::new(inner.window.asset_list(id)?, inner.everyone.at_ms, None))
     }
 
     /// A segment in MPEG-TS: made from the CMAF parts when first asked for, kept while it is new.
@@ -240,35 +368,4 @@ fn mux_ts(sources: &[TsSource], msn: u64) -> Option<Bytes> {
     let audio: Vec<_> = audio.iter().map(|(a, s)| (*a, s.as_slice())).collect();
     let video = video.as_ref().map(|(v, s)| (*v, s.as_slice()));
     ts::segment(&ts::Tracks { video, audio: &audio }, msn).ok()
-}
-
-/// Viewers over HTTP: whoever asked for a media playlist lately.
-///
-/// Without tokens a viewer is an address and a player together, so two tabs of one browser are one viewer.
-#[derive(Debug, Default)]
-pub struct Audience {
-    seen: Mutex<HashMap<(IpAddr, u64), i64>>,
-}
-
-/// A viewer that asked for nothing for this long has left.
-const GONE_MS: i64 = 10_000;
-
-impl Audience {
-    pub(crate) fn note(&self, viewer: (IpAddr, u64), now_ms: i64) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= AUDIENCE_MAX {
-            seen.retain(|_, at| now_ms - *at < GONE_MS);
-        }
-        if seen.len() < AUDIENCE_MAX {
-            seen.insert(viewer, now_ms);
-        }
-    }
-
-    /// How many are watching at `now_ms` (Unix time).
-    #[must_use]
-    pub fn count(&self, now_ms: i64) -> usize {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, at| now_ms - *at < GONE_MS);
-        seen.len()
-    }
 }

@@ -1,25 +1,30 @@
 //! Answers to requests for media.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use nx_hls::{Ask, Lookup};
-use nx_media::StreamKey;
+use http::{Method, StatusCode};
+use nx_hls::{Ask, Lookup, Segment, Skip, Window};
+use nx_media::{Params, StreamKey, rescale};
 
-use crate::blocking;
-use crate::body::Body;
+use crate::audience::Viewer;
+use crate::blocking::{self, QUERY_MAX};
+use crate::caching::Keep;
+use crate::cmcd::{self, Object};
+use crate::growing::Growing;
+use crate::holds::Holds;
 use crate::listen::{Request, Response};
-use crate::live::LiveStream;
+use crate::live::{LiveStream, Text};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::range::{self, Range};
-use crate::route::{self, Resource};
+use crate::reply::{self, About, Content, Reply};
+use crate::route::{self, PATH_MAX, Resource};
+
+/// Seconds that nothing at a path without meaning is remembered for.
+const NOTHING_S: u32 = 60;
 
 /// Where streams are found by name.
 pub trait Directory: Send + Sync + 'static {
@@ -30,44 +35,25 @@ pub trait Directory: Send + Sync + 'static {
 /// The media handler of an origin or an edge.
 pub struct Media {
     directory: Arc<dyn Directory>,
-    held_max: u64,
-    held: AtomicU64,
+    role: &'static str,
+    /// What the node calls itself in CMSD.
+    node: String,
+    holds: Holds,
     requests: AtomicU64,
     errors: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// How long a cache may keep an answer (RFC 8216bis appendix B.1).
-#[derive(Debug, Clone, Copy)]
-enum Keep {
-    /// The name always means these bytes.
-    Forever,
-    /// For this many seconds.
-    Seconds(u64),
-}
-
-struct Reply {
-    bytes: VecDeque<Bytes>,
-    content_type: &'static str,
-    keep: Keep,
-}
-
-impl Reply {
-    fn one(bytes: Bytes, content_type: &'static str, keep: Keep) -> Self {
-        Self { bytes: VecDeque::from([bytes]), content_type, keep }
-    }
-}
-
-const PLAYLIST: &str = "application/vnd.apple.mpegurl";
-
 impl Media {
-    /// Serves what `directory` finds; at most `held_max` requests wait at a time, further ones get 503.
+    /// Serves what `directory` finds, as an `origin` or an `edge`; at most `held_max` requests wait at a time,
+    /// further ones get 503.
     #[must_use]
-    pub fn new(directory: Arc<dyn Directory>, held_max: u64) -> Self {
+    pub fn new(directory: Arc<dyn Directory>, role: &'static str, held_max: u64) -> Self {
         Self {
             directory,
-            held_max,
-            held: AtomicU64::new(0),
+            role,
+            node: format!("nexus-{role}"),
+            holds: Holds::new(held_max),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -98,258 +84,264 @@ impl Media {
         answer
     }
 
-    /// Counters of this handler, labelled with its `role`.
-    pub fn metrics(&self, role: &str, out: &mut Metrics) {
+    /// Counters of this handler.
+    pub fn metrics(&self, out: &mut Metrics) {
+        let labels = [("role", self.role)];
         for (name, help, value) in [
             ("nexus_http_media_requests_total", "Requests for media.", &self.requests),
             ("nexus_http_media_errors_total", "Requests for media that got an error.", &self.errors),
             ("nexus_http_media_bytes_total", "Bytes of media answers.", &self.bytes),
         ] {
             out.family(name, "counter", help);
-            out.value(name, &[("role", role)], value.load(Ordering::Relaxed));
+            out.value(name, &labels, value.load(Ordering::Relaxed));
         }
         out.family("nexus_http_held_requests", "gauge", "Requests that wait for a part or a playlist.");
-        out.value("nexus_http_held_requests", &[("role", role)], self.held.load(Ordering::Relaxed));
+        out.value("nexus_http_held_requests", &labels, self.holds.count());
     }
 
     async fn try_answer(&self, request: &Request, peer: SocketAddr) -> Result<Response, Problem> {
-        if request.method() == Method::OPTIONS {
-            return Ok(preflight());
+        let method = request.method();
+        if *method == Method::OPTIONS {
+            return Ok(reply::preflight());
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        if !matches!(*method, Method::GET | Method::HEAD) {
             return Err(Problem::method("media is read with GET or HEAD"));
         }
-        let path = request.uri().path();
-        let route = route::parse(path)
-            .ok_or_else(|| Problem::not_found(format!("nothing is served at {path:.200}")))?;
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        for (what, len, max) in [("path", path.len(), PATH_MAX), ("query", query.len(), QUERY_MAX)] {
+            if len > max {
+                return Err(too_long(what, len, max));
+            }
+        }
+        let nothing = || Problem::not_found(format!("nothing is served at {path:.200}")).kept(NOTHING_S);
+        let route = route::parse(path).ok_or_else(nothing)?;
         if let Resource::NotBuilt(what) = route.resource {
             return Err(Problem::not_built(format!(
                 "{what} comes with a later version; HLS is at index.m3u8"
             )));
         }
-        let stream = self.find(&route.key)?;
-        let _place = self.place()?;
-        let query = request.uri().query().unwrap_or_default();
-        let reply = reply(&stream, route.resource, query).await?;
-        if reply.content_type == PLAYLIST {
-            stream.audience().note((peer.ip(), player(request.headers())), crate::wall_ms());
+        let stream = self.directory.find(&route.key).ok_or_else(|| unknown(&route.key))?;
+        let report = cmcd::read(query, request.headers());
+        if let Some(report) = &report {
+            stream.quality().take(report);
         }
-        Ok(respond(reply, request.headers()))
-    }
-
-    fn find(&self, key: &StreamKey) -> Result<Arc<LiveStream>, Problem> {
-        self.directory.find(key).ok_or_else(|| {
-            let detail =
-                format!("nobody has published {key}; check the name, or publish to it and ask again");
-            Problem::new(StatusCode::NOT_FOUND, "stream-unknown", "No such stream", detail)
-        })
-    }
-
-    fn place(&self) -> Result<Place<'_>, Problem> {
-        let place = Place(&self.held);
-        if self.held.fetch_add(1, Ordering::Relaxed) >= self.held_max {
-            return Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "overloaded",
-                "Too many waiting requests",
-                "the server holds as many requests as it may; ask again shortly",
-            )
-            .retry_after(1));
+        let reply = reply(&stream, &self.holds, route.resource, query).await?;
+        if matches!(reply.content, Content::Text(..)) {
+            let session = report.as_ref().and_then(|r| r.session.as_deref());
+            let viewer = Viewer::of(session, peer.ip(), request.headers());
+            stream.audience().note(viewer, crate::wall_ms());
         }
-        Ok(place)
+        let (target_s, ended) = stream.read(|w| (w.target_s(), w.is_ended()));
+        let about = About { target_s, ended, node: &self.node, duress: self.holds.near_full() };
+        Ok(reply.respond(method, request.headers(), about))
     }
 }
 
-struct Place<'a>(&'a AtomicU64);
+fn too_long(what: &str, len: usize, max: usize) -> Problem {
+    let detail = format!("the {what} has {len} bytes; at most {max} are read");
+    Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", "Address too long", detail)
+}
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+fn unknown(key: &StreamKey) -> Problem {
+    let detail = format!("nobody has published {key}; check the name, or publish to it and ask again");
+    // It may begin any moment: a second keeps a crowd off and nobody waiting.
+    Problem::new(StatusCode::NOT_FOUND, "stream-unknown", "No such stream", detail).kept(1)
 }
 
 fn not_live(key: &StreamKey) -> Problem {
     let detail = format!("{key} is known and has nothing to show yet; ask again shortly");
-    Problem::new(StatusCode::NOT_FOUND, "stream-not-live", "Not live yet", detail).retry_after(1)
+    Problem::new(StatusCode::NOT_FOUND, "stream-not-live", "Not live yet", detail).retry_after(1).kept(1)
 }
 
-fn gone(stream: &LiveStream) -> Problem {
-    Problem::not_found(format!("{} does not hold this piece (any more)", stream.key()))
+/// A hold that ended without what was waited for, and nothing else to give.
+pub(crate) fn not_in_time(key: &StreamKey) -> Problem {
+    let detail = format!("{key} did not make this in time; ask again shortly");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-in-time", "Not made in time", detail).retry_after(1)
+}
+
+/// A piece that is not there. One that has been may be remembered as gone; one that is still to come may not.
+fn not_held(stream: &LiveStream, has_been: bool) -> Problem {
+    let detail = format!("{} does not hold this piece (any more)", stream.key());
+    let problem = Problem::new(StatusCode::NOT_FOUND, "not-held", "Not held", detail);
+    let target_s = stream.read(Window::target_s);
+    if has_been { problem.kept(u32::try_from(target_s).unwrap_or(1)) } else { problem }
 }
 
 /// Whether the stream can be had in MPEG-TS at all.
 fn fits_ts(stream: &LiveStream) -> Result<(), Problem> {
     stream.read(|w| w.ts_tracks().map(drop)).map_err(|why| {
         let detail = format!("{why}; play index.m3u8");
-        Problem::new(StatusCode::NOT_FOUND, "output-codec", "Codec not in this output", detail)
+        Problem::new(StatusCode::NOT_FOUND, "output-codec", "Codec not in this output", detail).kept(1)
     })
 }
 
-/// A hold ends after three target durations (RFC 8216bis §6.2.5.2).
-fn hold_limit(stream: &LiveStream) -> Duration {
-    Duration::from_secs(stream.read(nx_hls::Window::target_s) * 3)
-}
-
-async fn reply(stream: &LiveStream, resource: Resource<'_>, query: &str) -> Result<Reply, Problem> {
-    let track_of = |name: &str| stream.read(|w| w.track_index(name)).ok_or_else(|| gone(stream));
+async fn reply(
+    stream: &Arc<LiveStream>,
+    holds: &Holds,
+    resource: Resource<'_>,
+    query: &str,
+) -> Result<Reply, Problem> {
     match resource {
-        Resource::Multivariant => multivariant(stream).await,
+        Resource::Multivariant => multivariant(stream, holds).await,
         // As after a restart: players that know the track from before shall ask again.
         Resource::Playlist { .. } if stream.read(|w| w.tracks().next().is_none()) => {
             Err(not_live(stream.key()))
         }
-        Resource::Playlist { track } => match stream.read(|w| w.text_index(track)) {
-            // Text grows with the leader's segments.
-            Some(text) => {
-                media_playlist(stream, stream.read(nx_hls::Window::leader), Ask::Text(text), query).await
-            }
-            None => {
-                let track = track_of(track)?;
-                media_playlist(stream, track, Ask::Track(track), query).await
-            }
-        },
+        Resource::Playlist { track } => media_playlist(stream, holds, track, query).await,
+        Resource::IFrames { track } => {
+            let index = index(stream, track)?;
+            let text = stream.text(Text::Media(Ask::IFrames(index), Skip::None));
+            Ok(Reply::text(text.ok_or_else(|| not_live(stream.key()))?, Keep::Now))
+        }
         Resource::Init { track, run } => {
-            let init = stream.read(|w| w.init(track, run)).ok_or_else(|| gone(stream))?;
-            Ok(Reply::one(init, "video/mp4", Keep::Forever))
+            let init = stream.read(|w| w.init(track, run)).ok_or_else(|| not_held(stream, false))?;
+            Ok(Reply::media(VecDeque::from([init]), "video/mp4", Object::Init))
         }
-        Resource::Part { track, msn, part } => {
-            let index = track_of(track)?;
-            let found = stream
-                .wait(index, hold_limit(stream), |w| match w.part(index, msn, part) {
-                    Lookup::Found(bytes) => Some(Some(bytes)),
-                    Lookup::Soon => None,
-                    Lookup::Missing => Some(None),
-                })
-                .await;
-            let bytes = found.flatten().ok_or_else(|| gone(stream))?;
-            Ok(Reply::one(bytes, "video/mp4", Keep::Forever))
-        }
-        Resource::Segment { track, msn } => segment(stream, track_of(track)?, msn).await,
+        Resource::Part { track, msn, part } => self::part(stream, holds, track, msn, part).await,
+        Resource::Segment { track, msn } => segment(stream, holds, track, msn).await,
         Resource::TsPlaylist => {
             fits_ts(stream)?;
-            let text = stream.playlist(Ask::Ts).ok_or_else(|| not_live(stream.key()))?;
-            Ok(Reply::one(text, PLAYLIST, Keep::Seconds(1)))
+            let text = Text::Media(Ask::Ts, Skip::None);
+            let text = stream.text(text).ok_or_else(|| not_live(stream.key()))?;
+            Ok(Reply::text(text, Keep::Now))
         }
         Resource::TsSegment { msn } => {
             fits_ts(stream)?;
-            let bytes = stream.ts_segment(msn).await.ok_or_else(|| gone(stream))?;
-            Ok(Reply::one(bytes, "video/mp2t", Keep::Forever))
+            let has_been = stream.read(|w| msn < w.ts_next_msn());
+            let bytes = stream.ts_segment(msn).await.ok_or_else(|| not_held(stream, has_been))?;
+            Ok(Reply::media(VecDeque::from([bytes]), "video/mp2t", Object::Muxed))
         }
-        Resource::Text { track, msn } => text(stream, track, msn).await,
+        Resource::Text { track, msn } => text(stream, holds, track, msn).await,
         Resource::Break { id } => {
-            let list = stream.read(|w| w.asset_list(id)).ok_or_else(|| gone(stream))?;
-            Ok(Reply::one(list.into(), "application/json", Keep::Seconds(1)))
+            let list = stream.asset_list(id).ok_or_else(|| not_held(stream, false))?;
+            Ok(Reply::asset_list(Arc::new(list)))
         }
+        Resource::Manifest => manifest(stream, holds).await,
+        Resource::Time => Ok(Reply::clock()),
         Resource::NotBuilt(what) => Err(Problem::not_built(what)),
     }
 }
 
 /// Waits for the first part of a stream that is just starting.
-async fn multivariant(stream: &LiveStream) -> Result<Reply, Problem> {
-    stream.wait(0, hold_limit(stream), |w| w.is_playable().then_some(())).await;
-    let text = stream.multivariant().ok_or_else(|| not_live(stream.key()))?;
-    Ok(Reply::one(text, PLAYLIST, Keep::Seconds(1)))
+async fn multivariant(stream: &LiveStream, holds: &Holds) -> Result<Reply, Problem> {
+    let held = holds.until(stream, 0, |w| w.is_playable().then_some(())).await?;
+    let text = stream.text(Text::Multivariant).ok_or_else(|| not_in_time(stream.key()))?;
+    Ok(Reply::text(text, Keep::Now).held(held.time))
 }
 
-async fn media_playlist(stream: &LiveStream, track: usize, ask: Ask, query: &str) -> Result<Reply, Problem> {
-    let want = blocking::parse(query).map_err(Problem::bad_request)?;
-    let mut keep = Keep::Seconds(1);
+async fn manifest(stream: &LiveStream, holds: &Holds) -> Result<Reply, Problem> {
+    let held = holds.until(stream, 0, |w| w.is_playable().then_some(())).await?;
+    let text = stream.text(Text::Manifest).ok_or_else(|| not_in_time(stream.key()))?;
+    Ok(Reply::manifest(text).held(held.time))
+}
+
+/// The media playlist of a name, and the track with which it goes on: text goes on with the leader's segments.
+fn named(window: &Window, name: &str) -> Option<(usize, Ask)> {
+    let text = || window.text_index(name).map(|text| (window.leader(), Ask::Text(text)));
+    window.track_index(name).map(|track| (track, Ask::Track(track))).or_else(text)
+}
+
+/// The index of a track. It is another after each run: waits look it up by name.
+fn index(stream: &LiveStream, name: &str) -> Result<usize, Problem> {
+    stream.read(|w| w.track_index(name)).ok_or_else(|| not_held(stream, false))
+}
+
+async fn media_playlist(
+    stream: &LiveStream,
+    holds: &Holds,
+    name: &str,
+    query: &str,
+) -> Result<Reply, Problem> {
+    let find = || stream.read(|w| named(w, name)).ok_or_else(|| not_held(stream, false));
+    let (track, _) = find()?;
+    let target_s = stream.read(Window::target_s);
+    let never = |why| Problem::bad_request(why).kept(u32::try_from(target_s * 4).unwrap_or(1));
+    let directives = blocking::parse(query).map_err(never)?;
+    let want = directives.want;
     if let Some(want) = want {
-        let check = |w: &nx_hls::Window| want.check(w.next(track).unwrap_or_default(), w.part_target_us());
-        stream.read(check).map_err(Problem::bad_request)?;
-        let limit = hold_limit(stream);
-        let met = stream.wait(track, limit, |w| want.is_met(w, track).then_some(())).await;
-        // Six target durations once it shows what was asked for; what timed out is stale at once.
-        keep = Keep::Seconds(met.map_or(0, |()| limit.as_secs() * 2));
+        // What is too far ahead today is right soon: not to be kept.
+        stream.read(|w| want.check(w, track)).map_err(Problem::bad_request)?;
     }
     // A track that is just starting: its first part is worth waiting for.
-    let begun = |w: &nx_hls::Window| w.has_parts(track).then_some(());
-    stream.wait(track, hold_limit(stream), begun).await;
-    let text = stream.playlist(ask).ok_or_else(|| not_live(stream.key()))?;
-    Ok(Reply::one(text, PLAYLIST, keep))
+    let ready = |w: &Window| {
+        let Some((track, _)) = named(w, name) else { return Some(false) };
+        let shown = w.has_parts(track) && want.is_none_or(|want| want.is_met(w, track));
+        (shown || w.is_ended()).then_some(!w.is_ended())
+    };
+    let held = holds.until(stream, track, ready).await?;
+    let text = stream.text(Text::Media(find()?.1, directives.skip)).ok_or_else(|| match held.found {
+        Some(_) => not_held(stream, true),
+        None => not_in_time(stream.key()),
+    })?;
+    let keep = match held.found {
+        None => Keep::Check,
+        Some(true) if want.is_some() => Keep::Shown,
+        // One that is over may be taken up again.
+        Some(_) => Keep::Now,
+    };
+    Ok(Reply::text(text, keep).held(held.time))
 }
 
 /// A segment of text is there when the leader's is.
-async fn text(stream: &LiveStream, name: &str, msn: u64) -> Result<Reply, Problem> {
-    let index = stream.read(|w| w.text_index(name)).ok_or_else(|| gone(stream))?;
-    let whole = |w: &nx_hls::Window| match w.text_segment(index, msn) {
-        Lookup::Found(bytes) => Some(Some(bytes)),
-        Lookup::Soon => None,
-        Lookup::Missing => Some(None),
+async fn text(stream: &LiveStream, holds: &Holds, name: &str, msn: u64) -> Result<Reply, Problem> {
+    let look = |w: &Window| match w.text_index(name).map(|index| w.text_segment(index, msn)) {
+        Some(Lookup::Found(bytes)) => Some(Some(bytes)),
+        Some(Lookup::Soon) => None,
+        Some(Lookup::Missing) | None => Some(None),
     };
-    let found = stream.wait(stream.read(nx_hls::Window::leader), hold_limit(stream), whole).await;
-    Ok(Reply::one(found.flatten().ok_or_else(|| gone(stream))?, "text/vtt", Keep::Forever))
+    let held = holds.until(stream, stream.read(Window::leader), look).await?;
+    let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
+    let has_been = |w: &Window| w.next(w.leader()).is_some_and(|next| msn < next.msn);
+    let bytes = found.ok_or_else(|| not_held(stream, stream.read(has_been)))?;
+    Ok(Reply::media(VecDeque::from([bytes]), "text/vtt", Object::Other).held(held.time))
 }
 
-async fn segment(stream: &LiveStream, track: usize, msn: u64) -> Result<Reply, Problem> {
-    let whole = |w: &nx_hls::Window| match w.segment(track, msn) {
-        Lookup::Found(s) => Some(Some(s.parts.iter().map(|p| p.bytes.clone()).collect())),
-        Lookup::Soon => None,
-        Lookup::Missing => Some(None),
+async fn part(stream: &LiveStream, holds: &Holds, name: &str, msn: u64, part: u32) -> Result<Reply, Problem> {
+    let track = index(stream, name)?;
+    let look = |w: &Window| match w.track_index(name).map(|t| w.part(t, msn, part)) {
+        Some(Lookup::Found(bytes)) => Some(Some(bytes)),
+        Some(Lookup::Soon) => None,
+        Some(Lookup::Missing) | None => Some(None),
     };
-    let bytes = stream.wait(track, hold_limit(stream), whole).await.flatten().ok_or_else(|| gone(stream))?;
-    Ok(Reply { bytes, content_type: "video/mp4", keep: Keep::Forever })
+    let held = holds.until(stream, track, look).await?;
+    let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
+    let bytes = found.ok_or_else(|| not_held(stream, has_been(stream, name, msn)))?;
+    Ok(Reply::media(VecDeque::from([bytes]), "video/mp4", kind(stream, name)).held(held.time))
 }
 
-fn respond(reply: Reply, request: &HeaderMap) -> Response {
-    let len: u64 = reply.bytes.iter().map(|b| b.len() as u64).sum();
-    let asked = request.get(header::RANGE).and_then(|v| v.to_str().ok());
-    // Playlists change under a reader: never in pieces.
-    let range = if reply.content_type == PLAYLIST { Range::Whole } else { range::parse(asked, len) };
-    let mut response = Response::default();
-    let headers = response.headers_mut();
-    cors(headers);
-    let cache = match reply.keep {
-        Keep::Forever => "public, max-age=3600, immutable".to_owned(),
-        Keep::Seconds(s) => format!("public, max-age={s}"),
-    };
-    set(headers, header::CACHE_CONTROL, &cache);
-    set(headers, header::CONTENT_TYPE, reply.content_type);
-    let (status, bytes) = match range {
-        Range::Whole => (StatusCode::OK, reply.bytes),
-        Range::Part { first, last } => {
-            set(headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{len}"));
-            (StatusCode::PARTIAL_CONTENT, range::cut(reply.bytes, first, last))
-        }
-        Range::Unsatisfiable => {
-            set(headers, header::CONTENT_RANGE, &format!("bytes */{len}"));
-            (StatusCode::RANGE_NOT_SATISFIABLE, VecDeque::new())
-        }
-    };
-    *response.status_mut() = status;
-    *response.body_mut() = Body::Slices(bytes);
-    response
-}
-
-fn preflight() -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    cors(headers);
-    set(headers, header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS");
-    set(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, "*");
-    set(headers, header::ACCESS_CONTROL_MAX_AGE, "86400");
-    response
-}
-
-/// Any page may play a stream, and measure how it arrives.
-fn cors(headers: &mut HeaderMap) {
-    set(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-    set(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, "*");
-    headers.insert("timing-allow-origin", HeaderValue::from_static("*"));
-}
-
-fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
+async fn segment(stream: &Arc<LiveStream>, holds: &Holds, name: &str, msn: u64) -> Result<Reply, Problem> {
+    if let Some(segment) = Growing::open(stream, holds, name, msn).await? {
+        return Ok(Reply::growing(segment, kind(stream, name)));
     }
+    let track = index(stream, name)?;
+    let whole = |s: &Segment| -> (VecDeque<Bytes>, Option<u64>) {
+        let ticks = s.duration.and_then(|d| i64::try_from(d).ok());
+        let ms = ticks.map(|d| rescale(d, s.track.params.timescale(), 1000));
+        (s.parts.iter().map(|p| p.bytes.clone()).collect(), ms.and_then(|ms| u64::try_from(ms).ok()))
+    };
+    let look = |w: &Window| match w.track_index(name).map(|t| w.segment(t, msn)) {
+        Some(Lookup::Found(s)) => Some(Some(whole(s))),
+        Some(Lookup::Soon) => None,
+        Some(Lookup::Missing) | None => Some(None),
+    };
+    let held = holds.until(stream, track, look).await?;
+    let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
+    let (slices, ms) = found.ok_or_else(|| not_held(stream, has_been(stream, name, msn)))?;
+    Ok(Reply::media(slices, "video/mp4", kind(stream, name)).lasting(ms).held(held.time))
 }
 
-/// Tells players behind one address apart.
-fn player(headers: &HeaderMap) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).hash(&mut hasher);
-    hasher.finish()
+fn has_been(stream: &LiveStream, name: &str, msn: u64) -> bool {
+    let next = |w: &Window| w.track_index(name).and_then(|t| w.next(t));
+    stream.read(next).is_some_and(|next| msn < next.msn)
+}
+
+fn kind(stream: &LiveStream, name: &str) -> Object {
+    let video = |w: &Window| {
+        let track = w.tracks().find(|t| t.name == name);
+        // One that has vanished is told by its name: pictures are v1, v2, …
+        track.map_or(name.starts_with('v'), |t| matches!(t.params, Params::Video(_)))
+    };
+    if stream.read(video) { Object::Video } else { Object::Audio }
 }
 
 #[cfg(test)]

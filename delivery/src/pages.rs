@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use nx_web::Asset;
 
 use crate::body::Body;
+use crate::conditional::Validators;
 use crate::listen::Response;
 
 /// The response for a page or a part of one; 304 when the client has it already.
@@ -24,7 +25,7 @@ pub fn page(asset: &Asset, request: &HeaderMap) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     if let Ok(etag) = HeaderValue::from_str(&asset.etag) {
-        let known = request.get(header::IF_NONE_MATCH) == Some(&etag);
+        let known = Validators { etag: &asset.etag, changed: None }.not_modified(request);
         headers.insert(header::ETAG, etag);
         if known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;

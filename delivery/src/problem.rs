@@ -3,7 +3,9 @@
 use http::{HeaderValue, StatusCode, header};
 
 use crate::body::Body;
+use crate::caching::max_age;
 use crate::listen::Response;
+use crate::reply::cors;
 
 /// An error that a client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Problem {
     pub detail: String,
     /// Seconds after which it is worth asking again.
     pub retry_after_s: Option<u32>,
+    /// Seconds that a cache may keep it; without, not at all.
+    pub max_age_s: Option<u32>,
 }
 
 impl Problem {
@@ -29,13 +33,19 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, slug, title, detail: detail.into(), retry_after_s: None }
+        Self { status, slug, title, detail: detail.into(), retry_after_s: None, max_age_s: None }
     }
 
     /// Says when to ask again.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// Says for how long it will be true.
+    #[must_use]
+    pub fn kept(self, seconds: u32) -> Self {
+        Self { max_age_s: Some(seconds), ..self }
     }
 
     /// Nothing has this address.
@@ -76,9 +86,10 @@ impl Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let keep = self.max_age_s.map_or(HeaderValue::from_static("no-store"), |s| max_age(s.into()));
+        headers.insert(header::CACHE_CONTROL, keep);
         // A page elsewhere that plays a stream may know why it cannot.
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        cors(headers);
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

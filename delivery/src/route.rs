@@ -2,6 +2,9 @@
 
 use nx_media::StreamKey;
 
+/// Longest path that is looked at, bytes.
+pub(crate) const PATH_MAX: usize = 1024;
+
 /// A parsed path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route<'a> {
@@ -16,6 +19,8 @@ pub(crate) enum Resource<'a> {
     Multivariant,
     /// `TRACK/index.m3u8`
     Playlist { track: &'a str },
+    /// `TRACK/iframes.m3u8`
+    IFrames { track: &'a str },
     /// `TRACK/init-RUN.mp4`
     Init { track: &'a str, run: u32 },
     /// `TRACK/MSN.m4s`
@@ -26,6 +31,10 @@ pub(crate) enum Resource<'a> {
     TsPlaylist,
     /// `ts/MSN.ts`
     TsSegment { msn: u64 },
+    /// `manifest.mpd`
+    Manifest,
+    /// `time`: the server's clock, for players of DASH
+    Time,
     /// `sN/MSN.vtt`
     Text { track: &'a str, msn: u64 },
     /// `breaks/ID.json`
@@ -41,7 +50,8 @@ pub(crate) fn parse(path: &str) -> Option<Route<'_>> {
     let resource = match rest {
         "index.m3u8" => Resource::Multivariant,
         "ts/index.m3u8" => Resource::TsPlaylist,
-        "manifest.mpd" => Resource::NotBuilt("DASH"),
+        "manifest.mpd" => Resource::Manifest,
+        "time" => Resource::Time,
         "thumbnail.jpg" => Resource::NotBuilt("thumbnails"),
         _ => file(rest)?,
     };
@@ -56,6 +66,7 @@ fn file(rest: &str) -> Option<Resource<'_>> {
         (_, "vtt") => Some(Resource::Text { track, msn: number(stem)? }),
         ("breaks", "json") => Some(Resource::Break { id: stem }),
         (_, "m3u8") if stem == "index" => Some(Resource::Playlist { track }),
+        (_, "m3u8") if stem == "iframes" => Some(Resource::IFrames { track }),
         (_, "mp4") => Some(Resource::Init { track, run: number(stem.strip_prefix("init-")?)? }),
         (_, "m4s") => Some(match stem.split_once('.') {
             Some((msn, part)) => Resource::Part { track, msn: number(msn)?, part: number(part)? },
@@ -82,10 +93,11 @@ mod tests {
             ("/live/cam1/ts/index.m3u8", Some(Resource::TsPlaylist)),
             ("/live/cam1/ts/12.ts", Some(Resource::TsSegment { msn: 12 })),
             ("/live/cam1/v1/index.m3u8", Some(Resource::Playlist { track: "v1" })),
+            ("/live/cam1/v1/iframes.m3u8", Some(Resource::IFrames { track: "v1" })),
             ("/live/cam1/v1/init-0.mp4", Some(Resource::Init { track: "v1", run: 0 })),
             ("/live/cam1/v1/12.m4s", Some(Resource::Segment { track: "v1", msn: 12 })),
             ("/live/cam1/a1/12.3.m4s", Some(Resource::Part { track: "a1", msn: 12, part: 3 })),
-            ("/live/cam1/manifest.mpd", Some(Resource::NotBuilt("DASH"))),
+            ("/live/cam1/manifest.mpd", Some(Resource::Manifest)),
             ("/live/cam1/s1/index.m3u8", Some(Resource::Playlist { track: "s1" })),
             ("/live/cam1/s1/12.vtt", Some(Resource::Text { track: "s1", msn: 12 })),
             ("/live/cam1/breaks/ad-1.json", Some(Resource::Break { id: "ad-1" })),

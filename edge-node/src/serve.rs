@@ -19,7 +19,7 @@ impl Face {
     /// An edge that serves what `directory` finds.
     #[must_use]
     pub fn new(directory: Arc<dyn Directory>, config: &Config) -> Self {
-        Self { media: Media::new(directory, config.http.held_max) }
+        Self { media: Media::new(directory, "edge", config.http.held_max) }
     }
 }
 
@@ -38,7 +38,7 @@ impl Handler for Face {
     }
 
     fn metrics(&self, out: &mut Metrics) {
-        self.media.metrics("edge", out);
+        self.media.metrics(out);
     }
 }
 

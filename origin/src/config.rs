@@ -192,7 +192,7 @@ pub struct StreamConfig {
     pub segment_ms: u32,
     /// Part length, rounded to whole frames. Milliseconds.
     pub part_ms: u32,
-    /// Segments in a playlist.
+    /// Segments in a playlist; with more than 6 players may ask for delta updates.
     pub window_segments: usize,
     /// Media per stream beyond which segments that left the playlist are dropped early. Bytes.
     pub window_bytes_max: usize,
@@ -254,8 +254,8 @@ impl Default for StreamConfig {
         Self {
             segment_ms: 2_000,
             part_ms: 333,
-            window_segments: 6,
-            window_bytes_max: 11 << 19,
+            window_segments: 8,
+            window_bytes_max: 15 << 19,
             reconnect_s: 60,
             streams_max: 5_000,
             input_dead_ms: 1_000,

@@ -1,7 +1,7 @@
 //! The origin's figures for Prometheus.
 
-use nx_contract::streams::{Link, State, Stream, Streams, Transport};
-use nx_delivery::Metrics;
+use nx_contract::streams::{Link, ObjectCount, Qoe, State, Stream, Streams, Transport};
+use nx_delivery::{LiveStream, Metrics};
 
 use crate::hub::{Hub, lock};
 
@@ -20,7 +20,7 @@ impl Hub {
         let streams = self.list();
         out.single("nexus_streams", "gauge", "Streams known.", streams.len());
         type Gauge = (&'static str, &'static str, &'static str, fn(&Stream) -> u64);
-        let gauges: [Gauge; 7] = [
+        let gauges: [Gauge; 8] = [
             ("nexus_stream_up", "gauge", "1 while a publisher is sending.", |s| {
                 u64::from(s.state == State::Live)
             }),
@@ -28,6 +28,9 @@ impl Hub {
             ("nexus_stream_window_bytes", "gauge", "Media held in memory.", |s| s.window_bytes),
             ("nexus_stream_viewers_http", "gauge", "Viewers over HTTP.", |s| s.viewers.hls),
             ("nexus_stream_viewers_rtmp", "gauge", "Viewers over RTMP.", |s| s.viewers.rtmp),
+            ("nexus_stream_playlists_rendered_total", "counter", "Playlists written.", |s| {
+                s.playlists_rendered
+            }),
             ("nexus_stream_switches_total", "counter", "Changes from one input to another.", |s| s.switches),
             ("nexus_stream_discontinuities_total", "counter", "Seams seen by viewers.", |s| {
                 s.discontinuities
@@ -38,6 +41,7 @@ impl Hub {
             streams.iter().for_each(|s| out.value(name, &[("stream", &s.key)], of(s)));
         }
         inputs(&streams, out);
+        players(&streams, out);
         out.family("nexus_stream_repairs_total", "counter", "Repairs made by the timeline.");
         for stream in &streams {
             for repair in &stream.repairs.kinds {
@@ -45,6 +49,56 @@ impl Hub {
                 out.value("nexus_stream_repairs_total", &labels, repair.count);
             }
         }
+    }
+}
+
+/// What the players of a stream report, at `now_ms` (Unix time).
+pub(crate) fn qoe(live: &LiveStream, now_ms: i64) -> Qoe {
+    let sum = live.quality().summary();
+    let object = |(kind, count): &(&str, u64)| ObjectCount { kind: (*kind).to_owned(), count: *count };
+    Qoe {
+        sessions: live.audience().sessions(now_ms) as u64,
+        reports: sum.reports,
+        version_2: sum.version_2,
+        objects: sum.objects.iter().filter(|(_, count)| *count > 0).map(object).collect(),
+        starved: sum.starved,
+        startups: sum.startups,
+        buffer_ms: sum.buffer_ms,
+        throughput_kbps: sum.throughput_kbps,
+    }
+}
+
+/// The same for Prometheus: per stream, however many watch.
+fn players(streams: &[Stream], out: &mut Metrics) {
+    type Of = (&'static str, &'static str, &'static str, fn(&Qoe) -> Option<u64>);
+    let figures: [Of; 6] = [
+        ("nexus_stream_player_sessions", "gauge", "Viewers that tell their session (CMCD).", |q| {
+            Some(q.sessions)
+        }),
+        ("nexus_stream_player_starved_total", "counter", "Reports of a buffer that ran dry.", |q| {
+            Some(q.starved)
+        }),
+        ("nexus_stream_player_startups_total", "counter", "Requests to start.", |q| Some(q.startups)),
+        ("nexus_stream_player_reports_v2_total", "counter", "Reports in CMCD version 2.", |q| {
+            Some(q.version_2)
+        }),
+        ("nexus_stream_player_buffer_ms", "gauge", "Media in the players' buffers, mean of late.", |q| {
+            q.buffer_ms
+        }),
+        ("nexus_stream_player_throughput_kbps", "gauge", "What players measure, mean of late.", |q| {
+            q.throughput_kbps
+        }),
+    ];
+    for (name, kind, help, of) in figures {
+        out.family(name, kind, help);
+        for (stream, value) in streams.iter().filter_map(|s| Some((s, of(&s.qoe)?))) {
+            out.value(name, &[("stream", &stream.key)], value);
+        }
+    }
+    let name = "nexus_stream_player_reports_total";
+    out.family(name, "counter", "Requests with a report (CMCD), by what was asked for.");
+    for (stream, object) in streams.iter().flat_map(|s| s.qoe.objects.iter().map(move |o| (s, o))) {
+        out.value(name, &[("stream", &stream.key), ("object", &object.kind)], object.count);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::claims::{Claim, Role};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desired::Book;
+use crate::figures;
 use crate::ingest::clip::Clip;
 use crate::ingest::login::Logins;
 use crate::journal::{Journal, Mark};
@@ -271,7 +272,9 @@ impl Hub {
             tracks: Vec::new(),
             bitrate_bps: 0,
             viewers: nx_contract::streams::Viewers::default(),
+            qoe: nx_contract::streams::Qoe::default(),
             window_bytes: 0,
+            playlists_rendered: 0,
             repairs: nx_contract::streams::Repairs::default(),
             discontinuities: 0,
             hints: Vec::new(),
@@ -301,6 +304,8 @@ impl Streams for Hub {
         let status = |entry: Arc<Entry>| {
             let mut status = lock(&entry.status).clone();
             status.viewers.hls = entry.live.audience().count(now) as u64;
+            status.qoe = figures::qoe(&entry.live, now);
+            status.playlists_rendered = entry.live.rendered();
             status.window_bytes = entry.live.read(Window::bytes) as u64;
             status
         };

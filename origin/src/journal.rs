@@ -78,7 +78,8 @@ impl Journal {
         marks.retain(|_, mark| now_wall_ms.saturating_sub(mark.wall_ms) < KEPT_MS);
         let file = write_anew(&path, &marks)?;
         let (lines, inbox) = sync_channel(WAITING_MAX);
-        let writer = Writer { path, file, marks: marks.clone() };
+        let bytes = file.metadata()?.len();
+        let writer = Writer { path, file, bytes, marks: marks.clone() };
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&inbox))?;
         Ok((Self { lines: Some(lines), thread: Some(thread) }, marks))
     }
@@ -103,6 +104,8 @@ impl Drop for Journal {
 struct Writer {
     path: PathBuf,
     file: File,
+    /// Length of the file.
+    bytes: u64,
     marks: HashMap<StreamKey, Mark>,
 }
 
@@ -129,8 +132,10 @@ impl Writer {
         if sync {
             self.file.sync_data()?;
         }
-        if self.file.metadata()?.len() > COMPACT_BYTES {
+        self.bytes += line.len() as u64;
+        if self.bytes > COMPACT_BYTES {
             self.file = write_anew(&self.path, &self.marks)?;
+            self.bytes = self.file.metadata()?.len();
         }
         Ok(())
     }

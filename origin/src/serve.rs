@@ -21,7 +21,7 @@ impl Face {
     /// The face of `hub`.
     #[must_use]
     pub fn new(hub: Arc<Hub>) -> Self {
-        let media = Media::new(hub.clone(), HELD_MAX);
+        let media = Media::new(hub.clone(), "origin", HELD_MAX);
         Self { hub, media }
     }
 }
@@ -37,6 +37,6 @@ impl Handler for Face {
 
     fn metrics(&self, out: &mut Metrics) {
         self.hub.metrics(out);
-        self.media.metrics("origin", out);
+        self.media.metrics(out);
     }
 }

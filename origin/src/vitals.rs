@@ -112,6 +112,7 @@ mod tests {
             width: 1280,
             height: 720,
             frame_rate: None,
+            range: nx_media::VideoRange::Sdr,
             rfc6381: String::new(),
         });
         let audio = Params::Audio(AudioParams {

@@ -47,7 +47,7 @@ fn a_hinted_part_is_sent_when_it_is_made() {
     playable(&server, "live/hint");
     let (msn, part) = hint(&text(&server, "/live/hint/v1/index.m3u8"));
     let reply = http::get(server.edge(), &format!("/live/hint/v1/{msn}.{part}.m4s")).expect("an answer");
-    assert!(reply.status == 200 && reply.body[4..8] == *b"moof", "{}", reply.status);
+    assert!(reply.status == 200 && reply.body[4..8] == *b"prft", "{}", reply.status);
     assert_eq!(reply.header("cache-control"), Some("public, max-age=3600, immutable"));
     assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
 }
@@ -75,6 +75,35 @@ fn parts_make_up_their_segment_byte_by_byte() {
 }
 
 #[test]
+fn a_playlist_is_sent_small_once_and_to_be_kept() {
+    let server = Server::start(&[]);
+    let _encoder = ffmpeg(server.rtmp(), "live/small", SMALL);
+    playable(&server, "live/small");
+    let (msn, _) = hint(&text(&server, "/live/small/v1/index.m3u8"));
+    let path = format!("/live/small/v1/index.m3u8?_HLS_skip=YES&_HLS_msn={msn}&CMCD=sid%3D%22one%22%2Cbs");
+    let get = |headers: &[(&str, &str)]| http::get_with(server.edge(), &path, headers).expect("an answer");
+    let plain = get(&[]);
+    let coded = get(&[("accept-encoding", "gzip")]);
+    assert_eq!((plain.status, coded.header("content-encoding")), (200, Some("gzip")));
+    assert!(coded.body.starts_with(&[0x1f, 0x8b]) && coded.body.len() < plain.body.len());
+    // Six target durations of two seconds.
+    assert_eq!(plain.header("cache-control"), Some("public, max-age=12"));
+    assert_eq!(coded.header("vary"), Some("Accept-Encoding"));
+    assert_eq!(coded.header("timing-allow-origin"), Some("*"));
+    let held = plain.header("cmsd-static").expect("CMSD");
+    assert!(held.ends_with("ot=m,sf=h,st=l"), "{held}");
+    let media = format!("/live/small/v1/{msn}.0.m4s");
+    let tag = http::get(server.edge(), &media).expect("a part");
+    let tag = tag.header("etag").expect("a tag");
+    let again = http::get_with(server.edge(), &media, &[("if-none-match", tag)]).expect("an answer");
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    let metrics = http::get(server.origin(), "/metrics").expect("metrics").body;
+    let metrics = String::from_utf8(metrics).expect("text");
+    assert!(metrics.contains("nexus_stream_player_sessions{stream=\"live/small\"} 1"), "{metrics}");
+    assert!(metrics.contains("nexus_stream_player_starved_total{stream=\"live/small\"} 2"), "{metrics}");
+}
+
+#[test]
 fn impossible_wishes_are_refused_with_a_reason() {
     let server = Server::start(&[]);
     let _encoder = ffmpeg(server.rtmp(), "live/no", SMALL);
@@ -85,11 +114,13 @@ fn impossible_wishes_are_refused_with_a_reason() {
         ("/live/no/v1/index.m3u8?_HLS_msn=abc".to_owned(), 400),
         (format!("/live/no/v1/index.m3u8?_HLS_msn={}", msn + 5), 400),
         (format!("/live/no/v1/index.m3u8?_HLS_msn={msn}&_HLS_part=900"), 400),
+        (format!("/live/no/v1/index.m3u8?_HLS_msn={msn}&_HLS_msn={msn}"), 400),
+        ("/live/no/v1/index.m3u8?_HLS_skip=maybe".to_owned(), 400),
+        (format!("/live/no/v1/index.m3u8?{}", "x".repeat(5000)), 414),
         (format!("/live/no/v1/{}.m4s", msn + 5), 404),
         ("/live/no/v9/index.m3u8".to_owned(), 404),
         ("/live/unknown/index.m3u8".to_owned(), 404),
         ("/live/../../etc/passwd".to_owned(), 404),
-        ("/live/no/manifest.mpd".to_owned(), 501),
         ("/live/no/thumbnail.jpg".to_owned(), 501),
     ] {
         let reply = http::get(server.edge(), &path).unwrap_or_else(|e| panic!("{path}: {e}"));

@@ -91,6 +91,7 @@ pub fn parse_config(av1c: &Bytes) -> Result<VideoParams, Av1Error> {
         width: sequence.width,
         height: sequence.height,
         frame_rate: sequence.frame_rate,
+        range: sequence.range,
         rfc6381: format!("av01.{profile}.{level:02}{tier}.{depth:02}"),
     })
 }

@@ -7,7 +7,7 @@ mod build;
 use bytes::{BufMut, Bytes, BytesMut};
 use h264_reader::nal::sps::SeqParameterSet;
 use h264_reader::nal::{Nal, RefNal};
-use nx_media::{FrameRate, VideoCodec, VideoParams};
+use nx_media::{FrameRate, VideoCodec, VideoParams, VideoRange};
 
 pub use build::config_from_sets;
 
@@ -127,6 +127,7 @@ pub fn parse_config(avcc: &Bytes) -> Result<VideoParams, AvcError> {
         width,
         height,
         frame_rate: frame_rate(&sps),
+        range: range(&sps),
         rfc6381: format!("avc1.{profile:02x}{constraints:02x}{level:02x}"),
     })
 }
@@ -143,6 +144,13 @@ fn parse_sps(nal: &[u8]) -> Result<SeqParameterSet, AvcError> {
 fn frame_rate(sps: &SeqParameterSet) -> Option<FrameRate> {
     let timing = sps.vui_parameters.as_ref()?.timing_info.as_ref()?;
     sane_rate(timing.time_scale, timing.num_units_in_tick.checked_mul(2)?)
+}
+
+/// `transfer_characteristics` (ISO/IEC 14496-10 §E.2.1).
+fn range(sps: &SeqParameterSet) -> VideoRange {
+    let signal = sps.vui_parameters.as_ref().and_then(|vui| vui.video_signal_type.as_ref());
+    let colour = signal.and_then(|signal| signal.colour_description.as_ref());
+    colour.map_or(VideoRange::Sdr, |c| VideoRange::from_transfer(c.transfer_characteristics))
 }
 
 /// The rate, unless it is below one frame per second or above [`FPS_MAX`].

@@ -114,6 +114,7 @@ pub fn parse_config(hvcc: &Bytes) -> Result<VideoParams, HevcError> {
         width,
         height,
         frame_rate: sps.frame_rate,
+        range: sps.range,
         rfc6381: codec_string(&sps.profile_tier_level),
     })
 }

@@ -4,7 +4,7 @@
 //! Format Binding (record, codec string).
 
 use bytes::Bytes;
-use nx_media::{VideoCodec, VideoParams};
+use nx_media::{VideoCodec, VideoParams, VideoRange};
 
 use crate::bits::Bits;
 
@@ -49,7 +49,7 @@ pub enum Vp9Error {
 ///
 /// Spec: VP Codec ISO Media File Format Binding, "VP Codec Configuration Box", "Codecs Parameter String".
 pub fn parse_config(vpcc: &Bytes, first_key: &[u8]) -> Result<VideoParams, Vp9Error> {
-    let Ok(&[profile, level, depth, ..]) = <&[u8; CONFIG_LEN]>::try_from(&vpcc[..]) else {
+    let Ok(&[profile, level, depth, _, transfer, ..]) = <&[u8; CONFIG_LEN]>::try_from(&vpcc[..]) else {
         return Err(Vp9Error::ConfigLen { got: vpcc.len() });
     };
     if profile > 3 {
@@ -64,6 +64,7 @@ pub fn parse_config(vpcc: &Bytes, first_key: &[u8]) -> Result<VideoParams, Vp9Er
         width,
         height,
         frame_rate: None,
+        range: VideoRange::from_transfer(transfer),
         rfc6381: format!("vp09.{profile:02}.{level:02}.{depth:02}"),
     })
 }

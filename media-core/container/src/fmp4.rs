@@ -1,18 +1,20 @@
 //! Fragmented MP4 (CMAF): init segments, fragments, and a strict reader of those fragments.
 //!
-//! A file has one track with id 1. A part is one `moof` and one `mdat`; a segment is its parts one after
-//! the other.
+//! A file has one track with id 1. A part is one `moof` and one `mdat`, behind a `prft` where the packager puts
+//! one; a segment is its parts one after the other.
 //!
 //! Spec: ISO/IEC 14496-12 (boxes), 14496-14 (`mp4a`), 14496-15 (`avc1`), 23000-19 (CMAF).
 
 mod emsg;
 mod fragment;
 mod init;
+mod prft;
 mod read;
 
 pub use emsg::{EventMessage, SCTE35_SCHEME, scte35_message};
-pub use fragment::{FragmentError, fragment};
+pub use fragment::{FragmentError, fragment, fragment_behind};
 pub use init::init;
+pub use prft::prft;
 pub use read::{ReadError, samples};
 
 /// Id of the only track.

@@ -17,6 +17,8 @@ const MESSAGES_BYTES_MAX: usize = 16 << 10;
 pub(crate) struct Cutter {
     kind: Kind,
     timescale: u32,
+    /// Unix time of presentation time 0, milliseconds.
+    wall_at_zero_ms: i64,
     /// Longest part, ticks.
     part_max: u64,
     /// Length of a frame when the next one's is not known, ticks.
@@ -29,7 +31,7 @@ pub(crate) struct Cutter {
     sequence: u32,
     /// Where the newest sample ends, ticks.
     end: Option<i64>,
-    /// Event messages for the next part.
+    /// What stands in front of the next part: event messages, then the clock.
     messages: Vec<u8>,
     /// Id of the last one: a section can hold several cues.
     message_id: Option<u32>,
@@ -44,11 +46,12 @@ pub(crate) struct OpenSegment {
 }
 
 impl Cutter {
-    pub(crate) fn new(kind: Kind, timescale: u32, part_target_us: u32) -> Self {
+    pub(crate) fn new(kind: Kind, timescale: u32, part_target_us: u32, wall_at_zero_ms: i64) -> Self {
         let part_max = u64::from(part_target_us) * u64::from(timescale) / 1_000_000;
         Self {
             kind,
             timescale,
+            wall_at_zero_ms,
             part_max,
             last_duration: 0,
             samples: Vec::new(),
@@ -138,14 +141,22 @@ impl Cutter {
         let first = samples.first()?;
         let segment = self.segment.as_mut()?;
         self.sequence = self.sequence.wrapping_add(1);
+        // Once per moment is enough: on pictures.
+        if self.kind == Kind::Video {
+            let clock = fmp4::prft(self.wall_at_zero_ms, first.pts, self.timescale);
+            self.messages.extend_from_slice(&clock);
+        }
+        let bytes = fmp4::fragment_behind(&self.messages, self.sequence, self.kind, &samples);
+        self.messages.clear();
+        let bytes = bytes.ok()?;
         let part = Part {
             msn: segment.msn,
             index: segment.parts,
             dts: first.dts,
-            pts: first.pts,
+            pts: samples.iter().map(|s| s.pts).min().unwrap_or(first.pts),
             duration: held,
             independent: first.key,
-            bytes: behind(&mut self.messages, fmp4::fragment(self.sequence, self.kind, &samples).ok()?),
+            bytes,
         };
         segment.parts += 1;
         segment.duration += held;
@@ -178,14 +189,4 @@ impl Cutter {
         let frames = (self.part_max / frame).max(1);
         Some(first.dts + i64::try_from((frames - 1) * frame).unwrap_or(0))
     }
-}
-
-/// The messages, if there are any, and the fragment.
-fn behind(messages: &mut Vec<u8>, fragment: Bytes) -> Bytes {
-    if messages.is_empty() {
-        return fragment;
-    }
-    let mut all = std::mem::take(messages);
-    all.extend_from_slice(&fragment);
-    all.into()
 }

@@ -106,6 +106,8 @@ pub struct Announced {
     pub range: DateRange,
     /// Unix time at which it begins, milliseconds.
     pub start_ms: i64,
+    /// Segment that was open when the latest of it was told.
+    told: u64,
     /// Where it ended, when a second cue told, and the section that came with it; Unix time in milliseconds.
     pub ended: Option<(i64, Option<Bytes>)>,
     /// A segment has begun with it.
@@ -118,11 +120,12 @@ impl Announced {
     pub fn end_ms(&self) -> i64 {
         let length = self.range.duration_us.or(self.range.planned_duration_us);
         let length = length.and_then(|us| i64::try_from(us / 1000).ok());
-        let open = self.range.scte35_out.is_some() || self.range.end_on_next;
         match (&self.ended, length) {
             (Some((at, _)), _) => *at,
+            // Whatever was planned.
+            (None, _) if self.range.end_on_next => i64::MAX,
             (None, Some(ms)) => self.start_ms.saturating_add(ms),
-            (None, None) if open => i64::MAX,
+            (None, None) if self.range.scte35_out.is_some() => i64::MAX,
             (None, None) => self.start_ms,
         }
     }
@@ -130,14 +133,19 @@ impl Announced {
 
 /// The ranges of a window, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct DateRanges(VecDeque<Announced>);
+pub(crate) struct DateRanges {
+    kept: VecDeque<Announced>,
+    /// Ids of the newest that had to go before they were over.
+    gone: VecDeque<String>,
+}
 
 impl DateRanges {
-    /// Takes a cue of a run whose presentation time 0 is at `wall_at_zero_ms`.
-    pub(crate) fn add(&mut self, cue: DateRange, wall_at_zero_ms: i64) {
+    /// Takes a cue of a run whose presentation time 0 is at `wall_at_zero_ms`, told while segment `msn` was open.
+    pub(crate) fn add(&mut self, cue: DateRange, wall_at_zero_ms: i64, msn: u64) {
         let at_ms = wall_at_zero_ms.saturating_add(cue.pts_us.div_euclid(1000));
-        if let Some(known) = self.0.iter_mut().find(|k| k.range.id == cue.id) {
+        if let Some(known) = self.kept.iter_mut().find(|k| k.range.id == cue.id) {
             // What was said about a range must not change; its end may be added.
+            known.told = msn;
             let ends = cue.ends || (cue.scte35_in.is_some() && known.range.scte35_in.is_none());
             if ends && known.ended.is_none() {
                 known.ended = Some((at_ms.max(known.start_ms), cue.scte35_in));
@@ -149,28 +157,46 @@ impl DateRanges {
         if cue.ends {
             return;
         }
-        for open in self.0.iter_mut().filter(|k| k.range.end_on_next && k.range.class == cue.class) {
+        for open in self.kept.iter_mut().filter(|k| k.range.end_on_next && k.range.class == cue.class) {
             if open.ended.is_none() && open.start_ms < at_ms {
                 open.ended = Some((at_ms, None));
+                open.told = msn;
             }
         }
-        if self.0.len() >= RANGES_MAX {
-            self.0.pop_front();
+        if self.kept.len() >= RANGES_MAX
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.forget(oldest.range.id);
         }
-        self.0.push_back(Announced { range: cue, start_ms: at_ms, ended: None, begun: false });
+        self.gone.retain(|id| *id != cue.id);
+        self.kept.push_back(Announced { range: cue, start_ms: at_ms, told: msn, ended: None, begun: false });
+    }
+
+    fn forget(&mut self, id: String) {
+        self.gone.push_back(id);
+        self.gone.drain(..self.gone.len().saturating_sub(RANGES_MAX));
     }
 
     /// Takes one back that has not begun.
     pub(crate) fn withdraw(&mut self, id: &str) {
-        self.0.retain(|k| k.begun || k.range.id != id);
+        let known = self.kept.iter().position(|k| !k.begun && k.range.id == id);
+        if let Some(withdrawn) = known.and_then(|at| self.kept.remove(at)) {
+            self.forget(withdrawn.range.id);
+        }
+    }
+
+    /// Ids of ranges that a playlist which begins at `from_ms` had not long ago and has no more.
+    pub(crate) fn removed(&self, from_ms: i64) -> impl Iterator<Item = String> {
+        let over = self.kept.iter().filter(move |k| k.end_ms() < from_ms).map(|k| &k.range.id);
+        over.chain(&self.gone).map(|id| clean(id))
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Announced> {
-        self.0.iter()
+        self.kept.iter()
     }
 
     fn of(&self, id: &str) -> Option<&Announced> {
-        self.0.iter().find(|k| k.range.id == id)
+        self.kept.iter().find(|k| k.range.id == id)
     }
 
     /// When the break is over; `None` for one that is not known any more.
@@ -188,7 +214,7 @@ impl DateRanges {
     pub(crate) fn begin_break(&mut self, at_ms: i64) -> Option<String> {
         let due = |k: &&mut Announced| !k.begun && k.range.scte35_out.is_some() && k.start_ms <= at_ms;
         let mut id = None;
-        for announced in self.0.iter_mut().filter(due) {
+        for announced in self.kept.iter_mut().filter(due) {
             announced.begun = true;
             if announced.end_ms() > at_ms {
                 id = Some(announced.range.id.clone());
@@ -197,12 +223,13 @@ impl DateRanges {
         id
     }
 
-    /// Writes the ranges that are not over at `from_ms` (Unix time), where the first listed segment begins.
-    pub(crate) fn write(&self, from_ms: i64, out: &mut String) -> fmt::Result {
-        for announced in self.0.iter().filter(|k| k.end_ms() >= from_ms) {
+    /// Writes the ranges that are not over at `from_ms` (Unix time), where the first listed segment begins, and of
+    /// which something was told when segment `since` was open, or later.
+    pub(crate) fn write(&self, from_ms: i64, since: u64, out: &mut String) -> fmt::Result {
+        for announced in self.kept.iter().filter(|k| k.end_ms() >= from_ms && k.told >= since) {
             let cue = &announced.range;
             write_head(cue, announced.start_ms, out)?;
-            write_seconds("DURATION", cue.duration_us, out)?;
+            write_seconds("DURATION", cue.duration_us.filter(|_| !cue.end_on_next), out)?;
             write_seconds("PLANNED-DURATION", cue.planned_duration_us, out)?;
             if let Some(values) = &cue.cue {
                 write!(out, ",CUE=\"{values}\"")?;
@@ -217,10 +244,12 @@ impl DateRanges {
                 out.write_str(",END-ON-NEXT=YES")?;
             }
             out.write_char('\n')?;
-            if let Some((at_ms, section)) = announced.ended.as_ref().filter(|_| !cue.end_on_next) {
+            // A length that was told stays.
+            let told = cue.end_on_next || cue.duration_us.is_some();
+            if let Some((at_ms, section)) = announced.ended.as_ref().filter(|(_, s)| !told || s.is_some()) {
                 let us = u64::try_from(at_ms - announced.start_ms).unwrap_or(0).saturating_mul(1000);
                 write_head(cue, announced.start_ms, out)?;
-                write_seconds("DURATION", Some(us), out)?;
+                write_seconds("DURATION", Some(us).filter(|_| !told), out)?;
                 write_section("IN", section.as_ref(), out)?;
                 out.write_char('\n')?;
             }

@@ -17,6 +17,8 @@ pub struct Run {
     pub first_msn: u64,
     /// Its tracks.
     pub tracks: Vec<Arc<RunTrack>>,
+    /// Unix time in milliseconds at which its first segment begins.
+    pub start_ms: i64,
     /// Unix time in milliseconds of presentation time 0.
     pub wall_at_zero_ms: i64,
     /// Longest part, in microseconds; the same in every run of a stream.
@@ -60,13 +62,13 @@ pub struct Part {
     pub index: u32,
     /// Decode time of the first sample, in the track's timescale.
     pub dts: i64,
-    /// Presentation time of the first sample, in the track's timescale.
+    /// Earliest presentation time of its samples, in the track's timescale.
     pub pts: i64,
     /// In the track's timescale.
     pub duration: u64,
     /// Decoding can start with its first sample.
     pub independent: bool,
-    /// One CMAF chunk: `moof` and `mdat`.
+    /// One CMAF chunk: `emsg` and `prft` (pictures only), `moof` and `mdat`.
     pub bytes: Bytes,
 }
 

@@ -18,25 +18,29 @@ mod cues;
 mod cutter;
 mod daterange;
 mod event;
+mod i_frames;
 mod multivariant;
 mod packager;
 mod playlist;
+mod rendition;
 mod target;
 mod text;
 mod track;
 mod ts_view;
+mod view;
 mod window;
 
 pub use breaks::{Away, Mark};
 pub use daterange::{Announced, Asset, DateRange, RANGES_MAX};
 pub use event::{Event, Part, Run, RunTrack};
 pub use packager::{Config, Packager, Start, TrackSpec};
-pub use playlist::{Ask, Rfc3339};
+pub use playlist::{Ask, Rfc3339, Skip};
+pub use rendition::Segment;
 pub use text::{
     Captions, Embedded, RENDITIONS_MAX, TEXT_BYTES_MAX, TextCue, TextRendition, escape, text_name,
 };
 pub use ts_view::NotInTs;
-pub use window::{Lookup, Position, Segment, Window};
+pub use window::{Lookup, Position, Window};
 
 #[cfg(test)]
 mod tests;

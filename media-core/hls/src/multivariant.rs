@@ -1,24 +1,25 @@
 //! The multivariant playlist: which renditions there are.
 //!
-//! Spec: RFC 8216bis §4.4.6.
+//! What is told of a stream holds for what is listed of it now. Spec: RFC 8216bis §4.4.6.
 
 use std::cmp::Reverse;
 use std::fmt::{self, Write as _};
 
-use nx_media::{AudioCodec, AudioParams, Kind, Params};
+use nx_media::{AudioCodec, AudioParams, Kind, Params, VideoRange};
 
+use crate::rendition::{Rendition, Segment};
 use crate::text;
-use crate::window::{TrackWindow, Window};
+use crate::window::Window;
 
 /// Sound in one codec, so that a player which lacks a codec still finds variants that it can play.
 struct Group<'a> {
     id: String,
-    members: Vec<(&'a TrackWindow, &'a AudioParams)>,
+    members: Vec<(&'a Rendition, &'a AudioParams)>,
 }
 
 impl Group<'_> {
     /// The most that any member has of something.
-    fn most(&self, of: impl Fn(&TrackWindow) -> u64) -> u64 {
+    fn most(&self, of: impl Fn(&Rendition) -> u64) -> u64 {
         self.members.iter().map(|(t, _)| of(t)).max().unwrap_or(0)
     }
 }
@@ -35,9 +36,9 @@ impl Window {
         Some(out)
     }
 
-    /// Tracks with their indices, lowest id first.
-    pub(crate) fn by_id(&self) -> impl Iterator<Item = (usize, &TrackWindow)> {
-        let mut tracks: Vec<_> = self.tracks.iter().enumerate().collect();
+    /// Tracks of the run with their indices, lowest id first.
+    pub(crate) fn by_id(&self) -> impl Iterator<Item = (usize, &Rendition)> {
+        let mut tracks: Vec<_> = self.running().iter().enumerate().collect();
         tracks.sort_by_key(|(_, t)| t.track.id);
         tracks.into_iter()
     }
@@ -46,12 +47,17 @@ impl Window {
         // SERVICE is of version 7 (§8).
         let services = self.texts.embedded().iter().any(|e| e.instream_id.starts_with("SERVICE"));
         writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{}", if services { 7 } else { 6 })?;
+        if self.running().iter().flat_map(Rendition::listed).all(Segment::starts_independent) {
+            out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
+        }
         let shown = || self.by_id().map(|(_, t)| t).filter(|t| t.has_media());
-        let mut video: Vec<&TrackWindow> = shown().filter(|t| t.track.id.kind == Kind::Video).collect();
+        let mut video: Vec<&Rendition> = shown().filter(|t| t.track.id.kind == Kind::Video).collect();
         // Players try the first: the publisher's first choice. Then the best first.
         if let Some((_, others)) = video.split_first_mut() {
             others.sort_by_key(|t| Reverse(t.meter.peak_bps()));
         }
+        // Told unless there is only the standard one (§4.4.6.2.1).
+        let ranges = video.iter().any(|t| range(t) != VideoRange::Sdr);
         let groups = groups(shown());
         let sounds: usize = groups.iter().map(|g| g.members.len()).sum();
         // A lone sound is a variant, not an alternative.
@@ -64,16 +70,16 @@ impl Window {
         for group in &groups {
             let named = choice.then_some(group.id.as_str());
             for track in &video {
-                write_variant(track, Some(group), named, &texts, out)?;
+                write_variant(track, Some(group), named, ranges, &texts, out)?;
             }
             if let (Some((first, _)), true) = (group.members.first(), video.is_empty()) {
-                write_variant(first, Some(group), named, &texts, out)?;
+                write_variant(first, Some(group), named, ranges, &texts, out)?;
             }
         }
         for track in video.iter().filter(|_| groups.is_empty()) {
-            write_variant(track, None, None, &texts, out)?;
+            write_variant(track, None, None, ranges, &texts, out)?;
         }
-        Ok(())
+        video.iter().filter(|t| t.has_i_frames()).try_for_each(|track| write_i_frames(track, ranges, out))
     }
 
     /// What a variant says of text. Whether a picture carries captions is known only when they come.
@@ -88,7 +94,7 @@ impl Window {
     }
 }
 
-fn groups<'a>(tracks: impl Iterator<Item = &'a TrackWindow>) -> Vec<Group<'a>> {
+fn groups<'a>(tracks: impl Iterator<Item = &'a Rendition>) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for track in tracks {
         let Params::Audio(params) = &track.track.params else { continue };
@@ -146,14 +152,15 @@ fn write_media(group: &Group<'_>, out: &mut String) -> fmt::Result {
 
 /// A picture with a group of sounds; or, without pictures, a group with its first member as the variant.
 fn write_variant(
-    track: &TrackWindow,
+    track: &Rendition,
     group: Option<&Group<'_>>,
     named: Option<&str>,
+    ranges: bool,
     texts: &str,
     out: &mut String,
 ) -> fmt::Result {
     let own = |rate: u64| if track.track.id.kind == Kind::Video { rate } else { 0 };
-    let sum = |of: fn(&TrackWindow) -> u64| (own(of(track)) + group.map_or(0, |g| g.most(of))).max(1);
+    let sum = |of: fn(&Rendition) -> u64| (own(of(track)) + group.map_or(0, |g| g.most(of))).max(1);
     let (peak, mean) = (sum(|t| t.meter.peak_bps()), sum(|t| t.meter.mean_bps()));
     write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={mean}", peak.max(mean))?;
     // Every codec that a player may meet in this variant (§4.4.6.2.1).
@@ -164,9 +171,7 @@ fn write_variant(
         }
     }
     write!(out, ",CODECS=\"{}\"", codecs.join(","))?;
-    if let Params::Video(v) = &track.track.params {
-        write!(out, ",RESOLUTION={}x{}", v.width, v.height)?;
-    }
+    write_picture(track, ranges, out)?;
     if let Some(fps) = track.fps() {
         write!(out, ",FRAME-RATE={fps:.3}")?;
     }
@@ -174,4 +179,32 @@ fn write_variant(
         write!(out, ",AUDIO=\"{named}\"")?;
     }
     writeln!(out, "{texts}\n{}/index.m3u8", track.track.name)
+}
+
+fn range(track: &Rendition) -> VideoRange {
+    match &track.track.params {
+        Params::Video(v) => v.range,
+        Params::Audio(_) => VideoRange::Sdr,
+    }
+}
+
+/// What tells pictures apart.
+fn write_picture(track: &Rendition, ranges: bool, out: &mut String) -> fmt::Result {
+    let Params::Video(v) = &track.track.params else { return Ok(()) };
+    write!(out, ",RESOLUTION={}x{}", v.width, v.height)?;
+    match v.range {
+        _ if !ranges => Ok(()),
+        VideoRange::Sdr => out.write_str(",VIDEO-RANGE=SDR"),
+        VideoRange::Hlg => out.write_str(",VIDEO-RANGE=HLG"),
+        VideoRange::Pq => out.write_str(",VIDEO-RANGE=PQ"),
+    }
+}
+
+fn write_i_frames(track: &Rendition, ranges: bool, out: &mut String) -> fmt::Result {
+    let (peak, mean) = (track.i_frames.peak_bps(), track.i_frames.mean_bps().max(1));
+    let codec = track.track.params.rfc6381();
+    let head = format_args!("BANDWIDTH={},AVERAGE-BANDWIDTH={mean},CODECS=\"{codec}\"", peak.max(mean));
+    write!(out, "#EXT-X-I-FRAME-STREAM-INF:{head}")?;
+    write_picture(track, ranges, out)?;
+    writeln!(out, ",URI=\"{}/iframes.m3u8\"", track.track.name)
 }

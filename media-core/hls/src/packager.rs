@@ -278,14 +278,17 @@ impl Packager {
         let target_us = self.part_target_us.unwrap_or_else(|| self.choose_target(&tracks, leader, sample));
         self.part_target_us = Some(target_us);
         self.lead(leader);
-        let cutting = tracks.iter().enumerate();
-        self.tracks = cutting.map(|(index, t)| Track::new(index, &t.params, target_us)).collect();
         let pts_us = rescale(sample.pts, lead.params.timescale(), 1_000_000);
+        let wall_at_zero_ms = wall_ms - pts_us / 1000;
+        let cutting = tracks.iter().enumerate();
+        self.tracks =
+            cutting.map(|(index, t)| Track::new(index, &t.params, target_us, wall_at_zero_ms)).collect();
         let run = Arc::new(Run {
             number: self.runs,
             first_msn: self.next_msn,
             tracks,
-            wall_at_zero_ms: wall_ms - pts_us / 1000,
+            start_ms: wall_ms,
+            wall_at_zero_ms,
             part_target_us: target_us,
         });
         self.runs += 1;

@@ -1,73 +1,104 @@
 //! Playlists as text.
 //!
-//! Nothing in them depends on who asks. Spec: RFC 8216bis §4.4.
+//! Nothing in them depends on who asks. Spec: RFC 8216bis §4.4. Where its text leaves room:
+//!
+//! * A gap has no parts: they would have to be promised before anybody knows that they will not come. The hint names
+//!   the first part of the next segment, with which a lost track may come back, and the report of a track whose newest
+//!   segment is a gap has no `LAST-PART`.
+//! * Parts are listed with the segments that begin within three target durations of the live edge.
+//! * `CAN-SKIP-UNTIL` is six target durations, the least allowed, and told by every window that can be longer. A segment
+//!   is skipped when it ends further from the edge. Who asks for a delta while there is nothing to skip gets it all.
+//! * Behind `EXT-X-SKIP` the first segment has its `EXT-X-MAP` and date like any other; `EXT-X-DISCONTINUITY` stands
+//!   there only if that very segment has one. The sequence numbers in front are the whole playlist's, so that a player
+//!   which counts and one which merges come to the same.
+//! * A delta leaves out a date range when all that is known of it was told before the first segment that is not
+//!   skipped was begun: whoever can use the delta has it. What left the playlist is named as long as it is remembered.
+//! * The date is that of the earliest picture, from the run's clock and not from the segment before: its rounding does
+//!   not add up. Lengths have six decimals: a day of them is right to a frame.
 
 use std::fmt::{self, Write as _};
 
 use nx_media::Params;
 
 use crate::event::Part;
-use crate::window::{Position, Segment, TrackWindow, Window};
+use crate::rendition::{Rendition, Segment};
+use crate::window::{Position, Window};
 
 /// Which media playlist is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// One track in CMAF, with parts. Index into [`Window::tracks`].
+    /// One track in CMAF, with parts. Index into [`Window::tracks`], or behind them into [`Window::vanished`].
     Track(usize),
+    /// The key frames of a track of pictures, one for each whole segment. The same index.
+    IFrames(usize),
     /// Everything in MPEG-TS.
     Ts,
     /// Text. Index into [`Window::text_renditions`].
     Text(usize),
 }
 
+/// What a player that has the playlist already can do without: `_HLS_skip` (RFC 8216bis §6.2.5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Skip {
+    /// Nothing.
+    #[default]
+    None,
+    /// `YES`: old segments.
+    Segments,
+    /// `v2`: old segments and date ranges.
+    DateRanges,
+}
+
+/// Segments further than this from the live edge may be skipped, in target durations.
+const SKIP_TARGETS: u64 = 6;
+/// Segments closer than this to the live edge have their parts listed, in target durations.
+const PART_TARGETS: u64 = 3;
+
 impl Window {
-    /// A media playlist; `None` before its first part (CMAF) or first whole segment (TS), and when there can be no
-    /// TS ([`Window::ts_tracks`]).
+    /// A media playlist; `None` before its first part (CMAF) or first whole segment (TS, key frames), when there can be
+    /// no TS ([`Window::ts_tracks`]), and when a vanished track has nothing listed any more. `skip` makes a delta of a
+    /// CMAF playlist that is long enough.
     #[must_use]
-    pub fn media_playlist(&self, ask: Ask) -> Option<String> {
+    pub fn media_playlist(&self, ask: Ask, skip: Skip) -> Option<String> {
         let mut out = String::with_capacity(4096);
         match ask {
             Ask::Track(index) => {
-                let track = self.tracks.get(index).filter(|t| !t.segments.is_empty())?;
-                self.write_track(track, &mut out).ok()?;
+                let track = self.shown(index).filter(|t| !t.segments.is_empty())?;
+                self.write_track(track, skip, &mut out).ok()?;
             }
+            Ask::IFrames(index) => self.write_i_frames(self.shown(index)?, &mut out).ok()?,
             Ask::Ts => self.write_ts(&mut out).ok()?,
             Ask::Text(index) => self.write_text(index, &mut out).ok()?,
         }
         Some(out)
     }
 
-    fn write_track(&self, track: &TrackWindow, out: &mut String) -> fmt::Result {
-        let part_target = f64::from(self.part_target_us()) / 1e6;
-        // Rounded up, so that no part is longer; three times as hold-back (Apple authoring rules 14.3).
-        let part_target = (part_target * 1000.0).ceil() / 1000.0;
+    fn write_track(&self, track: &Rendition, skip: Skip, out: &mut String) -> fmt::Result {
         let first = track.listed().next();
         let first_msn = first.map_or(track.next.msn, |s| s.msn);
-        self.write_head(first_msn, track.discontinuity_sequence, 9, out)?;
-        writeln!(
-            out,
-            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={:.3},HOLD-BACK={}\n\
-             #EXT-X-PART-INF:PART-TARGET={part_target:.3}",
-            part_target * 3.0,
-            self.target_s * 3,
-        )?;
-        if track.listed().all(starts_independent) {
+        let from_ms = first.map_or(i64::MAX, |s| s.program_date_time_ms);
+        let skipped = if skip == Skip::None { 0 } else { self.skippable(track) };
+        let without_dates = skip == Skip::DateRanges && skipped > 0;
+        self.write_head(first_msn, track.discontinuity_sequence, if without_dates { 10 } else { 9 }, out)?;
+        let part_target = self.write_control(out)?;
+        if track.listed().all(Segment::starts_independent) {
             out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
         }
-        self.dates.write(first.map_or(i64::MAX, |s| s.program_date_time_ms), out)?;
-        // Parts are listed within three target durations of the live edge (§4.4.4.9).
-        let newest = track.segments.back().map_or(0, |s| s.msn);
+        let since = if without_dates { first_msn + skipped as u64 } else { 0 };
+        self.dates.write(from_ms, since, out)?;
+        if skipped > 0 {
+            write!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")?;
+            if without_dates {
+                let removed: Vec<String> = self.dates.removed(from_ms).collect();
+                write!(out, ",RECENTLY-REMOVED-DATERANGES=\"{}\"", removed.join("\t"))?;
+            }
+            out.write_char('\n')?;
+        }
+        let old = track.listed().len() - track.begun_within(self.target_s * PART_TARGETS * 1_000_000);
         let mut run = None;
-        for segment in track.listed() {
-            if segment.discontinuity {
-                out.write_str("#EXT-X-DISCONTINUITY\n")?;
-            }
-            if run.replace(segment.track.run) != Some(segment.track.run) {
-                writeln!(out, "#EXT-X-MAP:URI=\"init-{}.mp4\"", segment.track.run)?;
-            }
-            write_date(segment.program_date_time_ms, out)?;
-            segment.mark.write(out)?;
-            if segment.msn + 3 >= newest {
+        for (nth, segment) in track.listed().enumerate().skip(skipped) {
+            write_lead(segment, &mut run, out)?;
+            if nth >= old {
                 write_parts(segment, part_target, out)?;
             }
             if let Some(line) = Line::of(segment) {
@@ -82,16 +113,44 @@ impl Window {
         self.write_reports(track, out)
     }
 
-    fn write_reports(&self, track: &TrackWindow, out: &mut String) -> fmt::Result {
-        for other in self.tracks.iter().filter(|t| t.track.name != track.track.name) {
-            let Some(last) = other.segments.iter().rev().find(|s| !s.parts.is_empty()) else { continue };
-            writeln!(
-                out,
-                "#EXT-X-RENDITION-REPORT:URI=\"../{}/index.m3u8\",LAST-MSN={},LAST-PART={}",
-                other.track.name,
-                last.msn,
-                last.parts.len() - 1
-            )?;
+    /// Whether the window can become long enough for delta updates.
+    fn can_skip(&self) -> bool {
+        self.listed_max as u64 > SKIP_TARGETS
+    }
+
+    /// Listed segments, from the first on, that end beyond the skip boundary.
+    fn skippable(&self, track: &Rendition) -> usize {
+        let near = track.begun_within(self.target_s * SKIP_TARGETS * 1_000_000) + 1;
+        if self.can_skip() { track.listed().len().saturating_sub(near) } else { 0 }
+    }
+
+    /// What players may ask of the server; gives the part target in seconds.
+    fn write_control(&self, out: &mut String) -> Result<f64, fmt::Error> {
+        // Rounded up, so that no part is longer; three times as hold-back (Apple authoring rules 14.3).
+        let part_target = (f64::from(self.part_target_us()) / 1e3).ceil() / 1e3;
+        out.write_str("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES")?;
+        if self.can_skip() {
+            write!(out, ",CAN-SKIP-UNTIL={},CAN-SKIP-DATERANGES=YES", self.target_s * SKIP_TARGETS)?;
+        }
+        writeln!(
+            out,
+            ",PART-HOLD-BACK={:.3},HOLD-BACK={}\n#EXT-X-PART-INF:PART-TARGET={part_target:.3}",
+            part_target * 3.0,
+            self.target_s * 3,
+        )?;
+        Ok(part_target)
+    }
+
+    fn write_reports(&self, track: &Rendition, out: &mut String) -> fmt::Result {
+        let shown = (0..self.tracks.len()).filter_map(|index| self.shown(index));
+        for other in shown.filter(|t| t.track.name != track.track.name) {
+            let Some(last) = other.segments.back() else { continue };
+            let name = &other.track.name;
+            write!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{name}/index.m3u8\",LAST-MSN={}", last.msn)?;
+            if let Some(part) = last.parts.len().checked_sub(1) {
+                write!(out, ",LAST-PART={part}")?;
+            }
+            out.write_char('\n')?;
         }
         Ok(())
     }
@@ -113,8 +172,17 @@ impl Window {
     }
 }
 
-pub(crate) fn starts_independent(segment: &Segment) -> bool {
-    segment.parts.first().is_none_or(|p| p.independent)
+/// What stands before a segment. The init segment is named when `run` was another.
+pub(crate) fn write_lead(segment: &Segment, run: &mut Option<u32>, out: &mut String) -> fmt::Result {
+    if segment.discontinuity {
+        out.write_str("#EXT-X-DISCONTINUITY\n")?;
+    }
+    let of = segment.track.run;
+    if run.replace(of) != Some(of) {
+        writeln!(out, "#EXT-X-MAP:URI=\"init-{of}.mp4\"")?;
+    }
+    write_date(segment.program_date_time_ms, out)?;
+    segment.mark.write(out)
 }
 
 fn seconds(ticks: u64, params: &Params) -> f64 {
@@ -128,7 +196,7 @@ fn seconds(ticks: u64, params: &Params) -> f64 {
 fn write_parts(segment: &Segment, part_target: f64, out: &mut String) -> fmt::Result {
     for Part { msn, index, duration, independent, .. } in &segment.parts {
         let seconds = seconds(*duration, &segment.track.params).min(part_target);
-        write!(out, "#EXT-X-PART:DURATION={seconds:.5},URI=\"{msn}.{index}.m4s\"")?;
+        write!(out, "#EXT-X-PART:DURATION={seconds:.6},URI=\"{msn}.{index}.m4s\"")?;
         out.write_str(if *independent { ",INDEPENDENT=YES\n" } else { "\n" })?;
     }
     Ok(())
@@ -139,7 +207,7 @@ fn write_parts(segment: &Segment, part_target: f64, out: &mut String) -> fmt::Re
 pub(crate) struct Line {
     pub(crate) msn: u64,
     seconds: f64,
-    gap: bool,
+    pub(crate) gap: bool,
 }
 
 impl Line {
@@ -153,7 +221,7 @@ impl Line {
         if self.gap {
             out.write_str("#EXT-X-GAP\n")?;
         }
-        writeln!(out, "#EXTINF:{:.5},\n{}.{extension}", self.seconds, self.msn)
+        writeln!(out, "#EXTINF:{:.6},\n{}.{extension}", self.seconds, self.msn)
     }
 }
 

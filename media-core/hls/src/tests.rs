@@ -1,18 +1,25 @@
 //! Packager and window together: samples in, playlists and bytes out.
 
+mod clock;
+mod delta;
+mod i_frames;
 mod lists;
 mod parts;
 mod sources;
 mod text;
 mod tracks;
+mod twins;
 mod validator;
+mod vanished;
 
 use bytes::Bytes;
 use nx_container::fmp4;
-use nx_media::{AudioCodec, AudioParams, FrameRate, Params, Sample, TrackId, VideoCodec, VideoParams};
+use nx_media::{
+    AudioCodec, AudioParams, FrameRate, Params, Sample, TrackId, VideoCodec, VideoParams, VideoRange,
+};
 use proptest::prelude::*;
 
-use crate::{Ask, Config, Event, Lookup, Packager, Position, Start, TrackSpec, Window};
+use crate::{Ask, Config, Event, Lookup, Packager, Position, Skip, Start, TrackSpec, Window};
 
 const WALL: i64 = 1_795_000_000_000;
 
@@ -23,6 +30,7 @@ fn video() -> Params {
         width: 1280,
         height: 720,
         frame_rate: Some(FrameRate { num: 30, den: 1 }),
+        range: VideoRange::Sdr,
         rfc6381: "avc1.64001f".into(),
     })
 }
@@ -62,6 +70,8 @@ struct Rig {
     events: Vec<Event>,
     now_90k: i64,
     audio_48k: i64,
+    /// When what is sent at time 0 arrives.
+    wall_ms: i64,
 }
 
 impl Rig {
@@ -69,7 +79,7 @@ impl Rig {
         let mut packager = Packager::new(Config::default(), Start { msn: 100, ..Start::default() });
         packager.set_tracks(&specs(tracks));
         let window = Window::new(6, 2, 6 << 20);
-        Self { packager, window, events: Vec::new(), now_90k: 90_000, audio_48k: 48_000 }
+        Self { packager, window, events: Vec::new(), now_90k: 90_000, audio_48k: 48_000, wall_ms: WALL }
     }
 
     fn settle(&mut self) {
@@ -80,7 +90,7 @@ impl Rig {
     }
 
     fn push(&mut self, track: usize, sample: Sample) {
-        self.packager.push(track, sample, WALL);
+        self.packager.push(track, sample, self.wall_ms);
         self.settle();
     }
 
@@ -97,7 +107,7 @@ impl Rig {
     }
 
     fn playlist(&self, track: usize) -> String {
-        self.window.media_playlist(Ask::Track(track)).expect("there is something")
+        self.window.media_playlist(Ask::Track(track), Skip::None).expect("there is something")
     }
 }
 
@@ -106,7 +116,7 @@ fn the_first_part_is_out_with_its_last_frame() {
     let mut rig = Rig::new(&[video()]);
     for n in 0..9 {
         rig.push(0, frame(90_000 + n * 3000, 3000, n == 0));
-        assert_eq!(rig.window.media_playlist(Ask::Track(0)), None, "frame {n}");
+        assert_eq!(rig.window.media_playlist(Ask::Track(0), Skip::None), None, "frame {n}");
     }
     rig.push(0, frame(90_000 + 9 * 3000, 3000, false));
     let expected = "\
@@ -120,7 +130,7 @@ fn the_first_part_is_out_with_its_last_frame() {
 #EXT-X-INDEPENDENT-SEGMENTS
 #EXT-X-MAP:URI=\"init-0.mp4\"
 #EXT-X-PROGRAM-DATE-TIME:2026-11-18T11:06:40.000Z
-#EXT-X-PART:DURATION=0.33333,URI=\"100.0.m4s\",INDEPENDENT=YES
+#EXT-X-PART:DURATION=0.333333,URI=\"100.0.m4s\",INDEPENDENT=YES
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"100.1.m4s\"
 ";
     assert_eq!(rig.playlist(0), expected);
@@ -217,7 +227,7 @@ fn the_end_is_marked_and_nothing_is_hinted_after_it() {
     rig.settle();
     let text = rig.playlist(0);
     assert!(text.ends_with("#EXT-X-ENDLIST\n") && !text.contains("PRELOAD-HINT"), "{text}");
-    assert!(rig.window.media_playlist(Ask::Ts).expect("ts").ends_with("#EXT-X-ENDLIST\n"));
+    assert!(rig.window.media_playlist(Ask::Ts, Skip::None).expect("ts").ends_with("#EXT-X-ENDLIST\n"));
 }
 
 #[test]

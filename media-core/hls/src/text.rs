@@ -13,7 +13,8 @@ use nx_media::rescale;
 
 use crate::event::Run;
 use crate::playlist::{Line, write_date};
-use crate::window::{Lookup, Segment, TrackWindow, Window};
+use crate::rendition::Segment;
+use crate::window::{Lookup, Window};
 
 /// Text renditions of a stream; further ones are not shown.
 pub const RENDITIONS_MAX: usize = 16;
@@ -301,7 +302,7 @@ impl Window {
         let wall_at_zero_ms = self.run.as_ref().map_or(0, |r| r.wall_at_zero_ms);
         let Some(leader) = self.tracks.get(track) else { return };
         let oldest = leader.segments.front().map_or(msn, |s| s.msn);
-        if let Some(segment) = TrackWindow::segment(leader, msn) {
+        if let Some(segment) = leader.segment(msn) {
             self.texts.end_segment(segment, oldest, wall_at_zero_ms);
         }
     }

@@ -50,11 +50,11 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    pub(crate) fn new(index: usize, params: &Params, part_target_us: u32) -> Self {
+    pub(crate) fn new(index: usize, params: &Params, part_target_us: u32, wall_at_zero_ms: i64) -> Self {
         Self {
             index,
             kind: params.kind(),
-            cutter: Cutter::new(params.kind(), params.timescale(), part_target_us),
+            cutter: Cutter::new(params.kind(), params.timescale(), part_target_us, wall_at_zero_ms),
             cuts: VecDeque::new(),
             start_us: i64::MIN,
             missed: 0,

@@ -5,7 +5,7 @@ use std::fmt;
 use nx_media::{AudioCodec, Kind, Params, VideoCodec};
 
 use crate::breaks::Mark;
-use crate::playlist::{Line, starts_independent, write_date};
+use crate::playlist::{Line, write_date};
 use crate::window::Window;
 
 /// No MPEG-TS can be made of the stream: a kind of track is there, and only in codecs that do not fit.
@@ -68,7 +68,7 @@ impl Window {
                 line: Line::of(segment)?,
                 date_ms: segment.program_date_time_ms,
                 seams: self.discontinuities,
-                independent: starts_independent(segment),
+                independent: segment.starts_independent(),
                 mark: segment.mark,
             })
         }));
@@ -85,7 +85,7 @@ impl Window {
         if self.ts.iter().all(|s| s.independent) {
             out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
         }
-        self.dates.write(first.date_ms, out)?;
+        self.dates.write(first.date_ms, 0, out)?;
         for segment in &self.ts {
             if std::mem::replace(&mut seams, segment.seams) != segment.seams {
                 out.push_str("#EXT-X-DISCONTINUITY\n");

@@ -1,59 +1,20 @@
 //! The live window: the newest segments of every track, as long as players may ask for them.
+//!
+//! A track that a new run lacks does not end its viewers: it stays behind the tracks of the run, and its list goes on
+//! with gaps, as long and dated as the segments of the run's leader, until nothing that it ever had is held any more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nx_media::{Params, rescale};
+use nx_media::rescale;
 
-use crate::bandwidth::Meter;
-use crate::breaks::{Breaks, Mark};
+use crate::breaks::Breaks;
 use crate::daterange::DateRanges;
 use crate::event::{Event, Part, Run, RunTrack};
+use crate::rendition::{Rendition, Segment};
 use crate::text::Texts;
 use crate::ts_view::TsSegment;
-
-/// Runs whose init segments are kept besides those that the window still shows.
-const RUNS_MAX: usize = 8;
-
-/// A segment of one track.
-#[derive(Debug, Clone)]
-pub struct Segment {
-    /// Media sequence number.
-    pub msn: u64,
-    /// Parameters and CMAF header that it needs.
-    pub track: Arc<RunTrack>,
-    /// First of a run, and not the stream's first.
-    pub discontinuity: bool,
-    /// Unix time in milliseconds of its first sample's presentation.
-    pub program_date_time_ms: i64,
-    /// Parts so far, in order.
-    pub parts: Vec<Part>,
-    /// Set when complete, in the track's timescale.
-    pub duration: Option<u64>,
-    /// Its place in a break.
-    pub mark: Mark,
-}
-
-impl Segment {
-    /// Complete, without any media.
-    #[must_use]
-    pub fn is_gap(&self) -> bool {
-        self.duration.is_some() && self.parts.is_empty()
-    }
-
-    /// Unix time in milliseconds at which it ends.
-    fn end_ms(&self) -> i64 {
-        let ticks = i64::try_from(self.duration.unwrap_or(0)).unwrap_or(0);
-        self.program_date_time_ms + rescale(ticks, self.track.params.timescale(), 1000)
-    }
-
-    /// Size of its parts together.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.parts.iter().map(|p| p.bytes.len()).sum()
-    }
-}
 
 /// How far a track has come: the part that will be next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -75,18 +36,8 @@ pub enum Lookup<T> {
     Missing,
 }
 
-/// One track's share of the window.
-#[derive(Debug)]
-pub(crate) struct TrackWindow {
-    pub(crate) track: Arc<RunTrack>,
-    /// Oldest first; the first `retired` are no longer listed.
-    pub(crate) segments: VecDeque<Segment>,
-    pub(crate) retired: usize,
-    pub(crate) discontinuity_sequence: u64,
-    pub(crate) meter: Meter,
-    bytes: usize,
-    pub(crate) next: Position,
-}
+/// Runs remembered: more than any list has parts of.
+const RUNS_MAX: usize = 8;
 
 /// State of a live stream as players see it.
 #[derive(Debug)]
@@ -97,8 +48,10 @@ pub struct Window {
     bytes_max: usize,
     pub(crate) target_s: u64,
     pub(crate) run: Option<Arc<Run>>,
-    pub(crate) tracks: Vec<TrackWindow>,
-    inits: VecDeque<Arc<RunTrack>>,
+    /// The newest runs, the one that goes on last.
+    pub(crate) runs: VecDeque<Arc<Run>>,
+    /// Those of the run in its order, then those that it lacks.
+    pub(crate) tracks: Vec<Rendition>,
     pub(crate) dates: DateRanges,
     breaks: Breaks,
     pub(crate) texts: Texts,
@@ -122,8 +75,8 @@ impl Window {
             bytes_max,
             target_s,
             run: None,
+            runs: VecDeque::new(),
             tracks: Vec::new(),
-            inits: VecDeque::new(),
             dates: DateRanges::default(),
             breaks: Breaks::default(),
             texts: Texts::default(),
@@ -157,8 +110,9 @@ impl Window {
                 Some(track)
             }
             Event::DateRange(cue) => {
+                let msn = self.running().iter().map(|t| t.next.msn).max().unwrap_or(0);
                 if let Some(run) = &self.run {
-                    self.dates.add(cue, run.wall_at_zero_ms);
+                    self.dates.add(cue, run.wall_at_zero_ms, msn);
                 }
                 None
             }
@@ -181,12 +135,29 @@ impl Window {
         }
     }
 
-    /// The stream's tracks, in the order of their indices.
+    /// The tracks of the run that goes on, in the order of their indices, which are those of [`Run::tracks`].
     pub fn tracks(&self) -> impl Iterator<Item = &Arc<RunTrack>> {
-        self.tracks.iter().map(|t| &t.track)
+        self.running().iter().map(|t| &t.track)
     }
 
-    /// Index of the track that is called so in URLs.
+    /// Tracks that the run lacks and earlier ones had. Their indices follow those of [`Window::tracks`].
+    pub fn vanished(&self) -> impl Iterator<Item = &Arc<RunTrack>> {
+        self.tracks.iter().skip(self.running().len()).map(|t| &t.track)
+    }
+
+    pub(crate) fn running(&self) -> &[Rendition] {
+        let count = self.run.as_ref().map_or(0, |run| run.tracks.len());
+        self.tracks.get(..count).unwrap_or_default()
+    }
+
+    /// A track that has a playlist: of the run, or with media that players may still be at.
+    pub(crate) fn shown(&self, index: usize) -> Option<&Rendition> {
+        let track = self.tracks.get(index)?;
+        (index < self.running().len() || track.has_media()).then_some(track)
+    }
+
+    /// Index of the track that is called so in URLs, a vanished one included. It is another after each run: look it
+    /// up again under the same lock.
     #[must_use]
     pub fn track_index(&self, name: &str) -> Option<usize> {
         self.tracks.iter().position(|t| t.track.name == name)
@@ -244,8 +215,8 @@ impl Window {
     pub fn is_playable(&self) -> bool {
         let Some(run) = &self.run else { return false };
         let waited = self.next(run.leader()).is_some_and(|next| next.msn > run.first_msn);
-        let mut playing = self.tracks.iter().map(TrackWindow::has_media);
-        if waited { playing.any(|p| p) } else { !self.tracks.is_empty() && playing.all(|p| p) }
+        let mut playing = self.running().iter().map(Rendition::has_media);
+        if waited { playing.any(|p| p) } else { !run.tracks.is_empty() && playing.all(|p| p) }
     }
 
     /// `End` was seen.
@@ -284,10 +255,12 @@ impl Window {
         self.tracks.get(track).map_or(0, |t| t.meter.mean_bps())
     }
 
-    /// CMAF header of a track in a run.
+    /// CMAF header of a track in a run, as long as a segment that needs it is held.
     #[must_use]
     pub fn init(&self, name: &str, run: u32) -> Option<Bytes> {
-        self.inits.iter().rev().find(|t| t.run == run && t.name == name).map(|t| t.init.clone())
+        let track = self.tracks.iter().find(|t| t.track.name == name)?;
+        let mut of = track.segments.iter().rev().map(|s| &s.track).chain([&track.track]);
+        of.find(|t| t.run == run).map(|t| t.init.clone())
     }
 
     /// A part by number. The one hinted next is [`Lookup::Soon`].
@@ -314,19 +287,19 @@ impl Window {
     }
 
     fn start_run(&mut self, run: Arc<Run>) {
-        let old = std::mem::take(&mut self.tracks);
+        let mut old = std::mem::take(&mut self.tracks);
         let fresh = self.run.is_none() && !self.resumed;
         self.discontinuities += u64::from(!fresh);
-        let mut old: Vec<Option<TrackWindow>> = old.into_iter().map(Some).collect();
         for track in &run.tracks {
-            let same = |t: &&mut Option<TrackWindow>| t.as_ref().is_some_and(|t| t.track.name == track.name);
-            let before = old.iter_mut().find(same).and_then(Option::take);
-            self.tracks.push(TrackWindow::continuing(before, track, run.first_msn, self.discontinuities));
-            self.inits.push_back(track.clone());
+            let before = old.iter().position(|t| t.track.name == track.name).map(|at| old.remove(at));
+            self.tracks.push(Rendition::continuing(before, track, run.first_msn, self.discontinuities));
         }
-        while self.inits.len() > RUNS_MAX * run.tracks.len().max(1) {
-            self.inits.pop_front();
+        let goes_on = |t: Rendition| t.vanishing(run.first_msn);
+        self.tracks.extend(old.into_iter().filter_map(goes_on));
+        if self.runs.len() >= RUNS_MAX {
+            self.runs.pop_front();
         }
+        self.runs.push_back(run.clone());
         self.ended = false;
         self.texts.turn(self.run.as_deref(), &run);
         self.run = Some(run);
@@ -334,111 +307,43 @@ impl Window {
 
     fn add_part(&mut self, index: usize, part: Part) {
         let Some(run) = self.run.clone() else { return };
-        let Some(t) = self.tracks.get_mut(index) else { return };
-        let us = rescale(i64::try_from(part.duration).unwrap_or(0), t.track.params.timescale(), 1_000_000);
-        t.meter.part(part.bytes.len(), u64::try_from(us).unwrap_or(0));
-        t.bytes += part.bytes.len();
-        t.next = Position { msn: part.msn, part: part.index + 1 };
-        if t.segments.back().is_none_or(|s| s.msn != part.msn) {
-            let wall = run.wall_at_zero_ms + rescale(part.pts, t.track.params.timescale(), 1000);
-            let mark = self.breaks.mark(part.msn, wall, &mut self.dates);
-            t.open(&run, part.msn, wall, mark);
-        }
-        if let Some(segment) = t.segments.back_mut() {
-            segment.parts.push(part);
+        let mark = |msn, wall_ms| self.breaks.mark(msn, wall_ms, &mut self.dates);
+        if let Some(track) = self.tracks.get_mut(index) {
+            track.add_part(&run, part, mark);
         }
     }
 
     fn end_segment(&mut self, index: usize, msn: u64, duration: u64) {
         let Some(run) = self.run.clone() else { return };
-        let (listed_max, all) = (self.listed_max, self.bytes());
+        let (listed_max, hurry) = (self.listed_max, self.bytes() > self.bytes_max);
         // A gap begins where the others begin.
         let begins = self.tracks.iter().find_map(|t| t.segment(msn)).map(|s| s.program_date_time_ms);
         let Some(t) = self.tracks.get_mut(index) else { return };
-        if t.segments.back().is_none_or(|s| s.msn != msn) {
-            let wall =
-                begins.or_else(|| t.segments.back().map(Segment::end_ms)).unwrap_or(run.wall_at_zero_ms);
-            let mark = self.breaks.mark(msn, wall, &mut self.dates);
-            t.open(&run, msn, wall, mark);
+        let mark = |msn, wall_ms| self.breaks.mark(msn, wall_ms, &mut self.dates);
+        t.end_segment(&run, msn, begins, duration, self.target_s * 500_000, mark);
+        t.slide(listed_max, hurry);
+        if index == run.leader() {
+            self.pass_vanished(&run, index, msn);
         }
-        t.meter.segment_end();
-        t.next = Position { msn: msn + 1, part: 0 };
-        if let Some(segment) = t.segments.back_mut() {
-            segment.duration = Some(duration);
-        }
-        t.slide(listed_max, all > self.bytes_max);
         self.follow_ts();
         self.follow_text(index, msn);
     }
-}
 
-impl TrackWindow {
-    fn continuing(before: Option<Self>, track: &Arc<RunTrack>, first_msn: u64, discontinuities: u64) -> Self {
-        let next = Position { msn: first_msn, part: 0 };
-        match before {
-            Some(t) => Self { track: track.clone(), next, ..t },
-            None => Self {
-                track: track.clone(),
-                segments: VecDeque::new(),
-                retired: 0,
-                discontinuity_sequence: discontinuities,
-                meter: Meter::default(),
-                bytes: 0,
-                next,
-            },
-        }
-    }
-
-    /// What a playlist lists.
-    pub(crate) fn listed(&self) -> impl Iterator<Item = &Segment> {
-        self.segments.iter().skip(self.retired)
-    }
-
-    pub(crate) fn segment(&self, msn: u64) -> Option<&Segment> {
-        let at = self.segments.binary_search_by_key(&msn, |s| s.msn).ok()?;
-        self.segments.get(at)
-    }
-
-    /// Whether a player that begins now would find anything.
-    pub(crate) fn has_media(&self) -> bool {
-        self.listed().any(|s| !s.parts.is_empty())
-    }
-
-    fn open(&mut self, run: &Run, msn: u64, wall: i64, mark: Mark) {
-        // A track that joins late starts its list there; only a list that goes on has a seam to mark.
-        let seam = msn == run.first_msn && !self.segments.is_empty();
-        self.segments.push_back(Segment {
-            msn,
-            track: self.track.clone(),
-            discontinuity: seam,
-            program_date_time_ms: wall,
-            parts: Vec::new(),
-            duration: None,
-            mark,
-        });
-    }
-
-    /// Unlists what is over the playlist's length, forgets what nobody can ask for any more.
-    fn slide(&mut self, listed_max: usize, hurry: bool) {
-        let complete = self.segments.len();
-        while complete - self.retired > listed_max {
-            // The seam of a segment that leaves is counted in EXT-X-DISCONTINUITY-SEQUENCE (§4.4.3.3).
-            let left = self.segments.get(self.retired).is_some_and(|s| s.discontinuity);
-            self.discontinuity_sequence += u64::from(left);
-            self.retired += 1;
-        }
-        while self.retired > if hurry { 1 } else { listed_max + 1 } {
-            let Some(gone) = self.segments.pop_front() else { return };
-            self.bytes -= gone.bytes();
-            self.retired -= 1;
-        }
-    }
-
-    /// Average frame rate of video, from the declared rate.
-    pub(crate) fn fps(&self) -> Option<f64> {
-        match &self.track.params {
-            Params::Video(v) => v.frame_rate.map(nx_media::FrameRate::fps),
-            Params::Audio(_) => None,
+    /// The leader's segment is over: it is a gap in the lists of those that the run lacks.
+    fn pass_vanished(&mut self, run: &Run, leader: usize, msn: u64) {
+        let (listed_max, hurry) = (self.listed_max, self.bytes() > self.bytes_max);
+        let Some(led) = self.tracks.get(leader).and_then(|t| t.segment(msn)) else { return };
+        let (ticks, scale) = (i64::try_from(led.duration.unwrap_or(0)), led.track.params.timescale());
+        let (begins, ticks) = (led.program_date_time_ms, ticks.unwrap_or(0));
+        for mut track in self.tracks.split_off(run.tracks.len().min(self.tracks.len())) {
+            let duration = rescale(ticks, scale, track.track.params.timescale());
+            let duration = u64::try_from(duration).unwrap_or(0);
+            let mark = |msn, wall_ms| self.breaks.mark(msn, wall_ms, &mut self.dates);
+            track.end_segment(run, msn, Some(begins), duration, self.target_s * 500_000, mark);
+            track.slide(listed_max, hurry);
+            if track.holds_media() {
+                self.tracks.push(track);
+            }
         }
     }
 }

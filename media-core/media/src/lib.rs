@@ -13,7 +13,7 @@ mod track;
 
 pub use key::{KeyError, NAME_BYTES_MAX, StreamKey};
 pub use language::Language;
-pub use params::{AudioCodec, AudioParams, FrameRate, Kind, Params, VideoCodec, VideoParams};
+pub use params::{AudioCodec, AudioParams, FrameRate, Kind, Params, VideoCodec, VideoParams, VideoRange};
 pub use sample::Sample;
 pub use time::{VIDEO_TIMESCALE, rescale};
 pub use track::TrackId;

@@ -69,6 +69,30 @@ impl FrameRate {
     }
 }
 
+/// How brightness is coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VideoRange {
+    /// Standard dynamic range, and whatever the bitstream does not tell.
+    #[default]
+    Sdr,
+    /// Hybrid log-gamma, ARIB STD-B67.
+    Hlg,
+    /// Perceptual quantizer, SMPTE ST 2084.
+    Pq,
+}
+
+impl VideoRange {
+    /// By the number of the transfer function (ITU-T H.273 §8.2), which all codecs share.
+    #[must_use]
+    pub fn from_transfer(characteristics: u8) -> Self {
+        match characteristics {
+            16 => Self::Pq,
+            18 => Self::Hlg,
+            _ => Self::Sdr,
+        }
+    }
+}
+
 /// Parameters of a video track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoParams {
@@ -83,6 +107,8 @@ pub struct VideoParams {
     pub height: u32,
     /// Frame rate that the bitstream declares as fixed or nominal; a hint, measured time wins.
     pub frame_rate: Option<FrameRate>,
+    /// Dynamic range that the bitstream declares.
+    pub range: VideoRange,
     /// Codec string for playlists, such as `avc1.64001f` (RFC 6381).
     pub rfc6381: String,
 }

@@ -271,6 +271,10 @@ pub(super) fn adds(known: &Announced, new: &Range) -> Result<(), Vec<String>> {
     ] {
         faults.unless(good, || format!("{name} of {} was told and stays", old.id));
     }
+    let (until_next, long) = (old.end_on_next || range.end_on_next, old.duration_us.or(range.duration_us));
+    faults.unless(!until_next || long.is_none(), || {
+        format!("{} ends where the next of its class begins: end_on_next excludes duration_ms", old.id)
+    });
     for (name, value) in &range.attributes {
         let kept = old.attributes.iter().find(|(n, _)| n == name).is_none_or(|(_, v)| v == value);
         faults.unless(kept, || format!("{name} of {} was told and stays", old.id));

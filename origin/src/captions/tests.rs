@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use nx_hls::{Config, Event, Start, TrackSpec};
-use nx_media::{TrackId, VideoCodec, VideoParams};
+use nx_media::{TrackId, VideoCodec, VideoParams, VideoRange};
 
 use super::*;
 
@@ -13,6 +13,7 @@ fn params() -> Params {
         width: 1280,
         height: 720,
         frame_rate: None,
+        range: VideoRange::Sdr,
         rfc6381: "avc1.64001f".into(),
     })
 }

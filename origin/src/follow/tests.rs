@@ -18,6 +18,7 @@ fn run(number: u32, ids: &[TrackId]) -> Arc<Run> {
             width: 2,
             height: 2,
             frame_rate: None,
+            range: nx_media::VideoRange::Sdr,
             rfc6381: String::new(),
         }),
         Kind::Audio => Params::Audio(AudioParams {
@@ -40,7 +41,7 @@ fn run(number: u32, ids: &[TrackId]) -> Arc<Run> {
         })
     };
     let tracks = ids.iter().map(track).collect();
-    Arc::new(Run { number, first_msn: 0, tracks, wall_at_zero_ms: 0, part_target_us: 1_000_000 })
+    Arc::new(Run { number, first_msn: 0, tracks, start_ms: 0, wall_at_zero_ms: 0, part_target_us: 1_000_000 })
 }
 
 fn live() -> Arc<LiveStream> {

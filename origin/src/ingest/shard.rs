@@ -1,6 +1,7 @@
 //! A shard: one thread that owns some streams, with their publishers and RTMP players.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,8 +110,9 @@ impl Door {
             places: HashMap::new(),
             next_token: 0,
             looked_ms: 0,
+            agenda: BinaryHeap::new(),
             scratch: Vec::new(),
-            reads: Vec::new(),
+            turns: Vec::new(),
         };
         let thread = std::thread::Builder::new().name(format!("shard-{nth}")).spawn(move || shard.run())?;
         Ok(Self { inbox, waker, thread: Mutex::new(Some(thread)) })
@@ -127,9 +129,11 @@ struct Shard {
     places: HashMap<usize, StreamKey>,
     next_token: usize,
     looked_ms: i64,
+    /// When a stream wants its turn, in milliseconds. An entry that is not the stream's `planned_ms` is out of date.
+    agenda: BinaryHeap<Reverse<(i64, StreamKey)>>,
     scratch: Vec<u8>,
-    /// Inputs that are due, kept for its memory.
-    reads: Vec<(StreamKey, Role)>,
+    /// Streams whose turn it is, kept for its memory.
+    turns: Vec<StreamKey>,
 }
 
 impl Shard {
@@ -145,14 +149,15 @@ impl Shard {
             }
             let now_ms = self.hub.clock.ms();
             while let Ok(join) = self.joins.try_recv() {
+                let key = join.key().clone();
                 self.take_in(join, now_ms);
+                self.plan(&key);
             }
             for event in &events {
                 if event.token() != WAKER {
                     self.ready(event.token().0, now_ms);
                 }
             }
-            self.streams.values_mut().for_each(|stream| stream.show_slate(&self.hub, now_ms));
             self.read_due(now_ms);
             if now_ms - self.looked_ms >= LOOK_MS {
                 self.look(now_ms);
@@ -166,10 +171,8 @@ impl Shard {
         if self.streams.is_empty() {
             return None;
         }
-        let due = self.streams.values().flat_map(|s| s.inputs.iter().flatten()).filter_map(Input::due_ms);
-        let due = due.chain(self.streams.values().filter_map(|s| s.slate_due_ms));
         let look = self.looked_ms + LOOK_MS;
-        let at = due.min().map_or(look, |due| due.min(look));
+        let at = self.agenda.peek().map_or(look, |Reverse((due, _))| look.min(*due));
         Some(self.hub.clock.until(at, TICK_MS))
     }
 
@@ -235,6 +238,7 @@ impl Shard {
         let Some(stream) = self.streams.get_mut(&key) else { return };
         if let Some(role) = stream.role_of(token) {
             self.read(&key, role, now_ms);
+            self.plan(&key);
         } else if let Some(player) = stream.players.get_mut(&token) {
             // Reading also flushes: the socket may have become writable.
             if let Err(closed) = player.read(&mut self.scratch, now_ms) {
@@ -245,18 +249,37 @@ impl Shard {
         }
     }
 
+    /// Gives every stream its turn that wants one by now. There are hundreds of streams, and as many ticks a second:
+    /// the others are not touched.
     fn read_due(&mut self, now_ms: i64) {
-        let due = |i: &&Input| i.due_ms().is_some_and(|due| due <= now_ms);
-        let mut reads = std::mem::take(&mut self.reads);
-        for stream in self.streams.values() {
-            reads.extend(
-                stream.inputs.iter().flatten().filter(due).map(|i| (stream.key.clone(), i.about.role)),
-            );
+        let mut turns = std::mem::take(&mut self.turns);
+        while self.agenda.peek().is_some_and(|Reverse((due, _))| *due <= now_ms) {
+            let Some(Reverse((due, key))) = self.agenda.pop() else { break };
+            let Some(stream) = self.streams.get_mut(&key).filter(|s| s.planned_ms == due) else { continue };
+            stream.planned_ms = i64::MAX;
+            stream.show_slate(&self.hub, now_ms);
+            turns.push(key);
         }
-        for (key, role) in reads.drain(..) {
-            self.read(&key, role, now_ms);
+        for key in turns.drain(..) {
+            for role in Role::ALL {
+                let input = self.streams.get(&key).and_then(|s| s.input_of(role));
+                if input.and_then(Input::due_ms).is_some_and(|due| due <= now_ms) {
+                    self.read(&key, role, now_ms);
+                }
+            }
+            self.plan(&key);
         }
-        self.reads = reads;
+        self.turns = turns;
+    }
+
+    /// Notes when a stream wants its turn, if that is earlier than what is noted.
+    fn plan(&mut self, key: &StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let due = stream.due_ms();
+        if due < stream.planned_ms {
+            stream.planned_ms = due;
+            self.agenda.push(Reverse((due, key.clone())));
+        }
     }
 
     fn read(&mut self, key: &StreamKey, role: Role, now_ms: i64) {
@@ -288,7 +311,10 @@ impl Shard {
             }
         }
         let keys: Vec<StreamKey> = self.streams.keys().cloned().collect();
-        keys.iter().for_each(|key| self.clear_fallen(key));
+        for key in &keys {
+            self.clear_fallen(key);
+            self.plan(key);
+        }
         let streams = &self.streams;
         let alive = |token: usize, key: &StreamKey| {
             streams.get(key).is_some_and(|s| s.players.contains_key(&token) || s.role_of(token).is_some())

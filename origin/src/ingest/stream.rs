@@ -42,6 +42,8 @@ pub(crate) struct Stream {
     idle_since_ms: i64,
     /// When the slate is to be shown, if it is not.
     pub(crate) slate_due_ms: Option<i64>,
+    /// What the shard's agenda says of its next turn; `i64::MAX` when it is not there.
+    pub(crate) planned_ms: i64,
     pub(crate) ended: bool,
     /// Segment that the journal knows of.
     noted_msn: u64,
@@ -75,6 +77,7 @@ impl Stream {
             eager: true,
             idle_since_ms: now_ms,
             slate_due_ms: None,
+            planned_ms: i64::MAX,
             ended: false,
             noted_msn: 0,
             figures: Figures::default(),
@@ -137,6 +140,16 @@ impl Stream {
         if let Some(slot) = self.inputs.get_mut(input.about.role as usize) {
             *slot = Some(input);
         }
+    }
+
+    pub(crate) fn input_of(&self, role: Role) -> Option<&Input> {
+        self.inputs.get(role as usize)?.as_ref()
+    }
+
+    /// When it wants to be read, or to show its slate; `i64::MAX` when it waits for nothing.
+    pub(crate) fn due_ms(&self) -> i64 {
+        let inputs = self.inputs.iter().flatten().filter_map(Input::due_ms);
+        inputs.chain(self.slate_due_ms).min().unwrap_or(i64::MAX)
     }
 
     /// The input of a socket.

@@ -35,8 +35,12 @@ pub struct Stream {
     pub bitrate_bps: u64,
     /// Who watches.
     pub viewers: Viewers,
+    /// How it looks at the players' end, as far as they tell.
+    pub qoe: Qoe,
     /// Bytes of media in memory.
     pub window_bytes: u64,
+    /// Playlists written so far: it does not matter how many ask.
+    pub playlists_rendered: u64,
     /// What the timeline mended.
     pub repairs: Repairs,
     /// Seams that viewers saw.
@@ -177,6 +181,38 @@ pub struct Viewers {
     pub hls: u64,
     /// Over RTMP.
     pub rtmp: u64,
+}
+
+/// What players report (CMCD, CTA-5004).
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Qoe {
+    /// Viewers that tell their session.
+    pub sessions: u64,
+    /// Requests with a report.
+    pub reports: u64,
+    /// Of them in version 2 or later.
+    pub version_2: u64,
+    /// Of them by what was asked for, such as `video`.
+    pub objects: Vec<ObjectCount>,
+    /// Reports of a buffer that ran dry.
+    pub starved: u64,
+    /// Requests to start, or to start again.
+    pub startups: u64,
+    /// Media in the players' buffers, milliseconds, mean of late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffer_ms: Option<u64>,
+    /// What players measure, kilobits per second, mean of late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput_kbps: Option<u64>,
+}
+
+/// Requests for objects of one kind.
+#[derive(Debug, Clone, Serialize)]
+pub struct ObjectCount {
+    /// `manifest`, `video`, `audio`, `muxed`, `init`, `other` or `untold`.
+    pub kind: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// What the timeline mended.

@@ -1,8 +1,9 @@
-//! The sequence header of AV1, up to the picture size.
+//! The sequence header of AV1, up to the colours.
 //!
-//! Spec: AV1 §5.5.1 (sequence header), §5.5.3 (timing), §5.5.4 (decoder model), §5.5.5 (operating points).
+//! Spec: AV1 §5.5.1 (sequence header), §5.5.3 (timing), §5.5.4 (decoder model), §5.5.5 (operating points),
+//! §5.5.2 (colour config).
 
-use nx_media::FrameRate;
+use nx_media::{FrameRate, VideoRange};
 
 use super::{Av1Error, Bits};
 use crate::avc::sane_rate;
@@ -12,6 +13,7 @@ pub(super) struct Sequence {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) frame_rate: Option<FrameRate>,
+    pub(super) range: VideoRange,
 }
 
 impl Sequence {
@@ -22,17 +24,23 @@ impl Sequence {
     }
 
     fn read(bits: &mut Bits<'_>) -> Option<Self> {
-        // Profile and still_picture.
-        bits.skip(4)?;
+        let profile = bits.take(3)?;
+        // still_picture
+        bits.skip(1)?;
         let mut frame_rate = None;
-        if bits.flag()? {
+        let reduced = bits.flag()?;
+        if reduced {
             // Reduced header of a still picture: only the level.
             bits.skip(5)?;
         } else {
             frame_rate = operating_points(bits)?;
         }
         let (width_bits, height_bits) = (bits.take(4)? + 1, bits.take(4)? + 1);
-        Some(Self { width: bits.take(width_bits)? + 1, height: bits.take(height_bits)? + 1, frame_rate })
+        let (width, height) = (bits.take(width_bits)? + 1, bits.take(height_bits)? + 1);
+        // What follows may be damaged: then the range is the standard one.
+        let transfer = skip_tools(bits, reduced).and_then(|()| transfer(bits, profile));
+        let range = transfer.map_or(VideoRange::Sdr, VideoRange::from_transfer);
+        Some(Self { width, height, frame_rate, range })
     }
 }
 
@@ -69,4 +77,53 @@ fn operating_points(bits: &mut Bits<'_>) -> Option<Option<FrameRate>> {
         }
     }
     Some(frame_rate)
+}
+
+/// From the picture size to the colours: which coding tools are in use.
+fn skip_tools(bits: &mut Bits<'_>, reduced: bool) -> Option<()> {
+    if !reduced && bits.flag()? {
+        // Lengths of frame ids.
+        bits.skip(7)?;
+    }
+    // Superblock size, intra filter, intra edge filter.
+    bits.skip(3)?;
+    if !reduced {
+        // Inter-intra and masked compound, warped motion, dual filter.
+        bits.skip(4)?;
+        let order_hint = bits.flag()?;
+        if order_hint {
+            // Joint compound, reference motion vectors.
+            bits.skip(2)?;
+        }
+        let screen_content = bits.flag()? || bits.flag()?;
+        if screen_content && !bits.flag()? {
+            // seq_force_integer_mv
+            bits.skip(1)?;
+        }
+        if order_hint {
+            // order_hint_bits_minus_1
+            bits.skip(3)?;
+        }
+    }
+    // Super-resolution, CDEF, restoration.
+    bits.skip(3)
+}
+
+/// `transfer_characteristics`, if there is a description of colours.
+fn transfer(bits: &mut Bits<'_>, profile: u32) -> Option<u8> {
+    let high_depth = bits.flag()?;
+    if profile == 2 && high_depth {
+        // twelve_bit
+        bits.skip(1)?;
+    }
+    if profile != 1 {
+        // mono_chrome
+        bits.skip(1)?;
+    }
+    if !bits.flag()? {
+        return None;
+    }
+    // Primaries.
+    bits.skip(8)?;
+    u8::try_from(bits.take(8)?).ok()
 }

@@ -60,6 +60,22 @@ fn reads_timing_and_operating_points() {
     assert_eq!(params.frame_rate, Some(nx_media::FrameRate { num: 60_000, den: 1001 }));
 }
 
+/// ffmpeg -color_primaries bt2020 -color_trc arib-std-b67, smpte2084.
+#[test]
+fn reads_the_dynamic_range() {
+    use nx_media::VideoRange::{Hlg, Pq, Sdr};
+    for (record, want) in [
+        ("81004c000a0e00000003bd7c79b5f2a122412080", Hlg),
+        ("81004c000a0e00000003bd7c7805f0a122412080", Hlg),
+        ("81004c000a0e00000003bd7c79b5f2a122012080", Pq),
+        ("81004c000a0e00000003bd7c7805f0a122012080", Pq),
+        (SVT, Sdr),
+        (AOM_10, Sdr),
+    ] {
+        assert_eq!(parse_config(&hex(record)).map(|p| p.range), Ok(want), "{record}");
+    }
+}
+
 #[test]
 fn names_what_is_wrong_with_a_record() {
     for (name, record, want) in [

@@ -45,6 +45,31 @@ fn takes_trailing_zeros_behind_the_sps() {
     assert_eq!(parse_config(&padded.into()).map(|p| p.height), Ok(1080));
 }
 
+/// ffmpeg -color_primaries bt2020 -color_trc arib-std-b67, smpte2084.
+#[test]
+fn reads_the_dynamic_range() {
+    use nx_media::VideoRange::{Hlg, Pq, Sdr};
+    for (record, want) in [
+        (
+            concat!(
+                "0164000bffe1001c6764000bacd942c4ec05a848904a000003000200000300641e28532c0100",
+                "0668ebe3cb22c0fdf8f800",
+            ),
+            Hlg,
+        ),
+        (
+            concat!(
+                "0164000bffe1001c6764000bacd942c4ec05a848804a000003000200000300641e28532c0100",
+                "0668ebe3cb22c0fdf8f800",
+            ),
+            Pq,
+        ),
+        (HD, Sdr),
+    ] {
+        assert_eq!(parse_config(&hex(record)).map(|p| p.range), Ok(want), "{record}");
+    }
+}
+
 #[test]
 fn names_what_is_wrong_with_a_record() {
     let sps_len = |n| [&hex(HD)[..6], &[0, n], &hex(HD)[8..]].concat().into();

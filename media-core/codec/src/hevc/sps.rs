@@ -3,7 +3,7 @@
 //! Spec: ISO/IEC 23008-2 §7.3.2.2 (SPS), §7.3.3 (profile, tier and level), §7.3.4 (scaling lists),
 //! §7.3.7 (reference picture sets), §E.2.1 (VUI).
 
-use nx_media::FrameRate;
+use nx_media::{FrameRate, VideoRange};
 
 use super::{HevcError, NAL_SPS, expect_type};
 use crate::avc::sane_rate;
@@ -29,6 +29,7 @@ pub(crate) struct Sps {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) frame_rate: Option<FrameRate>,
+    pub(super) range: VideoRange,
 }
 
 impl Sps {
@@ -38,8 +39,9 @@ impl Sps {
         let data = rbsp(nal);
         let mut bits = Bits::new(&data);
         let sps = Self::head(&data, &mut bits).ok_or(HevcError::Sps { bit: bits.position() })?;
-        let frame_rate = frame_rate(&mut bits, &sps);
-        Ok(Self { frame_rate, ..sps })
+        let mut range = VideoRange::Sdr;
+        let frame_rate = vui(&mut bits, &sps, &mut range);
+        Ok(Self { frame_rate, range, ..sps })
     }
 
     fn head(data: &[u8], bits: &mut Bits<'_>) -> Option<Self> {
@@ -73,6 +75,7 @@ impl Sps {
             width,
             height,
             frame_rate: None,
+            range: VideoRange::Sdr,
         })
     }
 }
@@ -95,7 +98,8 @@ fn skip_sub_layers(bits: &mut Bits<'_>, count: u8) -> Option<()> {
 }
 
 /// `vui_num_units_in_tick` and `vui_time_scale`; a tick is one picture. `bits` stand behind the bit depths.
-fn frame_rate(bits: &mut Bits<'_>, sps: &Sps) -> Option<FrameRate> {
+/// `transfer_characteristics` on the way there go into `range`.
+fn vui(bits: &mut Bits<'_>, sps: &Sps, range: &mut VideoRange) -> Option<FrameRate> {
     let poc_bits = bits.ue().filter(|&n| n <= 12)? + 4;
     let layers = if bits.flag()? { u32::from(sps.sub_layers_minus1) + 1 } else { 1 };
     // Buffering of each sub-layer; block sizes and depths.
@@ -118,7 +122,7 @@ fn frame_rate(bits: &mut Bits<'_>, sps: &Sps) -> Option<FrameRate> {
     }
     // Temporal motion vectors, intra smoothing.
     bits.skip(2)?;
-    if bits.flag()? { vui_timing(bits) } else { None }
+    if bits.flag()? { vui_timing(bits, range) } else { None }
 }
 
 fn skip_ues(bits: &mut Bits<'_>, count: u32) -> Option<()> {
@@ -161,7 +165,7 @@ fn skip_reference_sets(bits: &mut Bits<'_>) -> Option<()> {
     Some(())
 }
 
-fn vui_timing(bits: &mut Bits<'_>) -> Option<FrameRate> {
+fn vui_timing(bits: &mut Bits<'_>, range: &mut VideoRange) -> Option<FrameRate> {
     const EXTENDED_SAR: u32 = 255;
     if bits.flag()? && bits.take(8)? == EXTENDED_SAR {
         bits.skip(32)?;
@@ -174,7 +178,10 @@ fn vui_timing(bits: &mut Bits<'_>) -> Option<FrameRate> {
         // Video format and range, then perhaps the colour description.
         bits.skip(4)?;
         if bits.flag()? {
-            bits.skip(24)?;
+            // Primaries, transfer, matrix.
+            bits.skip(8)?;
+            *range = VideoRange::from_transfer(u8::try_from(bits.take(8)?).ok()?);
+            bits.skip(8)?;
         }
     }
     if bits.flag()? {

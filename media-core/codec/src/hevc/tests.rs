@@ -104,6 +104,33 @@ fn takes_other_nal_units_of_a_record() {
     assert_eq!(parameter_sets(&record.into()), parameter_sets(&hex(SMALL)));
 }
 
+/// ffmpeg -color_primaries bt2020 -color_trc arib-std-b67, smpte2084.
+#[test]
+fn reads_the_dynamic_range() {
+    use nx_media::VideoRange::{Hlg, Pq, Sdr};
+    for (record, want) in [
+        (
+            concat!(
+                "0101600000009000000000003cf000fcfdf8f800000f03a00001001840010c01ffff01600000",
+                "030090000003000003003c959809a10001002d42010101600000030090000003000003003ca0",
+                "162024596566924caf016a12241208000003000800000300c840a2000100074401c172b46240",
+            ),
+            Hlg,
+        ),
+        (
+            concat!(
+                "0101600000009000000000003cf000fcfdf8f800000f03a00001001840010c01ffff01600000",
+                "030090000003000003003c959809a10001002d42010101600000030090000003000003003ca0",
+                "162024596566924caf016a12201208000003000800000300c840a2000100074401c172b46240",
+            ),
+            Pq,
+        ),
+        (HD_10, Sdr),
+    ] {
+        assert_eq!(parse_config(&hex(record)).map(|p| p.range), Ok(want), "{record}");
+    }
+}
+
 #[test]
 fn names_what_is_wrong_with_a_record() {
     for (name, record, want) in [

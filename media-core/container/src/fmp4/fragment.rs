@@ -75,10 +75,25 @@ const TFDT_LEN: u32 = FULL + 8;
 ///
 /// Spec: ISO/IEC 14496-12 §8.8.
 pub fn fragment(sequence: u32, kind: Kind, samples: &[Sample]) -> Result<Bytes, FragmentError> {
+    fragment_behind(&[], sequence, kind, samples)
+}
+
+/// [`fragment`] with whole boxes before its `moof`: [`prft`](super::prft).
+///
+/// # Errors
+///
+/// [`FragmentError`].
+pub fn fragment_behind(
+    boxes: &[u8],
+    sequence: u32,
+    kind: Kind,
+    samples: &[Sample],
+) -> Result<Bytes, FragmentError> {
     let plan = plan(kind, samples)?;
-    let total = u64::from(plan.moof_len) + u64::from(plan.mdat_len);
+    let total = u64::from(plan.moof_len) + u64::from(plan.mdat_len) + boxes.len() as u64;
     let capacity = usize::try_from(total).map_err(|_| too_large("fragment size", total))?;
     let mut out = Vec::with_capacity(capacity);
+    out.extend_from_slice(boxes);
     head(&mut out, sequence, &plan);
     for (i, sample) in samples.iter().enumerate() {
         entry(&mut out, plan.trun_flags, sample, samples.get(i + 1));

@@ -83,7 +83,7 @@ struct Defaults {
 }
 
 fn one(cursor: &mut Cursor<'_>, samples: &mut Vec<Sample>) -> Result<(), ReadError> {
-    cursor.pass(*b"emsg")?;
+    cursor.pass(&[*b"prft", *b"emsg"])?;
     let start = cursor.at;
     let moof_end = cursor.open(*b"moof")?;
     let end = cursor.open(*b"mfhd")?;
@@ -218,10 +218,10 @@ impl Cursor<'_> {
         end.ok_or(ReadError::Truncated { offset, needed: len, got: self.data.len() - offset })
     }
 
-    /// Goes over boxes of a type.
-    fn pass(&mut self, kind: [u8; 4]) -> Result<(), ReadError> {
-        let is_next = |c: &Self| c.data.get(c.at..).and_then(|b| b.get(4..8)).is_some_and(|k| k == kind);
-        while is_next(self) {
+    /// Goes past boxes of these types, as many as there are, in any order.
+    fn pass(&mut self, kinds: &[[u8; 4]]) -> Result<(), ReadError> {
+        let next = |c: &Self| c.data.get(c.at + 4..c.at + BOX_LEN).and_then(|kind| kind.try_into().ok());
+        while let Some(kind) = next(self).filter(|kind| kinds.contains(kind)) {
             self.at = self.open(kind)?;
         }
         Ok(())

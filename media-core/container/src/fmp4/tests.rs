@@ -69,7 +69,15 @@ fn hex(text: &str) -> Bytes {
 fn video(codec: VideoCodec, config: &str) -> Params {
     let (width, height) = (1280, 720);
     let (config, rfc6381) = (hex(config), String::new());
-    Params::Video(VideoParams { codec, config, width, height, frame_rate: None, rfc6381 })
+    Params::Video(VideoParams {
+        codec,
+        config,
+        width,
+        height,
+        frame_rate: None,
+        range: nx_media::VideoRange::Sdr,
+        rfc6381,
+    })
 }
 
 fn audio(codec: AudioCodec, config: &str, sample_rate: u32, channels: u8) -> AudioParams {
@@ -336,6 +344,7 @@ fn event_messages_stand_before_a_fragment_and_are_passed_over() {
     };
     let mut bytes = Vec::new();
     scte35_message(&message, &mut bytes);
+    bytes.extend_from_slice(&prft(0, 0, 90_000));
     scte35_message(&EventMessage { duration: None, ..message }, &mut bytes);
     let samples = [sample(0, 0, 3000, true, b"key")];
     let plain = fragment(1, Kind::Video, &samples).unwrap();
@@ -349,5 +358,21 @@ fn event_messages_stand_before_a_fragment_and_are_passed_over() {
     assert_eq!(super::samples(&whole), Ok(samples.to_vec()));
     for len in 1..whole.len() {
         assert!(super::samples(&whole.slice(..len)).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
+fn a_part_bears_the_producers_clock() {
+    // Version 1, flags 8, track 1, 2026-11-18T11:06:40.5Z since 1900, half a second at 90 kHz.
+    let want = "00000020 70726674 01000008 00000001 eea80540 80000000 00000000 0000afc8";
+    let clock = prft(1_795_000_000_000, 45_000, 90_000);
+    assert_eq!(Bytes::copy_from_slice(&clock), hex(&want.replace(' ', "")));
+    let samples = [sample(45_000, 0, 3000, true, b"key")];
+    let plain = fragment(1, Kind::Video, &samples).unwrap();
+    let part = fragment_behind(&clock, 1, Kind::Video, &samples).unwrap();
+    assert_eq!(part, [&clock[..], &plain[..]].concat());
+    assert_eq!(super::samples(&part), super::samples(&plain));
+    for len in 1..part.len() {
+        assert!(super::samples(&part.slice(..len)).is_err(), "{len}");
     }
 }

@@ -1,13 +1,13 @@
 //! What playlists tell: variants, languages, codecs, cues.
 
 use bytes::Bytes;
-use nx_media::{AudioCodec, AudioParams, Kind, Language, Params, VideoCodec, VideoParams};
+use nx_media::{AudioCodec, AudioParams, Kind, Language, Params, VideoCodec, VideoParams, VideoRange};
 
 use super::sources::{self, Source, send};
 use super::tracks::small;
 use super::validator::{self, Validator, attribute};
 use super::{Rig, WALL, audio, frame, video};
-use crate::{Ask, DateRange, Event, Rfc3339};
+use crate::{Ask, DateRange, Event, Rfc3339, Skip};
 
 fn sound(codec: AudioCodec, language: &str) -> Params {
     let Params::Audio(aac) = audio() else { unreachable!() };
@@ -26,7 +26,7 @@ fn picture(codec: VideoCodec) -> Params {
     Params::Video(VideoParams { codec, ..avc })
 }
 
-/// The multivariant playlist of these tracks, bit rates left out.
+/// The renditions and variants of these tracks, bit rates left out.
 fn multivariant(tracks: &[Params]) -> String {
     let sources: Vec<Source> = tracks.iter().cloned().map(Source::new).collect();
     let mut rig = sources::rig(&sources);
@@ -36,7 +36,8 @@ fn multivariant(tracks: &[Params]) -> String {
         Some(at) => format!("{}{}", line.split_once(':').expect("a tag").0, &line[at - 1..]),
         None => line.to_owned(),
     };
-    text.lines().skip(2).map(short).collect::<Vec<_>>().join("\n")
+    let variants = text.lines().skip(3).filter(|line| !line.starts_with("#EXT-X-I-FRAME"));
+    variants.map(short).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -81,6 +82,64 @@ a1/index.m3u8";
 }
 
 #[test]
+fn the_dynamic_range_is_told_unless_all_is_standard() {
+    let ranged = |range| {
+        let Params::Video(v) = small() else { unreachable!() };
+        Params::Video(VideoParams { range, ..v })
+    };
+    for (range, want) in [(VideoRange::Hlg, "HLG"), (VideoRange::Pq, "PQ")] {
+        let mut rig = Rig::new(&[video(), ranged(range)]);
+        for n in 0..130 {
+            rig.push(0, frame(90_000 + n * 3000, 3000, n % 60 == 0));
+            rig.push(1, frame(90_000 + n * 3000, 3000, n % 60 == 0));
+        }
+        let text = rig.window.multivariant().expect("playable");
+        let told: Vec<_> = text.lines().map(|line| attribute(line, "VIDEO-RANGE")).collect();
+        let told: Vec<_> = told.into_iter().flatten().collect();
+        assert_eq!(told, ["SDR", want, "SDR", want], "two variants, two of key frames: {text}");
+    }
+    let text = multivariant(&[video(), ranged(VideoRange::Sdr)]);
+    assert!(!text.contains("VIDEO-RANGE"), "{text}");
+}
+
+#[test]
+fn a_frame_rate_that_is_not_declared_is_counted() {
+    let Params::Video(v) = video() else { unreachable!() };
+    let text = multivariant(&[Params::Video(VideoParams { frame_rate: None, ..v })]);
+    assert!(text.contains(",FRAME-RATE=30.000"), "{text}");
+}
+
+/// An encoder that keeps within a quarter of its first segments is within a quarter of every rate that was told.
+#[test]
+fn the_rate_told_first_holds() {
+    let mut rig = Rig::new(&[video()]);
+    let (mut told, mut worst, mut open) = (Vec::<u64>::new(), 0, 0u64);
+    for n in 0..600i64 {
+        // Segments of 1000, 1300, 1150, 1550 bytes a frame, and again.
+        let bytes = [1000, 1300, 1150, 1550][usize::try_from(n / 60).unwrap() % 4];
+        let payload = Bytes::from(vec![0; bytes]);
+        rig.push(0, nx_media::Sample { payload, ..frame(90_000 + n * 3000, 3000, n % 60 == 0) });
+        open += bytes as u64;
+        if n % 60 == 59 {
+            worst = worst.max(std::mem::take(&mut open) * 8 / 2);
+        }
+        let text = rig.window.multivariant();
+        let rate = |text: String| {
+            attribute(text.lines().find(|l| l.starts_with("#EXT-X-STREAM-INF"))?, "BANDWIDTH")?
+                .parse::<u64>()
+                .ok()
+        };
+        told.extend(text.and_then(rate));
+    }
+    let (first, last) = (told[0], told[told.len() - 1]);
+    assert!(told.iter().all(|rate| worst * 4 <= rate * 5), "{worst} bit/s of {first} to {last}");
+    assert!(
+        last >= worst && last < worst + worst / 20,
+        "{worst} bit/s of {last}: no more headroom than needed"
+    );
+}
+
+#[test]
 fn the_publishers_first_picture_is_first_and_the_others_go_down() {
     let tracks = [video(), small(), video(), audio()];
     let mut rig = Rig::new(&tracks);
@@ -121,7 +180,7 @@ fn ts_shows_what_it_can_carry_and_says_what_it_cannot() {
         send(&mut rig, &sources, 5_000, &mut Validator::default());
         let got = rig.window.ts_tracks();
         assert_eq!(got.clone().map_err(|e| e.codec), want, "{sources:?}");
-        assert_eq!(rig.window.media_playlist(Ask::Ts).is_some(), want.is_ok());
+        assert_eq!(rig.window.media_playlist(Ask::Ts, Skip::None).is_some(), want.is_ok());
     }
 }
 
@@ -159,7 +218,7 @@ fn a_break_is_announced_cut_at_and_closed() {
     assert_eq!(starts, [1000, 1500, 3000, 5000, 6000, 8000]);
     let start = |ms: i64| Rfc3339(WALL - 1000 + ms).to_string();
     for ask in [Ask::Track(0), Ask::Track(1), Ask::Ts] {
-        let text = rig.window.media_playlist(ask).expect("a playlist");
+        let text = rig.window.media_playlist(ask, Skip::None).expect("a playlist");
         let want = [
             format!(
                 "#EXT-X-DATERANGE:ID=\"early\",START-DATE=\"{}\",PLANNED-DURATION=0.600,SCTE35-OUT=0xFC300A",

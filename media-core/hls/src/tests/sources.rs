@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use nx_media::{Kind, Params, Sample, rescale};
 
+use super::Rig;
 use super::validator::Validator;
-use super::{Rig, WALL};
 
 /// An encoder's track. Times are counted from 1 s of stream time, so that nothing is negative.
 #[derive(Debug, Clone)]
@@ -70,13 +70,26 @@ impl Source {
 
 /// Sends everything in the order of arrival; every playlist on the way is checked.
 pub(super) fn send(rig: &mut Rig, sources: &[Source], until_ms: i64, validator: &mut Validator) {
+    resume(rig, sources, i64::MIN, until_ms, validator);
+}
+
+/// Sends what arrives from a time on.
+pub(super) fn resume(
+    rig: &mut Rig,
+    sources: &[Source],
+    from_ms: i64,
+    until_ms: i64,
+    validator: &mut Validator,
+) {
     let mut frames: Vec<(i64, usize, Sample)> = Vec::new();
     for (track, source) in sources.iter().enumerate() {
-        frames.extend(source.frames(until_ms).into_iter().map(|(us, sample)| (us, track, sample)));
+        let news = source.frames(until_ms).into_iter().filter(|(us, _)| *us >= from_ms.saturating_mul(1000));
+        frames.extend(news.map(|(us, sample)| (us, track, sample)));
     }
     frames.sort_by_key(|(us, ..)| *us);
     for (nth, (us, track, sample)) in frames.into_iter().enumerate() {
-        rig.packager.push(track, sample, WALL + us / 1000);
+        let wall_ms = rig.wall_ms + us / 1000;
+        rig.packager.push(track, sample, wall_ms);
         rig.settle();
         if nth % 16 == 0 {
             validator.check(&rig.window);

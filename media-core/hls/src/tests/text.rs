@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Rig, WALL, audio, video};
-use crate::{Ask, Asset, Captions, DateRange, Embedded, Lookup, TextCue, TextRendition, escape};
+use crate::{Ask, Asset, Captions, DateRange, Embedded, Lookup, Skip, TextCue, TextRendition, escape};
 
 fn english(captions: bool) -> TextRendition {
     let (language, name) = ("en".into(), "English".into());
@@ -93,7 +93,7 @@ fn segments_of_text_are_those_of_the_leader() {
     assert_eq!(rig.window.text_segment(0, 102), Lookup::Soon);
     assert_eq!(rig.window.text_segment(0, 103), Lookup::Missing);
     assert_eq!(rig.window.text_segment(1, 100), Lookup::Missing);
-    let playlist = |ask| rig.window.media_playlist(ask).expect("a playlist");
+    let playlist = |ask| rig.window.media_playlist(ask, Skip::None).expect("a playlist");
     let lines = |text: String, ending: &str| {
         let keep = |l: &&str| {
             ["#EXTINF", "#EXT-X-PROGRAM", "#EXT-X-MEDIA-SEQ", "#EXT-X-TARGET"]
@@ -107,7 +107,7 @@ fn segments_of_text_are_those_of_the_leader() {
     // The open segment's date is listed with its parts.
     assert_eq!(text, video[..video.len() - 1]);
     assert!(playlist(Ask::Text(0)).contains("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK=6\n"));
-    assert_eq!(rig.window.media_playlist(Ask::Text(1)), None);
+    assert_eq!(rig.window.media_playlist(Ask::Text(1), Skip::None), None);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn breaks_are_marked_where_they_are_cut_in_every_playlist() {
     rig.packager.add_cue(away("ad", 2_200, 3_000, true));
     rig.run(195, 15);
     for ask in [Ask::Track(0), Ask::Track(1), Ask::Ts] {
-        let text = rig.window.media_playlist(ask).expect("a playlist");
+        let text = rig.window.media_playlist(ask, Skip::None).expect("a playlist");
         let marks: Vec<String> = text
             .lines()
             .filter(|l| l.starts_with("#EXT-X-CUE") || (!l.starts_with('#') && !l.contains("init")))

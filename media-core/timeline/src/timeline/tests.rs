@@ -16,6 +16,7 @@ fn video(rate: Option<FrameRate>) -> Params {
         width: 2,
         height: 2,
         frame_rate: rate,
+        range: nx_media::VideoRange::Sdr,
         rfc6381: String::new(),
     })
 }

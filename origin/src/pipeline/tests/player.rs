@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nx_container::fmp4;
 use nx_delivery::LiveStream;
-use nx_hls::{Ask, Lookup, Position, Window};
+use nx_hls::{Ask, Lookup, Position, Skip, Window};
 use nx_media::{AudioCodec, Kind, Params, TrackId};
 
 use super::playlist::{self, Listed, Playlist};
@@ -71,22 +71,23 @@ impl Player {
         heard: &BTreeMap<TrackId, Heard>,
     ) {
         live.read(|window| {
-            let ids: Vec<(TrackId, String)> = window.tracks().map(|t| (t.id, t.name.clone())).collect();
+            // Whoever watches a track that the publisher has lost goes on, too.
+            let all = window.tracks().chain(window.vanished()).cloned().collect::<Vec<_>>();
+            let ids: Vec<(TrackId, String)> = all.iter().map(|t| (t.id, t.name.clone())).collect();
             for (index, (id, name)) in ids.iter().enumerate() {
                 self.fetch(window, index, *id, now_ms);
-                let Some(text) = window.media_playlist(Ask::Track(index)) else { continue };
+                let Some(text) = window.media_playlist(Ask::Track(index), Skip::None) else { continue };
                 let list = playlist::read(&text);
                 self.offered(window, index, &list, now_ms, &text);
                 // A silent track that cannot be filled makes news only when it is passed.
-                let own =
-                    heard.get(id).filter(|_| !knows_silence(&window.tracks().nth(index).unwrap().params));
+                let own = heard.get(id).filter(|_| !knows_silence(&all[index].params));
                 let silent_ms = own.map_or(0, |h| h.silent_ms(now_ms)).max(any.silent_ms(now_ms));
                 self.follow(name, &list, now_ms, silent_ms, &text);
                 if id.kind == Kind::Video && list.independent {
                     self.independent(window, index, &list, &text);
                 }
             }
-            if let Some(text) = window.media_playlist(Ask::Ts) {
+            if let Some(text) = window.media_playlist(Ask::Ts, Skip::None) {
                 let list = playlist::read(&text);
                 let tracks = window.tracks().filter(|t| !knows_silence(&t.params));
                 let own = tracks.filter_map(|t| heard.get(&t.id)).map(|h| h.silent_ms(now_ms)).max();

@@ -18,6 +18,7 @@ fn video(codec: VideoCodec, width: u32) -> Params {
         width,
         height: 360,
         frame_rate: None,
+        range: nx_media::VideoRange::Sdr,
         rfc6381: String::new(),
     })
 }

@@ -14,6 +14,7 @@ fn video_params(codec: VideoCodec, config: &'static [u8]) -> VideoParams {
         width: 1,
         height: 1,
         frame_rate: None,
+        range: nx_media::VideoRange::Sdr,
         rfc6381: String::new(),
     }
 }

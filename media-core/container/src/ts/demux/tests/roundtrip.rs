@@ -50,6 +50,7 @@ fn video_params(hevc: bool) -> VideoParams {
         width: 16,
         height: 16,
         frame_rate: None,
+        range: nx_media::VideoRange::Sdr,
         rfc6381: String::new(),
     }
 }

@@ -23,6 +23,7 @@ fn video_params(codec: VideoCodec, config: &'static [u8]) -> VideoParams {
         width: 16,
         height: 16,
         frame_rate: None,
+        range: nx_media::VideoRange::Sdr,
         rfc6381: String::new(),
     }
 }

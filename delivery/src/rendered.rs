@@ -1,0 +1,95 @@
+//! Texts rendered once per version and compressed at most once per coding, whoever asks.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use crate::encoding::Coding;
+
+/// A text with its codings as far as somebody wanted them.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    pub(crate) text: Bytes,
+    /// Names these bytes; a function of them, so that every node gives the same.
+    hash: u64,
+    /// When it changed last.
+    pub(crate) changed: Changed,
+    coded: [OnceLock<Option<Bytes>>; Coding::COMPRESSING.len()],
+}
+
+/// The time of a text's newest change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// Unix seconds.
+    pub(crate) at_s: i64,
+    /// No other text had this second: who has seen it has seen this text.
+    pub(crate) alone: bool,
+}
+
+impl Rendered {
+    /// A new text that takes the place of `before`.
+    pub(crate) fn new(text: String, changed_ms: i64, before: Option<&Self>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let at_s = changed_ms.div_euclid(1000);
+        let alone = before.is_none_or(|b| b.changed.at_s < at_s);
+        Self {
+            text: text.into(),
+            hash: hasher.finish(),
+            changed: Changed { at_s, alone },
+            coded: Default::default(),
+        }
+    }
+
+    /// The text in a coding, or as it is when that gains too little. The first who asks compresses; the others wait
+    /// for it. Not to be called under the stream's lock.
+    pub(crate) fn coded(&self, coding: Coding) -> (Coding, Bytes) {
+        let place = Coding::COMPRESSING.iter().position(|c| *c == coding).and_then(|at| self.coded.get(at));
+        let coded = place.and_then(|place| place.get_or_init(|| coding.encode(&self.text)).clone());
+        coded.map_or_else(|| (Coding::Identity, self.text.clone()), |bytes| (coding, bytes))
+    }
+
+    /// Strong entity tag of the text in a coding (RFC 9110 §8.8.3).
+    pub(crate) fn etag(&self, coding: Coding) -> String {
+        match coding {
+            Coding::Identity => format!("\"{:016x}\"", self.hash),
+            coded => format!("\"{:016x}-{}\"", self.hash, coded.token()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_text_has_the_same_tag_and_each_coding_its_own() {
+        let text = "#EXTM3U\n".repeat(100);
+        let (a, b) = (Rendered::new(text.clone(), 5_000, None), Rendered::new(text.clone(), 9_000, None));
+        let codings = [Coding::Identity, Coding::Gzip, Coding::Brotli, Coding::Zstd];
+        let tags = codings.map(|c| a.etag(c));
+        assert_eq!(tags, codings.map(|c| b.etag(c)));
+        assert!((1..4).all(|n| !tags[..n].contains(&tags[n])), "{tags:?}");
+        assert_ne!(a.etag(Coding::Identity), Rendered::new(text + "x", 5_000, None).etag(Coding::Identity));
+    }
+
+    #[test]
+    fn each_coding_is_made_once() {
+        let rendered = Rendered::new("#EXTM3U\n".repeat(100), 0, None);
+        for coding in Coding::COMPRESSING {
+            let (first, second) = (rendered.coded(coding), rendered.coded(coding));
+            assert_eq!((first.0, first.1.as_ptr()), (coding, second.1.as_ptr()));
+        }
+        let short = Rendered::new("#EXTM3U\n".into(), 0, None);
+        assert_eq!(short.coded(Coding::Brotli), (Coding::Identity, short.text.clone()));
+    }
+
+    #[test]
+    fn a_second_that_saw_two_texts_names_neither() {
+        let first = Rendered::new("a".into(), 1_200, None);
+        let second = Rendered::new("b".into(), 1_900, Some(&first));
+        let third = Rendered::new("c".into(), 2_100, Some(&second));
+        assert_eq!([first.changed.alone, second.changed.alone, third.changed.alone], [true, false, true]);
+    }
+}

@@ -1,0 +1,215 @@
+//! Answers that carry media or a playlist, as HTTP responses: validators, ranges, codings, caching, CORS.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use crate::body::Body;
+use crate::caching::Keep;
+use crate::cmcd::Object;
+use crate::cmsd::Told;
+use crate::conditional::{HttpDate, Validators};
+use crate::encoding;
+use crate::growing::Growing;
+use crate::listen::Response;
+use crate::range::{self, Range};
+use crate::rendered::Rendered;
+
+pub(crate) const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+const MANIFEST: &str = "application/dash+xml";
+
+/// What was found for a request.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) content: Content,
+    pub(crate) keep: Keep,
+    pub(crate) object: Object,
+    /// How long it was waited for, when it was.
+    pub(crate) held: Option<Duration>,
+}
+
+/// The bytes of an answer.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// A playlist or a list of assets: changes under its name, never sent in pieces, compressed for those who like it.
+    Text(Arc<Rendered>, &'static str),
+    /// A segment while it is made.
+    Growing(Growing),
+    /// The time of day.
+    Clock,
+    /// Media: the same for ever under its name.
+    Media { slices: VecDeque<Bytes>, content_type: &'static str, duration_ms: Option<u64> },
+}
+
+/// What an answer says besides, the same for every viewer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) target_s: u64,
+    pub(crate) ended: bool,
+    /// `nexus-origin` or `nexus-edge`.
+    pub(crate) node: &'a str,
+    pub(crate) duress: bool,
+}
+
+impl Reply {
+    pub(crate) fn text(text: Arc<Rendered>, keep: Keep) -> Self {
+        Self { content: Content::Text(text, PLAYLIST), keep, object: Object::Manifest, held: None }
+    }
+
+    pub(crate) fn manifest(text: Arc<Rendered>) -> Self {
+        let content = Content::Text(text, MANIFEST);
+        Self { content, keep: Keep::Now, object: Object::Manifest, held: None }
+    }
+
+    /// What is played in a break (RFC 8216bis appendix D.3).
+    pub(crate) fn asset_list(list: Arc<Rendered>) -> Self {
+        let content = Content::Text(list, "application/json");
+        Self { content, keep: Keep::Now, object: Object::Other, held: None }
+    }
+
+    /// The server's clock, for players of DASH (`urn:mpeg:dash:utc:http-xsdate:2014`).
+    pub(crate) fn clock() -> Self {
+        Self { content: Content::Clock, keep: Keep::Never, object: Object::Other, held: None }
+    }
+
+    pub(crate) fn growing(segment: Growing, object: Object) -> Self {
+        Self { content: Content::Growing(segment), keep: Keep::Forever, object, held: None }
+    }
+
+    pub(crate) fn media(slices: VecDeque<Bytes>, content_type: &'static str, object: Object) -> Self {
+        let content = Content::Media { slices, content_type, duration_ms: None };
+        Self { content, keep: Keep::Forever, object, held: None }
+    }
+
+    pub(crate) fn held(self, held: Option<Duration>) -> Self {
+        Self { held, ..self }
+    }
+
+    /// Tells its duration.
+    pub(crate) fn lasting(mut self, ms: Option<u64>) -> Self {
+        if let Content::Media { duration_ms, .. } = &mut self.content {
+            *duration_ms = ms;
+        }
+        self
+    }
+
+    /// The response to a request with this method and head.
+    pub(crate) fn respond(self, method: &Method, request: &HeaderMap, about: About<'_>) -> Response {
+        let mut response = Response::default();
+        let headers = response.headers_mut();
+        cors(headers);
+        headers.insert(header::CACHE_CONTROL, self.keep.header(about.target_s));
+        let duration_ms = match &self.content {
+            Content::Text(..) | Content::Growing(_) | Content::Clock => None,
+            Content::Media { duration_ms, .. } => *duration_ms,
+        };
+        let dash = matches!(self.content, Content::Text(_, MANIFEST));
+        let About { ended, node, duress, .. } = about;
+        Told { object: self.object, dash, duration_ms, ended, held: self.held, duress }.write(node, headers);
+        match self.content {
+            Content::Text(text, content_type) => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+                respond_text(&text, request, &mut response);
+            }
+            Content::Clock => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+                *response.body_mut() = nx_hls::Rfc3339(crate::wall_ms()).to_string().into();
+            }
+            Content::Growing(segment) => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
+                *response.body_mut() = Body::Growing(segment);
+            }
+            Content::Media { slices, content_type, .. } => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+                respond_media(slices, method, request, &mut response);
+            }
+        }
+        response
+    }
+}
+
+fn respond_text(text: &Rendered, request: &HeaderMap, response: &mut Response) {
+    let accept = request.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok());
+    let (coding, bytes) = text.coded(encoding::choose(accept));
+    let etag = text.etag(coding);
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    set(headers, header::LAST_MODIFIED, &HttpDate(text.changed.at_s).to_string());
+    set(headers, header::ETAG, &etag);
+    if (Validators { etag: &etag, changed: Some(text.changed) }).not_modified(request) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return;
+    }
+    if coding != encoding::Coding::Identity {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
+    }
+    *response.body_mut() = bytes.into();
+}
+
+fn respond_media(slices: VecDeque<Bytes>, method: &Method, request: &HeaderMap, response: &mut Response) {
+    let len: u64 = slices.iter().map(|b| b.len() as u64).sum();
+    // The name means the same bytes for ever, so any constant would do.
+    let etag = format!("\"{len:x}\"");
+    let validators = Validators { etag: &etag, changed: None };
+    let headers = response.headers_mut();
+    set(headers, header::ETAG, &etag);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if validators.not_modified(request) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return;
+    }
+    // Ranges are for GET alone (RFC 9110 §14.2).
+    let ranged = *method == Method::GET && validators.range_holds(request);
+    let asked = request.get(header::RANGE).filter(|_| ranged).and_then(|v| v.to_str().ok());
+    let (status, slices) = match range::parse(asked, len) {
+        Range::Whole => (StatusCode::OK, slices),
+        Range::Part { first, last } => {
+            set(headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{len}"));
+            (StatusCode::PARTIAL_CONTENT, range::cut(slices, first, last))
+        }
+        Range::Unsatisfiable => {
+            set(headers, header::CONTENT_RANGE, &format!("bytes */{len}"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            (StatusCode::RANGE_NOT_SATISFIABLE, VecDeque::new())
+        }
+    };
+    *response.status_mut() = status;
+    *response.body_mut() = Body::Slices(slices);
+}
+
+/// The answer to a page that asks what it may.
+pub(crate) fn preflight() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    cors(headers);
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS"),
+        // A star does not cover what pages add on their own in every browser.
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "*, Range, CMCD-Request, CMCD-Object, CMCD-Status, CMCD-Session",
+        ),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+        (header::CACHE_CONTROL, "public, max-age=86400"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Any page may play a stream, and measure how it arrives.
+pub(crate) fn cors(headers: &mut HeaderMap) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+    headers.insert("timing-allow-origin", HeaderValue::from_static("*"));
+}
+
+fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

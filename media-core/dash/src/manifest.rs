@@ -1,0 +1,125 @@
+//! The manifest as text.
+//!
+//! Spec: ISO/IEC 23009-1 §5.3; attributes and elements in the order of its schema.
+
+use std::fmt::{self, Write as _};
+
+use nx_hls::{Rfc3339, Window};
+
+use crate::sets;
+use crate::timeline::{self, Period};
+
+/// Where the server tells its time, relative to the manifest: an ISO date in milliseconds.
+const TIME_URL: &str = "time";
+
+/// The manifest of a window; `None` before anything can be played. It changes when a segment begins, and depends
+/// on nothing but the window.
+///
+/// `type` stays `dynamic` when the stream has ended: then it has a `mediaPresentationDuration` and no
+/// `minimumUpdatePeriod` (DASH-IF IOP §4.4.3.1), because in a static presentation that began in 1970 the first
+/// Period would be half a century away.
+#[must_use]
+pub fn manifest(window: &Window) -> Option<String> {
+    if !window.is_playable() {
+        return None;
+    }
+    let (periods, predicted_ms) = timeline::periods(window);
+    if periods.is_empty() {
+        return None;
+    }
+    let mut out = String::with_capacity(4096);
+    write(window, &periods, predicted_ms, &mut out).ok()?;
+    Some(out)
+}
+
+/// What low latency means to players of this stream, milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Longest part.
+    pub(crate) part: i64,
+    /// How long before it is whole a segment can be asked for; 0 when the stream has ended.
+    pub(crate) early: i64,
+}
+
+fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut String) -> fmt::Result {
+    let part = i64::from(window.part_target_us().div_ceil(1000));
+    let pace = Pace { part, early: if window.is_ended() { 0 } else { (predicted_ms - part).max(0) } };
+    let target_ms = i64::try_from(window.target_s()).unwrap_or(1) * 1000;
+    let listed = i64::try_from(window.listed_max()).unwrap_or(1);
+    let all = || periods.iter().flat_map(|p| &p.listings);
+    let longest = all().map(|l| l.longest_ms()).max().unwrap_or(0).max(predicted_ms);
+    out.write_str(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \
+         profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" type=\"dynamic\" \
+         availabilityStartTime=\"1970-01-01T00:00:00Z\"",
+    )?;
+    write!(out, " publishTime=\"{}\"", Rfc3339(published_ms(window, periods)))?;
+    if window.is_ended() {
+        write!(out, " mediaPresentationDuration=\"{}\"", Span(end_ms(periods)))?;
+    } else {
+        // A segment ahead is listed: twice in its time is often enough.
+        write!(out, " minimumUpdatePeriod=\"{}\"", Span(predicted_ms / 2))?;
+    }
+    writeln!(
+        out,
+        " minBufferTime=\"{}\" timeShiftBufferDepth=\"{}\" suggestedPresentationDelay=\"{}\" \
+         maxSegmentDuration=\"{}\">",
+        Span(pace.part),
+        Span(listed * target_ms),
+        Span(if window.is_ended() { target_ms } else { pace.part }),
+        Span(longest),
+    )?;
+    if !window.is_ended() {
+        writeln!(
+            out,
+            " <ServiceDescription id=\"0\">\n  <Latency target=\"{}\" min=\"{}\" max=\"{}\"/>\n  \
+             <PlaybackRate min=\"0.96\" max=\"1.04\"/>\n </ServiceDescription>",
+            pace.part * 3,
+            pace.part * 2,
+            pace.part * 9,
+        )?;
+    }
+    for period in periods {
+        writeln!(out, " <Period id=\"{}\" start=\"{}\">", period.run.number, Span(period.run.start_ms))?;
+        sets::write(window, period, pace, out)?;
+        out.write_str(" </Period>\n")?;
+    }
+    writeln!(out, " <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-xsdate:2014\" value=\"{TIME_URL}\"/>")?;
+    out.write_str("</MPD>\n")
+}
+
+/// When what is listed was last changed: when the newest segment began, or the stream ended.
+fn published_ms(window: &Window, periods: &[Period<'_>]) -> i64 {
+    let Some(last) = periods.last() else { return 0 };
+    let ends = last.listings.iter().filter_map(|listing| {
+        let open = if window.is_ended() { 0 } else { 2 };
+        let whole = listing.entries.len().checked_sub(open)?;
+        let began = match listing.entries.get(whole) {
+            Some(open) => open.start,
+            None => listing.entries.last()?.end(),
+        };
+        Some(last.wall_ms(began, &listing.track.params))
+    });
+    ends.max().unwrap_or(last.run.start_ms)
+}
+
+/// Unix milliseconds at which the last Period ends.
+fn end_ms(periods: &[Period<'_>]) -> i64 {
+    let Some(last) = periods.last() else { return 0 };
+    let ends = last
+        .listings
+        .iter()
+        .filter_map(|listing| Some(last.wall_ms(listing.entries.last()?.end(), &listing.track.params)));
+    ends.max().unwrap_or(0)
+}
+
+/// Milliseconds as an XML duration of seconds; 0 when negative.
+pub(crate) struct Span(pub(crate) i64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.max(0);
+        write!(f, "PT{}.{:03}S", ms / 1000, ms % 1000)
+    }
+}

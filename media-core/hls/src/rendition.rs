@@ -1,0 +1,250 @@
+//! One track's share of the window.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use nx_container::fmp4;
+use nx_media::{Kind, Params, rescale};
+
+use crate::bandwidth::Meter;
+use crate::breaks::Mark;
+use crate::event::{Part, Run, RunTrack};
+use crate::window::Position;
+
+/// A segment of one track.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// Media sequence number.
+    pub msn: u64,
+    /// Parameters and CMAF header that it needs.
+    pub track: Arc<RunTrack>,
+    /// First of a run, and not the stream's first.
+    pub discontinuity: bool,
+    /// Unix time in milliseconds of its first sample's presentation.
+    pub program_date_time_ms: i64,
+    /// Parts so far, in order.
+    pub parts: Vec<Part>,
+    /// Set when complete, in the track's timescale.
+    pub duration: Option<u64>,
+    /// Of the bytes, so many at the beginning show one picture: the header of the first fragment and its first
+    /// sample. `None` when the segment does not begin with a key frame.
+    pub i_frame_bytes: Option<usize>,
+    /// Its place in a break.
+    pub mark: Mark,
+}
+
+impl Segment {
+    /// Complete, without any media.
+    #[must_use]
+    pub fn is_gap(&self) -> bool {
+        self.duration.is_some() && self.parts.is_empty()
+    }
+
+    /// Decoding can start with it, or there is nothing to decode.
+    pub(crate) fn starts_independent(&self) -> bool {
+        self.parts.first().is_none_or(|p| p.independent)
+    }
+
+    /// Length so far in microseconds.
+    pub(crate) fn us(&self) -> u64 {
+        let ticks = self.duration.unwrap_or_else(|| self.parts.iter().map(|p| p.duration).sum());
+        us(ticks, &self.track.params)
+    }
+
+    /// Unix time in milliseconds at which it ends.
+    fn end_ms(&self) -> i64 {
+        let ticks = i64::try_from(self.duration.unwrap_or(0)).unwrap_or(0);
+        self.program_date_time_ms + rescale(ticks, self.track.params.timescale(), 1000)
+    }
+
+    /// Size of its parts together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|p| p.bytes.len()).sum()
+    }
+}
+
+fn us(ticks: u64, params: &Params) -> u64 {
+    let us = rescale(i64::try_from(ticks).unwrap_or(i64::MAX), params.timescale(), 1_000_000);
+    u64::try_from(us).unwrap_or(0)
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Rendition {
+    pub(crate) track: Arc<RunTrack>,
+    /// Oldest first; the first `retired` are no longer listed.
+    pub(crate) segments: VecDeque<Segment>,
+    retired: usize,
+    pub(crate) discontinuity_sequence: u64,
+    pub(crate) meter: Meter,
+    /// Of the pictures that segments begin with.
+    pub(crate) i_frames: Meter,
+    /// Frames that were counted, and their length in ticks.
+    counted: (u64, u64),
+    pub(crate) bytes: usize,
+    pub(crate) next: Position,
+}
+
+impl Rendition {
+    /// A track of a new run. Its list goes on if its numbers do.
+    pub(crate) fn continuing(
+        before: Option<Self>,
+        track: &Arc<RunTrack>,
+        first_msn: u64,
+        discontinuities: u64,
+    ) -> Self {
+        let next = Position { msn: first_msn, part: 0 };
+        match before.filter(|t| t.reaches(first_msn)) {
+            Some(t) => Self { track: track.clone(), next, ..t },
+            None => Self {
+                track: track.clone(),
+                segments: VecDeque::new(),
+                retired: 0,
+                discontinuity_sequence: discontinuities,
+                meter: Meter::default(),
+                i_frames: Meter::default(),
+                counted: (0, 0),
+                bytes: 0,
+                next,
+            },
+        }
+    }
+
+    /// A track that a new run lacks, if anybody can be watching it.
+    pub(crate) fn vanishing(self, first_msn: u64) -> Option<Self> {
+        let next = Position { msn: first_msn, part: 0 };
+        (self.reaches(first_msn) && self.holds_media()).then_some(Self { next, ..self })
+    }
+
+    /// Whether this segment is the next to list.
+    fn reaches(&self, msn: u64) -> bool {
+        self.segments.back().is_some_and(|s| s.msn + 1 == msn)
+    }
+
+    /// What a playlist lists.
+    pub(crate) fn listed(&self) -> impl DoubleEndedIterator<Item = &Segment> + ExactSizeIterator {
+        self.segments.iter().skip(self.retired)
+    }
+
+    /// How many listed segments begin within so many microseconds of the live edge.
+    pub(crate) fn begun_within(&self, us: u64) -> usize {
+        let mut distance = 0u64;
+        let near = |s: &&Segment| {
+            distance = distance.saturating_add(s.us());
+            distance <= us
+        };
+        self.listed().rev().take_while(near).count()
+    }
+
+    pub(crate) fn segment(&self, msn: u64) -> Option<&Segment> {
+        let at = self.segments.binary_search_by_key(&msn, |s| s.msn).ok()?;
+        self.segments.get(at)
+    }
+
+    /// Whether a player that begins now would find anything.
+    pub(crate) fn has_media(&self) -> bool {
+        self.listed().any(|s| !s.parts.is_empty())
+    }
+
+    /// Whether anything can still be fetched.
+    pub(crate) fn holds_media(&self) -> bool {
+        self.bytes > 0
+    }
+
+    /// Adds a part; `mark` tells what the segment with a number, which begins at a Unix time in milliseconds, says of
+    /// breaks. It is asked for when that begins.
+    pub(crate) fn add_part(&mut self, run: &Run, part: Part, mark: impl FnOnce(u64, i64) -> Mark) {
+        self.meter.add(part.bytes.len(), us(part.duration, &self.track.params));
+        self.bytes += part.bytes.len();
+        self.next = Position { msn: part.msn, part: part.index + 1 };
+        if self.segments.back().is_none_or(|s| s.msn != part.msn) {
+            let wall = run.wall_at_zero_ms + rescale(part.pts, self.track.params.timescale(), 1000);
+            let i_frame = self.i_frame(&part);
+            let mark = mark(part.msn, wall);
+            self.open(run, part.msn, wall, i_frame, mark);
+        }
+        if let Some(segment) = self.segments.back_mut() {
+            segment.parts.push(part);
+        }
+    }
+
+    /// Looks into the first part of a segment of pictures: gives how much of it is one picture, and counts frames.
+    fn i_frame(&mut self, part: &Part) -> Option<usize> {
+        if self.track.id.kind != Kind::Video {
+            return None;
+        }
+        let samples = fmp4::samples(&part.bytes).ok()?;
+        let (frames, ticks) = self.counted;
+        self.counted = (frames + samples.len() as u64, ticks + part.duration);
+        let media: usize = samples.iter().map(|s| s.payload.len()).sum();
+        let key = samples.first().filter(|_| part.independent)?;
+        (part.bytes.len() - media).checked_add(key.payload.len())
+    }
+
+    /// Ends a segment, in the track's timescale; one that has not begun is a gap from `begins_ms` on. `half_us` is half
+    /// the target duration.
+    pub(crate) fn end_segment(
+        &mut self,
+        run: &Run,
+        msn: u64,
+        begins_ms: Option<i64>,
+        duration: u64,
+        half_us: u64,
+        mark: impl FnOnce(u64, i64) -> Mark,
+    ) {
+        if self.segments.back().is_none_or(|s| s.msn != msn) {
+            let wall = begins_ms.or_else(|| self.segments.back().map(Segment::end_ms));
+            let wall = wall.unwrap_or(run.wall_at_zero_ms);
+            self.open(run, msn, wall, None, mark(msn, wall));
+        }
+        self.next = Position { msn: msn + 1, part: 0 };
+        let Some(segment) = self.segments.back_mut() else { return };
+        segment.duration = Some(duration);
+        if let Some(bytes) = segment.i_frame_bytes {
+            self.i_frames.add(bytes, us(duration, &self.track.params));
+            self.i_frames.segment_end(half_us);
+        }
+        self.meter.segment_end(half_us);
+    }
+
+    fn open(&mut self, run: &Run, msn: u64, wall_ms: i64, i_frame_bytes: Option<usize>, mark: Mark) {
+        // A track that joins late starts its list there; only a list that goes on has a seam to mark.
+        let seam = msn == run.first_msn && !self.segments.is_empty();
+        self.segments.push_back(Segment {
+            msn,
+            track: self.track.clone(),
+            discontinuity: seam,
+            program_date_time_ms: wall_ms,
+            parts: Vec::new(),
+            duration: None,
+            i_frame_bytes,
+            mark,
+        });
+    }
+
+    /// Unlists what is over the playlist's length, forgets what nobody can ask for any more.
+    pub(crate) fn slide(&mut self, listed_max: usize, hurry: bool) {
+        let complete = self.segments.len();
+        while complete - self.retired > listed_max {
+            // The seam of a segment that leaves is counted in EXT-X-DISCONTINUITY-SEQUENCE (§4.4.3.3).
+            let left = self.segments.get(self.retired).is_some_and(|s| s.discontinuity);
+            self.discontinuity_sequence += u64::from(left);
+            self.retired += 1;
+        }
+        while self.retired > if hurry { 1 } else { listed_max + 1 } {
+            let Some(gone) = self.segments.pop_front() else { return };
+            self.bytes -= gone.bytes();
+            self.retired -= 1;
+        }
+    }
+
+    /// Frames per second of pictures: as declared, else as counted.
+    pub(crate) fn fps(&self) -> Option<f64> {
+        let Params::Video(v) = &self.track.params else { return None };
+        let (frames, ticks) = self.counted;
+        #[expect(clippy::cast_precision_loss, reason = "rates, not counts, matter to three decimals")]
+        let counted = || frames as f64 * f64::from(self.track.params.timescale()) / ticks as f64;
+        v.frame_rate.map(nx_media::FrameRate::fps).or_else(|| (ticks > 0).then(counted))
+    }
+}
