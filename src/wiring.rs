@@ -41,10 +41,8 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
         let face = Arc::new(nx_edge_node::Face::new(hub.clone(), &config.edge));
         let edge =
             listen("edge-http", "edge.http.listen", config.edge.http.listen, face, limits, &stopped).await?;
-        let (gateway, stopping) = (&config.gateway, stopped.clone());
-        let wanted = doors.outbound();
-        let face =
-            nx_gateway::Face::new(hub.clone(), wanted.clone(), wanted, gateway, edge.address, stopping);
+        let (api, gateway, stopping) = (doors.outbound(), &config.gateway, stopped.clone());
+        let face = nx_gateway::Face::new(hub.clone(), api.clone(), api, gateway, edge.address, stopping);
         let face = Arc::new(face.map_err(anyhow::Error::msg)?);
         http.push(edge);
         let address = config.gateway.listen;

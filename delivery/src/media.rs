@@ -264,8 +264,9 @@ async fn media_playlist(
     }
     // A track that is just starting: its first part is worth waiting for.
     let ready = |w: &Window| {
-        let Some((track, _)) = named(w, name) else { return Some(false) };
-        let shown = w.has_parts(track) && want.is_none_or(|want| want.is_met(w, track));
+        let Some((track, ask)) = named(w, name) else { return Some(false) };
+        let begun = if matches!(ask, Ask::Text(_)) { w.has_text() } else { w.has_parts(track) };
+        let shown = begun && want.is_none_or(|want| want.is_met(w, track));
         (shown || w.is_ended()).then_some(!w.is_ended())
     };
     let held = holds.until(stream, track, ready).await?;

@@ -188,6 +188,12 @@ impl Announce for Outbound {
         match range.state {
             RangeState::Announced => self.say(stream, Said::Withdraw { id })?,
             RangeState::Active => {
+                let fixed = |a: &Announced| a.range.duration_us.is_some() || a.range.end_on_next;
+                if self.window(stream, |w| w.date_ranges().any(|a| a.range.id == id && fixed(a)))? {
+                    return Err(Fault::Conflict(format!(
+                        "the end of {id} was told and stays: announce planned_duration_ms for what may end early"
+                    )));
+                }
                 let event_id = range.scte35_out.map(|_| check::event_id(&id));
                 self.say(stream, Said::End { id, event_id, at_ms: nx_delivery::wall_ms() })?
             }

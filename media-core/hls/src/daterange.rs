@@ -12,6 +12,8 @@ use crate::window::Window;
 
 /// Ranges that a window keeps; the oldest goes first.
 pub const RANGES_MAX: usize = 16;
+/// Ids of ranges remembered that left before they were over; the oldest goes first.
+const GONE_MAX: usize = 64;
 
 /// A cue: something begins or ends at a time of the stream.
 ///
@@ -135,8 +137,8 @@ impl Announced {
 #[derive(Debug, Default)]
 pub(crate) struct DateRanges {
     kept: VecDeque<Announced>,
-    /// Ids of the newest that had to go before they were over.
-    gone: VecDeque<String>,
+    /// Ids of the newest that had to go before they were over, and the segment that was open then.
+    gone: VecDeque<(String, u64)>,
 }
 
 impl DateRanges {
@@ -166,29 +168,30 @@ impl DateRanges {
         if self.kept.len() >= RANGES_MAX
             && let Some(oldest) = self.kept.pop_front()
         {
-            self.forget(oldest.range.id);
+            self.forget(oldest.range.id, msn);
         }
-        self.gone.retain(|id| *id != cue.id);
+        self.gone.retain(|(id, _)| *id != cue.id);
         self.kept.push_back(Announced { range: cue, start_ms: at_ms, told: msn, ended: None, begun: false });
     }
 
-    fn forget(&mut self, id: String) {
-        self.gone.push_back(id);
-        self.gone.drain(..self.gone.len().saturating_sub(RANGES_MAX));
+    fn forget(&mut self, id: String, msn: u64) {
+        self.gone.push_back((id, msn));
+        self.gone.drain(..self.gone.len().saturating_sub(GONE_MAX));
     }
 
-    /// Takes one back that has not begun.
-    pub(crate) fn withdraw(&mut self, id: &str) {
+    /// Takes one back that has not begun, while segment `msn` is open.
+    pub(crate) fn withdraw(&mut self, id: &str, msn: u64) {
         let known = self.kept.iter().position(|k| !k.begun && k.range.id == id);
         if let Some(withdrawn) = known.and_then(|at| self.kept.remove(at)) {
-            self.forget(withdrawn.range.id);
+            self.forget(withdrawn.range.id, msn);
         }
     }
 
-    /// Ids of ranges that a playlist which begins at `from_ms` had not long ago and has no more.
-    pub(crate) fn removed(&self, from_ms: i64) -> impl Iterator<Item = String> {
+    /// Ids of ranges that a playlist which begins at `from_ms` has no more, and had when segment `since` was open.
+    pub(crate) fn removed(&self, from_ms: i64, since: u64) -> impl Iterator<Item = String> {
         let over = self.kept.iter().filter(move |k| k.end_ms() < from_ms).map(|k| &k.range.id);
-        over.chain(&self.gone).map(|id| clean(id))
+        let gone = self.gone.iter().filter(move |(_, msn)| *msn >= since).map(|(id, _)| id);
+        over.chain(gone).map(|id| clean(id))
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Announced> {

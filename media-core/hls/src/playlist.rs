@@ -55,7 +55,7 @@ const SKIP_TARGETS: u64 = 6;
 const PART_TARGETS: u64 = 3;
 
 impl Window {
-    /// A media playlist; `None` before its first part (CMAF) or first whole segment (TS, key frames), when there can be
+    /// A media playlist; `None` before its first part (CMAF) or first whole segment (TS, key frames, text), when there can be
     /// no TS ([`Window::ts_tracks`]), and when a vanished track has nothing listed any more. `skip` makes a delta of a
     /// CMAF playlist that is long enough.
     #[must_use]
@@ -89,7 +89,7 @@ impl Window {
         if skipped > 0 {
             write!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")?;
             if without_dates {
-                let removed: Vec<String> = self.dates.removed(from_ms).collect();
+                let removed: Vec<String> = self.dates.removed(from_ms, since).collect();
                 write!(out, ",RECENTLY-REMOVED-DATERANGES=\"{}\"", removed.join("\t"))?;
             }
             out.write_char('\n')?;

@@ -276,19 +276,26 @@ impl Window {
         Lookup::Found(written.unwrap_or_else(|| Bytes::from(head(span_us(segment, 0).0))))
     }
 
-    /// The playlist of a text rendition: segments only, text has no parts.
+    /// Whether the playlists of text renditions have a segment to list.
+    #[must_use]
+    pub fn has_text(&self) -> bool {
+        self.listed(self.leader()).any(|s| s.duration.is_some())
+    }
+
+    /// The playlist of a text rendition: segments only, text has no parts. Fails before the first.
     pub(crate) fn write_text(&self, rendition: usize, out: &mut String) -> fmt::Result {
         self.texts.renditions.get(rendition).ok_or(fmt::Error)?;
         let track = self.tracks.get(self.leader()).ok_or(fmt::Error)?;
         let listed = || track.listed().filter_map(|s| Some((s, Line::of(s)?)));
-        let first = listed().next().map_or(track.next.msn, |(s, _)| s.msn);
-        self.write_head(first, track.discontinuity_sequence, 6, out)?;
+        let (first, _) = listed().next().ok_or(fmt::Error)?;
+        self.write_head(first.msn, track.discontinuity_sequence, 6, out)?;
         writeln!(out, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK={}", self.target_s * 3)?;
         for (segment, line) in listed() {
             if segment.discontinuity {
                 out.write_str("#EXT-X-DISCONTINUITY\n")?;
             }
             write_date(segment.program_date_time_ms, out)?;
+            segment.mark.write(out)?;
             line.write("vtt", out)?;
         }
         out.write_str(if self.ended { "#EXT-X-ENDLIST\n" } else { "" })

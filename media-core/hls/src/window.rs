@@ -110,14 +110,13 @@ impl Window {
                 Some(track)
             }
             Event::DateRange(cue) => {
-                let msn = self.running().iter().map(|t| t.next.msn).max().unwrap_or(0);
                 if let Some(run) = &self.run {
-                    self.dates.add(cue, run.wall_at_zero_ms, msn);
+                    self.dates.add(cue, run.wall_at_zero_ms, self.newest());
                 }
                 None
             }
             Event::Withdraw { id } => {
-                self.dates.withdraw(&id);
+                self.dates.withdraw(&id, self.newest());
                 None
             }
             Event::Captions(captions) => {
@@ -133,6 +132,11 @@ impl Window {
                 None
             }
         }
+    }
+
+    /// The newest segment that is open in any track.
+    fn newest(&self) -> u64 {
+        self.running().iter().map(|t| t.next.msn).max().unwrap_or(0)
     }
 
     /// The tracks of the run that goes on, in the order of their indices, which are those of [`Run::tracks`].

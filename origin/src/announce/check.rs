@@ -264,6 +264,7 @@ pub(super) fn adds(known: &Announced, new: &Range) -> Result<(), Vec<String>> {
         ("class", range.class.is_none() || old.class == range.class),
         ("duration_ms", same(old.duration_us.as_ref(), range.duration_us.as_ref())),
         ("planned_duration_ms", same(old.planned_duration_us.as_ref(), range.planned_duration_us.as_ref())),
+        ("end_on_next", old.end_on_next || !range.end_on_next),
         ("cue", same(old.cue.as_ref(), range.cue.as_ref())),
         ("scte35.out", same(old.scte35_out.as_ref(), range.scte35_out.as_ref())),
         ("scte35.cmd", same(old.scte35_cmd.as_ref(), range.scte35_cmd.as_ref())),
@@ -271,9 +272,8 @@ pub(super) fn adds(known: &Announced, new: &Range) -> Result<(), Vec<String>> {
     ] {
         faults.unless(good, || format!("{name} of {} was told and stays", old.id));
     }
-    let (until_next, long) = (old.end_on_next || range.end_on_next, old.duration_us.or(range.duration_us));
-    faults.unless(!until_next || long.is_none(), || {
-        format!("{} ends where the next of its class begins: end_on_next excludes duration_ms", old.id)
+    faults.unless(!old.end_on_next || range.duration_us.is_none(), || {
+        format!("duration_ms: {} lasts until the next of its class (end_on_next)", old.id)
     });
     for (name, value) in &range.attributes {
         let kept = old.attributes.iter().find(|(n, _)| n == name).is_none_or(|(_, v)| v == value);

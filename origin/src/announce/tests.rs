@@ -103,6 +103,11 @@ fn every_fault_of_a_range_is_named() {
         (NewDateRange { class: text("a\"b"), ..base() }, &["class"]),
         (NewDateRange { end_on_next: true, ..base() }, &["end_on_next"]),
         (NewDateRange { end_on_next: true, class: text("c"), gap, ..base() }, &["end_on_next"]),
+        (
+            NewDateRange { end_on_next: true, class: text("c"), duration_ms: Some(1), ..base() },
+            &["end_on_next"],
+        ),
+        (NewDateRange { end_on_next: true, class: text("c"), planned_duration_ms: Some(1), ..base() }, &[]),
         (NewDateRange { end_on_next: true, class: text("c"), ..base() }, &[]),
         (NewDateRange { cue: vec!["PRE".into(), "POST".into()], ..base() }, &["cue"]),
         (NewDateRange { cue: vec!["MID".into()], ..base() }, &["cue"]),
@@ -135,6 +140,40 @@ fn every_fault_of_a_range_is_named() {
         assert_eq!(fields, want, "{faults:?}");
     }
     assert!(check::range(base(), "a b".into(), NOW_MS).is_err(), "a blank in the id");
+}
+
+#[test]
+fn what_was_said_of_a_range_stays() {
+    let base = |class: &str| NewDateRange { class: Some(class.into()), ..Default::default() };
+    let until_next = || NewDateRange { end_on_next: true, ..base("c") };
+    let long = || NewDateRange { duration_ms: Some(5), ..base("c") };
+    for (old, new, want) in [
+        (base("c"), NewDateRange::default(), &[][..]),
+        (base("c"), long(), &[]),
+        (base("c"), base("d"), &["class"]),
+        (base("c"), until_next(), &["end_on_next"]),
+        (long(), until_next(), &["end_on_next"]),
+        (until_next(), until_next(), &[]),
+        (until_next(), long(), &["duration_ms:"]),
+        (long(), NewDateRange { duration_ms: Some(6), ..base("c") }, &["duration_ms"]),
+    ] {
+        let checked = |new| check::range(new, "id".into(), NOW_MS).unwrap();
+        let mut window = nx_hls::Window::new(6, 2, 0);
+        let (number, first_msn, tracks, start_ms) = (0, 0, vec![], NOW_MS);
+        window.apply(nx_hls::Event::Run(std::sync::Arc::new(nx_hls::Run {
+            number,
+            first_msn,
+            tracks,
+            start_ms,
+            wall_at_zero_ms: NOW_MS,
+            part_target_us: 1,
+        })));
+        window.apply(nx_hls::Event::DateRange(checked(old).range));
+        let known = window.date_ranges().next().unwrap();
+        let faults = check::adds(known, &checked(new)).err().unwrap_or_default();
+        let fields: Vec<&str> = faults.iter().map(|f| f.split(' ').next().unwrap()).collect();
+        assert_eq!(fields, want, "{faults:?}");
+    }
 }
 
 #[test]
