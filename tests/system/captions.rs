@@ -16,7 +16,7 @@ const STREAMS: &str = "/api/streamcore/v1/streams";
 
 /// A pair of CEA-608 with its parity.
 fn pair(bytes: [u8; 2]) -> [u8; 2] {
-    bytes.map(|b| if b.count_ones() % 2 == 0 { b | 0x80 } else { b })
+    bytes.map(|b| if b.count_ones().is_multiple_of(2) { b | 0x80 } else { b })
 }
 
 /// Pairs that load a pop-on caption into row 15 and show it; control codes twice, as usual.

@@ -12,7 +12,8 @@
 //!   there only if that very segment has one. The sequence numbers in front are the whole playlist's, so that a player
 //!   which counts and one which merges come to the same.
 //! * A delta leaves out a date range when all that is known of it was told before the first segment that is not
-//!   skipped was begun: whoever can use the delta has it. What left the playlist is named as long as it is remembered.
+//!   skipped was begun: whoever can use the delta has it. What is over is named as long as it is remembered; what was
+//!   taken back or pushed out, when that was not before then either.
 //! * The date is that of the earliest picture, from the run's clock and not from the segment before: its rounding does
 //!   not add up. Lengths have six decimals: a day of them is right to a frame.
 

@@ -20,7 +20,7 @@ fn params() -> Params {
 
 /// A picture shown as the `nth` of 25 a second, with a pair of CEA-608.
 fn picture(dts: i64, nth: i64, key: bool, pair: [u8; 2]) -> Sample {
-    let [a, b] = pair.map(|b| if b.count_ones() % 2 == 0 { b | 0x80 } else { b });
+    let [a, b] = pair.map(|b| if b.count_ones().is_multiple_of(2) { b | 0x80 } else { b });
     let sei = [6, 4, 14, 0xb5, 0, 0x31, b'G', b'A', b'9', b'4', 3, 0x41, 0xff, 0xfc, a, b, 0xff, 0x80];
     let payload = [&[0, 0, 0, 18][..], &sei, &[0, 0, 0, 1, 0x65]].concat().into();
     Sample { dts: dts * 3600, pts: nth * 3600, duration: Some(3600), key, payload }

@@ -5,7 +5,7 @@ use super::*;
 
 /// Odd parity.
 fn parity(byte: u8) -> u8 {
-    if byte.count_ones() % 2 == 0 { byte | 0x80 } else { byte }
+    if byte.count_ones().is_multiple_of(2) { byte | 0x80 } else { byte }
 }
 
 /// `cc_data` of these triples in a message, with the head of a unit of that codec.

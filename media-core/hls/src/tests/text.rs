@@ -169,15 +169,16 @@ fn away(id: &str, pts_ms: i64, planned_ms: u64, auto_return: bool) -> DateRange 
 #[test]
 fn breaks_are_marked_where_they_are_cut_in_every_playlist() {
     let mut rig = Rig::new(&[video(), audio()]);
+    rig.packager.declare_text(Captions { embedded: vec![], renditions: vec![english(false)] });
     rig.run(15, 15);
     rig.packager.add_cue(away("ad", 2_200, 3_000, true));
     rig.run(195, 15);
-    for ask in [Ask::Track(0), Ask::Track(1), Ask::Ts] {
+    for ask in [Ask::Track(0), Ask::Track(1), Ask::IFrames(0), Ask::Ts, Ask::Text(0)] {
         let text = rig.window.media_playlist(ask, Skip::None).expect("a playlist");
         let marks: Vec<String> = text
             .lines()
             .filter(|l| l.starts_with("#EXT-X-CUE") || (!l.starts_with('#') && !l.contains("init")))
-            .map(|l| l.replace("#EXT-X-", "").replace(".m4s", "").replace(".ts", ""))
+            .map(|l| l.replace("#EXT-X-", "").replace(".m4s", "").replace(".ts", "").replace(".vtt", ""))
             .collect();
         // Cut at 2.5 s, the first key frame from 2.2 s on, and at 5.5 s for the return at 5.2 s.
         let want = ["100", "CUE-OUT:3.000", "101", "CUE-OUT-CONT:2.000/3.000", "102", "CUE-IN", "103"];
