@@ -41,8 +41,8 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
         let edge = nx_edge_node::start(&config.edge, &certs, hub.clone(), &stopped, GRACE).await;
         let edge = edge.map_err(Error::msg)?;
         edge.iter().for_each(|(name, listening)| announce(name, listening.address));
-        let (gateway, stopping, viewers) = (&config.gateway, stopped.clone(), edge[0].1.address);
-        let face = nx_gateway::Face::new(hub.clone(), doors.outbound(), gateway, viewers, stopping);
+        let (api, gateway, viewers) = (doors.outbound(), &config.gateway, edge[0].1.address);
+        let face = nx_gateway::Face::new(hub.clone(), api.clone(), api, gateway, viewers, stopped.clone());
         let face = Arc::new(face.map_err(Error::msg)?);
         http.extend(edge.into_iter().map(|(_, listening)| listening));
         let address = config.gateway.listen;

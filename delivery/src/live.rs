@@ -104,6 +104,10 @@ struct Inner {
 
 impl Inner {
     fn change(&mut self, event: Event, at_ms: i64) -> Option<usize> {
+        // Text is in the segments to come, and in no list.
+        if matches!(event, Event::Text { .. }) {
+            return self.window.apply(event);
+        }
         let own = matches!(event, Event::Part { .. } | Event::SegmentEnd { .. });
         let track = self.window.apply(event);
         self.newest = Version { number: self.newest.number + 1, at_ms };
@@ -124,10 +128,10 @@ impl Inner {
     /// A track's playlist is rendered anew when the track goes on. What it reports of the others is then at most
     /// one part old, and a crowd that waits for one part is answered with one text.
     fn version_of(&self, text: Text) -> Version {
+        let of = |track: usize| self.tracks.get(track).copied().unwrap_or_default();
         let own = match text {
-            Text::Media(Ask::Track(track), _) if track < self.window.tracks().count() => {
-                self.tracks.get(track).copied().unwrap_or_default()
-            }
+            Text::Media(Ask::Track(track), _) if track < self.window.tracks().count() => of(track),
+            Text::Media(Ask::Text(_), _) => of(self.window.leader()),
             _ => self.newest,
         };
         if own.number > self.everyone.number { own } else { self.everyone }
@@ -280,6 +284,12 @@ impl LiveStream {
             None => inner.texts.push((text, number, rendered.clone())),
         }
         Some(rendered)
+    }
+
+    /// What is played in a break; `None` when it is not known, or has fewer than two assets.
+    pub(crate) fn asset_list(&self, id: &str) -> Option<Rendered> {
+        let inner = self.lock();
+        Some(Rendered::new(inner.window.asset_list(id)?, inner.everyone.at_ms, None))
     }
 
     /// A segment in MPEG-TS: made from the CMAF parts when first asked for, kept while it is new.

@@ -187,12 +187,8 @@ async fn reply(
         Resource::Playlist { .. } if stream.read(|w| w.tracks().next().is_none()) => {
             Err(not_live(stream.key()))
         }
-        Resource::Playlist { track } => media_playlist(stream, holds, track, query).await,
-        Resource::IFrames { track } => {
-            let index = index(stream, track)?;
-            let text = stream.text(Text::Media(Ask::IFrames(index), Skip::None));
-            Ok(Reply::text(text.ok_or_else(|| not_live(stream.key()))?, Keep::Now))
-        }
+        Resource::Playlist { track } => media_playlist(stream, holds, named, track, query).await,
+        Resource::IFrames { track } => media_playlist(stream, holds, key_frames, track, query).await,
         Resource::Init { track, run } => {
             let init = stream.read(|w| w.init(track, run)).ok_or_else(|| not_held(stream, false))?;
             Ok(Reply::media(VecDeque::from([init]), "video/mp4", Object::Init))
@@ -210,6 +206,11 @@ async fn reply(
             let has_been = stream.read(|w| msn < w.ts_next_msn());
             let bytes = stream.ts_segment(msn).await.ok_or_else(|| not_held(stream, has_been))?;
             Ok(Reply::media(VecDeque::from([bytes]), "video/mp2t", Object::Muxed))
+        }
+        Resource::Text { track, msn } => text(stream, holds, track, msn).await,
+        Resource::Break { id } => {
+            let list = stream.asset_list(id).ok_or_else(|| not_held(stream, false))?;
+            Ok(Reply::asset_list(Arc::new(list)))
         }
         Resource::Manifest => manifest(stream, holds).await,
         Resource::Time => Ok(Reply::clock()),
@@ -230,6 +231,17 @@ async fn manifest(stream: &LiveStream, holds: &Holds) -> Result<Reply, Problem> 
     Ok(Reply::manifest(text).held(held.time))
 }
 
+/// The media playlist of a name, and the track with which it goes on: text goes on with the leader's segments.
+fn named(window: &Window, name: &str) -> Option<(usize, Ask)> {
+    let text = || window.text_index(name).map(|text| (window.leader(), Ask::Text(text)));
+    window.track_index(name).map(|track| (track, Ask::Track(track))).or_else(text)
+}
+
+/// The key frames of a track.
+fn key_frames(window: &Window, name: &str) -> Option<(usize, Ask)> {
+    window.track_index(name).map(|track| (track, Ask::IFrames(track)))
+}
+
 /// The index of a track. It is another after each run: waits look it up by name.
 fn index(stream: &LiveStream, name: &str) -> Result<usize, Problem> {
     stream.read(|w| w.track_index(name)).ok_or_else(|| not_held(stream, false))
@@ -238,10 +250,12 @@ fn index(stream: &LiveStream, name: &str) -> Result<usize, Problem> {
 async fn media_playlist(
     stream: &LiveStream,
     holds: &Holds,
+    named: fn(&Window, &str) -> Option<(usize, Ask)>,
     name: &str,
     query: &str,
 ) -> Result<Reply, Problem> {
-    let track = index(stream, name)?;
+    let find = || stream.read(|w| named(w, name)).ok_or_else(|| not_held(stream, false));
+    let (track, _) = find()?;
     let target_s = stream.read(Window::target_s);
     let never = |why| Problem::bad_request(why).kept(u32::try_from(target_s * 4).unwrap_or(1));
     let directives = blocking::parse(query).map_err(never)?;
@@ -252,13 +266,17 @@ async fn media_playlist(
     }
     // A track that is just starting: its first part is worth waiting for.
     let ready = |w: &Window| {
-        let Some(track) = w.track_index(name) else { return Some(false) };
-        let shown = w.has_parts(track) && want.is_none_or(|want| want.is_met(w, track));
+        let Some((track, ask)) = named(w, name) else { return Some(false) };
+        let begun = match ask {
+            Ask::Text(_) => w.has_text(),
+            Ask::IFrames(_) => w.has_i_frames(track),
+            Ask::Track(_) | Ask::Ts => w.has_parts(track),
+        };
+        let shown = begun && want.is_none_or(|want| want.is_met(w, track));
         (shown || w.is_ended()).then_some(!w.is_ended())
     };
     let held = holds.until(stream, track, ready).await?;
-    let text = Text::Media(Ask::Track(index(stream, name)?), directives.skip);
-    let text = stream.text(text).ok_or_else(|| match held.found {
+    let text = stream.text(Text::Media(find()?.1, directives.skip)).ok_or_else(|| match held.found {
         Some(_) => not_held(stream, true),
         None => not_in_time(stream.key()),
     })?;
@@ -269,6 +287,20 @@ async fn media_playlist(
         Some(_) => Keep::Now,
     };
     Ok(Reply::text(text, keep).held(held.time))
+}
+
+/// A segment of text is there when the leader's is.
+async fn text(stream: &LiveStream, holds: &Holds, name: &str, msn: u64) -> Result<Reply, Problem> {
+    let look = |w: &Window| match w.text_index(name).map(|index| w.text_segment(index, msn)) {
+        Some(Lookup::Found(bytes)) => Some(Some(bytes)),
+        Some(Lookup::Soon) => None,
+        Some(Lookup::Missing) | None => Some(None),
+    };
+    let held = holds.until(stream, stream.read(Window::leader), look).await?;
+    let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
+    let has_been = |w: &Window| w.next(w.leader()).is_some_and(|next| msn < next.msn);
+    let bytes = found.ok_or_else(|| not_held(stream, stream.read(has_been)))?;
+    Ok(Reply::media(VecDeque::from([bytes]), "text/vtt", Object::Other).held(held.time))
 }
 
 async fn part(stream: &LiveStream, holds: &Holds, name: &str, msn: u64, part: u32) -> Result<Reply, Problem> {

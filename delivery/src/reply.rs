@@ -34,7 +34,7 @@ pub(crate) struct Reply {
 /// The bytes of an answer.
 #[derive(Debug)]
 pub(crate) enum Content {
-    /// A playlist: changes under its name, never sent in pieces, compressed for those who like it.
+    /// A playlist or a list of assets: changes under its name, never sent in pieces, compressed for those who like it.
     Text(Arc<Rendered>, &'static str),
     /// A segment while it is made.
     Growing(Growing),
@@ -62,6 +62,12 @@ impl Reply {
     pub(crate) fn manifest(text: Arc<Rendered>) -> Self {
         let content = Content::Text(text, MANIFEST);
         Self { content, keep: Keep::Now, object: Object::Manifest, held: None }
+    }
+
+    /// What is played in a break (RFC 8216bis appendix D.3).
+    pub(crate) fn asset_list(list: Arc<Rendered>) -> Self {
+        let content = Content::Text(list, "application/json");
+        Self { content, keep: Keep::Now, object: Object::Other, held: None }
     }
 
     /// The server's clock, for players of DASH (`urn:mpeg:dash:utc:http-xsdate:2014`).

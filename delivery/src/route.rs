@@ -35,6 +35,10 @@ pub(crate) enum Resource<'a> {
     Manifest,
     /// `time`: the server's clock, for players of DASH
     Time,
+    /// `sN/MSN.vtt`
+    Text { track: &'a str, msn: u64 },
+    /// `breaks/ID.json`
+    Break { id: &'a str },
     /// In the contract, not in this version.
     NotBuilt(&'static str),
 }
@@ -59,6 +63,8 @@ fn file(rest: &str) -> Option<Resource<'_>> {
     let (stem, extension) = file.rsplit_once('.')?;
     match (track, extension) {
         ("ts", "ts") => Some(Resource::TsSegment { msn: number(stem)? }),
+        (_, "vtt") => Some(Resource::Text { track, msn: number(stem)? }),
+        ("breaks", "json") => Some(Resource::Break { id: stem }),
         (_, "m3u8") if stem == "index" => Some(Resource::Playlist { track }),
         (_, "m3u8") if stem == "iframes" => Some(Resource::IFrames { track }),
         (_, "mp4") => Some(Resource::Init { track, run: number(stem.strip_prefix("init-")?)? }),
@@ -92,6 +98,10 @@ mod tests {
             ("/live/cam1/v1/12.m4s", Some(Resource::Segment { track: "v1", msn: 12 })),
             ("/live/cam1/a1/12.3.m4s", Some(Resource::Part { track: "a1", msn: 12, part: 3 })),
             ("/live/cam1/manifest.mpd", Some(Resource::Manifest)),
+            ("/live/cam1/s1/index.m3u8", Some(Resource::Playlist { track: "s1" })),
+            ("/live/cam1/s1/12.vtt", Some(Resource::Text { track: "s1", msn: 12 })),
+            ("/live/cam1/breaks/ad-1.json", Some(Resource::Break { id: "ad-1" })),
+            ("/live/cam1/s1/012.vtt", None),
             ("/live/cam1/v1/012.m4s", None),
             ("/live/cam1/v1/+12.m4s", None),
             ("/live/cam1/v1/99999999999999999999999.m4s", None),

@@ -8,6 +8,7 @@ use nx_media::StreamKey;
 use serde::{Deserialize, Serialize};
 
 use crate::address;
+use crate::captions::CaptionsConfig;
 use crate::switch::Rules;
 use crate::vitals::Patience;
 
@@ -207,6 +208,8 @@ pub struct StreamConfig {
     pub input_black_ms: u32,
     /// The same for silence.
     pub input_silent_ms: u32,
+    /// Captions in the picture.
+    pub captions: CaptionsConfig,
     /// What is done when nobody sends; the first that fits counts.
     pub policies: Vec<Policy>,
 }
@@ -259,6 +262,7 @@ impl Default for StreamConfig {
             input_well_ms: 5_000,
             input_black_ms: 10_000,
             input_silent_ms: 20_000,
+            captions: CaptionsConfig::default(),
             policies: Vec::new(),
         }
     }
@@ -284,6 +288,11 @@ impl Config {
             ("stream.streams_max", stream.streams_max > 0, "must be at least 1"),
             ("stream.input_dead_ms", (200..=60_000).contains(&stream.input_dead_ms), "must be 200 to 60000"),
             ("stream.input_well_ms", stream.input_well_ms <= 600_000, "must be at most 600000"),
+            (
+                "stream.captions",
+                stream.captions.is_valid(),
+                "needs languages such as CC1 = \"en\" or SERVICE1 = \"pt-BR\"",
+            ),
             (
                 "stream.policies",
                 stream.policies.iter().all(|p| !p.name.is_empty() && (p.slate.is_none() || p.slate_s > 0)),

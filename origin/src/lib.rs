@@ -10,6 +10,8 @@
 //! packager knows when the next part will be complete, and nobody needs the data before.
 
 mod address;
+mod announce;
+mod captions;
 mod claims;
 mod clock;
 mod config;
@@ -33,6 +35,7 @@ mod sources;
 mod switch;
 mod vitals;
 
+pub use captions::CaptionsConfig;
 pub use config::{
     Config, HttpConfig, Policy, RtmpConfig, RtmpsConfig, SourceConfig, SrtConfig, StreamConfig, TargetConfig,
 };

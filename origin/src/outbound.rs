@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::address;
+use crate::announce::Memory;
 use crate::desired::{Content, Feed, Way, random, uuid};
 use crate::hub::{Hub, lock};
 use crate::ingest::shard::Shards;
@@ -30,12 +31,14 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// Keeps what operators want, and does it.
 pub struct Outbound {
-    hub: Arc<Hub>,
-    shards: Shards,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) shards: Shards,
     runtime: Handle,
     /// From the configuration; their identifiers are new at each start.
     fixed: Vec<Feed>,
     running: Mutex<HashMap<String, Running>>,
+    /// What was said about live streams.
+    pub(crate) said: Memory,
     stop: watch::Receiver<bool>,
 }
 
@@ -60,6 +63,7 @@ impl Outbound {
             runtime: Handle::current(),
             fixed: configured(hub),
             running: Mutex::default(),
+            said: Memory::default(),
             stop,
         });
         this.fixed.iter().chain(&this.hub.book.read().feeds).for_each(|feed| this.set(feed));
@@ -275,7 +279,7 @@ fn unknown(stream: &str, id: &str) -> Fault {
     Fault::NotFound(format!("{stream} has nothing with the id {id:.64}: list them to see what there is"))
 }
 
-fn reused() -> Fault {
+pub(crate) fn reused() -> Fault {
     Fault::Conflict(
         "this Idempotency-Key was used for something else, or what it made has been deleted: use a new one"
             .into(),

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nx_container::fmp4;
 use nx_container::scte35::Splice;
+use nx_contract::desired::Fault;
 use nx_delivery::LiveStream;
-use nx_hls::{Packager, TrackSpec};
+use nx_hls::{DateRange, Packager, TextCue, TrackSpec};
 use nx_media::{AudioCodec, Kind, Params, Sample, TrackId, rescale};
 use nx_timeline::{Arrival, Output, Timeline, WireClock};
 
+use crate::announce;
+use crate::captions::TextTrack;
 use crate::config::StreamConfig;
 use crate::cues;
 use crate::gate::Gate;
@@ -46,6 +49,7 @@ pub(crate) struct Pipeline {
     /// Declared tracks differ from those in use.
     dirty: bool,
     gate: Option<Gate>,
+    text: TextTrack,
     pub(crate) traffic: Traffic,
 }
 
@@ -75,6 +79,7 @@ impl Pipeline {
             declared: BTreeMap::new(),
             dirty: false,
             gate: Some(Gate::default()),
+            text: TextTrack::new(&config.captions),
             traffic: Traffic::default(),
         }
     }
@@ -87,6 +92,7 @@ impl Pipeline {
         self.timeline.start_session(clock);
         while self.timeline.poll().is_some() {
             self.packager.break_run();
+            self.text.break_run();
         }
         self.publish();
     }
@@ -262,11 +268,18 @@ impl Pipeline {
         self.timeline.push(now.ms, arrival);
         while let Some(output) = self.timeline.poll() {
             match output {
-                Output::Break => self.packager.break_run(),
+                Output::Break => {
+                    self.packager.break_run();
+                    self.text.break_run();
+                }
                 Output::Sample(id, sample) => {
                     let tracks = self.packager.run_tracks();
                     if let Some(track) = tracks.iter().position(|t| t.id == id) {
                         relay(Relay::Frame(id, &sample, &tracks[track].params));
+                        if track == self.packager.leader() {
+                            let track = self.packager.run_tracks()[track].clone();
+                            self.text.see(&track.params, &sample, &mut self.packager);
+                        }
                         self.packager.push(track, sample, now.wall_ms);
                     }
                 }
@@ -282,6 +295,33 @@ impl Pipeline {
         for range in cues::ranges(splice, at) {
             self.packager.cue(range);
         }
+        self.publish();
+    }
+
+    /// Shows text from the API at a time of the stream; gives its rendition.
+    pub(crate) fn caption(&mut self, cue: &announce::Cue, start_us: i64) -> Result<usize, Fault> {
+        let rendition = self.text.rendition(&cue.name, &cue.language, false, &mut self.packager);
+        let Some(rendition) = rendition else {
+            return Err(Fault::Full(format!(
+                "a stream has at most {} text renditions",
+                nx_hls::RENDITIONS_MAX
+            )));
+        };
+        let (text, duration_us) = (cue.text.clone(), Some(cue.duration_ms.saturating_mul(1000)));
+        self.packager.text(rendition, TextCue { start_us, duration_us, text, settings: String::new() });
+        self.publish();
+        Ok(rendition)
+    }
+
+    /// Announces a range of the API.
+    pub(crate) fn announce(&mut self, range: DateRange) {
+        self.packager.add_cue(range);
+        self.publish();
+    }
+
+    /// Takes a range back that has not begun.
+    pub(crate) fn withdraw(&mut self, id: &str) {
+        self.packager.withdraw(id);
         self.publish();
     }
 

@@ -41,6 +41,16 @@ impl Client {
         self.reply()
     }
 
+    pub(crate) fn send(&mut self, method: &str, path: &str, json: &str) -> std::io::Result<Reply> {
+        let length = json.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}",
+            self.address
+        );
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        self.reply()
+    }
+
     fn line(&mut self) -> std::io::Result<String> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
@@ -86,6 +96,11 @@ impl Client {
             }
         }
     }
+}
+
+/// One request with a body in JSON, on a connection of its own.
+pub(crate) fn send(address: SocketAddr, method: &str, path: &str, json: &str) -> std::io::Result<Reply> {
+    Client::connect(address)?.send(method, path, json)
 }
 
 /// One request on a connection of its own.

@@ -13,6 +13,7 @@ mod admission;
 mod api;
 mod bad_network;
 mod browser;
+mod captions;
 mod dash;
 mod durable;
 mod encoder;

@@ -1,6 +1,7 @@
 //! Answers to requests for a stream's resources, by tables.
 
 mod crowd;
+mod texts;
 mod vanished;
 
 use std::io::Read;

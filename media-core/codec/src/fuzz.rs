@@ -5,7 +5,7 @@ use bytes::Bytes;
 use nx_media::{Params, VideoCodec};
 
 use crate::elementary::{Item, Unit, VideoReader};
-use crate::{aac, annexb, av1, avc, hevc, vp9};
+use crate::{aac, annexb, av1, avc, captions, hevc, vp9};
 
 /// A record that parses is kept as it is, and its parameter sets lie inside it.
 ///
@@ -156,4 +156,33 @@ pub fn elementary_video(data: &[u8]) {
     for nal in annexb::nals(data) {
         assert!(nal.last().is_some_and(|&last| last != 0), "NAL units do not end in zeros");
     }
+}
+
+/// Captions of any access unit stay on the screen, and there are no more of them than bytes.
+///
+/// # Panics
+///
+/// When a property does not hold.
+pub fn captions(data: &[u8]) {
+    let mut pairs = Vec::new();
+    captions::pairs(VideoCodec::Avc, data, &mut pairs);
+    captions::pairs(VideoCodec::Hevc, data, &mut pairs);
+    assert!(pairs.len() * 3 <= data.len() * 2, "pairs lie inside the payload");
+    // Whatever it is, as captions too.
+    let (couples, _) = data.as_chunks::<2>();
+    pairs.extend(couples.iter().map(|&bytes| captions::Pair::Line21 { field: bytes[0] & 1, bytes }));
+    pairs.extend(couples.iter().map(|&bytes| captions::Pair::Dtvcc { start: bytes[0] & 7 == 0, bytes }));
+    let (mut seen, mut decoder) = (captions::Seen::default(), captions::cea608::Decoder::default());
+    for (at, pair) in (0i64..).zip(pairs) {
+        seen.push(pair);
+        if let captions::Pair::Line21 { bytes, .. } = pair {
+            decoder.push(bytes);
+        }
+        for row in decoder.poll(at * 700_000).flat_map(|(_, screen)| screen.rows) {
+            let letters: usize = row.text.iter().map(|run| run.text.chars().count()).sum();
+            assert!((1..=15).contains(&row.row) && usize::from(row.column) + letters <= 32, "on the screen");
+            assert!(letters > 0, "rows have letters");
+        }
+    }
+    assert!(seen.services().count() <= 67, "four and sixty-three");
 }

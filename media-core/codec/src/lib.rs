@@ -10,6 +10,7 @@ pub mod annexb;
 pub mod av1;
 pub mod avc;
 mod bits;
+pub mod captions;
 pub mod elementary;
 pub mod flac;
 #[doc(hidden)]

@@ -5,11 +5,13 @@
 //!
 //! Spec: ISO/IEC 14496-12 (boxes), 14496-14 (`mp4a`), 14496-15 (`avc1`), 23000-19 (CMAF).
 
+mod emsg;
 mod fragment;
 mod init;
 mod prft;
 mod read;
 
+pub use emsg::{EventMessage, SCTE35_SCHEME, scte35_message};
 pub use fragment::{FragmentError, fragment, fragment_behind};
 pub use init::init;
 pub use prft::prft;

@@ -6,6 +6,10 @@ use bytes::Bytes;
 
 use crate::ts::crc;
 
+mod encode;
+
+pub use encode::{NewInsert, splice_insert};
+
 /// `table_id` of a splice information section.
 pub const TABLE_ID: u8 = 0xfc;
 /// Longest section that is taken, in bytes.

@@ -7,27 +7,33 @@ use crate::daterange::DateRange;
 /// Cues that wait for a run, cues whose cut is due, and cues remembered because they are repeated; each.
 const CUES_MAX: usize = 16;
 
+/// A presentation time from which on the next key frame begins a segment.
+#[derive(Debug)]
+struct Splice {
+    id: String,
+    at_us: i64,
+}
+
 /// What the packager knows of cues.
 #[derive(Debug, Default)]
 pub(crate) struct Cues {
-    /// Came between two runs.
-    waiting: VecDeque<DateRange>,
+    /// Came between two runs; and whether they count even if they were heard before.
+    waiting: VecDeque<(DateRange, bool)>,
     /// Ids of the newest, and whether they were ends.
     heard: VecDeque<(String, bool)>,
-    /// Presentation times, in microseconds, from which on the next key frame begins a segment.
-    splices: Vec<i64>,
+    splices: Vec<Splice>,
 }
 
 impl Cues {
     /// Keeps a cue for the next run.
-    pub(crate) fn wait(&mut self, cue: DateRange) {
+    pub(crate) fn wait(&mut self, cue: DateRange, anew: bool) {
         if self.waiting.len() < CUES_MAX {
-            self.waiting.push_back(cue);
+            self.waiting.push_back((cue, anew));
         }
     }
 
     /// The cues that waited.
-    pub(crate) fn waited(&mut self) -> VecDeque<DateRange> {
+    pub(crate) fn waited(&mut self) -> VecDeque<(DateRange, bool)> {
         std::mem::take(&mut self.waiting)
     }
 
@@ -41,16 +47,29 @@ impl Cues {
             self.heard.pop_front();
         }
         self.heard.push_back(name);
-        if cue.is_splice() && self.splices.len() < CUES_MAX {
-            self.splices.push(cue.pts_us);
-        }
         true
+    }
+
+    /// Notes where the stream is to be cut for a cue.
+    pub(crate) fn cut_for(&mut self, cue: &DateRange) {
+        let begins = cue.is_splice().then_some(cue.pts_us);
+        for at_us in begins.into_iter().chain(cue.return_us()) {
+            if self.splices.len() < CUES_MAX {
+                self.splices.push(Splice { id: cue.id.clone(), at_us });
+            }
+        }
+    }
+
+    /// A cue is taken back: nothing is cut for it any more.
+    pub(crate) fn withdraw(&mut self, id: &str) {
+        self.waiting.retain(|(cue, _)| cue.id != id);
+        self.splices.retain(|splice| splice.id != id);
     }
 
     /// Whether a key frame at this time is one that a cue waits for.
     pub(crate) fn reach(&mut self, at_us: i64) -> bool {
         let before = self.splices.len();
-        self.splices.retain(|&splice| splice > at_us);
+        self.splices.retain(|splice| splice.at_us > at_us);
         self.splices.len() < before
     }
 

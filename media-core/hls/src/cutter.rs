@@ -1,12 +1,16 @@
 //! Collects the samples of one track and closes its parts.
 
-use nx_container::fmp4;
-use nx_media::{Kind, Sample};
+use bytes::Bytes;
+use nx_container::fmp4::{self, EventMessage};
+use nx_media::{Kind, Sample, rescale};
 
+use crate::daterange::DateRange;
 use crate::event::Part;
 
 /// Samples in one part at most, whatever their durations say.
 const SAMPLES_MAX: usize = 512;
+/// Bytes of event messages that wait for a part; further ones are left out.
+const MESSAGES_BYTES_MAX: usize = 16 << 10;
 
 /// The open part and segment of one track.
 #[derive(Debug)]
@@ -27,6 +31,10 @@ pub(crate) struct Cutter {
     sequence: u32,
     /// Where the newest sample ends, ticks.
     end: Option<i64>,
+    /// What stands in front of the next part: event messages, then the clock.
+    messages: Vec<u8>,
+    /// Id of the last one: a section can hold several cues.
+    message_id: Option<u32>,
 }
 
 /// Segment that is being filled.
@@ -52,6 +60,8 @@ impl Cutter {
             segment: None,
             sequence: 0,
             end: None,
+            messages: Vec::new(),
+            message_id: None,
         }
     }
 
@@ -89,6 +99,25 @@ impl Cutter {
         [None, None]
     }
 
+    /// Writes a cue's section in front of the next part.
+    pub(crate) fn note_section(&mut self, cue: &DateRange, section: &Bytes) {
+        // The checksum of a section is the same wherever it is told again.
+        let id = section.last_chunk().map_or(0, |crc| u32::from_be_bytes(*crc));
+        if self.message_id.replace(id) == Some(id) || self.messages.len() > MESSAGES_BYTES_MAX {
+            return;
+        }
+        let ticks = |us: i64| u64::try_from(rescale(us, 1_000_000, self.timescale)).unwrap_or(0);
+        let length = cue.duration_us.or(cue.planned_duration_us).and_then(|us| i64::try_from(us).ok());
+        let message = EventMessage {
+            timescale: self.timescale,
+            presentation_time: ticks(cue.pts_us),
+            duration: length.and_then(|us| u32::try_from(ticks(us)).ok()),
+            id,
+            data: section,
+        };
+        fmp4::scte35_message(&message, &mut self.messages);
+    }
+
     fn overflows(&self, more: u64) -> bool {
         !self.samples.is_empty() && self.held + more > self.part_max
     }
@@ -113,8 +142,13 @@ impl Cutter {
         let segment = self.segment.as_mut()?;
         self.sequence = self.sequence.wrapping_add(1);
         // Once per moment is enough: on pictures.
-        let clock = fmp4::prft(self.wall_at_zero_ms, first.pts, self.timescale);
-        let clock = if self.kind == Kind::Video { clock.as_slice() } else { &[] };
+        if self.kind == Kind::Video {
+            let clock = fmp4::prft(self.wall_at_zero_ms, first.pts, self.timescale);
+            self.messages.extend_from_slice(&clock);
+        }
+        let bytes = fmp4::fragment_behind(&self.messages, self.sequence, self.kind, &samples);
+        self.messages.clear();
+        let bytes = bytes.ok()?;
         let part = Part {
             msn: segment.msn,
             index: segment.parts,
@@ -122,7 +156,7 @@ impl Cutter {
             pts: samples.iter().map(|s| s.pts).min().unwrap_or(first.pts),
             duration: held,
             independent: first.key,
-            bytes: fmp4::fragment_behind(clock, self.sequence, self.kind, &samples).ok()?,
+            bytes,
         };
         segment.parts += 1;
         segment.duration += held;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use nx_media::{Params, TrackId};
 
 use crate::daterange::DateRange;
+use crate::text::{Captions, TextCue};
 
 /// A stretch of the stream with one set of tracks and one clock.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +68,7 @@ pub struct Part {
     pub duration: u64,
     /// Decoding can start with its first sample.
     pub independent: bool,
-    /// One CMAF chunk: `prft` (pictures only), `moof` and `mdat`.
+    /// One CMAF chunk: `emsg` and `prft` (pictures only), `moof` and `mdat`.
     pub bytes: Bytes,
 }
 
@@ -94,6 +95,20 @@ pub enum Event {
     },
     /// Something is announced about a stretch of the run's time.
     DateRange(DateRange),
+    /// A range that has not begun is taken back.
+    Withdraw {
+        /// [`DateRange::id`].
+        id: String,
+    },
+    /// There is text, or other text than before; replaces what the last one said.
+    Captions(Captions),
+    /// Text is shown.
+    Text {
+        /// Index into [`Captions::renditions`].
+        rendition: usize,
+        /// The cue.
+        cue: TextCue,
+    },
     /// The stream is over.
     End,
 }

@@ -20,6 +20,12 @@ impl Rendition {
 }
 
 impl Window {
+    /// Whether a track has key frames to list, or will never have any.
+    #[must_use]
+    pub fn has_i_frames(&self, track: usize) -> bool {
+        self.shown(track).is_none_or(|t| t.track.id.kind != Kind::Video || t.has_i_frames())
+    }
+
     /// Fails for sound, and before the first whole segment.
     pub(crate) fn write_i_frames(&self, track: &Rendition, out: &mut String) -> fmt::Result {
         let first = track.listed().next().filter(|s| s.duration.is_some()).ok_or(fmt::Error)?;

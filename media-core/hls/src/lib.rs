@@ -13,6 +13,7 @@
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod bandwidth;
+mod breaks;
 mod cues;
 mod cutter;
 mod daterange;
@@ -23,16 +24,21 @@ mod packager;
 mod playlist;
 mod rendition;
 mod target;
+mod text;
 mod track;
 mod ts_view;
 mod view;
 mod window;
 
-pub use daterange::DateRange;
+pub use breaks::{Away, Mark};
+pub use daterange::{Announced, Asset, DateRange, RANGES_MAX};
 pub use event::{Event, Part, Run, RunTrack};
 pub use packager::{Config, Packager, Start, TrackSpec};
 pub use playlist::{Ask, Rfc3339, Skip};
 pub use rendition::Segment;
+pub use text::{
+    Captions, Embedded, RENDITIONS_MAX, TEXT_BYTES_MAX, TextCue, TextRendition, escape, text_name,
+};
 pub use ts_view::NotInTs;
 pub use window::{Lookup, Position, Window};
 

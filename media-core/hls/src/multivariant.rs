@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 use nx_media::{AudioCodec, AudioParams, Kind, Params, VideoRange};
 
 use crate::rendition::{Rendition, Segment};
+use crate::text;
 use crate::window::Window;
 
 /// Sound in one codec, so that a player which lacks a codec still finds variants that it can play.
@@ -43,7 +44,9 @@ impl Window {
     }
 
     fn write_multivariant(&self, out: &mut String) -> fmt::Result {
-        out.write_str("#EXTM3U\n#EXT-X-VERSION:6\n")?;
+        // SERVICE is of version 7 (§8).
+        let services = self.texts.embedded().iter().any(|e| e.instream_id.starts_with("SERVICE"));
+        writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{}", if services { 7 } else { 6 })?;
         if self.running().iter().flat_map(Rendition::listed).all(Segment::starts_independent) {
             out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
         }
@@ -62,19 +65,32 @@ impl Window {
         for group in groups.iter().filter(|_| choice) {
             write_media(group, out)?;
         }
+        text::write_media(&self.texts, out)?;
+        let texts = self.text_attributes(!video.is_empty());
         for group in &groups {
             let named = choice.then_some(group.id.as_str());
             for track in &video {
-                write_variant(track, Some(group), named, ranges, out)?;
+                write_variant(track, Some(group), named, ranges, &texts, out)?;
             }
             if let (Some((first, _)), true) = (group.members.first(), video.is_empty()) {
-                write_variant(first, Some(group), named, ranges, out)?;
+                write_variant(first, Some(group), named, ranges, &texts, out)?;
             }
         }
         for track in video.iter().filter(|_| groups.is_empty()) {
-            write_variant(track, None, None, ranges, out)?;
+            write_variant(track, None, None, ranges, &texts, out)?;
         }
         video.iter().filter(|t| t.has_i_frames()).try_for_each(|track| write_i_frames(track, ranges, out))
+    }
+
+    /// What a variant says of text. Whether a picture carries captions is known only when they come.
+    fn text_attributes(&self, pictures: bool) -> String {
+        let subtitles = if self.texts.renditions().next().is_some() { ",SUBTITLES=\"subs\"" } else { "" };
+        let captions = match (pictures, self.texts.embedded().is_empty()) {
+            (false, _) => "",
+            (true, true) => ",CLOSED-CAPTIONS=NONE",
+            (true, false) => ",CLOSED-CAPTIONS=\"cc\"",
+        };
+        format!("{subtitles}{captions}")
     }
 }
 
@@ -139,6 +155,7 @@ fn write_variant(
     group: Option<&Group<'_>>,
     named: Option<&str>,
     ranges: bool,
+    texts: &str,
     out: &mut String,
 ) -> fmt::Result {
     let own = |rate: u64| if track.track.id.kind == Kind::Video { rate } else { 0 };
@@ -160,7 +177,7 @@ fn write_variant(
     if let Some(named) = named {
         write!(out, ",AUDIO=\"{named}\"")?;
     }
-    writeln!(out, "\n{}/index.m3u8", track.track.name)
+    writeln!(out, "{texts}\n{}/index.m3u8", track.track.name)
 }
 
 fn range(track: &Rendition) -> VideoRange {

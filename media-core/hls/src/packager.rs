@@ -10,6 +10,7 @@ use crate::cues::Cues;
 use crate::daterange::DateRange;
 use crate::event::{self, Event, Run, RunTrack};
 use crate::target::{self, Frame};
+use crate::text::{Captions, TextCue};
 use crate::track::{Cut, Track};
 
 /// How the stream is cut.
@@ -150,11 +151,46 @@ impl Packager {
     /// Takes a cue at a time of the run that goes on, or of the next when there is none. What leaves or returns to
     /// the programme begins a segment with the first key frame from there on. Repeated cues count once.
     pub fn cue(&mut self, cue: DateRange) {
+        self.announce(cue, false);
+    }
+
+    /// The same, however often it comes: what was not said before is added.
+    pub fn add_cue(&mut self, cue: DateRange) {
+        self.announce(cue, true);
+    }
+
+    fn announce(&mut self, cue: DateRange, anew: bool) {
         if self.run.is_none() {
-            self.cues.wait(cue);
-        } else if self.cues.hear(&cue) {
+            self.cues.wait(cue, anew);
+        } else if self.cues.hear(&cue) || anew {
+            self.cues.cut_for(&cue);
+            self.tracks.iter_mut().for_each(|track| track.note_cue(&cue));
             self.out.push_back(Event::DateRange(cue));
         }
+    }
+
+    /// Takes a cue back that has not begun.
+    pub fn withdraw(&mut self, id: &str) {
+        self.cues.withdraw(id);
+        self.out.push_back(Event::Withdraw { id: id.to_owned() });
+    }
+
+    /// Says what text there is from now on.
+    pub fn declare_text(&mut self, captions: Captions) {
+        self.out.push_back(Event::Captions(captions));
+    }
+
+    /// Shows text, at a time of the run that goes on; without a run there is none.
+    pub fn text(&mut self, rendition: usize, cue: TextCue) {
+        if self.run.is_some() {
+            self.out.push_back(Event::Text { rendition, cue });
+        }
+    }
+
+    /// Presentation time, in microseconds, at a Unix time in milliseconds; `None` without a run.
+    #[must_use]
+    pub fn time_at_ms(&self, wall_ms: i64) -> Option<i64> {
+        self.run.as_ref().map(|run| wall_ms.saturating_sub(run.wall_at_zero_ms).saturating_mul(1000))
     }
 
     /// The next event, until `None`.
@@ -259,7 +295,7 @@ impl Packager {
         self.out.push_back(Event::Run(run.clone()));
         self.run = Some(run);
         self.cut(pts_us);
-        self.cues.waited().into_iter().for_each(|cue| self.cue(cue));
+        self.cues.waited().into_iter().for_each(|(cue, anew)| self.announce(cue, anew));
         true
     }
 

@@ -12,7 +12,8 @@
 //!   there only if that very segment has one. The sequence numbers in front are the whole playlist's, so that a player
 //!   which counts and one which merges come to the same.
 //! * A delta leaves out a date range when all that is known of it was told before the first segment that is not
-//!   skipped was begun: whoever can use the delta has it. What left the playlist is named as long as it is remembered.
+//!   skipped was begun: whoever can use the delta has it. What is over is named as long as it is remembered; what was
+//!   taken back or pushed out, when that was not before then either.
 //! * The date is that of the earliest picture, from the run's clock and not from the segment before: its rounding does
 //!   not add up. Lengths have six decimals: a day of them is right to a frame.
 
@@ -33,6 +34,8 @@ pub enum Ask {
     IFrames(usize),
     /// Everything in MPEG-TS.
     Ts,
+    /// Text. Index into [`Window::text_renditions`].
+    Text(usize),
 }
 
 /// What a player that has the playlist already can do without: `_HLS_skip` (RFC 8216bis §6.2.5.1).
@@ -53,7 +56,7 @@ const SKIP_TARGETS: u64 = 6;
 const PART_TARGETS: u64 = 3;
 
 impl Window {
-    /// A media playlist; `None` before its first part (CMAF) or first whole segment (TS, key frames), when there can be
+    /// A media playlist; `None` before its first part (CMAF) or first whole segment (TS, key frames, text), when there can be
     /// no TS ([`Window::ts_tracks`]), and when a vanished track has nothing listed any more. `skip` makes a delta of a
     /// CMAF playlist that is long enough.
     #[must_use]
@@ -66,6 +69,7 @@ impl Window {
             }
             Ask::IFrames(index) => self.write_i_frames(self.shown(index)?, &mut out).ok()?,
             Ask::Ts => self.write_ts(&mut out).ok()?,
+            Ask::Text(index) => self.write_text(index, &mut out).ok()?,
         }
         Some(out)
     }
@@ -88,7 +92,7 @@ impl Window {
         if skipped > 0 {
             write!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")?;
             if without_dates {
-                let removed: Vec<String> = self.dates.removed(from_ms).collect();
+                let removed: Vec<String> = self.dates.removed(from_ms, since).collect();
                 write!(out, ",RECENTLY-REMOVED-DATERANGES=\"{}\"", removed.join("\t"))?;
             }
             out.write_char('\n')?;
@@ -179,7 +183,8 @@ pub(crate) fn write_lead(segment: &Segment, run: &mut Option<u32>, out: &mut Str
     if run.replace(of) != Some(of) {
         writeln!(out, "#EXT-X-MAP:URI=\"init-{of}.mp4\"")?;
     }
-    write_date(segment.program_date_time_ms, out)
+    write_date(segment.program_date_time_ms, out)?;
+    segment.mark.write(out)
 }
 
 fn seconds(ticks: u64, params: &Params) -> f64 {

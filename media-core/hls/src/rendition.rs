@@ -7,6 +7,7 @@ use nx_container::fmp4;
 use nx_media::{Kind, Params, rescale};
 
 use crate::bandwidth::Meter;
+use crate::breaks::Mark;
 use crate::event::{Part, Run, RunTrack};
 use crate::window::Position;
 
@@ -28,6 +29,8 @@ pub struct Segment {
     /// Of the bytes, so many at the beginning show one picture: the header of the first fragment and its first
     /// sample. `None` when the segment does not begin with a key frame.
     pub i_frame_bytes: Option<usize>,
+    /// Its place in a break.
+    pub mark: Mark,
 }
 
 impl Segment {
@@ -162,14 +165,17 @@ impl Rendition {
         self.bytes > 0
     }
 
-    pub(crate) fn add_part(&mut self, run: &Run, part: Part) {
+    /// Adds a part; `mark` tells what the segment with a number, which begins at a Unix time in milliseconds, says of
+    /// breaks. It is asked for when that begins.
+    pub(crate) fn add_part(&mut self, run: &Run, part: Part, mark: impl FnOnce(u64, i64) -> Mark) {
         self.meter.add(part.bytes.len(), us(part.duration, &self.track.params));
         self.bytes += part.bytes.len();
         self.next = Position { msn: part.msn, part: part.index + 1 };
         if self.segments.back().is_none_or(|s| s.msn != part.msn) {
             let wall = run.wall_at_zero_ms + rescale(part.pts, self.track.params.timescale(), 1000);
             let i_frame = self.i_frame(&part);
-            self.open(run, part.msn, wall, i_frame);
+            let mark = mark(part.msn, wall);
+            self.open(run, part.msn, wall, i_frame, mark);
         }
         if let Some(segment) = self.segments.back_mut() {
             segment.parts.push(part);
@@ -198,10 +204,12 @@ impl Rendition {
         begins_ms: Option<i64>,
         duration: u64,
         half_us: u64,
+        mark: impl FnOnce(u64, i64) -> Mark,
     ) {
         if self.segments.back().is_none_or(|s| s.msn != msn) {
             let wall = begins_ms.or_else(|| self.segments.back().map(Segment::end_ms));
-            self.open(run, msn, wall.unwrap_or(run.wall_at_zero_ms), None);
+            let wall = wall.unwrap_or(run.wall_at_zero_ms);
+            self.open(run, msn, wall, None, mark(msn, wall));
         }
         self.next = Position { msn: msn + 1, part: 0 };
         let Some(segment) = self.segments.back_mut() else { return };
@@ -213,7 +221,7 @@ impl Rendition {
         self.meter.segment_end(half_us);
     }
 
-    fn open(&mut self, run: &Run, msn: u64, wall_ms: i64, i_frame_bytes: Option<usize>) {
+    fn open(&mut self, run: &Run, msn: u64, wall_ms: i64, i_frame_bytes: Option<usize>, mark: Mark) {
         // A track that joins late starts its list there; only a list that goes on has a seam to mark.
         let seam = msn == run.first_msn && !self.segments.is_empty();
         self.segments.push_back(Segment {
@@ -224,6 +232,7 @@ impl Rendition {
             parts: Vec::new(),
             duration: None,
             i_frame_bytes,
+            mark,
         });
     }
 

@@ -6,6 +6,7 @@ mod i_frames;
 mod lists;
 mod parts;
 mod sources;
+mod text;
 mod tracks;
 mod twins;
 mod validator;
@@ -281,7 +282,7 @@ proptest! {
                     prop_assert!(*duration <= 180_000 + 45 * 900);
                     (msn, index, sum) = (msn + 1, 0, 0);
                 }
-                Event::Run(_) | Event::DateRange(_) | Event::End => {}
+                _ => {}
             }
         }
         prop_assert_eq!(samples, frames.len());

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use nx_media::{Kind, Params, Sample, rescale};
 
 use crate::cutter::Cutter;
+use crate::daterange::DateRange;
 use crate::event::{Event, Part};
 
 /// Samples that wait for the leader: how many at most, and for how much of their own time, microseconds.
@@ -232,6 +233,13 @@ impl Track {
     /// Something is kept back.
     pub(crate) fn is_ahead(&self) -> bool {
         !self.ahead.is_empty()
+    }
+
+    /// Pictures carry the sections of cues along.
+    pub(crate) fn note_cue(&mut self, cue: &DateRange) {
+        if let (Kind::Video, Some(section)) = (self.kind, cue.section()) {
+            self.cutter.note_section(cue, section);
+        }
     }
 
     /// So much of it came too late that its clock must be another.

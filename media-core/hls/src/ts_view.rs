@@ -4,6 +4,7 @@ use std::fmt;
 
 use nx_media::{AudioCodec, Kind, Params, VideoCodec};
 
+use crate::breaks::Mark;
 use crate::playlist::{Line, write_date};
 use crate::window::Window;
 
@@ -23,6 +24,7 @@ pub(crate) struct TsSegment {
     /// Discontinuities of the stream before it.
     seams: u64,
     independent: bool,
+    mark: Mark,
 }
 
 impl Window {
@@ -67,6 +69,7 @@ impl Window {
                 date_ms: segment.program_date_time_ms,
                 seams: self.discontinuities,
                 independent: segment.starts_independent(),
+                mark: segment.mark,
             })
         }));
         while self.ts.len() > self.listed_max {
@@ -88,6 +91,7 @@ impl Window {
                 out.push_str("#EXT-X-DISCONTINUITY\n");
             }
             write_date(segment.date_ms, out)?;
+            segment.mark.write(out)?;
             segment.line.write("ts", out)?;
         }
         out.push_str(if self.ended { "#EXT-X-ENDLIST\n" } else { "" });

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nx_media::rescale;
 
+use crate::breaks::Breaks;
 use crate::daterange::DateRanges;
 use crate::event::{Event, Part, Run, RunTrack};
 use crate::rendition::{Rendition, Segment};
+use crate::text::Texts;
 use crate::ts_view::TsSegment;
 
 /// How far a track has come: the part that will be next.
@@ -51,6 +53,8 @@ pub struct Window {
     /// Those of the run in its order, then those that it lacks.
     pub(crate) tracks: Vec<Rendition>,
     pub(crate) dates: DateRanges,
+    breaks: Breaks,
+    pub(crate) texts: Texts,
     pub(crate) ended: bool,
     /// What the TS view lists, oldest first; discontinuities before what left it last.
     pub(crate) ts: VecDeque<TsSegment>,
@@ -74,6 +78,8 @@ impl Window {
             runs: VecDeque::new(),
             tracks: Vec::new(),
             dates: DateRanges::default(),
+            breaks: Breaks::default(),
+            texts: Texts::default(),
             ended: false,
             ts: VecDeque::new(),
             ts_left: None,
@@ -104,10 +110,21 @@ impl Window {
                 Some(track)
             }
             Event::DateRange(cue) => {
-                let msn = self.running().iter().map(|t| t.next.msn).max().unwrap_or(0);
                 if let Some(run) = &self.run {
-                    self.dates.add(cue, run.wall_at_zero_ms, msn);
+                    self.dates.add(cue, run.wall_at_zero_ms, self.newest());
                 }
+                None
+            }
+            Event::Withdraw { id } => {
+                self.dates.withdraw(&id, self.newest());
+                None
+            }
+            Event::Captions(captions) => {
+                self.texts.declare(captions);
+                None
+            }
+            Event::Text { rendition, cue } => {
+                self.texts.add(rendition, cue);
                 None
             }
             Event::End => {
@@ -115,6 +132,11 @@ impl Window {
                 None
             }
         }
+    }
+
+    /// The newest segment that is open in any track.
+    fn newest(&self) -> u64 {
+        self.running().iter().map(|t| t.next.msn).max().unwrap_or(0)
     }
 
     /// The tracks of the run that goes on, in the order of their indices, which are those of [`Run::tracks`].
@@ -285,13 +307,15 @@ impl Window {
         }
         self.runs.push_back(run.clone());
         self.ended = false;
+        self.texts.turn(self.run.as_deref(), &run);
         self.run = Some(run);
     }
 
     fn add_part(&mut self, index: usize, part: Part) {
         let Some(run) = self.run.clone() else { return };
+        let mark = |msn, wall_ms| self.breaks.mark(msn, wall_ms, &mut self.dates);
         if let Some(track) = self.tracks.get_mut(index) {
-            track.add_part(&run, part);
+            track.add_part(&run, part, mark);
         }
     }
 
@@ -301,12 +325,14 @@ impl Window {
         // A gap begins where the others begin.
         let begins = self.tracks.iter().find_map(|t| t.segment(msn)).map(|s| s.program_date_time_ms);
         let Some(t) = self.tracks.get_mut(index) else { return };
-        t.end_segment(&run, msn, begins, duration, self.target_s * 500_000);
+        let mark = |msn, wall_ms| self.breaks.mark(msn, wall_ms, &mut self.dates);
+        t.end_segment(&run, msn, begins, duration, self.target_s * 500_000, mark);
         t.slide(listed_max, hurry);
         if index == run.leader() {
             self.pass_vanished(&run, index, msn);
         }
         self.follow_ts();
+        self.follow_text(index, msn);
     }
 
     /// The leader's segment is over: it is a gap in the lists of those that the run lacks.
@@ -318,7 +344,8 @@ impl Window {
         for mut track in self.tracks.split_off(run.tracks.len().min(self.tracks.len())) {
             let duration = rescale(ticks, scale, track.track.params.timescale());
             let duration = u64::try_from(duration).unwrap_or(0);
-            track.end_segment(run, msn, Some(begins), duration, self.target_s * 500_000);
+            let mark = |msn, wall_ms| self.breaks.mark(msn, wall_ms, &mut self.dates);
+            track.end_segment(run, msn, Some(begins), duration, self.target_s * 500_000, mark);
             track.slide(listed_max, hurry);
             if track.holds_media() {
                 self.tracks.push(track);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nx_media::StreamKey;
 
+use crate::announce::Saying;
 use crate::claims::{Claim, Role};
 use crate::hub::{Entry, Hub, lock};
 use crate::ingest::input::{About, Input, Wire};
@@ -33,11 +34,16 @@ pub(crate) enum Join {
     Player { key: StreamKey, player: Box<Player> },
     /// A stream that an earlier process carried waits for its publisher.
     Resume { key: StreamKey, entry: Arc<Entry> },
+    /// The API says something about a stream; without the stream nobody answers.
+    Say { key: StreamKey, saying: Box<Saying> },
 }
 
 impl Join {
     fn key(&self) -> &StreamKey {
-        let (Self::Input { key, .. } | Self::Player { key, .. } | Self::Resume { key, .. }) = self;
+        let (Self::Input { key, .. }
+        | Self::Player { key, .. }
+        | Self::Resume { key, .. }
+        | Self::Say { key, .. }) = self;
         key
     }
 }
@@ -188,6 +194,10 @@ impl Shard {
                 self.places.insert(token, key);
                 stream.join(token, *player, now_ms);
                 Self::watch(self.poll.registry(), stream);
+            }
+            Join::Say { key, saying } => {
+                let Some(stream) = self.streams.get_mut(&key) else { return };
+                let _ = saying.answer.try_send(stream.pipeline.say(saying.said));
             }
             Join::Resume { key, entry } => {
                 let stream = Stream::new(&self.hub, key.clone(), entry, now_ms);

@@ -1,5 +1,6 @@
 //! What services and the streaming core tell each other: wire types and the traits that give them, no behaviour.
 
+pub mod announce;
 pub mod desired;
 pub mod keys;
 pub mod sources;

@@ -142,7 +142,7 @@ fn read(desired: &Arc<dyn Desired>, route: &Route) -> Result<Response, Problem> 
 }
 
 /// All, or the one that is asked for. There are never more than one page.
-fn shown<T: Serialize>(
+pub(crate) fn shown<T: Serialize>(
     items: Vec<T>,
     id: Option<&str>,
     id_of: impl Fn(&T) -> &str,
@@ -165,19 +165,19 @@ fn created(stream: &str, kind: Kind, id: &str, text: &str) -> Response {
     response
 }
 
-fn text(item: &impl Serialize) -> String {
+pub(crate) fn text(item: &impl Serialize) -> String {
     serde_json::to_string(item).unwrap_or_default()
 }
 
 /// Runs what may wait for the disk.
-async fn waiting<T: Send + 'static>(
+pub(crate) async fn waiting<T: Send + 'static>(
     act: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(act).await;
     done.unwrap_or_else(|e| Err(Fault::Storage(e.to_string()))).map_err(problem)
 }
 
-fn problem(fault: Fault) -> Problem {
+pub(crate) fn problem(fault: Fault) -> Problem {
     match fault {
         Fault::Invalid(text) => Problem::bad_request(text),
         Fault::NotFound(text) => Problem::not_found(text),

@@ -3,6 +3,7 @@
 //! Behind it in this version: the status page, the list of live streams, and what operators want of them: targets,
 //! sources and publish keys. What the contract promises and is not built answers 501.
 
+mod announce;
 mod api;
 mod config;
 mod desired;

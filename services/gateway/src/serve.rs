@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
+use nx_contract::announce::Announce;
 use nx_contract::desired::Desired;
 use nx_contract::streams::{State, Streams};
 use nx_delivery::{Answer, Body, Handler, Metrics, Problem, Request, Response};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use crate::announce;
 use crate::api::{self, Paging};
 use crate::config::{Config, Token};
 use crate::desired::{self, Asked};
@@ -24,25 +26,27 @@ const NEWS: Duration = Duration::from_secs(1);
 pub struct Face {
     streams: Arc<dyn Streams>,
     desired: Arc<dyn Desired>,
+    announce: Arc<dyn Announce>,
     token: Option<Token>,
     edge: SocketAddr,
     stop: watch::Receiver<bool>,
 }
 
 impl Face {
-    /// A gateway in front of `streams` and what is `desired` of them; viewers are sent to `edge`. Long answers end when
-    /// `stop` turns true.
+    /// A gateway in front of `streams`, what is `desired` of them and what they `announce`; viewers are sent to
+    /// `edge`. Long answers end when `stop` turns true.
     ///
     /// # Errors
     /// In words, with what to do: the token cannot be read.
     pub fn new(
         streams: Arc<dyn Streams>,
         desired: Arc<dyn Desired>,
+        announce: Arc<dyn Announce>,
         config: &Config,
         edge: SocketAddr,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        Ok(Self { streams, desired, token: config.token()?, edge, stop })
+        Ok(Self { streams, desired, announce, token: config.token()?, edge, stop })
     }
 
     /// Answers any request; `B` is its body.
@@ -59,6 +63,10 @@ impl Face {
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(desired::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
             return desired::answer(&self.desired, self.token.as_ref(), route, asked, body).await;
+        }
+        if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(announce::route) {
+            let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
+            return announce::answer(&self.announce, self.token.as_ref(), route, asked, body).await;
         }
         self.answer(&http::Request::from_parts(head, ()))
     }

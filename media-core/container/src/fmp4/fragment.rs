@@ -59,7 +59,7 @@ struct Plan {
 
 /// Box header; full box header.
 const BOX: u32 = 8;
-const FULL: u32 = 12;
+pub(super) const FULL: u32 = 12;
 const MFHD_LEN: u32 = FULL + 4;
 const TFDT_LEN: u32 = FULL + 8;
 
@@ -217,12 +217,12 @@ fn entry(out: &mut Vec<u8>, trun_flags: u32, sample: &Sample, next: Option<&Samp
     }
 }
 
-fn full(out: &mut Vec<u8>, len: u32, kind: &[u8; 4], version_flags: u32) {
+pub(super) fn full(out: &mut Vec<u8>, len: u32, kind: &[u8; 4], version_flags: u32) {
     u32b(out, len);
     out.extend_from_slice(kind);
     u32b(out, version_flags);
 }
 
-fn u32b(out: &mut Vec<u8>, value: u32) {
+pub(super) fn u32b(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_be_bytes());
 }

@@ -57,7 +57,8 @@ pub enum ReadError {
     },
 }
 
-/// Reads the samples of one fragment or of several one after the other (a segment from its parts).
+/// Reads the samples of one fragment or of several one after the other (a segment from its parts). Event messages
+/// between them are passed over.
 ///
 /// Payloads share the memory of `fragments`. Every `duration` is `Some`. Samples of one fragment follow
 /// each other without a gap; between two fragments nothing is checked. Work and memory are bounded by the
@@ -82,7 +83,7 @@ struct Defaults {
 }
 
 fn one(cursor: &mut Cursor<'_>, samples: &mut Vec<Sample>) -> Result<(), ReadError> {
-    cursor.skip(*b"prft")?;
+    cursor.pass(&[*b"prft", *b"emsg"])?;
     let start = cursor.at;
     let moof_end = cursor.open(*b"moof")?;
     let end = cursor.open(*b"mfhd")?;
@@ -217,9 +218,10 @@ impl Cursor<'_> {
         end.ok_or(ReadError::Truncated { offset, needed: len, got: self.data.len() - offset })
     }
 
-    /// Goes past boxes of this type, if any are next.
-    fn skip(&mut self, kind: [u8; 4]) -> Result<(), ReadError> {
-        while self.data.get(self.at + 4..self.at + BOX_LEN) == Some(&kind) {
+    /// Goes past boxes of these types, as many as there are, in any order.
+    fn pass(&mut self, kinds: &[[u8; 4]]) -> Result<(), ReadError> {
+        let next = |c: &Self| c.data.get(c.at + 4..c.at + BOX_LEN).and_then(|kind| kind.try_into().ok());
+        while let Some(kind) = next(self).filter(|kind| kinds.contains(kind)) {
             self.at = self.open(kind)?;
         }
         Ok(())

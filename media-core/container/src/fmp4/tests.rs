@@ -333,6 +333,35 @@ proptest! {
 }
 
 #[test]
+fn event_messages_stand_before_a_fragment_and_are_passed_over() {
+    let data = Bytes::from_static(&[0xfc, 0x30, 0x00, 0x01]);
+    let message = EventMessage {
+        timescale: 90_000,
+        presentation_time: 1 << 40,
+        duration: Some(900_000),
+        id: 7,
+        data: &data,
+    };
+    let mut bytes = Vec::new();
+    scte35_message(&message, &mut bytes);
+    bytes.extend_from_slice(&prft(0, 0, 90_000));
+    scte35_message(&EventMessage { duration: None, ..message }, &mut bytes);
+    let samples = [sample(0, 0, 3000, true, b"key")];
+    let plain = fragment(1, Kind::Video, &samples).unwrap();
+    bytes.extend_from_slice(&plain);
+    let emsg: mp4_atom::Emsg = atom(&bytes);
+    assert_eq!((emsg.timescale, emsg.event_duration, emsg.id), (90_000, 900_000, 7));
+    assert_eq!(emsg.presentation_time, mp4_atom::EmsgTimestamp::Absolute(1 << 40));
+    assert_eq!((emsg.scheme_id_uri.as_str(), emsg.value.as_str()), (SCTE35_SCHEME, ""));
+    assert_eq!(emsg.message_data, data);
+    let whole = Bytes::from(bytes);
+    assert_eq!(super::samples(&whole), Ok(samples.to_vec()));
+    for len in 1..whole.len() {
+        assert!(super::samples(&whole.slice(..len)).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
 fn a_part_bears_the_producers_clock() {
     // Version 1, flags 8, track 1, 2026-11-18T11:06:40.5Z since 1900, half a second at 90 kHz.
     let want = "00000020 70726674 01000008 00000001 eea80540 80000000 00000000 0000afc8";

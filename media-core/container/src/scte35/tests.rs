@@ -158,3 +158,31 @@ proptest! {
         crate::fuzz_ts::scte35(&data);
     }
 }
+
+#[test]
+fn what_is_written_is_the_sample_of_the_standard() {
+    let duration = Some(BreakDuration { auto_return: true, duration_90k: 0x0_0052_ccf5 });
+    let out = NewInsert { event_id: 0x4800_008f, out_of_network: true, pts: Some(0x0_7369_c02e), duration };
+    let written = splice_insert(&out);
+    // §14.2 has program 0, tier and index 0xff, and an avail descriptor besides: the command is the same but for that.
+    assert_eq!(written.get(13..31), INSERT.get(13..31));
+    for new in [
+        out,
+        NewInsert { pts: None, ..out },
+        NewInsert { duration: None, pts: Some(1 << 32), ..out },
+        NewInsert { out_of_network: false, duration: None, pts: None, ..out },
+    ] {
+        let splice = parse(&splice_insert(&new)).unwrap();
+        assert_eq!(splice.time(), new.pts);
+        let Command::Insert(Insert { event_id, action: Some(action) }) = splice.command else {
+            panic!("{new:?}")
+        };
+        let read = NewInsert {
+            event_id,
+            out_of_network: action.out_of_network,
+            pts: action.pts,
+            duration: action.duration,
+        };
+        assert_eq!((read, action.immediate), (new, new.pts.is_none()));
+    }
+}

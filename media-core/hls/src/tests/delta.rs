@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::sources::{self, Source, send};
 use super::validator::{Validator, attribute};
-use super::{Rig, audio, specs, video};
+use super::{Rig, WALL, audio, specs, video};
 use crate::{Ask, DateRange, Skip, Window};
 
 /// A playlist as a player holds it: each segment with all that it needs.
@@ -24,8 +24,18 @@ struct Held {
 }
 
 fn is_of_segment(line: &str) -> bool {
-    let tags =
-        ["DISCONTINUITY", "PROGRAM-DATE-TIME", "PART", "GAP", "PRELOAD-HINT", "RENDITION-REPORT", "ENDLIST"];
+    let tags = [
+        "DISCONTINUITY",
+        "PROGRAM-DATE-TIME",
+        "CUE-OUT",
+        "CUE-OUT-CONT",
+        "CUE-IN",
+        "PART",
+        "GAP",
+        "PRELOAD-HINT",
+        "RENDITION-REPORT",
+        "ENDLIST",
+    ];
     line.starts_with("#EXTINF")
         || tags.iter().any(|tag| {
             line.strip_prefix("#EXT-X-").is_some_and(|l| l == *tag || l.starts_with(&format!("{tag}:")))
@@ -143,6 +153,20 @@ fn cue(id: &str, pts_us: i64, planned_ms: Option<u64>) -> DateRange {
     DateRange { id: id.into(), pts_us, planned_duration_us, scte35_out: section, ..DateRange::default() }
 }
 
+/// Says more of a cue, or takes it back.
+fn change_cue(rig: &mut Rig, change: u8, cue: DateRange) {
+    let back = DateRange { pts_us: cue.pts_us + 2_000_000, ..cue.clone() };
+    match change {
+        0 => rig.packager.cue(DateRange { scte35_in: Some(Bytes::from_static(&[1])), ..back }),
+        1 => rig.packager.add_cue(DateRange { ends: true, ..back }),
+        2 => rig.packager.add_cue(DateRange { attributes: vec![("X-A".into(), "1".into())], ..cue }),
+        3 => rig.packager.withdraw(&cue.id),
+        // Until the next, or longer than was planned.
+        _ => rig.packager.add_cue(DateRange { duration_us: Some(9_000_000), ..cue }),
+    }
+    rig.settle();
+}
+
 #[test]
 fn a_delta_leaves_out_what_is_further_than_six_targets_and_begins_whole() {
     let sources = [Source::new(video()), Source::new(audio())];
@@ -156,7 +180,7 @@ fn a_delta_leaves_out_what_is_further_than_six_targets_and_begins_whole() {
         CAN-SKIP-DATERANGES=YES,PART-HOLD-BACK=1.002,HOLD-BACK=6\n#EXT-X-PART-INF:PART-TARGET=0.334\n\
         #EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-DATERANGE:ID=\"known\",START-DATE=\"2026-11-18T11:06:40.500Z\",SCTE35-OUT=0xFC\n\
         #EXT-X-SKIP:SKIPPED-SEGMENTS=4\n#EXT-X-MAP:URI=\"init-0.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-11-18T11:06:48.000Z\n\
-        #EXTINF:2.000000,\n104.m4s\n";
+        #EXT-X-CUE-OUT-CONT:6.000\n#EXTINF:2.000000,\n104.m4s\n";
     assert!(delta.starts_with(head), "{delta}");
     let second = rig.window.media_playlist(Ask::Track(0), Skip::DateRanges).expect("a delta");
     let line = "#EXT-X-SKIP:SKIPPED-SEGMENTS=4,RECENTLY-REMOVED-DATERANGES=\"\"\n";
@@ -180,11 +204,12 @@ fn a_window_no_longer_than_the_boundary_does_not_offer_deltas() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// Breaks, tracks that come and go, cues that begin, end and are pushed out: any version merges to the newest.
+    /// Breaks, tracks that come and go, cues that begin, end, grow, are taken back and pushed out, and that last until
+    /// the next of their class: any version merges to the newest.
     #[test]
     fn any_older_playlist_and_a_delta_make_the_newest(
         gop in 20u32..120,
-        runs in prop::collection::vec((4_000i64..24_000, 0u8..3, prop::collection::vec((0i64..20, 0u64..8, any::<bool>()), 0..14)), 1..4),
+        runs in prop::collection::vec((4_000i64..24_000, 0u8..3, prop::collection::vec((0i64..20, 0u64..8, 0u8..6, 1i64..34), 0..14)), 1..4),
     ) {
         let tracks = [Source { gop, ..Source::new(video()) }, Source::new(audio())];
         let mut rig = long(&tracks);
@@ -194,17 +219,21 @@ proptest! {
             let sources = if alone { &tracks[1..] } else { &tracks[..] };
             rig.packager.set_tracks(&specs(&sources.iter().map(|s| s.params.clone()).collect::<Vec<_>>()));
             rig.settle();
-            for (at_s, long_s, ends) in cues {
+            let mut later = Vec::new();
+            for (at_s, long_s, change, step) in cues {
                 nth += 1;
                 let planned = (long_s > 0).then_some(long_s * 1000);
-                let id = format!("n{nth}");
-                rig.packager.cue(cue(&id, (at_s + 1) * 1_000_000, planned));
-                if ends {
-                    let back = Some(Bytes::from_static(&[1]));
-                    rig.packager.cue(DateRange { id, pts_us: (at_s + 3) * 1_000_000, scte35_in: back, ..DateRange::default() });
-                }
+                let (id, pts_us) = (format!("n{nth}"), (at_s + 1) * 1_000_000);
+                let until_next = change == 4;
+                let class = (change > 3).then(|| "c".to_owned());
+                let first = DateRange { class, end_on_next: until_next, ..cue(&id, pts_us, planned) };
+                rig.packager.add_cue(first);
+                later.push((step, change, DateRange { id, pts_us, ..DateRange::default() }));
             }
             for step in 1..=ms / 700 {
+                for (_, change, cue) in later.iter().filter(|(at, ..)| *at == step) {
+                    change_cue(&mut rig, *change, cue.clone());
+                }
                 sources::resume(&mut rig, sources, (step - 1) * 700, step * 700, &mut validator);
                 players.look(&rig.window);
             }
@@ -213,7 +242,7 @@ proptest! {
         rig.packager.finish();
         rig.settle();
         players.look(&rig.window);
-        let long = rig.window.next(0).unwrap().msn > 110;
+        let long = rig.wall_ms - WALL > 24_000;
         prop_assert!(!long || players.merged > 20, "{} {}", players.merged, players.too_old);
     }
 }

@@ -60,12 +60,13 @@ fn a_range_ends_with_the_key_frame() {
         let len: usize = range.strip_suffix("@0").expect(range).parse().expect("a number");
         let Lookup::Found(segment) = rig.window.segment(0, msn) else { panic!("{msn}") };
         let whole = &segment.parts[0].bytes;
-        let after = |at: usize| {
-            at + usize::try_from(u32::from_be_bytes(*whole[at..].first_chunk().unwrap())).unwrap()
-        };
-        let (moof, header) = (after(0), after(after(0)));
-        let kind = |at: usize| &whole[at + 4..at + 8];
-        assert_eq!([kind(0), kind(moof), kind(header)], [&b"prft"[..], b"moof", b"mdat"]);
+        let mut header = 0;
+        for kind in [b"prft", b"moof"] {
+            assert_eq!(&whole[header + 4..header + 8], kind);
+            let len = u32::from_be_bytes(*whole[header..].first_chunk().unwrap());
+            header += usize::try_from(len).unwrap();
+        }
+        assert_eq!(&whole[header + 4..header + 8], b"mdat");
         let key = fmp4::samples(whole).unwrap()[0].payload.clone();
         assert_eq!(whole.slice(header + 8..len), key, "{msn}");
     }

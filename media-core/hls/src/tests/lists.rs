@@ -45,7 +45,7 @@ fn sounds_are_told_apart_by_language_and_codec() {
     use AudioCodec::{Aac, Ac3};
     let one = "\
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"a1\",LANGUAGE=\"und\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"a1/index.m3u8\"
-#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio\"
+#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio\",CLOSED-CAPTIONS=NONE
 v1/index.m3u8";
     assert_eq!(multivariant(&[video(), audio()]), one);
 
@@ -54,7 +54,7 @@ v1/index.m3u8";
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"a2/index.m3u8\"
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"English 2\",LANGUAGE=\"en\",DEFAULT=NO,AUTOSELECT=NO,CHANNELS=\"2\",URI=\"a3/index.m3u8\"
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"gsw\",LANGUAGE=\"gsw\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"a4/index.m3u8\"
-#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio\"
+#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio\",CLOSED-CAPTIONS=NONE
 v1/index.m3u8";
     let four = [sound(Aac, "ger"), sound(Aac, "ENG"), sound(Aac, "eng"), sound(Aac, "gsw")];
     assert_eq!(multivariant(&[&[video()], &four[..]].concat()), languages);
@@ -62,13 +62,13 @@ v1/index.m3u8";
     let codecs = "\
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-aac\",NAME=\"French\",LANGUAGE=\"fr\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"a1/index.m3u8\"
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-ac3\",NAME=\"French\",LANGUAGE=\"fr\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"6\",URI=\"a2/index.m3u8\"
-#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio-aac\"
+#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio-aac\",CLOSED-CAPTIONS=NONE
 v1/index.m3u8
-#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=30.000,AUDIO=\"audio-aac\"
+#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=30.000,AUDIO=\"audio-aac\",CLOSED-CAPTIONS=NONE
 v2/index.m3u8
-#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,ac-3\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio-ac3\"
+#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,ac-3\",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO=\"audio-ac3\",CLOSED-CAPTIONS=NONE
 v1/index.m3u8
-#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,ac-3\",RESOLUTION=640x360,FRAME-RATE=30.000,AUDIO=\"audio-ac3\"
+#EXT-X-STREAM-INF,CODECS=\"avc1.64001f,ac-3\",RESOLUTION=640x360,FRAME-RATE=30.000,AUDIO=\"audio-ac3\",CLOSED-CAPTIONS=NONE
 v2/index.m3u8";
     assert_eq!(multivariant(&[video(), small(), sound(Aac, "fra"), sound(Ac3, "fra")]), codecs);
 

@@ -11,6 +11,8 @@ pub(super) struct Listed {
     pub(super) gap: bool,
     pub(super) discontinuity: u64,
     pub(super) date: String,
+    /// What it says of breaks.
+    pub(super) marks: Vec<String>,
     pub(super) parts: Vec<f64>,
 }
 
@@ -49,7 +51,8 @@ pub(super) fn read(text: &str) -> Playlist {
     let mut list = Playlist::default();
     let number = |line: &str, tag| -> Option<u64> { value(line, tag).map(|v| v.parse().expect(tag)) };
     let (mut target, mut part_target, mut msn, mut discontinuity) = (None, None, 0, 0);
-    let (mut gap, mut date, mut parts, mut seconds) = (false, String::new(), Vec::new(), None);
+    let (mut gap, mut date, mut marks, mut parts, mut seconds) =
+        (false, String::new(), Vec::new(), Vec::new(), None);
     assert!(text.starts_with("#EXTM3U\n"), "{text}");
     for line in text.lines() {
         target = target.or(number(line, "#EXT-X-TARGETDURATION"));
@@ -69,6 +72,8 @@ pub(super) fn read(text: &str) -> Playlist {
             list.independent = true;
         } else if let Some(at) = value(line, "#EXT-X-PROGRAM-DATE-TIME") {
             at.clone_into(&mut date);
+        } else if line.starts_with("#EXT-X-CUE-") {
+            marks.push(line.to_owned());
         } else if line.starts_with("#EXT-X-DATERANGE") {
             list.dates.push(line.to_owned());
         } else if let Some(length) = value(line, "#EXTINF") {
@@ -80,8 +85,8 @@ pub(super) fn read(text: &str) -> Playlist {
             assert!(line.starts_with(&format!("{msn}.")), "{line} is number {msn}\n{text}");
             let sum: f64 = parts.iter().sum();
             assert!(parts.is_empty() || (sum - seconds).abs() < 1e-3, "{line}: {sum} {seconds}\n{text}");
-            let listed =
-                Listed { seconds, gap, discontinuity, date: date.clone(), parts: std::mem::take(&mut parts) };
+            let (marks, parts) = (std::mem::take(&mut marks), std::mem::take(&mut parts));
+            let listed = Listed { seconds, gap, discontinuity, date: date.clone(), marks, parts };
             list.segments.push((msn, listed));
             (gap, msn) = (false, msn + 1);
         }
@@ -118,6 +123,7 @@ impl Validator {
             for (msn, listed) in &other.segments {
                 let Some((_, same)) = first.segments.iter().find(|(m, _)| m == msn) else { continue };
                 assert_eq!(same.discontinuity, listed.discontinuity, "{msn} of {names:?}");
+                assert_eq!(same.marks, listed.marks, "{msn} of {names:?}");
                 let drift = (same.seconds - listed.seconds).abs();
                 assert!(
                     *msn == 100 || self.drift.is_none_or(|max| drift <= max),

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use http_body_util::{BodyExt, Full};
+use nx_contract::announce::{Announce, DateRange, NewCaptions, NewDateRange, RangeState, Rendition, Shown};
 use nx_contract::desired::{Held, LinkState, Status};
 use nx_contract::keys::{Key, MadeKey};
 use nx_contract::sources::{InputRole, Source};
@@ -98,6 +99,39 @@ impl Desired for Fake {
     }
 }
 
+impl Announce for Fake {
+    fn captions(&self, _: &str) -> Result<Vec<Rendition>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn add_captions(&self, _: &str, new: NewCaptions, _: Option<&str>) -> Result<Shown, Fault> {
+        Ok(Shown { cues: new.cues.len(), renditions: Vec::new() })
+    }
+
+    fn date_ranges(&self, _: &str) -> Result<Vec<DateRange>, Fault> {
+        Err(Fault::NotFound("nobody".into()))
+    }
+
+    fn add_date_range(&self, _: &str, new: NewDateRange, _: Option<&str>) -> Result<DateRange, Fault> {
+        let id = new.id.ok_or(Fault::Invalid("id".into()))?;
+        let (start, state) = (String::new(), RangeState::Active);
+        Ok(DateRange {
+            id,
+            class: None,
+            state,
+            start,
+            end: None,
+            planned_duration_ms: None,
+            scte35_out: None,
+            assets: 0,
+        })
+    }
+
+    fn remove_date_range(&self, _: &str, _: &str) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
 impl Streams for Fake {
     fn list(&self) -> Vec<Stream> {
         Vec::new()
@@ -114,7 +148,7 @@ fn face(token: bool) -> Face {
     let (_, stop) = tokio::sync::watch::channel(false);
     let config = Config { token: token.then(|| Token::new(SECRET)), ..Config::default() };
     let fake = Arc::new(Fake::default());
-    Face::new(fake.clone(), fake, &config, ([127, 0, 0, 1], 8888).into(), stop).unwrap()
+    Face::new(fake.clone(), fake.clone(), fake, &config, ([127, 0, 0, 1], 8888).into(), stop).unwrap()
 }
 
 /// A request: method, path behind the streams, further headers, body.
@@ -187,6 +221,30 @@ async fn a_target_lives_from_post_to_delete() {
     assert_eq!(ask(&face, LOCAL, delete).await.0, 204);
     let (code, problem, _) = ask(&face, LOCAL, delete).await;
     assert_eq!((code, &problem["type"]), (404, &json!("urn:nexus:problem:not-found")));
+}
+
+#[tokio::test]
+async fn captions_and_date_ranges_are_announced() {
+    let face = face(false);
+    let cues = r#"{"cues":[{"duration_ms":1,"text":"x"}]}"#;
+    let range = "/api/streamcore/v1/streams/live/a/daterange/r";
+    for (peer, method, path, body, want, place) in [
+        (LOCAL, "POST", "/live/a/captions", cues, 201, None),
+        (LOCAL, "POST", "/live/a/captions", r#"{"cues":[{"text":"x"}]}"#, 400, None),
+        (LOCAL, "POST", "/live/a/captions", r#"{"cues":[],"more":1}"#, 400, None),
+        (LOCAL, "DELETE", "/live/a/captions/s1", "", 405, None),
+        (LOCAL, "POST", "/live/a/daterange", r#"{"id":"r","break":{"duration_ms":1}}"#, 201, Some(range)),
+        (LOCAL, "POST", "/live/a/daterange", "{}", 400, None),
+        (LOCAL, "DELETE", "/live/a/daterange/r", "", 204, None),
+        (AFAR, "POST", "/live/a/daterange", "{}", 403, None),
+        (AFAR, "GET", "/live/a/captions", "", 200, None),
+        (AFAR, "GET", "/live/a/daterange", "", 404, None),
+    ] {
+        let (code, answer, headers) = ask(&face, peer, (method, path, &[JSON], body)).await;
+        assert_eq!(code, want, "{method} {path} {body}: {answer}");
+        let at = headers.get("location").and_then(|v| v.to_str().ok());
+        assert_eq!(at, place, "{method} {path}");
+    }
 }
 
 #[tokio::test]

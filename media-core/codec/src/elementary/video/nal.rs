@@ -3,6 +3,7 @@
 use nx_media::VideoCodec;
 
 use crate::bits::{Bits, rbsp};
+use crate::captions::number;
 use crate::{avc, hevc};
 
 /// Bytes that hold the first two numbers of a slice header, escaped or not.
@@ -95,7 +96,7 @@ fn avc_slice(nal: &[u8]) -> (bool, bool) {
 fn recovers_at_once(nal: &[u8]) -> bool {
     let data = rbsp(nal.get(1..).unwrap_or_default());
     let mut rest = &data[..];
-    while let (Some(kind), Some(len)) = (sei_number(&mut rest), sei_number(&mut rest)) {
+    while let (Some(kind), Some(len)) = (number(&mut rest), number(&mut rest)) {
         if kind == SEI_RECOVERY_POINT {
             // ue(v) of 0 is one bit.
             return len > 0 && rest.first().is_some_and(|b| b & 0x80 != 0);
@@ -103,17 +104,4 @@ fn recovers_at_once(nal: &[u8]) -> bool {
         rest = rest.get(len..).unwrap_or_default();
     }
     false
-}
-
-/// A type or size: bytes of 255 add up with the first other one.
-fn sei_number(data: &mut &[u8]) -> Option<usize> {
-    let mut value = 0usize;
-    loop {
-        let (&byte, tail) = data.split_first()?;
-        *data = tail;
-        value = value.saturating_add(usize::from(byte));
-        if byte != 0xff {
-            return Some(value);
-        }
-    }
 }
