@@ -26,6 +26,7 @@ pub(crate) fn judge(mpd: &Mpd, teller: &mut Teller<'_>) {
     periods(mpd, teller);
     for period in &mpd.periods {
         let mut ids = BTreeSet::new();
+        clock(mpd, period, teller);
         for set in &period.sets {
             for representation in &set.representations {
                 if !ids.insert(&representation.id) {
@@ -149,9 +150,15 @@ fn set(mpd: &Mpd, period: &Period, set: &Set, teller: &mut Teller<'_>) {
             None => first = Some(times),
         }
     }
-    let early = set.representations.iter().filter_map(|r| r.template.as_ref()).any(|t| !t.complete);
-    if mpd.dynamic && early && !set.producer_time {
-        teller.tell(&rule::PRODUCER_TIME, set.line, "no ProducerReferenceTime".into());
+}
+
+/// With low latency one clock is enough: the sets of a period share their time line.
+fn clock(mpd: &Mpd, period: &Period, teller: &mut Teller<'_>) {
+    let templates =
+        || period.sets.iter().flat_map(|s| &s.representations).filter_map(|r| r.template.as_ref());
+    let told = period.sets.iter().any(|set| set.producer_time);
+    if mpd.dynamic && !told && templates().any(|t| !t.complete) {
+        teller.tell(&rule::PRODUCER_TIME, period.line, "no ProducerReferenceTime".into());
     }
 }
 
@@ -216,12 +223,14 @@ fn offset(template: &Template, segments: &[Segment], line: u32, teller: &mut Tel
 /// How the listed segments lie around now.
 fn edge(mpd: &Mpd, template: &Template, segments: &[Segment], line: u32, teller: &mut Teller<'_>) {
     let (Some(first), Some(last), Some(_)) = (segments.first(), segments.last(), mpd.start_s) else { return };
-    let ahead = last.available_s - teller.now_s;
+    // Low latency lists the segment that is made, and may list the one that follows.
+    let listed_ahead_s = if template.complete { 0.0 } else { last.seconds() };
+    let ahead = last.available_s - listed_ahead_s - teller.now_s;
     if template.early_s.is_finite() && ahead > SLACK_S {
         teller.tell(
             &rule::TOO_EARLY,
             line,
-            format!("segment {} is available only in {ahead:.2} s", last.number),
+            format!("segment {} is available only in {:.2} s", last.number, ahead + listed_ahead_s),
         );
     }
     let behind = teller.now_s - last.complete_s;

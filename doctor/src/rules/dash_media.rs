@@ -2,6 +2,7 @@
 
 use super::dash::{Teller, Track};
 use super::dash_rules as rule;
+use super::dash_update::is_told;
 use super::media::agree;
 use super::media_span::{Span, lead, of_chunks};
 use crate::mpd::{Mpd, Period, Representation, Segment, Set};
@@ -153,7 +154,7 @@ fn times(
     // The last segment of a period may be cut short.
     let slack = if segment.exact { lead.frame_s() / 2.0 } else { segment.seconds() / 2.0 };
     let closing = !place.mpd.dynamic || place.period.duration_s.is_some();
-    if apart > slack && (segment.exact || !closing) {
+    if apart > slack && (segment.exact || !closing) && is_told(place.mpd, place.representation, segment) {
         let what = format!(
             "segment {}: d is {:.6} s, the media {:.6} s",
             segment.number,

@@ -56,7 +56,7 @@ rules! {
         "ISO/IEC 23009-1 §5.3.9.5.3",
         "list a segment when it can be served, and keep it for timeShiftBufferDepth and its own length";
     TOO_EARLY: "DASH-6a", Error,
-        "a time line lists no segment before its availability",
+        "a time line lists no segment long before its availability",
         "ISO/IEC 23009-1 §5.3.9.5.3",
         "availabilityStartTime or availabilityTimeOffset does not fit the time line";
     STALE: "DASH-6b", Warning,
@@ -104,7 +104,7 @@ rules! {
         "DASH-IF low latency §9.X.4.2",
         "send chunks as they are made (chunked transfer encoding or HTTP/2 DATA frames)";
     CHANGED: "DASH-15", Error,
-        "a segment that was listed once keeps its number, length and address",
+        "a segment that was listed when it was complete keeps its number, length and address",
         "ISO/IEC 23009-1 §5.4",
         "derive numbers and times from the media, not from the window";
     BYTES_CHANGED: "DASH-15a", Error,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::dash::{Teller, period_name};
 use super::dash_rules as rule;
-use crate::mpd::Mpd;
+use crate::mpd::{Mpd, Representation, Segment};
 
 /// `same` when the texts are equal.
 pub(crate) fn judge(before: &Mpd, now: &Mpd, same: bool, teller: &mut Teller<'_>) {
@@ -51,7 +51,9 @@ fn segments(before: &Mpd, now: &Mpd, teller: &mut Teller<'_>) {
         let known = before.segments(old_period, old, teller.now_s);
         let known: BTreeMap<u64, _> = known.iter().map(|s| (s.t, s)).collect();
         for segment in now.segments(period, representation, teller.now_s) {
-            let Some(old) = known.get(&segment.t) else { continue };
+            let Some(old) = known.get(&segment.t).filter(|old| is_told(before, representation, old)) else {
+                continue;
+            };
             if (old.d, old.number, &old.url) != (segment.d, segment.number, &segment.url) {
                 let what = format!(
                     "the segment at {} was number {} of {} ticks ({}) and is number {} of {} ticks ({})",
@@ -62,4 +64,10 @@ fn segments(before: &Mpd, now: &Mpd, teller: &mut Teller<'_>) {
             }
         }
     }
+}
+
+/// Whether a manifest knew the length of a segment: with low latency one that is still made is a forecast.
+pub(crate) fn is_told(mpd: &Mpd, representation: &Representation, segment: &Segment) -> bool {
+    let whole = representation.template.as_ref().is_none_or(|t| t.complete);
+    whole || mpd.published_s.is_some_and(|at| segment.complete_s <= at + 0.001)
 }
