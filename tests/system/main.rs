@@ -22,6 +22,7 @@ mod https;
 mod inputs;
 mod live;
 mod low_latency;
+mod players;
 mod reconnect;
 mod smuggling;
 mod srt;

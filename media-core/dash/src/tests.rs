@@ -127,7 +127,9 @@ fn one_run_of_picture_and_sound_is_written_as_by_hand() {
  <Period id="0" start="PT1795000000.000S">
   <AdaptationSet id="1" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1" maxWidth="1280" maxHeight="720" maxFrameRate="30" par="16:9">
    <InbandEventStream schemeIdUri="urn:scte:scte35:2013:bin"/>
-   <ProducerReferenceTime id="0" inband="true" type="application" wallClockTime="2026-11-18T11:06:40.000Z" presentationTime="90000"/>
+   <ProducerReferenceTime id="0" inband="true" type="application" wallClockTime="2026-11-18T11:06:40.000Z" presentationTime="90000">
+    <UTCTiming schemeIdUri="urn:mpeg:dash:utc:http-xsdate:2014" value="time"/>
+   </ProducerReferenceTime>
    <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
    <Representation id="v1" codecs="avc1.64001f" bandwidth="{v1}" width="1280" height="720" frameRate="30">
     <SegmentTemplate timescale="90000" presentationTimeOffset="90000" initialization="$RepresentationID$/init-0.mp4" media="$RepresentationID$/$Number$.m4s" startNumber="100" availabilityTimeOffset="1.666" availabilityTimeComplete="false">
