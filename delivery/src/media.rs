@@ -181,12 +181,13 @@ async fn reply(
     resource: Resource<'_>,
     query: &str,
 ) -> Result<Reply, Problem> {
+    // As after a restart: players that know it from before wait. Many never ask again after a 404.
+    let begun = |w: &Window| w.tracks().next().is_some().then_some(());
+    if resource != Resource::Time && holds.until(stream, 0, begun).await?.found.is_none() {
+        return Err(not_in_time(stream.key()));
+    }
     match resource {
         Resource::Multivariant => multivariant(stream, holds).await,
-        // As after a restart: players that know the track from before shall ask again.
-        Resource::Playlist { .. } if stream.read(|w| w.tracks().next().is_none()) => {
-            Err(not_live(stream.key()))
-        }
         Resource::Playlist { track } => media_playlist(stream, holds, track, query).await,
         Resource::IFrames { track } => {
             let index = index(stream, track)?;
@@ -198,7 +199,7 @@ async fn reply(
             Ok(Reply::media(VecDeque::from([init]), "video/mp4", Object::Init))
         }
         Resource::Part { track, msn, part } => self::part(stream, holds, track, msn, part).await,
-        Resource::Segment { track, msn } => segment(stream, holds, track, msn).await,
+        Resource::Segment { track, msn, run } => segment(stream, holds, track, msn, run).await,
         Resource::TsPlaylist => {
             fits_ts(stream)?;
             let text = Text::Media(Ask::Ts, Skip::None);
@@ -284,9 +285,20 @@ async fn part(stream: &LiveStream, holds: &Holds, name: &str, msn: u64, part: u3
     Ok(Reply::media(VecDeque::from([bytes]), "video/mp4", kind(stream, name)).held(held.time))
 }
 
-async fn segment(stream: &Arc<LiveStream>, holds: &Holds, name: &str, msn: u64) -> Result<Reply, Problem> {
-    if let Some(segment) = Growing::open(stream, holds, name, msn).await? {
+async fn segment(
+    stream: &Arc<LiveStream>,
+    holds: &Holds,
+    name: &str,
+    msn: u64,
+    run: Option<u32>,
+) -> Result<Reply, Problem> {
+    let cut_off = |w: &Window| run.is_some_and(|run| w.is_cut_off(name, msn, run));
+    if let Some(segment) = Growing::open(stream, holds, name, msn, &cut_off).await? {
         return Ok(Reply::growing(segment, kind(stream, name)));
+    }
+    // A player that was told of it goes on behind it; after a 404 it would ask for it again and again.
+    if stream.read(cut_off) {
+        return Ok(Reply::nothing("video/mp4", kind(stream, name)));
     }
     let track = index(stream, name)?;
     let whole = |s: &Segment| -> (VecDeque<Bytes>, Option<u64>) {

@@ -23,8 +23,8 @@ pub(crate) enum Resource<'a> {
     IFrames { track: &'a str },
     /// `TRACK/init-RUN.mp4`
     Init { track: &'a str, run: u32 },
-    /// `TRACK/MSN.m4s`
-    Segment { track: &'a str, msn: u64 },
+    /// `TRACK/MSN.m4s`, or `TRACK/MSN-RUN.m4s` if it has to be of that run: DASH names segments before they begin
+    Segment { track: &'a str, msn: u64, run: Option<u32> },
     /// `TRACK/MSN.PART.m4s`
     Part { track: &'a str, msn: u64, part: u32 },
     /// `ts/index.m3u8`
@@ -62,9 +62,10 @@ fn file(rest: &str) -> Option<Resource<'_>> {
         (_, "m3u8") if stem == "index" => Some(Resource::Playlist { track }),
         (_, "m3u8") if stem == "iframes" => Some(Resource::IFrames { track }),
         (_, "mp4") => Some(Resource::Init { track, run: number(stem.strip_prefix("init-")?)? }),
-        (_, "m4s") => Some(match stem.split_once('.') {
-            Some((msn, part)) => Resource::Part { track, msn: number(msn)?, part: number(part)? },
-            None => Resource::Segment { track, msn: number(stem)? },
+        (_, "m4s") => Some(match (stem.split_once('.'), stem.split_once('-')) {
+            (Some((msn, part)), _) => Resource::Part { track, msn: number(msn)?, part: number(part)? },
+            (_, Some((msn, run))) => Resource::Segment { track, msn: number(msn)?, run: Some(number(run)?) },
+            _ => Resource::Segment { track, msn: number(stem)?, run: None },
         }),
         _ => None,
     }
@@ -89,7 +90,9 @@ mod tests {
             ("/live/cam1/v1/index.m3u8", Some(Resource::Playlist { track: "v1" })),
             ("/live/cam1/v1/iframes.m3u8", Some(Resource::IFrames { track: "v1" })),
             ("/live/cam1/v1/init-0.mp4", Some(Resource::Init { track: "v1", run: 0 })),
-            ("/live/cam1/v1/12.m4s", Some(Resource::Segment { track: "v1", msn: 12 })),
+            ("/live/cam1/v1/12.m4s", Some(Resource::Segment { track: "v1", msn: 12, run: None })),
+            ("/live/cam1/v1/12-0.m4s", Some(Resource::Segment { track: "v1", msn: 12, run: Some(0) })),
+            ("/live/cam1/v1/12-.m4s", None),
             ("/live/cam1/a1/12.3.m4s", Some(Resource::Part { track: "a1", msn: 12, part: 3 })),
             ("/live/cam1/manifest.mpd", Some(Resource::Manifest)),
             ("/live/cam1/v1/012.m4s", None),

@@ -49,7 +49,7 @@ const play = async ({ name, url }) => {
   const began = performance.now();
   video.requestVideoFrameCallback(() => (state.first = performance.now() - began));
   const since = () => Math.round((performance.now() - began) / 100) / 10;
-  const complain = (fatal, text) => (fatal ? state.fatal : state.errors).push(`${since()} s: ${text}`.slice(0, 300));
+  const complain = (fatal, text) => (fatal ? state.fatal : state.errors).push(`${since()} s: ${text}`.slice(0, 160));
   video.addEventListener("waiting", () => {
     if (state.first !== null) state.waiting ??= { at: performance.now(), time: video.currentTime };
   });
@@ -114,7 +114,7 @@ function report(samples) {
     alive: moved > ALIVE_MS / 2000 && last.frames > before.frames,
     first_frame_ms: round(last.first, 1), stalls: last.stalls,
     latency_s: { median: at(0.5), p95: at(0.95), last: round(last.behind) },
-    moved_s: round(moved), shown: last.frames - before.frames, frames: last.frames, rate: round(last.rate), fatal: last.fatal, errors: last.errors.slice(0, 12),
+    moved_s: round(moved), shown: last.frames - before.frames, frames: last.frames, rate: round(last.rate), fatal: last.fatal.slice(0, 12), errors: last.errors.slice(0, 12),
   };
 }
 

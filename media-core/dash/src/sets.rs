@@ -157,10 +157,11 @@ fn template(period: &Period<'_>, listing: &Listing<'_>, pace: Pace, out: &mut St
     write!(
         out,
         "    <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{}\" \
-         initialization=\"$RepresentationID$/init-{}.mp4\" media=\"$RepresentationID$/$Number$.m4s\" \
+         initialization=\"$RepresentationID$/init-{}.mp4\" media=\"$RepresentationID$/$Number$-{}.m4s\" \
          startNumber=\"{}\"",
         listing.track.params.timescale(),
         offset(period, listing),
+        listing.track.run,
         listing.track.run,
         listing.first_msn,
     )?;

@@ -132,7 +132,7 @@ fn one_run_of_picture_and_sound_is_written_as_by_hand() {
    </ProducerReferenceTime>
    <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
    <Representation id="v1" codecs="avc1.64001f" bandwidth="{v1}" width="1280" height="720" frameRate="30">
-    <SegmentTemplate timescale="90000" presentationTimeOffset="90000" initialization="$RepresentationID$/init-0.mp4" media="$RepresentationID$/$Number$.m4s" startNumber="100" availabilityTimeOffset="1.666" availabilityTimeComplete="false">
+    <SegmentTemplate timescale="90000" presentationTimeOffset="90000" initialization="$RepresentationID$/init-0.mp4" media="$RepresentationID$/$Number$-0.m4s" startNumber="100" availabilityTimeOffset="1.666" availabilityTimeComplete="false">
      <SegmentTimeline>
       <S t="90000" d="180000" r="3"/>
      </SegmentTimeline>
@@ -144,7 +144,7 @@ fn one_run_of_picture_and_sound_is_written_as_by_hand() {
    <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
    <Representation id="a1" codecs="mp4a.40.2" bandwidth="{a1}" audioSamplingRate="48000">
     <AudioChannelConfiguration schemeIdUri="urn:mpeg:mpegB:cicp:ChannelConfiguration" value="2"/>
-    <SegmentTemplate timescale="48000" presentationTimeOffset="48000" initialization="$RepresentationID$/init-0.mp4" media="$RepresentationID$/$Number$.m4s" startNumber="100" availabilityTimeOffset="1.666" availabilityTimeComplete="false">
+    <SegmentTemplate timescale="48000" presentationTimeOffset="48000" initialization="$RepresentationID$/init-0.mp4" media="$RepresentationID$/$Number$-0.m4s" startNumber="100" availabilityTimeOffset="1.666" availabilityTimeComplete="false">
      <SegmentTimeline>
       <S t="48000" d="96256" r="1"/>
       <S d="95232"/>

@@ -105,7 +105,7 @@ impl Window {
         if self.ended {
             return out.write_str("#EXT-X-ENDLIST\n");
         }
-        let Position { msn, part } = track.next;
+        let Position { msn, part } = track.hint(self.part_target_us());
         writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{msn}.{part}.m4s\"")?;
         self.write_reports(track, out)
     }

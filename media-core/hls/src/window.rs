@@ -250,9 +250,10 @@ impl Window {
     pub fn part(&self, track: usize, msn: u64, index: u32) -> Lookup<Bytes> {
         let Some(t) = self.tracks.get(track) else { return Lookup::Missing };
         let found = t.segment(msn).and_then(|s| s.parts.get(usize::try_from(index).ok()?));
+        let awaited = [t.next, t.hint(self.part_target_us())].contains(&Position { msn, part: index });
         match found {
             Some(part) => Lookup::Found(part.bytes.clone()),
-            None if !self.ended && (Position { msn, part: index }) == t.next => Lookup::Soon,
+            None if !self.ended && awaited => Lookup::Soon,
             None => Lookup::Missing,
         }
     }
@@ -266,6 +267,15 @@ impl Window {
             Some(s) if s.duration.is_none() && !self.ended => Lookup::Soon,
             _ => Lookup::Missing,
         }
+    }
+
+    /// Whether a run ended, or was lost with its process, before that segment was whole: nobody will ever have it.
+    #[must_use]
+    pub fn is_cut_off(&self, track: &str, msn: u64, run: u32) -> bool {
+        let held = self.track_index(track).and_then(|t| self.tracks.get(t)?.segment(msn));
+        let follows = self.runs.iter().find(|r| r.number > run);
+        // A process that was killed leaves one open, behind one that was told of too late.
+        held.is_none_or(|s| s.track.run != run) && follows.is_some_and(|r| msn + 2 >= r.first_msn)
     }
 
     fn start_run(&mut self, run: Arc<Run>) {
