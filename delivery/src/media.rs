@@ -198,7 +198,7 @@ async fn reply(
             let init = stream.read(|w| w.init(track, run)).ok_or_else(|| not_held(stream, false))?;
             Ok(Reply::media(VecDeque::from([init]), "video/mp4", Object::Init))
         }
-        Resource::Part { track, msn, part } => self::part(stream, holds, track, msn, part).await,
+        Resource::Part { track, msn, part, run } => self::part(stream, holds, track, (msn, part, run)).await,
         Resource::Segment { track, msn, run } => segment(stream, holds, track, msn, run).await,
         Resource::TsPlaylist => {
             fits_ts(stream)?;
@@ -254,7 +254,7 @@ async fn media_playlist(
     // A track that is just starting: its first part is worth waiting for.
     let ready = |w: &Window| {
         let Some(track) = w.track_index(name) else { return Some(false) };
-        let shown = w.has_parts(track) && want.is_none_or(|want| want.is_met(w, track));
+        let shown = w.has_parts(track) && w.is_back(track) && want.is_none_or(|want| want.is_met(w, track));
         (shown || w.is_ended()).then_some(!w.is_ended())
     };
     let held = holds.until(stream, track, ready).await?;
@@ -272,9 +272,19 @@ async fn media_playlist(
     Ok(Reply::text(text, keep).held(held.time))
 }
 
-async fn part(stream: &LiveStream, holds: &Holds, name: &str, msn: u64, part: u32) -> Result<Reply, Problem> {
+async fn part(
+    stream: &LiveStream,
+    holds: &Holds,
+    name: &str,
+    (msn, part, run): (u64, u32, Option<u32>),
+) -> Result<Reply, Problem> {
+    if stream.read(|w| w.is_cut_off(name, msn, None)) {
+        return Ok(Reply::nothing("video/mp4", kind(stream, name)));
+    }
     let track = index(stream, name)?;
-    let look = |w: &Window| match w.track_index(name).map(|t| w.part(t, msn, part)) {
+    // Under its one name: what was hinted in one run is not the first part of the next.
+    let named = |w: &Window, t: usize| w.seam(t, msn).filter(|_| part == 0) == run;
+    let look = |w: &Window| match w.track_index(name).filter(|t| named(w, *t)).map(|t| w.part(t, msn, part)) {
         Some(Lookup::Found(bytes)) => Some(Some(bytes)),
         Some(Lookup::Soon) => None,
         Some(Lookup::Missing) | None => Some(None),
@@ -292,7 +302,7 @@ async fn segment(
     msn: u64,
     run: Option<u32>,
 ) -> Result<Reply, Problem> {
-    let cut_off = |w: &Window| run.is_some_and(|run| w.is_cut_off(name, msn, run));
+    let cut_off = |w: &Window| w.is_cut_off(name, msn, run);
     if let Some(segment) = Growing::open(stream, holds, name, msn, &cut_off).await? {
         return Ok(Reply::growing(segment, kind(stream, name)));
     }

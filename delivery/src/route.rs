@@ -25,8 +25,8 @@ pub(crate) enum Resource<'a> {
     Init { track: &'a str, run: u32 },
     /// `TRACK/MSN.m4s`, or `TRACK/MSN-RUN.m4s` if it has to be of that run: DASH names segments before they begin
     Segment { track: &'a str, msn: u64, run: Option<u32> },
-    /// `TRACK/MSN.PART.m4s`
-    Part { track: &'a str, msn: u64, part: u32 },
+    /// `TRACK/MSN.PART.m4s`; `TRACK/MSN.0-RUN.m4s` for the first of a run in a list that goes on
+    Part { track: &'a str, msn: u64, part: u32, run: Option<u32> },
     /// `ts/index.m3u8`
     TsPlaylist,
     /// `ts/MSN.ts`
@@ -62,11 +62,16 @@ fn file(rest: &str) -> Option<Resource<'_>> {
         (_, "m3u8") if stem == "index" => Some(Resource::Playlist { track }),
         (_, "m3u8") if stem == "iframes" => Some(Resource::IFrames { track }),
         (_, "mp4") => Some(Resource::Init { track, run: number(stem.strip_prefix("init-")?)? }),
-        (_, "m4s") => Some(match (stem.split_once('.'), stem.split_once('-')) {
-            (Some((msn, part)), _) => Resource::Part { track, msn: number(msn)?, part: number(part)? },
-            (_, Some((msn, run))) => Resource::Segment { track, msn: number(msn)?, run: Some(number(run)?) },
-            _ => Resource::Segment { track, msn: number(stem)?, run: None },
-        }),
+        (_, "m4s") => {
+            let (stem, run) = match stem.split_once('-') {
+                Some((stem, run)) => (stem, Some(number(run)?)),
+                None => (stem, None),
+            };
+            Some(match stem.split_once('.') {
+                Some((msn, part)) => Resource::Part { track, msn: number(msn)?, part: number(part)?, run },
+                None => Resource::Segment { track, msn: number(stem)?, run },
+            })
+        }
         _ => None,
     }
 }
@@ -93,7 +98,11 @@ mod tests {
             ("/live/cam1/v1/12.m4s", Some(Resource::Segment { track: "v1", msn: 12, run: None })),
             ("/live/cam1/v1/12-0.m4s", Some(Resource::Segment { track: "v1", msn: 12, run: Some(0) })),
             ("/live/cam1/v1/12-.m4s", None),
-            ("/live/cam1/a1/12.3.m4s", Some(Resource::Part { track: "a1", msn: 12, part: 3 })),
+            ("/live/cam1/a1/12.3.m4s", Some(Resource::Part { track: "a1", msn: 12, part: 3, run: None })),
+            (
+                "/live/cam1/a1/12.0-1.m4s",
+                Some(Resource::Part { track: "a1", msn: 12, part: 0, run: Some(1) }),
+            ),
             ("/live/cam1/manifest.mpd", Some(Resource::Manifest)),
             ("/live/cam1/v1/012.m4s", None),
             ("/live/cam1/v1/+12.m4s", None),

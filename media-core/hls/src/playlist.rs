@@ -106,7 +106,11 @@ impl Window {
             return out.write_str("#EXT-X-ENDLIST\n");
         }
         let Position { msn, part } = track.hint(self.part_target_us());
-        writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{msn}.{part}.m4s\"")?;
+        let index = self.tracks.iter().position(|t| t.track.id == track.track.id);
+        // What begins a run needs a header that is not listed yet; players would put it behind the old one.
+        if part > 0 || index.and_then(|t| self.seam(t, msn)).is_none() {
+            writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{msn}.{part}.m4s\"")?;
+        }
         self.write_reports(track, out)
     }
 
@@ -190,12 +194,30 @@ fn seconds(ticks: u64, params: &Params) -> f64 {
 /// A frame that was stretched over missing ones can make a part too long. It is listed as long as a part may be
 /// (§4.4.3.7); the length of the segment stays the true one.
 fn write_parts(segment: &Segment, part_target: f64, out: &mut String) -> fmt::Result {
-    for Part { msn, index, duration, independent, .. } in &segment.parts {
-        let seconds = seconds(*duration, &segment.track.params).min(part_target);
-        write!(out, "#EXT-X-PART:DURATION={seconds:.6},URI=\"{msn}.{index}.m4s\"")?;
-        out.write_str(if *independent { ",INDEPENDENT=YES\n" } else { "\n" })?;
+    for &Part { msn, index, duration, independent, .. } in &segment.parts {
+        let seconds = seconds(duration, &segment.track.params).min(part_target);
+        let name = PartName { msn, part: index, seam: segment.discontinuity.then_some(segment.track.run) };
+        write!(out, "#EXT-X-PART:DURATION={seconds:.6},URI=\"{name}\"")?;
+        out.write_str(if independent { ",INDEPENDENT=YES\n" } else { "\n" })?;
     }
     Ok(())
+}
+
+/// `MSN.PART.m4s`; the first of a run in a list that goes on is `MSN.0-RUN.m4s`. See [`Window::seam`].
+struct PartName {
+    msn: u64,
+    part: u32,
+    seam: Option<u32>,
+}
+
+impl fmt::Display for PartName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { msn, part, seam } = self;
+        match seam.filter(|_| *part == 0) {
+            Some(run) => write!(f, "{msn}.{part}-{run}.m4s"),
+            None => write!(f, "{msn}.{part}.m4s"),
+        }
+    }
 }
 
 /// What a playlist says of a complete segment.

@@ -270,12 +270,35 @@ impl Window {
     }
 
     /// Whether a run ended, or was lost with its process, before that segment was whole: nobody will ever have it.
+    /// Without a run: whether it was lost with an earlier process.
     #[must_use]
-    pub fn is_cut_off(&self, track: &str, msn: u64, run: u32) -> bool {
+    pub fn is_cut_off(&self, track: &str, msn: u64, run: Option<u32>) -> bool {
         let held = self.track_index(track).and_then(|t| self.tracks.get(t)?.segment(msn));
+        let Some(run) = run else {
+            let first = self.runs.front().filter(|_| self.resumed);
+            return held.is_none() && first.is_some_and(|r| msn < r.first_msn && msn + 2 >= r.first_msn);
+        };
         let follows = self.runs.iter().find(|r| r.number > run);
         // A process that was killed leaves one open, behind one that was told of too late.
         held.is_none_or(|s| s.track.run != run) && follows.is_some_and(|r| msn + 2 >= r.first_msn)
+    }
+
+    /// The run in the name of that segment's first part: where a list goes on with a run, that part has to differ
+    /// from the one that was hinted before, which players would put behind the old header.
+    #[must_use]
+    pub fn seam(&self, track: usize, msn: u64) -> Option<u32> {
+        let t = self.tracks.get(track)?;
+        let begins = self.run.as_ref().is_some_and(|r| r.first_msn == msn) && !t.segments.is_empty();
+        t.segment(msn)
+            .map_or(begins, |s| s.discontinuity)
+            .then_some(t.segment(msn).map_or(t.track.run, |s| s.track.run))
+    }
+
+    /// Whether a track can be joined by players that knew it in an earlier process: they want a whole segment.
+    #[must_use]
+    pub fn is_back(&self, track: usize) -> bool {
+        let whole = |t: &Rendition| t.segments.iter().any(|s| s.duration.is_some());
+        !self.resumed || self.tracks.get(track).is_some_and(whole)
     }
 
     fn start_run(&mut self, run: Arc<Run>) {
