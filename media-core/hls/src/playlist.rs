@@ -2,8 +2,9 @@
 //!
 //! Nothing in them depends on who asks. Spec: RFC 8216bis §4.4. Where its text leaves room:
 //!
-//! * A gap has no parts: they would have to be promised before anybody knows that they will not come. The hint names
-//!   the first part of the next segment, with which a lost track may come back, and the report of a track whose newest
+//! * A gap has no parts: they would have to be promised before anybody knows that they will not come. A
+//!   part that would be the first of a run, or with which a lost track comes back, is not hinted at: it needs an
+//!   `EXT-X-MAP` that nobody knows yet, and players put it behind the one they have. The report of a track whose newest
 //!   segment is a gap has no `LAST-PART`.
 //! * Parts are listed with the segments that begin within three target durations of the live edge.
 //! * `CAN-SKIP-UNTIL` is six target durations, the least allowed, and told by every window that can be longer. A segment
@@ -17,10 +18,11 @@
 //!   not add up. Lengths have six decimals: a day of them is right to a frame.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use nx_media::Params;
 
-use crate::event::Part;
+use crate::event::{Part, Run};
 use crate::rendition::{Rendition, Segment};
 use crate::window::{Position, Window};
 
@@ -106,9 +108,11 @@ impl Window {
             return out.write_str("#EXT-X-ENDLIST\n");
         }
         let Position { msn, part } = track.hint(self.part_target_us());
-        let index = self.tracks.iter().position(|t| t.track.id == track.track.id);
         // What begins a run needs a header that is not listed yet; players would put it behind the old one.
-        if part > 0 || index.and_then(|t| self.seam(t, msn)).is_none() {
+        let goes_on = |run: &Arc<Run>| {
+            run.number == track.track.run && (msn > run.first_msn || track.segments.is_empty())
+        };
+        if part > 0 || self.run.as_ref().is_some_and(goes_on) {
             writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{msn}.{part}.m4s\"")?;
         }
         self.write_reports(track, out)
