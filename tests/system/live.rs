@@ -39,8 +39,8 @@ fn gstreamer_plays_it_too() {
     let server = Server::start(&[]);
     let _encoder = ffmpeg(server.rtmp(), "live/gst", SMALL);
     playable(&server, "live/gst");
-    // playbin3 takes hlsdemux2 and dashdemux2.
-    for view in ["index.m3u8", "ts/index.m3u8", "manifest.mpd"] {
+    // playbin3 takes hlsdemux2.
+    for view in ["index.m3u8", "ts/index.m3u8"] {
         let uri = format!("uri=http://{}/live/gst/{view}", server.edge());
         let sinks = ["video-sink=fakesink num-buffers=60", "audio-sink=fakesink num-buffers=60"];
         let args = ["-q", "playbin3", &uri, sinks[0], sinks[1]];
