@@ -118,7 +118,7 @@ fn outlive(
     fault(&mut stage);
     let report = players.report();
     for (player, fared) in &report {
-        println!("{name} {player} {fared}");
+        eprintln!("{name} {player} {fared}");
     }
     let dead: Vec<_> =
         report.iter().filter(|(p, f)| f["alive"] != true && !excused.contains(&p.as_str())).collect();
@@ -136,7 +136,7 @@ fn every_player_plays() {
     let _encoder = ffmpeg(server.rtmp(), KEY, SMALL);
     multivariant(&server, KEY);
     for (player, fared) in Players::start(&server, 10).report() {
-        println!("{player} {fared}");
+        eprintln!("{player} {fared}");
         let none = |what: &str| fared[what].as_array().is_some_and(Vec::is_empty);
         assert!(
             fared["alive"] == true && none("stalls") && none("fatal") && none("errors"),
