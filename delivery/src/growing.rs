@@ -49,7 +49,7 @@ struct Of {
 
 impl Growing {
     /// The answer to a request for a segment that is being made, or is the very next: when its first part is
-    /// there. `None` when it is none of both, or never begins.
+    /// there. `None` when it is none of both, is cut off, or never begins.
     ///
     /// # Errors
     /// When too many wait, or it does not begin in time.
@@ -58,16 +58,17 @@ impl Growing {
         holds: &Holds,
         track: &str,
         msn: u64,
+        cut_off: &impl Fn(&Window) -> bool,
     ) -> Result<Option<Self>, Problem> {
         let of = Of { stream: stream.clone(), track: track.into(), msn };
         let promised = |w: &Window| {
             let next = w.track_index(track).and_then(|index| w.next(index));
-            !w.is_ended() && next.is_some_and(|next| next.msn == msn || next.msn + 1 == msn)
+            !w.is_ended() && !cut_off(w) && next.is_some_and(|next| next.msn == msn || next.msn + 1 == msn)
         };
         if !stream.read(promised) {
             return Ok(None);
         }
-        let begins = |w: &Window| look(w, track, msn, 0);
+        let begins = |w: &Window| if cut_off(w) { Some(Step::Broken) } else { look(w, track, msn, 0) };
         let held = holds.until(stream, of.bell(), begins).await?;
         match held.found {
             Some(Step::Part(_)) => Ok(Some(Self { of, index: 0, next: None })),

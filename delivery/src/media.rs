@@ -181,20 +181,21 @@ async fn reply(
     resource: Resource<'_>,
     query: &str,
 ) -> Result<Reply, Problem> {
+    // As after a restart: players that know it from before wait. Many never ask again after a 404.
+    let begun = |w: &Window| w.tracks().next().is_some().then_some(());
+    if resource != Resource::Time && holds.until(stream, 0, begun).await?.found.is_none() {
+        return Err(not_in_time(stream.key()));
+    }
     match resource {
         Resource::Multivariant => multivariant(stream, holds).await,
-        // As after a restart: players that know the track from before shall ask again.
-        Resource::Playlist { .. } if stream.read(|w| w.tracks().next().is_none()) => {
-            Err(not_live(stream.key()))
-        }
         Resource::Playlist { track } => media_playlist(stream, holds, named, track, query).await,
         Resource::IFrames { track } => media_playlist(stream, holds, key_frames, track, query).await,
         Resource::Init { track, run } => {
             let init = stream.read(|w| w.init(track, run)).ok_or_else(|| not_held(stream, false))?;
             Ok(Reply::media(VecDeque::from([init]), "video/mp4", Object::Init))
         }
-        Resource::Part { track, msn, part } => self::part(stream, holds, track, msn, part).await,
-        Resource::Segment { track, msn } => segment(stream, holds, track, msn).await,
+        Resource::Part { track, msn, part, run } => self::part(stream, holds, track, (msn, part, run)).await,
+        Resource::Segment { track, msn, run } => segment(stream, holds, track, msn, run).await,
         Resource::TsPlaylist => {
             fits_ts(stream)?;
             let text = Text::Media(Ask::Ts, Skip::None);
@@ -270,7 +271,7 @@ async fn media_playlist(
         let begun = match ask {
             Ask::Text(_) => w.has_text(),
             Ask::IFrames(_) => w.has_i_frames(track),
-            Ask::Track(_) | Ask::Ts => w.has_parts(track),
+            Ask::Track(_) | Ask::Ts => w.has_parts(track) && w.is_back(track),
         };
         let shown = begun && want.is_none_or(|want| want.is_met(w, track));
         (shown || w.is_ended()).then_some(!w.is_ended())
@@ -303,9 +304,19 @@ async fn text(stream: &LiveStream, holds: &Holds, name: &str, msn: u64) -> Resul
     Ok(Reply::media(VecDeque::from([bytes]), "text/vtt", Object::Other).held(held.time))
 }
 
-async fn part(stream: &LiveStream, holds: &Holds, name: &str, msn: u64, part: u32) -> Result<Reply, Problem> {
+async fn part(
+    stream: &LiveStream,
+    holds: &Holds,
+    name: &str,
+    (msn, part, run): (u64, u32, Option<u32>),
+) -> Result<Reply, Problem> {
+    if stream.read(|w| w.is_cut_off(name, msn, None)) {
+        return Ok(Reply::nothing("video/mp4", kind(stream, name)));
+    }
     let track = index(stream, name)?;
-    let look = |w: &Window| match w.track_index(name).map(|t| w.part(t, msn, part)) {
+    // Under its one name: what was hinted in one run is not the first part of the next.
+    let named = |w: &Window, t: usize| w.seam(t, msn).filter(|_| part == 0) == run;
+    let look = |w: &Window| match w.track_index(name).filter(|t| named(w, *t)).map(|t| w.part(t, msn, part)) {
         Some(Lookup::Found(bytes)) => Some(Some(bytes)),
         Some(Lookup::Soon) => None,
         Some(Lookup::Missing) | None => Some(None),
@@ -316,9 +327,20 @@ async fn part(stream: &LiveStream, holds: &Holds, name: &str, msn: u64, part: u3
     Ok(Reply::media(VecDeque::from([bytes]), "video/mp4", kind(stream, name)).held(held.time))
 }
 
-async fn segment(stream: &Arc<LiveStream>, holds: &Holds, name: &str, msn: u64) -> Result<Reply, Problem> {
-    if let Some(segment) = Growing::open(stream, holds, name, msn).await? {
+async fn segment(
+    stream: &Arc<LiveStream>,
+    holds: &Holds,
+    name: &str,
+    msn: u64,
+    run: Option<u32>,
+) -> Result<Reply, Problem> {
+    let cut_off = |w: &Window| w.is_cut_off(name, msn, run);
+    if let Some(segment) = Growing::open(stream, holds, name, msn, &cut_off).await? {
         return Ok(Reply::growing(segment, kind(stream, name)));
+    }
+    // A player that was told of it goes on behind it; after a 404 it would ask for it again and again.
+    if stream.read(cut_off) {
+        return Ok(Reply::nothing("video/mp4", kind(stream, name)));
     }
     let track = index(stream, name)?;
     let whole = |s: &Segment| -> (VecDeque<Bytes>, Option<u64>) {

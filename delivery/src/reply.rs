@@ -84,6 +84,11 @@ impl Reply {
         Self { content, keep: Keep::Forever, object, held: None }
     }
 
+    /// Media that will never come.
+    pub(crate) fn nothing(content_type: &'static str, object: Object) -> Self {
+        Self { keep: Keep::Never, ..Self::media(VecDeque::new(), content_type, object) }
+    }
+
     pub(crate) fn held(self, held: Option<Duration>) -> Self {
         Self { held, ..self }
     }

@@ -23,10 +23,10 @@ pub(crate) enum Resource<'a> {
     IFrames { track: &'a str },
     /// `TRACK/init-RUN.mp4`
     Init { track: &'a str, run: u32 },
-    /// `TRACK/MSN.m4s`
-    Segment { track: &'a str, msn: u64 },
-    /// `TRACK/MSN.PART.m4s`
-    Part { track: &'a str, msn: u64, part: u32 },
+    /// `TRACK/MSN.m4s`, or `TRACK/MSN-RUN.m4s` if it has to be of that run: DASH names segments before they begin
+    Segment { track: &'a str, msn: u64, run: Option<u32> },
+    /// `TRACK/MSN.PART.m4s`; `TRACK/MSN.0-RUN.m4s` for the first of a run in a list that goes on
+    Part { track: &'a str, msn: u64, part: u32, run: Option<u32> },
     /// `ts/index.m3u8`
     TsPlaylist,
     /// `ts/MSN.ts`
@@ -68,10 +68,16 @@ fn file(rest: &str) -> Option<Resource<'_>> {
         (_, "m3u8") if stem == "index" => Some(Resource::Playlist { track }),
         (_, "m3u8") if stem == "iframes" => Some(Resource::IFrames { track }),
         (_, "mp4") => Some(Resource::Init { track, run: number(stem.strip_prefix("init-")?)? }),
-        (_, "m4s") => Some(match stem.split_once('.') {
-            Some((msn, part)) => Resource::Part { track, msn: number(msn)?, part: number(part)? },
-            None => Resource::Segment { track, msn: number(stem)? },
-        }),
+        (_, "m4s") => {
+            let (stem, run) = match stem.split_once('-') {
+                Some((stem, run)) => (stem, Some(number(run)?)),
+                None => (stem, None),
+            };
+            Some(match stem.split_once('.') {
+                Some((msn, part)) => Resource::Part { track, msn: number(msn)?, part: number(part)?, run },
+                None => Resource::Segment { track, msn: number(stem)?, run },
+            })
+        }
         _ => None,
     }
 }
@@ -95,8 +101,14 @@ mod tests {
             ("/live/cam1/v1/index.m3u8", Some(Resource::Playlist { track: "v1" })),
             ("/live/cam1/v1/iframes.m3u8", Some(Resource::IFrames { track: "v1" })),
             ("/live/cam1/v1/init-0.mp4", Some(Resource::Init { track: "v1", run: 0 })),
-            ("/live/cam1/v1/12.m4s", Some(Resource::Segment { track: "v1", msn: 12 })),
-            ("/live/cam1/a1/12.3.m4s", Some(Resource::Part { track: "a1", msn: 12, part: 3 })),
+            ("/live/cam1/v1/12.m4s", Some(Resource::Segment { track: "v1", msn: 12, run: None })),
+            ("/live/cam1/v1/12-0.m4s", Some(Resource::Segment { track: "v1", msn: 12, run: Some(0) })),
+            ("/live/cam1/v1/12-.m4s", None),
+            ("/live/cam1/a1/12.3.m4s", Some(Resource::Part { track: "a1", msn: 12, part: 3, run: None })),
+            (
+                "/live/cam1/a1/12.0-1.m4s",
+                Some(Resource::Part { track: "a1", msn: 12, part: 0, run: Some(1) }),
+            ),
             ("/live/cam1/manifest.mpd", Some(Resource::Manifest)),
             ("/live/cam1/s1/index.m3u8", Some(Resource::Playlist { track: "s1" })),
             ("/live/cam1/s1/12.vtt", Some(Resource::Text { track: "s1", msn: 12 })),

@@ -130,6 +130,8 @@ pub(crate) struct Publisher {
     session: Session,
     clip: Arc<Clip>,
     next: usize,
+    /// Added to every time stamp.
+    shift_ms: u32,
     began: Option<Instant>,
     listened: Instant,
     /// Written so far.
@@ -144,7 +146,7 @@ impl Publisher {
     pub(crate) fn connect(address: SocketAddr, app: &str, stream: &str, clip: &Arc<Clip>) -> Result<Self> {
         let (socket, session) = dial(address, app, stream, Intent::Publish)?;
         let (clip, listened) = (clip.clone(), Instant::now());
-        Ok(Self { socket, session, clip, next: 0, began: None, listened, bytes: 0 })
+        Ok(Self { socket, session, clip, next: 0, shift_ms: 0, began: None, listened, bytes: 0 })
     }
 
     /// Sends what is due until then; `before` sees each frame just before it is written.
@@ -163,6 +165,11 @@ impl Publisher {
             before(self.clip.frame(self.next).0);
             self.send_frame()?;
         }
+    }
+
+    /// Time stamps begin anew at 0, within the connection.
+    pub(crate) fn restart_time(&mut self) {
+        self.shift_ms = 0_u32.wrapping_sub(self.clip.frame(self.next).1);
     }
 
     /// Sends the configuration; the first frame is due `at` that time.
@@ -186,7 +193,7 @@ impl Publisher {
         let clip = self.clip.clone();
         let (tag, at_ms) = clip.frame(self.next);
         self.next += 1;
-        self.send(tag.kind, at_ms, &tag.body)?;
+        self.send(tag.kind, at_ms.wrapping_add(self.shift_ms), &tag.body)?;
         self.listen()
     }
 

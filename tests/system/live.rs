@@ -39,11 +39,14 @@ fn gstreamer_plays_it_too() {
     let server = Server::start(&[]);
     let _encoder = ffmpeg(server.rtmp(), "live/gst", SMALL);
     playable(&server, "live/gst");
-    let uri = format!("uri=http://{}/live/gst/index.m3u8", server.edge());
-    let sinks = ["video-sink=fakesink num-buffers=60", "audio-sink=fakesink num-buffers=60"];
-    let args = ["-q", "playbin3", &uri, sinks[0], sinks[1]];
-    let (ok, out, err) = run("gst-launch-1.0", &args, Duration::from_secs(30));
-    assert!(ok, "{out} {err}");
+    // playbin3 takes hlsdemux2.
+    for view in ["index.m3u8", "ts/index.m3u8"] {
+        let uri = format!("uri=http://{}/live/gst/{view}", server.edge());
+        let sinks = ["video-sink=fakesink num-buffers=60", "audio-sink=fakesink num-buffers=60"];
+        let args = ["-q", "playbin3", &uri, sinks[0], sinks[1]];
+        let (ok, out, err) = run("gst-launch-1.0", &args, Duration::from_secs(30));
+        assert!(ok, "{view}: {out} {err}");
+    }
 }
 
 #[test]

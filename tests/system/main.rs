@@ -23,6 +23,7 @@ mod https;
 mod inputs;
 mod live;
 mod low_latency;
+mod players;
 mod reconnect;
 mod smuggling;
 mod srt;

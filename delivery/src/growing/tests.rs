@@ -59,7 +59,10 @@ async fn rung() {
 async fn parts_come_one_by_one_and_the_end_is_clean() {
     let (live, mut later) = stream(2);
     let mut body = Body::Growing(Box::new(
-        Growing::open(&live, &Holds::new(9), "v1", 7).await.expect("a place").expect("an open segment"),
+        Growing::open(&live, &Holds::new(9), "v1", 7, &|_: &_| false)
+            .await
+            .expect("a place")
+            .expect("an open segment"),
     ));
     assert_eq!((body.size(), body.is_end_stream()), (None, false));
     let mut sent = Vec::new();
@@ -89,11 +92,11 @@ async fn parts_come_one_by_one_and_the_end_is_clean() {
 #[tokio::test]
 async fn the_next_segment_is_promised_and_no_other() {
     let (live, later) = stream(2);
-    assert!(Growing::open(&live, &Holds::new(9), "v1", 6).await.expect("a place").is_none());
-    assert!(Growing::open(&live, &Holds::new(9), "v1", 9).await.expect("a place").is_none());
-    assert!(Growing::open(&live, &Holds::new(9), "v9", 7).await.expect("a place").is_none());
+    assert!(Growing::open(&live, &Holds::new(9), "v1", 6, &|_: &_| false).await.expect("a place").is_none());
+    assert!(Growing::open(&live, &Holds::new(9), "v1", 9, &|_: &_| false).await.expect("a place").is_none());
+    assert!(Growing::open(&live, &Holds::new(9), "v9", 7, &|_: &_| false).await.expect("a place").is_none());
     let holds = Holds::new(9);
-    let next = Growing::open(&live, &holds, "v1", 8);
+    let next = Growing::open(&live, &holds, "v1", 8, &|_: &_| false);
     let mut next = std::pin::pin!(next);
     assert!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     later.take_while(|e| !matches!(e, Event::Part { part, .. } if part.msn > 8)).for_each(|e| live.apply(e));
@@ -107,7 +110,10 @@ async fn what_will_not_be_whole_breaks_off() {
     for end in [None, Some(Event::End)] {
         let (live, _) = stream(1);
         let mut body = Body::Growing(Box::new(
-            Growing::open(&live, &Holds::new(9), "v1", 7).await.expect("a place").expect("an open segment"),
+            Growing::open(&live, &Holds::new(9), "v1", 7, &|_: &_| false)
+                .await
+                .expect("a place")
+                .expect("an open segment"),
         ));
         assert!(matches!(poll(&mut body), Poll::Ready(Some(Ok(_)))));
         assert!(poll(&mut body).is_pending());
@@ -124,7 +130,10 @@ async fn what_will_not_be_whole_breaks_off() {
 async fn a_reader_that_is_too_slow_is_cut_off() {
     let (live, later) = stream(1);
     let mut body = Body::Growing(Box::new(
-        Growing::open(&live, &Holds::new(9), "v1", 7).await.expect("a place").expect("an open segment"),
+        Growing::open(&live, &Holds::new(9), "v1", 7, &|_: &_| false)
+            .await
+            .expect("a place")
+            .expect("an open segment"),
     ));
     assert!(matches!(poll(&mut body), Poll::Ready(Some(Ok(_)))));
     later.for_each(|event| live.apply(event));

@@ -189,9 +189,9 @@ async fn failures_have_stable_types_and_lifetimes() {
 async fn what_is_not_live_yet_says_when_to_ask_again() {
     let node = Node::empty();
     for (path, status, slug) in [
-        ("/live/cam1/v1/index.m3u8", 404, "stream-not-live"),
-        ("/live/cam1/ts/index.m3u8", 404, "stream-not-live"),
         // Held for three target durations in case it begins.
+        ("/live/cam1/v1/index.m3u8", 503, "not-in-time"),
+        ("/live/cam1/ts/index.m3u8", 503, "not-in-time"),
         ("/live/cam1/index.m3u8", 503, "not-in-time"),
     ] {
         let problem = node.get(path).await.expect_err(path);

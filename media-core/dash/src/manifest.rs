@@ -10,7 +10,8 @@ use crate::sets;
 use crate::timeline::{self, Period};
 
 /// Where the server tells its time, relative to the manifest: an ISO date in milliseconds.
-const TIME_URL: &str = "time";
+pub(crate) const UTC_TIMING: &str =
+    "<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-xsdate:2014\" value=\"time\"/>";
 
 /// The manifest of a window; `None` before anything can be played. It changes when a segment begins, and depends
 /// on nothing but the window.
@@ -85,7 +86,7 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
         sets::write(window, period, pace, out)?;
         out.write_str(" </Period>\n")?;
     }
-    writeln!(out, " <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-xsdate:2014\" value=\"{TIME_URL}\"/>")?;
+    writeln!(out, " {UTC_TIMING}")?;
     out.write_str("</MPD>\n")
 }
 

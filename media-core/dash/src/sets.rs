@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use nx_hls::{Rfc3339, Window};
 use nx_media::{AudioParams, FrameRate, Kind, Params, VideoParams, rescale};
 
-use crate::manifest::Pace;
+use crate::manifest::{Pace, UTC_TIMING};
 use crate::timeline::{Listing, Period};
 
 /// Cues inside the chunks of pictures (ANSI/SCTE 214-1).
@@ -81,10 +81,13 @@ fn video_set(
     writeln!(
         out,
         "   <ProducerReferenceTime id=\"0\" inband=\"true\" type=\"application\" wallClockTime=\"{}\" \
-         presentationTime=\"{}\"/>\n   <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>",
+         presentationTime=\"{}\">",
         Rfc3339(period.run.start_ms),
         offset(period, first),
     )?;
+    // Without its own, a player takes the wall clock for a number of NTP.
+    writeln!(out, "    {UTC_TIMING}\n   </ProducerReferenceTime>")?;
+    writeln!(out, "   <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>")?;
     for (listing, params) in members.iter().zip(params) {
         representation(window, listing, out)?;
         write!(out, " width=\"{}\" height=\"{}\"", params.width, params.height)?;
@@ -154,10 +157,11 @@ fn template(period: &Period<'_>, listing: &Listing<'_>, pace: Pace, out: &mut St
     write!(
         out,
         "    <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{}\" \
-         initialization=\"$RepresentationID$/init-{}.mp4\" media=\"$RepresentationID$/$Number$.m4s\" \
+         initialization=\"$RepresentationID$/init-{}.mp4\" media=\"$RepresentationID$/$Number$-{}.m4s\" \
          startNumber=\"{}\"",
         listing.track.params.timescale(),
         offset(period, listing),
+        listing.track.run,
         listing.track.run,
         listing.first_msn,
     )?;

@@ -127,10 +127,12 @@ fn one_run_of_picture_and_sound_is_written_as_by_hand() {
  <Period id="0" start="PT1795000000.000S">
   <AdaptationSet id="1" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1" maxWidth="1280" maxHeight="720" maxFrameRate="30" par="16:9">
    <InbandEventStream schemeIdUri="urn:scte:scte35:2013:bin"/>
-   <ProducerReferenceTime id="0" inband="true" type="application" wallClockTime="2026-11-18T11:06:40.000Z" presentationTime="90000"/>
+   <ProducerReferenceTime id="0" inband="true" type="application" wallClockTime="2026-11-18T11:06:40.000Z" presentationTime="90000">
+    <UTCTiming schemeIdUri="urn:mpeg:dash:utc:http-xsdate:2014" value="time"/>
+   </ProducerReferenceTime>
    <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
    <Representation id="v1" codecs="avc1.64001f" bandwidth="{v1}" width="1280" height="720" frameRate="30">
-    <SegmentTemplate timescale="90000" presentationTimeOffset="90000" initialization="$RepresentationID$/init-0.mp4" media="$RepresentationID$/$Number$.m4s" startNumber="100" availabilityTimeOffset="1.666" availabilityTimeComplete="false">
+    <SegmentTemplate timescale="90000" presentationTimeOffset="90000" initialization="$RepresentationID$/init-0.mp4" media="$RepresentationID$/$Number$-0.m4s" startNumber="100" availabilityTimeOffset="1.666" availabilityTimeComplete="false">
      <SegmentTimeline>
       <S t="90000" d="180000" r="3"/>
      </SegmentTimeline>
@@ -142,7 +144,7 @@ fn one_run_of_picture_and_sound_is_written_as_by_hand() {
    <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>
    <Representation id="a1" codecs="mp4a.40.2" bandwidth="{a1}" audioSamplingRate="48000">
     <AudioChannelConfiguration schemeIdUri="urn:mpeg:mpegB:cicp:ChannelConfiguration" value="2"/>
-    <SegmentTemplate timescale="48000" presentationTimeOffset="48000" initialization="$RepresentationID$/init-0.mp4" media="$RepresentationID$/$Number$.m4s" startNumber="100" availabilityTimeOffset="1.666" availabilityTimeComplete="false">
+    <SegmentTemplate timescale="48000" presentationTimeOffset="48000" initialization="$RepresentationID$/init-0.mp4" media="$RepresentationID$/$Number$-0.m4s" startNumber="100" availabilityTimeOffset="1.666" availabilityTimeComplete="false">
      <SegmentTimeline>
       <S t="48000" d="96256" r="1"/>
       <S d="95232"/>

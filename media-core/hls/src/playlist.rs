@@ -2,8 +2,9 @@
 //!
 //! Nothing in them depends on who asks. Spec: RFC 8216bis §4.4. Where its text leaves room:
 //!
-//! * A gap has no parts: they would have to be promised before anybody knows that they will not come. The hint names
-//!   the first part of the next segment, with which a lost track may come back, and the report of a track whose newest
+//! * A gap has no parts: they would have to be promised before anybody knows that they will not come. A
+//!   part that would be the first of a run, or with which a lost track comes back, is not hinted at: it needs an
+//!   `EXT-X-MAP` that nobody knows yet, and players put it behind the one they have. The report of a track whose newest
 //!   segment is a gap has no `LAST-PART`.
 //! * Parts are listed with the segments that begin within three target durations of the live edge.
 //! * `CAN-SKIP-UNTIL` is six target durations, the least allowed, and told by every window that can be longer. A segment
@@ -18,10 +19,11 @@
 //!   not add up. Lengths have six decimals: a day of them is right to a frame.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use nx_media::Params;
 
-use crate::event::Part;
+use crate::event::{Part, Run};
 use crate::rendition::{Rendition, Segment};
 use crate::window::{Position, Window};
 
@@ -111,8 +113,14 @@ impl Window {
         if self.ended {
             return out.write_str("#EXT-X-ENDLIST\n");
         }
-        let Position { msn, part } = track.hint();
-        writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{msn}.{part}.m4s\"")?;
+        let Position { msn, part } = track.hint(self.part_target_us());
+        // What begins a run needs a header that is not listed yet; players would put it behind the old one.
+        let goes_on = |run: &Arc<Run>| {
+            run.number == track.track.run && (msn > run.first_msn || track.segments.is_empty())
+        };
+        if part > 0 || self.run.as_ref().is_some_and(goes_on) {
+            writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{msn}.{part}.m4s\"")?;
+        }
         self.write_reports(track, out)
     }
 
@@ -196,12 +204,30 @@ fn seconds(ticks: u64, params: &Params) -> f64 {
 /// A frame that was stretched over missing ones can make a part too long. It is listed as long as a part may be
 /// (§4.4.3.7); the length of the segment stays the true one.
 fn write_parts(segment: &Segment, part_target: f64, out: &mut String) -> fmt::Result {
-    for Part { msn, index, duration, independent, .. } in &segment.parts {
-        let seconds = seconds(*duration, &segment.track.params).min(part_target);
-        write!(out, "#EXT-X-PART:DURATION={seconds:.6},URI=\"{msn}.{index}.m4s\"")?;
-        out.write_str(if *independent { ",INDEPENDENT=YES\n" } else { "\n" })?;
+    for &Part { msn, index, duration, independent, .. } in &segment.parts {
+        let seconds = seconds(duration, &segment.track.params).min(part_target);
+        let name = PartName { msn, part: index, seam: segment.discontinuity.then_some(segment.track.run) };
+        write!(out, "#EXT-X-PART:DURATION={seconds:.6},URI=\"{name}\"")?;
+        out.write_str(if independent { ",INDEPENDENT=YES\n" } else { "\n" })?;
     }
     Ok(())
+}
+
+/// `MSN.PART.m4s`; the first of a run in a list that goes on is `MSN.0-RUN.m4s`. See [`Window::seam`].
+struct PartName {
+    msn: u64,
+    part: u32,
+    seam: Option<u32>,
+}
+
+impl fmt::Display for PartName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { msn, part, seam } = self;
+        match seam.filter(|_| *part == 0) {
+            Some(run) => write!(f, "{msn}.{part}-{run}.m4s"),
+            None => write!(f, "{msn}.{part}.m4s"),
+        }
+    }
 }
 
 /// What a playlist says of a complete segment.

@@ -122,17 +122,18 @@ impl Rendition {
         self.segments.back().is_some_and(|s| s.msn + 1 == msn)
     }
 
-    /// The part that is announced as the next. Key frames mostly keep their distance: when the open segment has become
-    /// as long as the one before, the next part begins another.
-    pub(crate) fn hint(&self) -> Position {
-        let mut newest = self.segments.iter().rev();
-        let (Some(open), Some(before)) = (newest.next(), newest.next()) else { return self.next };
-        let alike = open.duration.is_none() && open.track.run == before.track.run && !before.is_gap();
-        let so_far: u64 = open.parts.iter().map(|p| p.duration).sum();
-        match before.duration {
-            Some(length) if alike && so_far >= length => Position { msn: open.msn + 1, part: 0 },
-            _ => self.next,
-        }
+    /// The part that will come next. Where segments have kept to one length, the last part of one is known before
+    /// the key frame behind it comes: a hint at a part that never comes costs its readers a 404.
+    pub(crate) fn hint(&self, part_target_us: u32) -> Position {
+        let slack = u64::from(part_target_us / 8);
+        let over = || {
+            let mut newest = self.segments.iter().rev().filter(|s| s.track.run == self.track.run);
+            let (open, last, before) = (newest.next()?, newest.next()?, newest.next()?);
+            let steady = last.us().abs_diff(before.us()) <= slack && !last.is_gap();
+            let reached = open.duration.is_none() && open.us() + slack >= last.us();
+            (steady && reached).then_some(Position { msn: open.msn + 1, part: 0 })
+        };
+        over().unwrap_or(self.next)
     }
 
     /// What a playlist lists.

@@ -272,11 +272,10 @@ impl Window {
     pub fn part(&self, track: usize, msn: u64, index: u32) -> Lookup<Bytes> {
         let Some(t) = self.tracks.get(track) else { return Lookup::Missing };
         let found = t.segment(msn).and_then(|s| s.parts.get(usize::try_from(index).ok()?));
+        let awaited = [t.next, t.hint(self.part_target_us())].contains(&Position { msn, part: index });
         match found {
             Some(part) => Lookup::Found(part.bytes.clone()),
-            None if !self.ended && [t.next, t.hint()].contains(&Position { msn, part: index }) => {
-                Lookup::Soon
-            }
+            None if !self.ended && awaited => Lookup::Soon,
             None => Lookup::Missing,
         }
     }
@@ -290,6 +289,38 @@ impl Window {
             Some(s) if s.duration.is_none() && !self.ended => Lookup::Soon,
             _ => Lookup::Missing,
         }
+    }
+
+    /// Whether a run ended, or was lost with its process, before that segment was whole: nobody will ever have it.
+    /// Without a run: whether it was lost with an earlier process.
+    #[must_use]
+    pub fn is_cut_off(&self, track: &str, msn: u64, run: Option<u32>) -> bool {
+        let held = self.track_index(track).and_then(|t| self.tracks.get(t)?.segment(msn));
+        let Some(run) = run else {
+            let first = self.runs.front().filter(|_| self.resumed);
+            return held.is_none() && first.is_some_and(|r| msn < r.first_msn && msn + 2 >= r.first_msn);
+        };
+        let follows = self.runs.iter().find(|r| r.number > run);
+        // A process that was killed leaves one open, behind one that was told of too late.
+        held.is_none_or(|s| s.track.run != run) && follows.is_some_and(|r| msn + 2 >= r.first_msn)
+    }
+
+    /// The run in the name of that segment's first part: where a list goes on with a run, that part has to differ
+    /// from the one that was hinted before, which players would put behind the old header.
+    #[must_use]
+    pub fn seam(&self, track: usize, msn: u64) -> Option<u32> {
+        let t = self.tracks.get(track)?;
+        let begins = self.run.as_ref().is_some_and(|r| r.first_msn == msn) && !t.segments.is_empty();
+        t.segment(msn)
+            .map_or(begins, |s| s.discontinuity)
+            .then_some(t.segment(msn).map_or(t.track.run, |s| s.track.run))
+    }
+
+    /// Whether a track can be joined by players that knew it in an earlier process: they want a whole segment.
+    #[must_use]
+    pub fn is_back(&self, track: usize) -> bool {
+        let whole = |t: &Rendition| t.segments.iter().any(|s| s.duration.is_some());
+        !self.resumed || self.tracks.get(track).is_some_and(whole)
     }
 
     fn start_run(&mut self, run: Arc<Run>) {

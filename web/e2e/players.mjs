@@ -1,0 +1,146 @@
+// Plays one stream in real players at the same time, one page each, and prints how each of them fared.
+//
+//   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native]
+//
+// STREAM_URL is the folder of the stream, such as http://127.0.0.1:8888/live/cam1. Players come with their default
+// settings, hls.js with lowLatencyMode, Shaka's DASH without autoCorrectDrift. Two lines on standard output: the word
+// `playing` once all of them play (or after 20 s), and, that many seconds later, JSON with one object per player:
+//
+//   first_frame_ms  from its first request to its first picture; null when there was none
+//   stalls          milliseconds of every wait of more than 300 ms after that
+//   latency_s       median, p95 and last of the clock less the capture time of what is shown
+//   alive           in the last 3 s, time and pictures went on
+//   fatal, errors   what the player called fatal, and what else it complained about
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
+import { launch } from "./browser.mjs";
+
+const PLAYERS = {
+  hls: { source: "hls.js/dist/hls.min.js", path: "index.m3u8" },
+  "shaka-hls": { source: "shaka-player/dist/shaka-player.compiled.js", path: "index.m3u8" },
+  "shaka-dash": { source: "shaka-player/dist/shaka-player.compiled.js", path: "manifest.mpd" },
+  dashjs: { source: "dashjs/dist/modern/umd/dash.all.min.js", path: "manifest.mpd" },
+  native: { path: "index.m3u8" },
+};
+const SAMPLE_MS = 250;
+const START_MS = 20_000;
+const ALIVE_MS = 3_000;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { seconds: { type: "string", default: "10" }, players: { type: "string", default: Object.keys(PLAYERS).join() } },
+});
+const [url] = positionals;
+const seconds = Number(values.seconds);
+const names = values.players.split(",");
+if (!url || !(seconds > 0) || names.some((name) => !PLAYERS[name])) {
+  console.error(`usage: node e2e/players.mjs STREAM_URL [--seconds 10] [--players ${Object.keys(PLAYERS).join()}]`);
+  process.exit(2);
+}
+
+/** Runs in the page: starts a player and notes what happens to it. */
+const play = async ({ name, url }) => {
+  const video = document.createElement("video");
+  video.muted = true;
+  video.autoplay = true;
+  document.body.replaceChildren(video);
+  const state = { errors: [], fatal: [], waits: [], first: null, waiting: null };
+  const began = performance.now();
+  video.requestVideoFrameCallback(() => (state.first = performance.now() - began));
+  const since = () => Math.round((performance.now() - began) / 100) / 10;
+  const complain = (fatal, text) => (fatal ? state.fatal : state.errors).push(`${since()} s: ${text}`.slice(0, 160));
+  video.addEventListener("waiting", () => {
+    if (state.first !== null) state.waiting ??= { at: performance.now(), time: video.currentTime };
+  });
+  const goesOn = () => {
+    if (!state.waiting || video.currentTime === state.waiting.time) return;
+    state.waits.push(performance.now() - state.waiting.at);
+    state.waiting = null;
+  };
+  video.addEventListener("timeupdate", goesOn);
+  video.addEventListener("error", () => complain(true, `video: ${video.error.code} ${video.error.message}`));
+
+  let captured;
+  if (name === "hls") {
+    const hls = new Hls({ lowLatencyMode: true });
+    hls.on(Hls.Events.ERROR, (_, data) => complain(data.fatal, `${data.type} ${data.details} ${data.error?.message ?? ""}`));
+    hls.loadSource(url);
+    hls.attachMedia(video);
+    captured = () => hls.playingDate?.getTime();
+  } else if (name.startsWith("shaka")) {
+    const player = new shaka.Player();
+    const say = (error) => complain(error.severity === 2, `${error.code} ${error.data}`);
+    player.addEventListener("error", (event) => say(event.detail));
+    // Without this Shaka takes the end of the newest listed segment for the present, which is up to a segment ahead.
+    player.configure("manifest.dash.autoCorrectDrift", false);
+    // Presentation time of DASH is Unix time here; Shaka's own date takes it for the time of the media.
+    captured = () => (name === "shaka-dash" ? video.currentTime * 1000 : player.getPlayheadTimeAsDate()?.getTime());
+    await player.attach(video);
+    player.load(url).catch(say);
+  } else if (name === "dashjs") {
+    const player = dashjs.MediaPlayer().create();
+    player.on("error", ({ error }) => complain(false, `${error?.code} ${error?.message}`));
+    player.initialize(video, url, true);
+    captured = () => player.timeAsUTC() * 1000;
+  } else {
+    // Chromium tells no dates: its time begins with the first segment of the list it saw first.
+    const list = await (await fetch(url.replace("index.m3u8", "v1/index.m3u8"))).text();
+    const zero = Date.parse(list.match(/PROGRAM-DATE-TIME:(\S+)/)?.[1]);
+    captured = () => zero + video.currentTime * 1000;
+    video.src = url;
+  }
+  window.sample = () => {
+    const waits = [...state.waits, ...(state.waiting ? [performance.now() - state.waiting.at] : [])];
+    const behind = (Date.now() - captured()) / 1000;
+    return {
+      at: performance.now(), time: video.currentTime, frames: video.getVideoPlaybackQuality().totalVideoFrames,
+      behind: Number.isFinite(behind) && state.first !== null ? behind : null, rate: video.playbackRate,
+      first: state.first, stalls: waits.filter((ms) => ms > 300).map(Math.round), errors: state.errors, fatal: state.fatal,
+    };
+  };
+};
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const round = (number, to = 100) => (Number.isFinite(number) ? Math.round(number * to) / to : null);
+
+function report(samples) {
+  const last = samples.at(-1);
+  const before = samples.findLast((sample) => sample.at <= last.at - ALIVE_MS) ?? samples[0];
+  const moved = last.time - before.time;
+  const latencies = samples.map((sample) => sample.behind).filter((behind) => behind !== null).sort((a, b) => a - b);
+  const at = (share) => round(latencies[Math.floor((latencies.length - 1) * share)]);
+  return {
+    alive: moved > ALIVE_MS / 2000 && last.frames > before.frames,
+    first_frame_ms: round(last.first, 1), stalls: last.stalls,
+    latency_s: { median: at(0.5), p95: at(0.95), last: round(last.behind) },
+    moved_s: round(moved), shown: last.frames - before.frames, frames: last.frames, rate: round(last.rate), fatal: last.fatal.slice(0, 12), errors: last.errors.slice(0, 12),
+  };
+}
+
+const browser = await launch();
+try {
+  const pages = await Promise.all(names.map(async (name) => {
+    const page = await browser.newPage({ viewport: { width: 320, height: 180 } });
+    await page.goto(new URL("/health/live", url).href);
+    const { source } = PLAYERS[name];
+    if (source) await page.addScriptTag({ content: readFileSync(fileURLToPath(new URL(`../node_modules/${source}`, import.meta.url)), "utf8") });
+    return page;
+  }));
+  // One after the other: what counts is how soon each gets its picture, not how fast five share two cores.
+  for (const [nth, page] of pages.entries()) {
+    await page.evaluate(play, { name: names[nth], url: `${url}/${PLAYERS[names[nth]].path}` });
+    await page.waitForFunction(() => window.sample().first !== null, null, { timeout: START_MS / names.length, polling: 100 }).catch(() => {});
+  }
+  console.log("playing");
+
+  const samples = names.map(() => []);
+  const end = Date.now() + seconds * 1000;
+  for (let next = Date.now(); next <= end; next += SAMPLE_MS) {
+    await sleep(next - Date.now());
+    await Promise.all(pages.map(async (page, nth) => samples[nth].push(await page.evaluate(() => window.sample()))));
+  }
+  console.log(JSON.stringify(Object.fromEntries(names.map((name, nth) => [name, report(samples[nth])]))));
+} finally {
+  await browser.close();
+}
