@@ -184,7 +184,7 @@ async fn reply(
     // As after a restart: players that know it from before wait. Many never ask again after a 404.
     let begun = |w: &Window| w.tracks().next().is_some().then_some(());
     if resource != Resource::Time && holds.until(stream, 0, begun).await?.found.is_none() {
-        return Err(not_in_time(stream.key()));
+        return Err(not_live(stream.key()));
     }
     match resource {
         Resource::Multivariant => multivariant(stream, holds).await,
@@ -222,13 +222,13 @@ async fn reply(
 /// Waits for the first part of a stream that is just starting.
 async fn multivariant(stream: &LiveStream, holds: &Holds) -> Result<Reply, Problem> {
     let held = holds.until(stream, 0, |w| w.is_playable().then_some(())).await?;
-    let text = stream.text(Text::Multivariant).ok_or_else(|| not_in_time(stream.key()))?;
+    let text = stream.text(Text::Multivariant).ok_or_else(|| not_live(stream.key()))?;
     Ok(Reply::text(text, Keep::Now).held(held.time))
 }
 
 async fn manifest(stream: &LiveStream, holds: &Holds) -> Result<Reply, Problem> {
     let held = holds.until(stream, 0, |w| w.is_playable().then_some(())).await?;
-    let text = stream.text(Text::Manifest).ok_or_else(|| not_in_time(stream.key()))?;
+    let text = stream.text(Text::Manifest).ok_or_else(|| not_live(stream.key()))?;
     Ok(Reply::manifest(text).held(held.time))
 }
 

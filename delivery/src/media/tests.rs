@@ -190,9 +190,9 @@ async fn what_is_not_live_yet_says_when_to_ask_again() {
     let node = Node::empty();
     for (path, status, slug) in [
         // Held for three target durations in case it begins.
-        ("/live/cam1/v1/index.m3u8", 503, "not-in-time"),
-        ("/live/cam1/ts/index.m3u8", 503, "not-in-time"),
-        ("/live/cam1/index.m3u8", 503, "not-in-time"),
+        ("/live/cam1/v1/index.m3u8", 404, "stream-not-live"),
+        ("/live/cam1/ts/index.m3u8", 404, "stream-not-live"),
+        ("/live/cam1/index.m3u8", 404, "stream-not-live"),
     ] {
         let problem = node.get(path).await.expect_err(path);
         let got = (problem.status.as_u16(), problem.slug, problem.retry_after_s);
