@@ -77,7 +77,7 @@ pub(crate) enum Command {
         /// The file
         file: PathBuf,
     },
-    /// Watch any live HLS or LL-HLS address and name the rules it breaks
+    /// Watch any live HLS, LL-HLS or DASH address and name the rules it breaks
     #[command(after_help = nx_doctor::cli::EXAMPLES)]
     Doctor(nx_doctor::cli::Args),
 }

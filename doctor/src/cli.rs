@@ -23,7 +23,7 @@ Exit codes: 0 no errors, 1 errors found (with --strict: or warnings), 2 bad usag
 /// What to watch and how to say it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Address of a multivariant or media playlist
+    /// Address of a multivariant or media playlist, or of an MPD
     #[arg(required_unless_present = "rules")]
     url: Option<String>,
     /// How long to watch

@@ -114,7 +114,8 @@ impl Player {
     fn offered(&self, window: &Window, index: usize, list: &Playlist, now_ms: i64, text: &str) {
         let at = format!("{} at {now_ms}", self.name);
         for (uri, _) in &list.parts {
-            let mut fields = uri.split('.');
+            // The first part of a run in a list that goes on bears the run: `7.0-1.m4s`.
+            let mut fields = uri.split(['.', '-']);
             let mut field = || fields.next().unwrap().parse::<u64>().expect(uri);
             let (msn, part) = (field(), u32::try_from(field()).unwrap());
             assert!(matches!(window.part(index, msn, part), Lookup::Found(_)), "{at}: part {uri}\n{text}");
