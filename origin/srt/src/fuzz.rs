@@ -133,3 +133,11 @@ fn agreement(now: Instant) -> Agreement {
         peer_stamp: (now, 0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn acknowledgements_count_past_32_bits() {
+        super::connection(include_bytes!("../../../fuzz/corpus/srt_connection/ack_number_wraps"));
+    }
+}

@@ -54,6 +54,8 @@ pub(crate) struct Peer {
     leaving: Option<Instant>,
     closing: Option<Instant>,
     key_answer: Option<Vec<u8>>,
+    /// Number of the acknowledgement that is to be confirmed; 0 of none.
+    confirms: u32,
     fresh: Vec<Bytes>,
     queued: Vec<(Instant, Bytes)>,
 }
@@ -94,6 +96,7 @@ impl Peer {
             leaving: None,
             closing: None,
             key_answer: None,
+            confirms: 0,
             fresh: Vec::new(),
             queued: Vec::new(),
         }
@@ -109,12 +112,11 @@ impl Peer {
         }
         self.receiver.watch_clock(at, header.stamp_us);
         match control(header, bytes) {
-            Control::Ack | Control::KeyResponse => {
-                if let Ok(Packet::Control(packet)) = Packet::parse(&mut &*bytes, self.route.peer.is_ipv6()) {
-                    let packet = self.patient(packet);
-                    self.feed(at, packet);
-                }
+            Control::Ack(number) => {
+                self.confirms = number;
+                self.hand_over(at, bytes);
             }
+            Control::KeyResponse => self.hand_over(at, bytes),
             Control::Nak(ranges) => {
                 for (from, to) in ranges {
                     let range = SeqNumber::new_truncate(from)..SeqNumber::new_truncate(to) + 1;
@@ -137,6 +139,14 @@ impl Peer {
 
     fn address(&self, header: Header) -> (TimeStamp, SocketId) {
         (TimeStamp::from_micros(header.stamp_us), self.machine.settings().local_sockid)
+    }
+
+    /// Gives a packet as it came to the sending machine.
+    fn hand_over(&mut self, at: Instant, bytes: &[u8]) {
+        if let Ok(Packet::Control(packet)) = Packet::parse(&mut &*bytes, self.route.peer.is_ipv6()) {
+            let packet = self.patient(packet);
+            self.feed(at, packet);
+        }
     }
 
     fn feed(&mut self, at: Instant, packet: ControlPacket) {
@@ -202,6 +212,10 @@ impl Peer {
         if let Some(ack) = self.receiver.acknowledge(now) {
             let rates = self.rates.at(now);
             self.sheet.ack(now, ack, rates, out);
+        }
+        match std::mem::take(&mut self.confirms) {
+            0 => {}
+            number => self.sheet.ack2(now, number, out),
         }
         let missing = self.receiver.report(now);
         if !missing.is_empty() {
@@ -284,16 +298,18 @@ impl Peer {
 
     /// Acknowledgements are of everything before the first hole, and the machine sends each packet again that is not
     /// acknowledged after the round trip and four times its variance: behind a hole, all of them. A receiver of SRT
-    /// reports what it misses, so the machine is told of a variance that keeps it from guessing.
+    /// reports what it misses, so the machine is told of a variance that keeps it from guessing. Nor does it see an
+    /// acknowledgement's own number, from which it would count on past 32 bits: the round confirms it.
     fn patient(&mut self, mut packet: ControlPacket) -> ControlPacket {
-        if let ControlTypes::Ack(Acknowledgement::Small(_, stats) | Acknowledgement::Full(_, stats, _)) =
-            &mut packet.control_type
-        {
-            // More than ten seconds is nonsense, and the machine's arithmetic has 32 bits.
-            let mean_us = stats.rtt.mean().as_micros().clamp(0, 10_000_000);
-            self.told_rtt_us = mean_us.unsigned_abs();
-            stats.rtt = Rtt::new(TimeSpan::from_micros(mean_us), self.patience);
-        }
+        let ControlTypes::Ack(ack) = &mut packet.control_type else { return packet };
+        let (Acknowledgement::Small(next, stats) | Acknowledgement::Full(next, stats, _)) = ack else {
+            return packet;
+        };
+        // More than ten seconds is nonsense, and the machine's arithmetic has 32 bits.
+        let mean_us = stats.rtt.mean().as_micros().clamp(0, 10_000_000);
+        self.told_rtt_us = mean_us.unsigned_abs();
+        stats.rtt = Rtt::new(TimeSpan::from_micros(mean_us), self.patience);
+        *ack = Acknowledgement::Small(*next, stats.clone());
         packet
     }
 

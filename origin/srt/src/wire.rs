@@ -86,8 +86,8 @@ impl Header {
 /// A control packet that somebody here understands.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Control<'a> {
-    /// Acknowledgement: for the sending machine, as it is.
-    Ack,
+    /// Acknowledgement: for the sending machine. Its own number, 0 when it has none and wants no answer.
+    Ack(u32),
     /// Losses, each first and last.
     Nak(Vec<(u32, u32)>),
     Shutdown,
@@ -106,7 +106,7 @@ pub(crate) enum Control<'a> {
 pub(crate) fn control(header: Header, bytes: &[u8]) -> Control<'_> {
     let body = bytes.get(HEADER..).unwrap_or_default();
     match header.kind() {
-        ACK if body.len() >= 4 => Control::Ack,
+        ACK if body.len() >= 4 => Control::Ack(header.second),
         NAK => losses(body).map_or(Control::Nothing, Control::Nak),
         SHUTDOWN => Control::Shutdown,
         ACK2 => Control::Ack2(header.second),
@@ -211,6 +211,13 @@ impl Sheet {
         for rate in rates {
             out.word(rate);
         }
+        out.end();
+    }
+
+    /// Confirms the acknowledgement of this number (§3.2.7).
+    pub(crate) fn ack2(&self, now: Instant, number: u32, out: &mut Outgoing) {
+        self.head(now, ACK2, 0, number, out);
+        out.word(0);
         out.end();
     }
 

@@ -65,6 +65,9 @@ fn what_is_written_can_be_read() {
     let ack = Ack { number: 3, next: 8, rtt_us: 100, rtt_variance_us: 50, room: 60 };
     sheet.ack(epoch, ack, [1, 2, 3], &mut out);
     assert_eq!(out.bytes, packet(&[0x8002_0000, 3, 0, 9, 8, 100, 50, 60, 1, 2, 3]));
+    out.clear();
+    sheet.ack2(epoch, u32::MAX, &mut out);
+    assert_eq!(read(&out.bytes), Control::Ack2(u32::MAX));
 }
 
 /// A conclusion of libsrt 1.5.1 (ffmpeg, `streamid=live/x`): 48 bytes and the extensions 1 and 5.
