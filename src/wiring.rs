@@ -42,7 +42,15 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
         let edge = edge.map_err(Error::msg)?;
         edge.iter().for_each(|(name, listening)| announce(name, listening.address));
         let (api, gateway, viewers) = (doors.outbound(), &config.gateway, edge[0].1.address);
-        let face = nx_gateway::Face::new(hub.clone(), api.clone(), api, gateway, viewers, stopped.clone());
+        let face = nx_gateway::Face::new(
+            hub.clone(),
+            hub.clone(),
+            api.clone(),
+            api,
+            gateway,
+            viewers,
+            stopped.clone(),
+        );
         let face = Arc::new(face.map_err(Error::msg)?);
         http.extend(edge.into_iter().map(|(_, listening)| listening));
         let address = config.gateway.listen;

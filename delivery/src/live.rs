@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::audience::Audience;
+use crate::past::{Archive, Past};
 use crate::qoe::Quality;
 use crate::rendered::Rendered;
 
@@ -34,6 +35,7 @@ pub struct LiveStream {
     held: AtomicU64,
     rendered: AtomicU64,
     released: AtomicBool,
+    past: OnceLock<Past>,
 }
 
 /// Wakes those who wait for a track. A publisher's thread pays for one wake-up however many watch: it wakes the
@@ -160,7 +162,17 @@ impl LiveStream {
             held: AtomicU64::new(0),
             rendered: AtomicU64::new(0),
             released: AtomicBool::new(false),
+            past: OnceLock::new(),
         }
+    }
+
+    /// Tells where its older segments are. The first word counts.
+    pub fn remember(&self, archive: Arc<dyn Archive>) {
+        let _ = self.past.set(Past::new(archive));
+    }
+
+    pub(crate) fn past(&self) -> Option<&Past> {
+        self.past.get()
     }
 
     /// Its name.

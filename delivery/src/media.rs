@@ -19,6 +19,7 @@ use crate::holds::Holds;
 use crate::listen::{Request, Response};
 use crate::live::{LiveStream, Text};
 use crate::metrics::Metrics;
+use crate::past::View;
 use crate::problem::Problem;
 use crate::reply::{self, About, Content, Reply};
 use crate::route::{self, PATH_MAX, Resource};
@@ -125,7 +126,8 @@ impl Media {
         if let Some(report) = &report {
             stream.quality().take(report);
         }
-        let reply = reply(&stream, &self.holds, route.resource, query).await?;
+        let view = view_of(&stream, route.resource, query).await?;
+        let reply = reply(view.as_ref().unwrap_or(&stream), &self.holds, route.resource, query).await?;
         if matches!(reply.content, Content::Text(..)) {
             let session = report.as_ref().and_then(|r| r.session.as_deref());
             let viewer = Viewer::of(session, peer.ip(), request.headers());
@@ -183,7 +185,9 @@ async fn reply(
 ) -> Result<Reply, Problem> {
     // As after a restart: players that know it from before wait. Many never ask again after a 404.
     let begun = |w: &Window| w.tracks().next().is_some().then_some(());
-    if resource != Resource::Time && holds.until(stream, 0, begun).await?.found.is_none() {
+    let stored =
+        matches!(resource, Resource::Init { .. } | Resource::Segment { .. }) && stream.past().is_some();
+    if resource != Resource::Time && !stored && holds.until(stream, 0, begun).await?.found.is_none() {
         return Err(not_live(stream.key()));
     }
     match resource {
@@ -191,7 +195,11 @@ async fn reply(
         Resource::Playlist { track } => media_playlist(stream, holds, named, track, query).await,
         Resource::IFrames { track } => media_playlist(stream, holds, key_frames, track, query).await,
         Resource::Init { track, run } => {
-            let init = stream.read(|w| w.init(track, run)).ok_or_else(|| not_held(stream, false))?;
+            let init = match (stream.read(|w| w.init(track, run)), stream.past()) {
+                (None, Some(past)) => past.init(stream, track, run).await?,
+                (held, _) => held,
+            };
+            let init = init.ok_or_else(|| not_held(stream, false))?;
             Ok(Reply::media(VecDeque::from([init]), "video/mp4", Object::Init))
         }
         Resource::Part { track, msn, part, run } => self::part(stream, holds, track, (msn, part, run)).await,
@@ -217,6 +225,47 @@ async fn reply(
         Resource::Time => Ok(Reply::clock()),
         Resource::NotBuilt(what) => Err(Problem::not_built(what)),
     }
+}
+
+/// The view of the past that a playlist or manifest is asked of, if it is; a stream that is not on shows its last time.
+async fn view_of(
+    stream: &Arc<LiveStream>,
+    resource: Resource<'_>,
+    query: &str,
+) -> Result<Option<Arc<LiveStream>>, Problem> {
+    let listing = matches!(
+        resource,
+        Resource::Multivariant
+            | Resource::Playlist { .. }
+            | Resource::IFrames { .. }
+            | Resource::Manifest
+            | Resource::TsPlaylist
+    );
+    if !listing {
+        return Ok(None);
+    }
+    let asked = View::parse(query, crate::wall_ms()).map_err(Problem::bad_request)?;
+    let Some(past) = stream.past() else {
+        return match asked {
+            None => Ok(None),
+            Some(_) => Err(nothing_stored(stream.key())),
+        };
+    };
+    let off = || stream.read(|w| w.tracks().next().is_none() && w.is_ended());
+    let Some(view) = asked.or_else(|| off().then(|| past.newest()).flatten()) else { return Ok(None) };
+    if resource == Resource::TsPlaylist {
+        return Err(Problem::not_built("the past is not had in MPEG-TS yet; play index.m3u8"));
+    }
+    let view = past.view(stream, view).await?;
+    if view.read(|w| w.tracks().next().is_none()) {
+        return Err(nothing_stored(stream.key()));
+    }
+    Ok(Some(view))
+}
+
+fn nothing_stored(key: &StreamKey) -> Problem {
+    let detail = format!("nothing of {key} is stored for that time; without start, end and delay it is live");
+    Problem::new(StatusCode::NOT_FOUND, "not-stored", "Nothing stored", detail).kept(NOTHING_S)
 }
 
 /// Waits for the first part of a stream that is just starting.
@@ -334,6 +383,15 @@ async fn segment(
     msn: u64,
     run: Option<u32>,
 ) -> Result<Reply, Problem> {
+    let left = |w: &Window| match w.track_index(name) {
+        Some(track) => w.oldest(track).is_none_or(|oldest| msn < oldest),
+        None => true,
+    };
+    if let Some(past) = stream.past().filter(|_| stream.read(left))
+        && let Some(bytes) = past.segment(stream, name, msn, run).await?
+    {
+        return Ok(Reply::media(VecDeque::from([bytes]), "video/mp4", kind(stream, name)));
+    }
     let cut_off = |w: &Window| w.is_cut_off(name, msn, run);
     if let Some(segment) = Growing::open(stream, holds, name, msn, &cut_off).await? {
         return Ok(Reply::growing(segment, kind(stream, name)));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address;
 use crate::captions::CaptionsConfig;
+use crate::keep::StoreConfig;
 use crate::switch::Rules;
 use crate::vitals::Patience;
 
@@ -26,8 +27,10 @@ pub struct Config {
     pub admission: nx_admission::Config,
     /// HTTP listener for edges and third-party CDNs.
     pub http: HttpConfig,
-    /// How streams are cut and kept.
+    /// How streams are cut and shown.
     pub stream: StreamConfig,
+    /// What is kept of them on disk.
+    pub store: StoreConfig,
     /// Where streams are sent to, beyond what the API was asked for.
     pub targets: Vec<TargetConfig>,
     /// Where streams are fetched from, beyond what the API was asked for.
@@ -297,6 +300,12 @@ impl Config {
                 "stream.policies",
                 stream.policies.iter().all(|p| !p.name.is_empty() && (p.slate.is_none() || p.slate_s > 0)),
                 "need a name each, and slate_s (how long it is shown) beside a slate",
+            ),
+            ("store.stream_bytes_max", self.store.stream_bytes_max >= 64 << 20, "must be at least 67108864"),
+            (
+                "store.bytes_max",
+                self.store.bytes_max >= self.store.stream_bytes_max,
+                "must be at least store.stream_bytes_max",
             ),
             ("srt.latency_ms", (20..=30_000).contains(&self.srt.latency_ms), "must be 20 to 30000"),
             ("srt.connections_max", self.srt.connections_max > 0, "must be at least 1"),

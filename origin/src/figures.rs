@@ -17,6 +17,21 @@ impl Hub {
         ] {
             out.single(name, "counter", help, value);
         }
+        if let Some(kept) = &self.kept {
+            let totals = kept.totals();
+            for (name, help, value) in [
+                ("nexus_store_segments_total", "Segments written to disk.", totals.kept),
+                ("nexus_store_bytes_total", "Bytes of them.", totals.bytes),
+                ("nexus_store_lost_total", "Segments lost: the disk was slow, full or away.", totals.lost),
+                (
+                    "nexus_store_dropped_total",
+                    "Volumes dropped to stay within what may be kept.",
+                    totals.dropped,
+                ),
+            ] {
+                out.single(name, "counter", help, value);
+            }
+        }
         let streams = self.list();
         out.single("nexus_streams", "gauge", "Streams known.", streams.len());
         type Gauge = (&'static str, &'static str, &'static str, fn(&Stream) -> u64);

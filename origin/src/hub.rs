@@ -21,6 +21,7 @@ use crate::figures;
 use crate::ingest::clip::Clip;
 use crate::ingest::login::Logins;
 use crate::journal::{Journal, Mark};
+use crate::keep::Kept;
 use crate::outbound;
 use crate::slates::Slates;
 
@@ -41,6 +42,8 @@ pub struct Hub {
     /// Where streams of an earlier process were.
     marks: Mutex<HashMap<StreamKey, Mark>>,
     slates: Slates,
+    /// What is kept on disk; shared with those who write it.
+    pub(crate) kept: Option<Arc<Kept>>,
     started_wall_ms: i64,
     streams: Mutex<HashMap<StreamKey, Arc<Entry>>>,
     /// Rings when somebody takes a name.
@@ -105,6 +108,7 @@ impl Hub {
             book: Book::open(data)?,
             admission: Admission::new(config.admission.clone()).map_err(faults)?,
             slates: Slates::load(&config.stream)?,
+            kept: Kept::open(&config.store, data, config.stream.reconnect_s)?.map(Arc::new),
             logins: Logins::default(),
             config,
             clock: Clock::start(),
@@ -280,6 +284,7 @@ impl Hub {
             hints: Vec::new(),
         };
         let live = Arc::new(LiveStream::new(key.clone(), window));
+        self.remember(key, &live);
         Entry {
             id,
             live,
@@ -293,7 +298,7 @@ impl Hub {
 
 impl Directory for Hub {
     fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
-        self.entry(key).map(|entry| entry.live.clone())
+        self.entry(key).map(|entry| entry.live.clone()).or_else(|| self.off(key))
     }
 }
 

@@ -23,6 +23,7 @@ mod gate;
 mod hub;
 mod ingest;
 mod journal;
+mod keep;
 mod media;
 mod open;
 mod outbound;
@@ -40,6 +41,7 @@ pub use config::{
     Config, HttpConfig, Policy, RtmpConfig, RtmpsConfig, SourceConfig, SrtConfig, StreamConfig, TargetConfig,
 };
 pub use hub::Hub;
+pub use keep::StoreConfig;
 pub use open::Doors;
 pub use outbound::Outbound;
 pub use serve::Face;

@@ -20,6 +20,7 @@ use crate::config::StreamConfig;
 use crate::cues;
 use crate::gate::Gate;
 use crate::journal::Mark;
+use crate::keep::Keeper;
 use crate::media::Media;
 
 /// What a consumer of frames gets, beside the window: RTMP players.
@@ -42,6 +43,7 @@ struct Now {
 
 pub(crate) struct Pipeline {
     live: Arc<LiveStream>,
+    keeper: Option<Keeper>,
     timeline: Timeline,
     packager: Packager,
     /// Tracks declared by the present publisher; the ones in use are the packager's.
@@ -59,6 +61,7 @@ impl Pipeline {
         live: Arc<LiveStream>,
         config: &StreamConfig,
         mark: Option<&Mark>,
+        keeper: Option<Keeper>,
         now_ms: i64,
         wall_ms: i64,
     ) -> Self {
@@ -72,8 +75,11 @@ impl Pipeline {
             live.resume(mark.discontinuities);
             timeline.resume(mark.reached_ms, now_ms, wall_ms - mark.wall_ms);
         }
+        // What is stored under a run's number stays its own, even when the journal was lost.
+        start.run = start.run.max(keeper.as_ref().map_or(0, Keeper::next_run));
         Self {
             live,
+            keeper,
             timeline,
             packager: Packager::new(cut, start),
             declared: BTreeMap::new(),
@@ -327,7 +333,13 @@ impl Pipeline {
 
     fn publish(&mut self) {
         while let Some(event) = self.packager.poll() {
-            self.live.apply(event);
+            match &mut self.keeper {
+                None => self.live.apply(event),
+                Some(keeper) => {
+                    self.live.apply(event.clone());
+                    keeper.note(&event, &self.live);
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use nx_hls::{Rfc3339, Window};
 
 use crate::sets;
-use crate::timeline::{self, Period};
+use crate::timeline::{self, Listing, Period};
 
 /// Where the server tells its time, relative to the manifest: an ISO date in milliseconds.
 pub(crate) const UTC_TIMING: &str =
@@ -52,9 +52,12 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
     out.write_str(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \
-         profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" type=\"dynamic\" \
-         availabilityStartTime=\"1970-01-01T00:00:00Z\"",
+         profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\"",
     )?;
+    if window.is_past() && window.is_ended() {
+        return write_static(window, periods, longest, out);
+    }
+    out.write_str(" type=\"dynamic\" availabilityStartTime=\"1970-01-01T00:00:00Z\"")?;
     write!(out, " publishTime=\"{}\"", Rfc3339(published_ms(window, periods)))?;
     if window.is_ended() {
         write!(out, " mediaPresentationDuration=\"{}\"", Span(end_ms(periods)))?;
@@ -67,7 +70,7 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
         " minBufferTime=\"{}\" timeShiftBufferDepth=\"{}\" suggestedPresentationDelay=\"{}\" \
          maxSegmentDuration=\"{}\">",
         Span(pace.part),
-        Span(listed * target_ms),
+        Span(if window.is_past() { end_ms(periods) - begin_ms(periods) } else { listed * target_ms }),
         Span(if window.is_ended() { target_ms } else { pace.part }),
         Span(longest),
     )?;
@@ -90,6 +93,30 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
     out.write_str("</MPD>\n")
 }
 
+/// A presentation that has ended and begins with what is listed first. Pauses between runs are left out.
+fn write_static(window: &Window, periods: &[Period<'_>], longest: i64, out: &mut String) -> fmt::Result {
+    let lengths: Vec<i64> = periods.iter().map(|p| ends_ms(p) - p.run.start_ms).collect();
+    let pace = Pace { part: i64::from(window.part_target_us().div_ceil(1000)), early: 0 };
+    let length = Span(lengths.iter().sum());
+    writeln!(
+        out,
+        " type=\"static\" mediaPresentationDuration=\"{length}\" minBufferTime=\"{}\" maxSegmentDuration=\"{}\">",
+        Span(longest),
+        Span(longest),
+    )?;
+    for (period, length) in periods.iter().zip(lengths) {
+        writeln!(out, " <Period id=\"{}\" duration=\"{}\">", period.run.number, Span(length))?;
+        sets::write(window, period, pace, out)?;
+        out.write_str(" </Period>\n")?;
+    }
+    out.write_str("</MPD>\n")
+}
+
+/// Unix milliseconds at which the first Period begins.
+fn begin_ms(periods: &[Period<'_>]) -> i64 {
+    periods.first().map_or(0, |p| p.run.start_ms)
+}
+
 /// When what is listed was last changed: when the newest segment began, or the stream ended.
 fn published_ms(window: &Window, periods: &[Period<'_>]) -> i64 {
     let Some(last) = periods.last() else { return 0 };
@@ -107,12 +134,16 @@ fn published_ms(window: &Window, periods: &[Period<'_>]) -> i64 {
 
 /// Unix milliseconds at which the last Period ends.
 fn end_ms(periods: &[Period<'_>]) -> i64 {
-    let Some(last) = periods.last() else { return 0 };
-    let ends = last
-        .listings
-        .iter()
-        .filter_map(|listing| Some(last.wall_ms(listing.entries.last()?.end(), &listing.track.params)));
-    ends.max().unwrap_or(0)
+    periods.last().map_or(0, ends_ms)
+}
+
+/// Unix milliseconds at which the longest of a Period's tracks ends.
+fn ends_ms(period: &Period<'_>) -> i64 {
+    let end = |listing: &Listing<'_>| {
+        let last = listing.entries.last()?;
+        Some(period.wall_ms(last.end(), &listing.track.params))
+    };
+    period.listings.iter().filter_map(end).max().unwrap_or(period.run.start_ms)
 }
 
 /// Milliseconds as an XML duration of seconds; 0 when negative.

@@ -99,8 +99,7 @@ fn listed<'a>(window: &'a Window, track: usize, run: &Run) -> impl DoubleEndedIt
 /// Presentation time at which a segment begins, in the track's timescale.
 fn start(segment: &Segment, run: &Run) -> i64 {
     let since_ms = segment.program_date_time_ms.saturating_sub(run.wall_at_zero_ms);
-    let told = segment.parts.first().map(|part| part.pts);
-    told.unwrap_or_else(|| rescale(since_ms, 1000, segment.track.params.timescale()))
+    segment.pts().unwrap_or_else(|| rescale(since_ms, 1000, segment.track.params.timescale()))
 }
 
 /// Length of the parts that a segment has so far, in the track's timescale.
@@ -118,7 +117,7 @@ fn listing<'a>(
     let mut listing = Listing { index, track, first_msn: 0, entries: Vec::new() };
     let mut any = false;
     for segment in listed(window, index, run) {
-        any |= !segment.parts.is_empty();
+        any |= segment.has_media();
         if segment.is_gap() {
             listing.entries.clear();
         } else if let Some(duration) = segment.duration {

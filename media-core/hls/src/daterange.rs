@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 
-use crate::playlist::Rfc3339;
+use crate::date::Rfc3339;
 use crate::window::Window;
 
 /// Ranges that a window keeps; the oldest goes first.

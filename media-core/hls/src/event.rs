@@ -72,6 +72,25 @@ pub struct Part {
     pub bytes: Bytes,
 }
 
+/// A whole segment whose bytes lie elsewhere: it is listed, and fetched by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Media sequence number that it had when it was made, and has in its name.
+    pub msn: u64,
+    /// Unix time in milliseconds of its first picture or sound.
+    pub begins_ms: i64,
+    /// Earliest presentation time of its samples, in the track's timescale.
+    pub pts: i64,
+    /// In the track's timescale.
+    pub duration: u64,
+    /// Size.
+    pub bytes: usize,
+    /// Decoding can start with its first sample.
+    pub independent: bool,
+    /// See [`crate::Segment::i_frame_bytes`].
+    pub i_frame_bytes: Option<usize>,
+}
+
 /// One step in the life of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -92,6 +111,14 @@ pub enum Event {
         msn: u64,
         /// In the track's timescale.
         duration: u64,
+    },
+    /// A segment of a track is in the store. For windows onto the past ([`crate::Window::past`]), in place of its parts
+    /// and its end.
+    Stored {
+        /// Index into [`Run::tracks`].
+        track: usize,
+        /// The segment.
+        segment: Stored,
     },
     /// Something is announced about a stretch of the run's time.
     DateRange(DateRange),

@@ -16,11 +16,13 @@ mod bandwidth;
 mod breaks;
 mod cues;
 mod cutter;
+mod date;
 mod daterange;
 mod event;
 mod i_frames;
 mod multivariant;
 mod packager;
+mod past;
 mod playlist;
 mod rendition;
 mod target;
@@ -31,10 +33,11 @@ mod view;
 mod window;
 
 pub use breaks::{Away, Mark};
+pub use date::Rfc3339;
 pub use daterange::{Announced, Asset, DateRange, RANGES_MAX};
-pub use event::{Event, Part, Run, RunTrack};
+pub use event::{Event, Part, Run, RunTrack, Stored};
 pub use packager::{Config, Packager, Start, TrackSpec};
-pub use playlist::{Ask, Rfc3339, Skip};
+pub use playlist::{Ask, Skip};
 pub use rendition::Segment;
 pub use text::{
     Captions, Embedded, RENDITIONS_MAX, TEXT_BYTES_MAX, TextCue, TextRendition, escape, text_name,

@@ -17,6 +17,16 @@ struct Group<'a> {
     members: Vec<(&'a Rendition, &'a AudioParams)>,
 }
 
+/// What is said of every variant.
+struct Said<'a> {
+    /// Dynamic ranges are told.
+    ranges: bool,
+    /// Attributes of text.
+    texts: &'a str,
+    /// See [`Window::past`].
+    query: &'a str,
+}
+
 impl Group<'_> {
     /// The most that any member has of something.
     fn most(&self, of: impl Fn(&Rendition) -> u64) -> u64 {
@@ -63,23 +73,24 @@ impl Window {
         // A lone sound is a variant, not an alternative.
         let choice = !video.is_empty() || sounds > 1;
         for group in groups.iter().filter(|_| choice) {
-            write_media(group, out)?;
+            write_media(group, &self.query, out)?;
         }
         text::write_media(&self.texts, out)?;
         let texts = self.text_attributes(!video.is_empty());
+        let said = Said { ranges, texts: &texts, query: &self.query };
         for group in &groups {
             let named = choice.then_some(group.id.as_str());
             for track in &video {
-                write_variant(track, Some(group), named, ranges, &texts, out)?;
+                write_variant(track, Some(group), named, &said, out)?;
             }
             if let (Some((first, _)), true) = (group.members.first(), video.is_empty()) {
-                write_variant(first, Some(group), named, ranges, &texts, out)?;
+                write_variant(first, Some(group), named, &said, out)?;
             }
         }
         for track in video.iter().filter(|_| groups.is_empty()) {
-            write_variant(track, None, None, ranges, &texts, out)?;
+            write_variant(track, None, None, &said, out)?;
         }
-        video.iter().filter(|t| t.has_i_frames()).try_for_each(|track| write_i_frames(track, ranges, out))
+        video.iter().filter(|t| t.has_i_frames()).try_for_each(|track| write_i_frames(track, &said, out))
     }
 
     /// What a variant says of text. Whether a picture carries captions is known only when they come.
@@ -122,7 +133,7 @@ fn slug(codec: AudioCodec) -> &'static str {
     }
 }
 
-fn write_media(group: &Group<'_>, out: &mut String) -> fmt::Result {
+fn write_media(group: &Group<'_>, query: &str, out: &mut String) -> fmt::Result {
     for (nth, (track, params)) in group.members.iter().enumerate() {
         let name = &track.track.name;
         let language = params.language.as_ref();
@@ -139,7 +150,7 @@ fn write_media(group: &Group<'_>, out: &mut String) -> fmt::Result {
         let yes = |yes: bool| if yes { "YES" } else { "NO" };
         writeln!(
             out,
-            ",DEFAULT={},AUTOSELECT={},CHANNELS=\"{}\",URI=\"{name}/index.m3u8\"",
+            ",DEFAULT={},AUTOSELECT={},CHANNELS=\"{}\",URI=\"{name}/index.m3u8{query}\"",
             yes(nth == 0),
             // Of those in one language, a player can only choose one by itself.
             yes(before == 0),
@@ -154,8 +165,7 @@ fn write_variant(
     track: &Rendition,
     group: Option<&Group<'_>>,
     named: Option<&str>,
-    ranges: bool,
-    texts: &str,
+    said: &Said<'_>,
     out: &mut String,
 ) -> fmt::Result {
     let own = |rate: u64| if track.track.id.kind == Kind::Video { rate } else { 0 };
@@ -170,14 +180,14 @@ fn write_variant(
         }
     }
     write!(out, ",CODECS=\"{}\"", codecs.join(","))?;
-    write_picture(track, ranges, out)?;
+    write_picture(track, said.ranges, out)?;
     if let Some(fps) = track.fps() {
         write!(out, ",FRAME-RATE={fps:.3}")?;
     }
     if let Some(named) = named {
         write!(out, ",AUDIO=\"{named}\"")?;
     }
-    writeln!(out, "{texts}\n{}/index.m3u8", track.track.name)
+    writeln!(out, "{}\n{}/index.m3u8{}", said.texts, track.track.name, said.query)
 }
 
 fn range(track: &Rendition) -> VideoRange {
@@ -199,11 +209,11 @@ fn write_picture(track: &Rendition, ranges: bool, out: &mut String) -> fmt::Resu
     }
 }
 
-fn write_i_frames(track: &Rendition, ranges: bool, out: &mut String) -> fmt::Result {
+fn write_i_frames(track: &Rendition, said: &Said<'_>, out: &mut String) -> fmt::Result {
     let (peak, mean) = (track.i_frames.peak_bps(), track.i_frames.mean_bps().max(1));
     let codec = track.track.params.rfc6381();
     let head = format_args!("BANDWIDTH={},AVERAGE-BANDWIDTH={mean},CODECS=\"{codec}\"", peak.max(mean));
     write!(out, "#EXT-X-I-FRAME-STREAM-INF:{head}")?;
-    write_picture(track, ranges, out)?;
-    writeln!(out, ",URI=\"{}/iframes.m3u8\"", track.track.name)
+    write_picture(track, said.ranges, out)?;
+    writeln!(out, ",URI=\"{}/iframes.m3u8{}\"", track.track.name, said.query)
 }

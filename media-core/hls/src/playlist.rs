@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use nx_media::Params;
 
+use crate::date::Rfc3339;
 use crate::event::{Part, Run};
 use crate::rendition::{Rendition, Segment};
 use crate::window::{Position, Window};
@@ -53,7 +54,7 @@ pub enum Skip {
 }
 
 /// Segments further than this from the live edge may be skipped, in target durations.
-const SKIP_TARGETS: u64 = 6;
+pub(crate) const SKIP_TARGETS: u64 = 6;
 /// Segments closer than this to the live edge have their parts listed, in target durations.
 const PART_TARGETS: u64 = 3;
 
@@ -78,14 +79,16 @@ impl Window {
 
     fn write_track(&self, track: &Rendition, skip: Skip, out: &mut String) -> fmt::Result {
         let first = track.listed().next();
-        let first_msn = first.map_or(track.next.msn, |s| s.msn);
+        let first_msn = self.first_number(track);
         let from_ms = first.map_or(i64::MAX, |s| s.program_date_time_ms);
         let skipped = if skip == Skip::None { 0 } else { self.skippable(track) };
         let without_dates = skip == Skip::DateRanges && skipped > 0;
         self.write_head(first_msn, track.discontinuity_sequence, if without_dates { 10 } else { 9 }, out)?;
         self.write_control(out)?;
         let part_target = self.part_target_s();
-        writeln!(out, "#EXT-X-PART-INF:PART-TARGET={part_target:.3}")?;
+        if !self.past {
+            writeln!(out, "#EXT-X-PART-INF:PART-TARGET={part_target:.3}")?;
+        }
         if track.listed().all(Segment::starts_independent) {
             out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
         }
@@ -103,7 +106,7 @@ impl Window {
         let mut run = None;
         for (nth, segment) in track.listed().enumerate().skip(skipped) {
             write_lead(segment, &mut run, out)?;
-            if nth >= old {
+            if nth >= old && !self.past {
                 write_parts(segment, part_target, out)?;
             }
             if let Some(line) = Line::of(segment) {
@@ -112,6 +115,9 @@ impl Window {
         }
         if self.ended {
             return out.write_str("#EXT-X-ENDLIST\n");
+        }
+        if self.past {
+            return Ok(());
         }
         let Position { msn, part } = track.hint(self.part_target_us());
         // What begins a run needs a header that is not listed yet; players would put it behind the old one.
@@ -125,7 +131,7 @@ impl Window {
     }
 
     /// Whether the window can become long enough for delta updates.
-    fn can_skip(&self) -> bool {
+    pub(crate) fn can_skip(&self) -> bool {
         self.listed_max as u64 > SKIP_TARGETS
     }
 
@@ -142,6 +148,9 @@ impl Window {
 
     /// What players may ask of the server: the same in every media playlist of it.
     pub(crate) fn write_control(&self, out: &mut String) -> fmt::Result {
+        if self.past {
+            return self.write_past_control(out);
+        }
         out.write_str("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES")?;
         if self.can_skip() {
             write!(out, ",CAN-SKIP-UNTIL={},CAN-SKIP-DATERANGES=YES", self.target_s * SKIP_TARGETS)?;
@@ -178,7 +187,8 @@ impl Window {
             "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{first_msn}\n\
              #EXT-X-DISCONTINUITY-SEQUENCE:{discontinuity_sequence}",
             self.target_s,
-        )
+        )?;
+        out.write_str(if self.past && self.ended { "#EXT-X-PLAYLIST-TYPE:VOD\n" } else { "" })
     }
 }
 
@@ -255,24 +265,4 @@ impl Line {
 
 pub(crate) fn write_date(unix_ms: i64, out: &mut String) -> fmt::Result {
     writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", Rfc3339(unix_ms))
-}
-
-/// Unix milliseconds as `2026-11-21T04:00:00.000Z`.
-pub struct Rfc3339(pub i64);
-
-impl fmt::Display for Rfc3339 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, ms) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
-        // Civil date of a day number, proleptic Gregorian, with years that begin in March.
-        let z = days + 719_468;
-        let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-        let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-        let mp = (5 * doy + 2) / 153;
-        let day = doy - (153 * mp + 2) / 5 + 1;
-        let month = if mp < 10 { mp + 3 } else { mp - 9 };
-        let year = yoe + era * 400 + i64::from(month <= 2);
-        let (s, ms) = (ms / 1000, ms % 1000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{ms:03}Z", s / 3600, s / 60 % 60, s % 60)
-    }
 }

@@ -8,7 +8,7 @@ use nx_media::{Kind, Params, rescale};
 
 use crate::bandwidth::Meter;
 use crate::breaks::Mark;
-use crate::event::{Part, Run, RunTrack};
+use crate::event::{Part, Run, RunTrack, Stored};
 use crate::window::Position;
 
 /// A segment of one track.
@@ -24,6 +24,8 @@ pub struct Segment {
     pub program_date_time_ms: i64,
     /// Parts so far, in order.
     pub parts: Vec<Part>,
+    /// Where there are no parts: its bytes lie elsewhere.
+    pub stored: Option<Stored>,
     /// Set when complete, in the track's timescale.
     pub duration: Option<u64>,
     /// Of the bytes, so many at the beginning show one picture: the header of the first fragment and its first
@@ -37,12 +39,25 @@ impl Segment {
     /// Complete, without any media.
     #[must_use]
     pub fn is_gap(&self) -> bool {
-        self.duration.is_some() && self.parts.is_empty()
+        self.duration.is_some() && !self.has_media()
+    }
+
+    /// There is something to fetch.
+    #[must_use]
+    pub fn has_media(&self) -> bool {
+        !self.parts.is_empty() || self.stored.is_some()
+    }
+
+    /// Earliest presentation time of its samples, in the track's timescale.
+    #[must_use]
+    pub fn pts(&self) -> Option<i64> {
+        self.parts.first().map(|p| p.pts).or(self.stored.map(|s| s.pts))
     }
 
     /// Decoding can start with it, or there is nothing to decode.
     pub(crate) fn starts_independent(&self) -> bool {
-        self.parts.first().is_none_or(|p| p.independent)
+        let first = self.parts.first().map(|p| p.independent);
+        first.or(self.stored.map(|s| s.independent)).unwrap_or(true)
     }
 
     /// Length so far in microseconds.
@@ -52,7 +67,7 @@ impl Segment {
     }
 
     /// Unix time in milliseconds at which it ends.
-    fn end_ms(&self) -> i64 {
+    pub(crate) fn end_ms(&self) -> i64 {
         let ticks = i64::try_from(self.duration.unwrap_or(0)).unwrap_or(0);
         self.program_date_time_ms + rescale(ticks, self.track.params.timescale(), 1000)
     }
@@ -60,7 +75,7 @@ impl Segment {
     /// Size of its parts together.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.parts.iter().map(|p| p.bytes.len()).sum()
+        self.stored.map_or_else(|| self.parts.iter().map(|p| p.bytes.len()).sum(), |s| s.bytes)
     }
 }
 
@@ -87,7 +102,7 @@ pub(crate) struct Rendition {
 }
 
 impl Rendition {
-    /// A track of a new run. Its list goes on if its numbers do.
+    /// A track of a new run. Its list goes on if there was one.
     pub(crate) fn continuing(
         before: Option<Self>,
         track: &Arc<RunTrack>,
@@ -95,7 +110,7 @@ impl Rendition {
         discontinuities: u64,
     ) -> Self {
         let next = Position { msn: first_msn, part: 0 };
-        match before.filter(|t| t.reaches(first_msn)) {
+        match before {
             Some(t) => Self { track: track.clone(), next, ..t },
             None => Self {
                 track: track.clone(),
@@ -114,11 +129,11 @@ impl Rendition {
     /// A track that a new run lacks, if anybody can be watching it.
     pub(crate) fn vanishing(self, first_msn: u64) -> Option<Self> {
         let next = Position { msn: first_msn, part: 0 };
-        (self.reaches(first_msn) && self.holds_media()).then_some(Self { next, ..self })
+        self.holds_media().then_some(Self { next, ..self })
     }
 
     /// Whether this segment is the next to list.
-    fn reaches(&self, msn: u64) -> bool {
+    pub(crate) fn reaches(&self, msn: u64) -> bool {
         self.segments.back().is_some_and(|s| s.msn + 1 == msn)
     }
 
@@ -158,7 +173,7 @@ impl Rendition {
 
     /// Whether a player that begins now would find anything.
     pub(crate) fn has_media(&self) -> bool {
-        self.listed().any(|s| !s.parts.is_empty())
+        self.listed().any(Segment::has_media)
     }
 
     /// Whether anything can still be fetched.
@@ -196,6 +211,22 @@ impl Rendition {
         (part.bytes.len() - media).checked_add(key.payload.len())
     }
 
+    /// Adds a whole segment that lies elsewhere.
+    pub(crate) fn restore(&mut self, run: &Run, stored: Stored) {
+        let length_us = us(stored.duration, &self.track.params);
+        self.meter.add(stored.bytes, length_us);
+        self.meter.segment_end(0);
+        self.open(run, stored.msn, stored.begins_ms, stored.i_frame_bytes, Mark::default());
+        let Some(segment) = self.segments.back_mut() else { return };
+        (segment.duration, segment.stored) = (Some(stored.duration), Some(stored));
+        if let Some(bytes) = segment.i_frame_bytes {
+            self.i_frames.add(bytes, length_us);
+            self.i_frames.segment_end(0);
+        }
+        self.bytes = self.bytes.saturating_add(stored.bytes);
+        self.next = Position { msn: stored.msn + 1, part: 0 };
+    }
+
     /// Ends a segment, in the track's timescale; one that has not begun is a gap from `begins_ms` on. `half_us` is half
     /// the target duration.
     pub(crate) fn end_segment(
@@ -224,13 +255,15 @@ impl Rendition {
 
     fn open(&mut self, run: &Run, msn: u64, wall_ms: i64, i_frame_bytes: Option<usize>, mark: Mark) {
         // A track that joins late starts its list there; only a list that goes on has a seam to mark.
-        let seam = msn == run.first_msn && !self.segments.is_empty();
+        let other = self.segments.back().is_some_and(|last| last.track.run != self.track.run);
+        let seam = other || (msn == run.first_msn && !self.segments.is_empty());
         self.segments.push_back(Segment {
             msn,
             track: self.track.clone(),
             discontinuity: seam,
             program_date_time_ms: wall_ms,
             parts: Vec::new(),
+            stored: None,
             duration: None,
             i_frame_bytes,
             mark,

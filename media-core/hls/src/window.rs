@@ -62,6 +62,10 @@ pub struct Window {
     pub(crate) discontinuities: u64,
     /// There was a run before the first one seen here.
     resumed: bool,
+    /// A view of what is stored, without a live edge.
+    pub(crate) past: bool,
+    /// What the addresses of its other playlists end with: nothing, or `?` and a query.
+    pub(crate) query: String,
 }
 
 impl Window {
@@ -85,6 +89,8 @@ impl Window {
             ts_left: None,
             discontinuities: 0,
             resumed: false,
+            past: false,
+            query: String::new(),
         }
     }
 
@@ -107,6 +113,10 @@ impl Window {
             }
             Event::SegmentEnd { track, msn, duration } => {
                 self.end_segment(track, msn, duration);
+                Some(track)
+            }
+            Event::Stored { track, segment } => {
+                self.restore(track, segment);
                 Some(track)
             }
             Event::DateRange(cue) => {
@@ -329,11 +339,13 @@ impl Window {
         self.discontinuities += u64::from(!fresh);
         for track in &run.tracks {
             let before = old.iter().position(|t| t.track.name == track.name).map(|at| old.remove(at));
+            let before = before.filter(|t| self.past || t.reaches(run.first_msn));
             self.tracks.push(Rendition::continuing(before, track, run.first_msn, self.discontinuities));
         }
+        old.retain(|t| self.past || t.reaches(run.first_msn));
         let goes_on = |t: Rendition| t.vanishing(run.first_msn);
         self.tracks.extend(old.into_iter().filter_map(goes_on));
-        if self.runs.len() >= RUNS_MAX {
+        if self.runs.len() >= RUNS_MAX && !self.past {
             self.runs.pop_front();
         }
         self.runs.push_back(run.clone());
@@ -367,7 +379,7 @@ impl Window {
     }
 
     /// The leader's segment is over: it is a gap in the lists of those that the run lacks.
-    fn pass_vanished(&mut self, run: &Run, leader: usize, msn: u64) {
+    pub(crate) fn pass_vanished(&mut self, run: &Run, leader: usize, msn: u64) {
         let (listed_max, hurry) = (self.listed_max, self.bytes() > self.bytes_max);
         let Some(led) = self.tracks.get(leader).and_then(|t| t.segment(msn)) else { return };
         let (ticks, scale) = (i64::try_from(led.duration.unwrap_or(0)), led.track.params.timescale());

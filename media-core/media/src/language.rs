@@ -1,5 +1,7 @@
 //! Languages by code and by name.
 
+use serde::{Deserialize, Serialize};
+
 /// ISO 639-2 (terminological and bibliographic where they differ), ISO 639-1, English name.
 const KNOWN: &[(&[&str], &str, &str)] = &[
     (&["ara"], "ar", "Arabic"),
@@ -52,7 +54,8 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
 ];
 
 /// ISO 639-2 code of three lower-case letters, such as `eng`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Language([u8; 3]);
 
 impl Language {
@@ -91,6 +94,20 @@ impl Language {
 
     fn known(&self) -> Option<&'static (&'static [&'static str], &'static str, &'static str)> {
         KNOWN.iter().find(|(codes, ..)| codes.contains(&self.as_str()))
+    }
+}
+
+impl TryFrom<String> for Language {
+    type Error = &'static str;
+
+    fn try_from(code: String) -> Result<Self, Self::Error> {
+        Self::new(code.as_bytes()).ok_or("a language has three letters")
+    }
+}
+
+impl From<Language> for String {
+    fn from(language: Language) -> Self {
+        language.as_str().to_owned()
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a decoder has to know before the first sample of a track.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::Language;
 
 /// The two sorts of track that a live stream has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// Pictures.
     Video,
@@ -14,7 +15,7 @@ pub enum Kind {
 }
 
 /// Video codecs that the system carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum VideoCodec {
     /// H.264, ISO/IEC 14496-10.
@@ -28,7 +29,7 @@ pub enum VideoCodec {
 }
 
 /// Audio codecs that the system carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AudioCodec {
     /// MPEG-4 AAC, ISO/IEC 14496-3.
@@ -46,7 +47,7 @@ pub enum AudioCodec {
 }
 
 /// Frames per second as a fraction, as the bitstream states it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameRate {
     /// Numerator, more than 0.
     pub num: u32,
@@ -70,7 +71,7 @@ impl FrameRate {
 }
 
 /// How brightness is coded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum VideoRange {
     /// Standard dynamic range, and whatever the bitstream does not tell.
     #[default]
@@ -94,7 +95,7 @@ impl VideoRange {
 }
 
 /// Parameters of a video track.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoParams {
     /// Which bitstream.
     pub codec: VideoCodec,
@@ -114,7 +115,7 @@ pub struct VideoParams {
 }
 
 /// Parameters of an audio track.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioParams {
     /// Which bitstream.
     pub codec: AudioCodec,
@@ -135,7 +136,7 @@ pub struct AudioParams {
 }
 
 /// Parameters of a track of either kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Params {
     /// A video track.
     Video(VideoParams),

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Kind;
 
 /// One of a stream's tracks: the `nth` of its kind, from 0. A publisher keeps the numbers for as long as it
 /// sends; shown as `v1`, `a2`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TrackId {
     /// Video or audio.
     pub kind: Kind,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use nx_container::scte35;
 use nx_contract::announce::{Attribute, NewCaptions, NewCue, NewDateRange};
-use nx_hls::{Announced, Asset, DateRange, TEXT_BYTES_MAX};
+use nx_hls::{Announced, Asset, DateRange, Rfc3339, TEXT_BYTES_MAX};
 use nx_media::Language;
 
-use super::read::{bytes, date_ms};
+use super::read::bytes;
 use super::{Cue, Range};
 use crate::captions::is_tag;
 
@@ -57,7 +57,7 @@ impl Faults {
     }
 
     fn date(&mut self, name: &str, text: Option<&str>, now_ms: i64) -> i64 {
-        let read = text.map(date_ms);
+        let read = text.map(Rfc3339::parse);
         if read == Some(None) {
             self.0.push(format!("{name} must be a date such as 2026-11-21T04:00:00.000Z"));
             return now_ms;

@@ -3,7 +3,7 @@
 use nx_container::scte35;
 use nx_contract::announce::{Attribute, Break, NewCue};
 
-use super::read::{bytes, date_ms};
+use super::read::bytes;
 use super::*;
 
 const NOW_MS: i64 = 1_795_000_000_000;
@@ -26,9 +26,9 @@ fn dates_are_read_as_rfc_3339_writes_them() {
         ("2026-11-18T11:06:40.\u{e4}Z", None),
         ("", None),
     ] {
-        assert_eq!(date_ms(text), want, "{text}");
+        assert_eq!(Rfc3339::parse(text), want, "{text}");
         if let Some(ms) = want {
-            assert_eq!(date_ms(&Rfc3339(ms).to_string()), want);
+            assert_eq!(Rfc3339::parse(&Rfc3339(ms).to_string()), want);
         }
     }
 }

@@ -62,7 +62,8 @@ impl Stream {
     pub(crate) fn new(hub: &Hub, key: StreamKey, entry: Arc<Entry>, now_ms: i64) -> Self {
         entry.adopted.store(true, Ordering::Relaxed);
         let (config, wall_ms) = (&hub.config.stream, nx_delivery::wall_ms());
-        let pipeline = Pipeline::new(entry.live.clone(), config, entry.mark.as_ref(), now_ms, wall_ms);
+        let (keeper, mark) = (hub.keeper(&key), entry.mark.as_ref());
+        let pipeline = Pipeline::new(entry.live.clone(), config, mark, keeper, now_ms, wall_ms);
         Self {
             key,
             entry,

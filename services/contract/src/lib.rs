@@ -3,6 +3,7 @@
 pub mod announce;
 pub mod desired;
 pub mod keys;
+pub mod recordings;
 pub mod sources;
 pub mod streams;
 pub mod targets;

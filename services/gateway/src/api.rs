@@ -40,6 +40,15 @@ impl Paging {
         Self { limit: LIMIT_MAX, after: None }
     }
 
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// What stands before the page.
+    pub(crate) fn after(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+
     /// Reads `limit` and `cursor` of a query string.
     pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
         let mut paging = Self { limit: LIMIT_DEFAULT, after: None };

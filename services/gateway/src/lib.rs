@@ -8,6 +8,7 @@ mod api;
 mod config;
 mod desired;
 mod guard;
+mod recordings;
 mod serve;
 
 pub use config::{Config, Token};

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use nx_contract::announce::Announce;
 use nx_contract::desired::Desired;
+use nx_contract::recordings::Recordings;
 use nx_contract::streams::{State, Streams};
 use nx_delivery::{Answer, Body, Handler, Metrics, Problem, Request, Response};
 use tokio::sync::{mpsc, watch};
@@ -17,14 +18,17 @@ use crate::announce;
 use crate::api::{self, Paging};
 use crate::config::{Config, Token};
 use crate::desired::{self, Asked};
+use crate::recordings;
 
 pub(crate) const STREAMS: &str = "/api/streamcore/v1/streams";
+const RECORDINGS: &str = "/api/streamcore/v1/recordings";
 /// How often a status page hears.
 const NEWS: Duration = Duration::from_secs(1);
 
 /// Serves the gateway's port.
 pub struct Face {
     streams: Arc<dyn Streams>,
+    recordings: Arc<dyn Recordings>,
     desired: Arc<dyn Desired>,
     announce: Arc<dyn Announce>,
     token: Option<Token>,
@@ -33,20 +37,21 @@ pub struct Face {
 }
 
 impl Face {
-    /// A gateway in front of `streams`, what is `desired` of them and what they `announce`; viewers are sent to
+    /// A gateway in front of `streams`, their `recordings`, what is `desired` of them and what they `announce`; viewers are sent to
     /// `edge`. Long answers end when `stop` turns true.
     ///
     /// # Errors
     /// In words, with what to do: the token cannot be read.
     pub fn new(
         streams: Arc<dyn Streams>,
+        recordings: Arc<dyn Recordings>,
         desired: Arc<dyn Desired>,
         announce: Arc<dyn Announce>,
         config: &Config,
         edge: SocketAddr,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        Ok(Self { streams, desired, announce, token: config.token()?, edge, stop })
+        Ok(Self { streams, recordings, desired, announce, token: config.token()?, edge, stop })
     }
 
     /// Answers any request; `B` is its body.
@@ -82,6 +87,12 @@ impl Face {
                 let paging = Paging::parse(request.uri().query().unwrap_or_default())?;
                 Ok(json(&self.page(&paging, request.headers())))
             }
+            RECORDINGS => {
+                let query = request.uri().query().unwrap_or_default();
+                let edge = edge_url(request.headers(), self.edge);
+                let page = recordings::page(&*self.recordings, query, &edge)?;
+                Ok(json(&serde_json::to_string(&page).unwrap_or_default()))
+            }
             "/graphql" | "/openapi.json" => {
                 Err(Problem::not_built(format!("{path} comes with the service ring")))
             }
@@ -100,7 +111,7 @@ impl Face {
         }
         if path.starts_with("/api/") {
             return Err(Problem::not_built(format!(
-                "{path:.200} is not served by this version; {STREAMS} is"
+                "{path:.200} is not served by this version; {STREAMS} and {RECORDINGS} are"
             )));
         }
         Err(Problem::not_found(format!("nothing is served at {path:.200}; the status page is at /")))

@@ -71,7 +71,7 @@ pub(super) fn play(name: &str, mut script: Script, look_ms: i64) -> Outcome {
     let window =
         Window::new(config.window_segments, u64::from(config.segment_ms / 1000), config.window_bytes_max);
     let live = Arc::new(LiveStream::new(StreamKey::new("live", "corpus").unwrap(), window));
-    let mut pipeline = Pipeline::new(live.clone(), &config, None, 0, WALL_MS);
+    let mut pipeline = Pipeline::new(live.clone(), &config, None, None, 0, WALL_MS);
     let mut player = Player::new(name);
     let (mut heard, mut any, mut sent) = (BTreeMap::new(), Heard::new(0), BTreeMap::new());
     let mut look_at_ms = look_ms;

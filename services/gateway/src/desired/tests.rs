@@ -132,6 +132,12 @@ impl Announce for Fake {
     }
 }
 
+impl nx_contract::recordings::Recordings for Fake {
+    fn recordings(&self) -> Vec<nx_contract::recordings::Recording> {
+        Vec::new()
+    }
+}
+
 impl Streams for Fake {
     fn list(&self) -> Vec<Stream> {
         Vec::new()
@@ -148,7 +154,8 @@ fn face(token: bool) -> Face {
     let (_, stop) = tokio::sync::watch::channel(false);
     let config = Config { token: token.then(|| Token::new(SECRET)), ..Config::default() };
     let fake = Arc::new(Fake::default());
-    Face::new(fake.clone(), fake.clone(), fake, &config, ([127, 0, 0, 1], 8888).into(), stop).unwrap()
+    Face::new(fake.clone(), fake.clone(), fake.clone(), fake, &config, ([127, 0, 0, 1], 8888).into(), stop)
+        .unwrap()
 }
 
 /// A request: method, path behind the streams, further headers, body.

@@ -1,0 +1,96 @@
+//! Windows onto the past: what is listed lies in a store.
+//!
+//! The names of segments are those that they had live, so every view of a stream leads to the same files. Where a stream
+//! paused, their numbers jump and those of the list do not (RFC 8216bis §4.4.3.2 counts places, not names): the list is
+//! numbered from its newest segment, so that it goes on as the live one does.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use nx_media::rescale;
+
+use crate::breaks::Mark;
+use crate::event::{Run, Stored};
+use crate::playlist::SKIP_TARGETS;
+use crate::rendition::Rendition;
+use crate::window::Window;
+
+/// Segments that a list may have: weeks.
+const LISTED_MAX: usize = 1 << 20;
+/// Holes of one run that are filled with gaps; a longer one is a jump.
+const HOLE_MAX: u64 = 1 << 12;
+
+impl Window {
+    /// A window onto what is stored, fed with [`crate::Event::Run`] and [`crate::Event::Stored`]. It lists everything,
+    /// or the newest `listed` segments. The addresses of its playlists end with `?query`.
+    #[must_use]
+    pub fn past(target_s: u64, listed: Option<usize>, query: &str) -> Self {
+        let mut window = Self::new(listed.unwrap_or(LISTED_MAX), target_s, usize::MAX);
+        (window.past, window.query) = (true, format!("?{query}"));
+        window
+    }
+
+    /// It shows what is stored, and has no live edge.
+    #[must_use]
+    pub fn is_past(&self) -> bool {
+        self.past
+    }
+
+    /// Adds a stored segment; numbers that one of the run's tracks lacks are gaps, as long as the hole is.
+    pub(crate) fn restore(&mut self, index: usize, stored: Stored) {
+        self.begin_run_at(stored.begins_ms);
+        let Some(run) = self.run.clone() else { return };
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        if track.segments.back().is_some_and(|last| last.msn >= stored.msn) {
+            return;
+        }
+        let listed = self.listed_max;
+        let of_run = track.segments.back().filter(|last| last.track.run == run.number);
+        if let Some((from, begins_ms)) = of_run.map(|last| (last.msn + 1, last.end_ms())) {
+            let missing = stored.msn.saturating_sub(from);
+            if missing > 0 && missing <= HOLE_MAX {
+                let each_ms = (stored.begins_ms - begins_ms).max(0) / i64::try_from(missing).unwrap_or(1);
+                let ticks = rescale(each_ms, 1000, track.track.params.timescale());
+                let ticks = u64::try_from(ticks).unwrap_or(0);
+                for (nth, msn) in (0..).zip(from..stored.msn) {
+                    let begins_ms = begins_ms + each_ms * nth;
+                    track.end_segment(&run, msn, Some(begins_ms), ticks, 0, |_, _| Mark::default());
+                }
+            }
+        }
+        track.restore(&run, stored);
+        track.slide(listed, false);
+        if index == run.leader() {
+            self.pass_vanished(&run, index, stored.msn);
+        }
+    }
+
+    /// A run whose beginning is not listed begins with what is.
+    fn begin_run_at(&mut self, begins_ms: i64) {
+        let Some(run) = self.run.as_mut() else { return };
+        let empty = |t: &Rendition| t.segments.back().is_none_or(|last| last.track.run != run.number);
+        if begins_ms > run.start_ms && self.tracks.iter().all(empty) {
+            *run = Arc::new(Run { start_ms: begins_ms, ..(**run).clone() });
+            if let Some(newest) = self.runs.back_mut() {
+                newest.clone_from(run);
+            }
+        }
+    }
+
+    /// A list that grows can be had as a delta; nobody waits for what is stored.
+    pub(crate) fn write_past_control(&self, out: &mut String) -> fmt::Result {
+        if self.ended || !self.can_skip() {
+            return Ok(());
+        }
+        let (skip, hold_back) = (self.target_s * SKIP_TARGETS, self.target_s * 3);
+        writeln!(out, "#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL={skip},HOLD-BACK={hold_back}")
+    }
+
+    /// The number of a list's first segment.
+    pub(crate) fn first_number(&self, track: &Rendition) -> u64 {
+        let listed = track.listed();
+        let first = track.listed().next().map_or(track.next.msn, |s| s.msn);
+        let newest = track.segments.back().map_or(first, |s| s.msn + 1);
+        if self.past { newest.saturating_sub(listed.len() as u64) } else { first }
+    }
+}

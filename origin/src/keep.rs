@@ -1,0 +1,221 @@
+//! What is kept of the streams beyond their windows: segments go to the store as they end, views read them back.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use nx_contract::recordings::{Recording, Recordings};
+use nx_delivery::{Archive, LiveStream, Reader};
+use nx_hls::{Event, Lookup, Rfc3339, Run, Window};
+use nx_media::StreamKey;
+use nx_store::{Budget, Cursor, Log, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::hub::{Hub, lock};
+
+/// Streams that are not on and were asked for lately: their views are kept.
+const OFF_MAX: usize = 64;
+
+/// Section `origin.store`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// How long streams are kept on disk; 0 keeps nothing. Seconds.
+    pub keep_s: u32,
+    /// Where; `store` in the data folder by default.
+    pub folder: Option<PathBuf>,
+    /// What one stream may take. Bytes.
+    pub stream_bytes_max: u64,
+    /// What all streams may take together. Bytes.
+    pub bytes_max: u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { keep_s: 0, folder: None, stream_bytes_max: 64 << 30, bytes_max: 256 << 30 }
+    }
+}
+
+/// The store of an origin, and its streams that are not on.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    store: Store,
+    /// A pause of up to this long is one recording.
+    join_ms: i64,
+    /// The one asked for last is last.
+    off: Mutex<VecDeque<Arc<LiveStream>>>,
+}
+
+impl Kept {
+    /// Opens the store if anything is to be kept.
+    ///
+    /// # Errors
+    /// In words: the folder cannot be used.
+    pub(crate) fn open(config: &StoreConfig, data: &Path, reconnect_s: u32) -> Result<Option<Self>, String> {
+        if config.keep_s == 0 {
+            return Ok(None);
+        }
+        let folder = config.folder.clone().unwrap_or_else(|| data.join("store"));
+        let budget = Budget {
+            keep_ms: i64::from(config.keep_s) * 1000,
+            stream_bytes: config.stream_bytes_max,
+            bytes: config.bytes_max,
+        };
+        let store = Store::open(&folder, budget).map_err(|e| {
+            format!(
+                "the store in {} cannot be used: {e}; check the folder's rights, or set origin.store.folder",
+                folder.display()
+            )
+        })?;
+        Ok(Some(Self { store, join_ms: i64::from(reconnect_s) * 1000 + 5_000, off: Mutex::default() }))
+    }
+
+    fn archive(&self, log: Arc<Log>) -> Arc<dyn Archive> {
+        Arc::new(Archived { log, join_ms: self.join_ms })
+    }
+
+    pub(crate) fn totals(&self) -> nx_store::Totals {
+        self.store.totals()
+    }
+}
+
+impl Hub {
+    /// Gives a stream its past.
+    pub(crate) fn remember(&self, key: &StreamKey, live: &LiveStream) {
+        if let Some(kept) = &self.kept {
+            live.remember(kept.archive(kept.store.log(key)));
+        }
+    }
+
+    /// Who keeps what a stream's packager makes.
+    pub(crate) fn keeper(&self, key: &StreamKey) -> Option<Keeper> {
+        let kept = self.kept.clone()?;
+        let log = kept.store.log(key);
+        Some(Keeper { kept, log, run: None })
+    }
+
+    /// A stream that is not on, if anything is kept of it.
+    pub(crate) fn off(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
+        let kept = self.kept.as_ref()?;
+        let log = kept.store.find(key).filter(|log| log.span().is_some())?;
+        let mut off = lock(&kept.off);
+        let at = off.iter().position(|s| s.key() == key);
+        let stream = at.and_then(|at| off.remove(at)).unwrap_or_else(|| {
+            let target_s = u64::from(self.config.stream.segment_ms / 1000);
+            let mut window = Window::new(self.config.stream.window_segments, target_s, 0);
+            window.apply(Event::End);
+            let stream = Arc::new(LiveStream::new(key.clone(), window));
+            stream.remember(kept.archive(log));
+            stream
+        });
+        if off.len() >= OFF_MAX {
+            off.pop_front();
+        }
+        off.push_back(stream.clone());
+        Some(stream)
+    }
+}
+
+impl Recordings for Hub {
+    fn recordings(&self) -> Vec<Recording> {
+        let Some(kept) = &self.kept else { return Vec::new() };
+        let mut all = Vec::new();
+        for (key, log) in kept.store.list() {
+            let on = self.entry(&key).is_some_and(|entry| entry.live.read(|w| !w.is_ended()));
+            let recordings = log.recordings(kept.join_ms);
+            let newest = recordings.len().saturating_sub(1);
+            all.extend(recordings.iter().enumerate().map(|(nth, r)| recording(&key, r, on && nth == newest)));
+        }
+        all.sort_by(|a: &Recording, b| b.begins_at.cmp(&a.begins_at).then_with(|| a.stream.cmp(&b.stream)));
+        all
+    }
+}
+
+fn recording(key: &StreamKey, of: &nx_store::Recording, on: bool) -> Recording {
+    let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
+    let (begin, end) = (seconds(of.begins_ms), seconds(of.ends_ms));
+    // One that goes on has no end yet.
+    let query = if on { format!("start={begin}") } else { format!("start={begin}&end={end}") };
+    Recording {
+        stream: key.to_string(),
+        begins_at: Rfc3339(of.begins_ms).to_string(),
+        ends_at: (!on).then(|| Rfc3339(of.ends_ms).to_string()),
+        duration_ms: u64::try_from(of.ends_ms - of.begins_ms).unwrap_or(0),
+        bytes: of.bytes,
+        hls_path: format!("/{key}/index.m3u8?{query}"),
+        dash_path: format!("/{key}/manifest.mpd?{query}"),
+    }
+}
+
+/// Keeps the segments of one stream.
+pub(crate) struct Keeper {
+    kept: Arc<Kept>,
+    log: Arc<Log>,
+    run: Option<Arc<Run>>,
+}
+
+impl Keeper {
+    /// The first run that the store has no tracks of.
+    pub(crate) fn next_run(&self) -> u32 {
+        self.log.next_run()
+    }
+
+    /// Takes note of an event that the window of `live` has seen.
+    pub(crate) fn note(&mut self, event: &Event, live: &LiveStream) {
+        match event {
+            Event::Run(run) => self.run = Some(run.clone()),
+            Event::SegmentEnd { track, msn, .. } => {
+                let whole = live.read(|w| match w.segment(*track, *msn) {
+                    Lookup::Found(segment) => Some(segment.clone()),
+                    _ => None,
+                });
+                if let (Some(run), Some(segment)) = (&self.run, whole) {
+                    self.kept.store.keep(&self.log, run, *track, segment);
+                }
+            }
+            Event::End => self.kept.store.close(&self.log),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Archived {
+    log: Arc<Log>,
+    join_ms: i64,
+}
+
+impl Archive for Archived {
+    fn version(&self) -> u64 {
+        self.log.version()
+    }
+
+    fn newest_recording_ms(&self) -> Option<i64> {
+        self.log.recordings(self.join_ms).last().map(|r| r.begins_ms)
+    }
+
+    fn reader(self: Arc<Self>, from_ms: i64) -> Box<dyn Reader> {
+        Box::new(LogReader { log: self.log.clone(), cursor: Cursor::from(from_ms) })
+    }
+
+    fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>> {
+        self.log.segment(track, msn, run)
+    }
+
+    fn init(&self, track: &str, run: u32) -> io::Result<Option<Bytes>> {
+        self.log.init(track, run)
+    }
+}
+
+struct LogReader {
+    log: Arc<Log>,
+    cursor: Cursor,
+}
+
+impl Reader for LogReader {
+    fn read(&mut self, until_ms: i64) -> io::Result<Vec<Event>> {
+        self.log.read(&mut self.cursor, until_ms)
+    }
+}

@@ -1,0 +1,31 @@
+//! Segments of streams on disk: written once, found by number and by time; everything else is an index over them.
+//!
+//! ```text
+//! FOLDER/APP/STREAM/run-7             tracks of a run: a line of JSON, then their CMAF headers
+//! FOLDER/APP/STREAM/N.media           a volume: whole segments of all tracks, one behind the other
+//! FOLDER/APP/STREAM/N.index           its records, 64 bytes each; N is the first media sequence number
+//! ```
+//!
+//! * Media is written before its record, and a record has checksums of both: whatever a killed process or a lost
+//!   power supply leaves behind, a record that reads is a segment that plays. A torn end is cut off when a stream is
+//!   opened.
+//! * A segment is *kept* when it is written, and *safe* when the disk has confirmed it, a second later at most.
+//! * One thread writes. What it cannot take in time, or the disk refuses, is missing from the past; live streams
+//!   never wait for it.
+//! * The past is dropped by whole volumes, the oldest first: of a stream when it is older than it is to be kept, or
+//!   weighs too much; of any stream when all together weigh too much.
+//!
+//! Not here: playlists (`nx-hls` writes them from the events that [`Log::read`] gives), HTTP (`nx-delivery`).
+
+mod log;
+mod open;
+mod record;
+mod run;
+mod store;
+mod volume;
+
+pub use log::{Cursor, Log, Recording, Span};
+pub use store::{Budget, Store, Totals};
+
+#[cfg(test)]
+mod tests;

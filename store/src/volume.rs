@@ -1,0 +1,214 @@
+//! A volume: a file of media and a file of records.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::record::{RECORD, Record};
+
+/// Records at the end of a volume that are compared with their media when it is opened: those that the disk may not
+/// have had when the power went are of the last second.
+const DOUBTFUL: u64 = 64;
+
+/// What is known of a volume without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Volume {
+    /// Its name: the first media sequence number.
+    pub(crate) number: u64,
+    /// Whole segments of all tracks.
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    /// Unix milliseconds.
+    pub(crate) begins_ms: i64,
+    /// Unix milliseconds at which its last segment begins.
+    pub(crate) last_ms: i64,
+    /// Unix milliseconds at which its last segment ends.
+    pub(crate) ends_ms: i64,
+    pub(crate) last_msn: u64,
+    pub(crate) first_run: u32,
+    pub(crate) last_run: u32,
+}
+
+fn media_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:020}.media"))
+}
+
+fn index_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:020}.index"))
+}
+
+/// The number in the name of an index file.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(".index").filter(|stem| stem.len() == 20)?.parse().ok()
+}
+
+impl Volume {
+    fn empty(number: u64, record: &Record) -> Self {
+        Self {
+            number,
+            records: 0,
+            bytes: 0,
+            begins_ms: record.begins_ms,
+            last_ms: record.begins_ms,
+            ends_ms: record.begins_ms,
+            last_msn: record.msn,
+            first_run: record.run,
+            last_run: record.run,
+        }
+    }
+
+    fn note(&mut self, record: &Record) {
+        self.records += 1;
+        self.bytes = record.end();
+        self.last_ms = self.last_ms.max(record.begins_ms);
+        self.ends_ms = self.ends_ms.max(record.ends_ms());
+        self.last_msn = self.last_msn.max(record.msn);
+        self.last_run = record.run;
+    }
+
+    /// Reads what is whole and cuts off what is not. `None` when nothing is left.
+    ///
+    /// # Errors
+    /// The files cannot be read or shortened.
+    pub(crate) fn recover(folder: &Path, number: u64) -> io::Result<Option<Self>> {
+        let open = |path| OpenOptions::new().read(true).write(true).open(path);
+        let (media, index) = (open(media_path(folder, number))?, open(index_path(folder, number))?);
+        let (has, len) = (media.metadata()?.len(), index.metadata()?.len());
+        let records = all(&index, len / RECORD as u64)?;
+        // The first that does not read ends the volume: what is behind it was never promised.
+        let mut whole: Vec<Record> =
+            records.into_iter().map_while(|r| r.filter(|r| r.end() <= has)).collect();
+        while let Some(at) = (whole.len() as u64).checked_sub(DOUBTFUL.min(whole.len() as u64)) {
+            let doubtful = whole.iter().skip(usize::try_from(at).unwrap_or(0));
+            let bad = doubtful.clone().position(|r| !is_whole(&media, r));
+            let Some(bad) = bad else { break };
+            whole.truncate(usize::try_from(at).unwrap_or(0) + bad);
+        }
+        let Some(first) = whole.first() else { return Ok(None) };
+        let mut volume = Self::empty(number, first);
+        whole.iter().for_each(|r| volume.note(r));
+        let kept = volume.records * RECORD as u64;
+        if len > kept || has > volume.bytes {
+            index.set_len(kept)?;
+            media.set_len(volume.bytes)?;
+        }
+        Ok(Some(volume))
+    }
+
+    /// Its records from the nth on.
+    pub(crate) fn records(&self, folder: &Path, from: u64) -> io::Result<Vec<Record>> {
+        let index = File::open(index_path(folder, self.number))?;
+        let count = self.records.saturating_sub(from);
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(0) * RECORD];
+        index.read_exact_at(&mut bytes, from * RECORD as u64)?;
+        let (records, _) = bytes.as_chunks();
+        Ok(records.iter().filter_map(Record::read).collect())
+    }
+
+    /// The bytes of a segment.
+    pub(crate) fn media(&self, folder: &Path, record: &Record) -> io::Result<Bytes> {
+        let media = File::open(media_path(folder, self.number))?;
+        let mut bytes = vec![0; record.bytes as usize];
+        media.read_exact_at(&mut bytes, record.offset)?;
+        Ok(bytes.into())
+    }
+
+    /// Removes its files. The index goes first: media without one is rubbish that the next start clears away.
+    pub(crate) fn remove(&self, folder: &Path) -> io::Result<()> {
+        std::fs::remove_file(index_path(folder, self.number))?;
+        std::fs::remove_file(media_path(folder, self.number))
+    }
+}
+
+/// Removes media that has no index.
+pub(crate) fn remove_stray(folder: &Path, name: &str) {
+    let Some(stem) = name.strip_suffix(".media") else { return };
+    if stem.parse().is_ok_and(|number| !index_path(folder, number).exists()) {
+        let _ = std::fs::remove_file(folder.join(name));
+    }
+}
+
+fn all(index: &File, count: u64) -> io::Result<Vec<Option<Record>>> {
+    let mut bytes = vec![0; usize::try_from(count).unwrap_or(0) * RECORD];
+    index.read_exact_at(&mut bytes, 0)?;
+    let (records, _) = bytes.as_chunks();
+    Ok(records.iter().map(Record::read).collect())
+}
+
+fn is_whole(media: &File, record: &Record) -> bool {
+    let mut bytes = vec![0; record.bytes as usize];
+    media.read_exact_at(&mut bytes, record.offset).is_ok() && crc32fast::hash(&bytes) == record.crc
+}
+
+/// A volume that is being written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    media: File,
+    index: File,
+    pub(crate) volume: Volume,
+    /// Something was written since the disk last confirmed.
+    pub(crate) unconfirmed: bool,
+}
+
+impl Writer {
+    /// Begins a volume with the segment that `record` will describe.
+    pub(crate) fn create(folder: &Path, record: &Record) -> io::Result<Self> {
+        let create = |path| OpenOptions::new().append(true).create(true).truncate(false).open(path);
+        let media = create(media_path(folder, record.msn))?;
+        media.set_len(0)?;
+        let index = create(index_path(folder, record.msn))?;
+        index.set_len(0)?;
+        let volume = Volume::empty(record.msn, record);
+        Ok(Self { media, index, volume, unconfirmed: false })
+    }
+
+    /// Goes on with a volume that was recovered.
+    pub(crate) fn reopen(folder: &Path, volume: Volume) -> io::Result<Self> {
+        let open = |path| OpenOptions::new().append(true).open(path);
+        let (media, index) =
+            (open(media_path(folder, volume.number))?, open(index_path(folder, volume.number))?);
+        Ok(Self { media, index, volume, unconfirmed: false })
+    }
+
+    /// Writes media, then its record. After an error nothing of it is there.
+    pub(crate) fn append(&mut self, mut record: Record, media: &[Bytes]) -> io::Result<()> {
+        record.offset = self.volume.bytes;
+        self.unconfirmed = true;
+        let written =
+            write_slices(&mut self.media, media).and_then(|()| self.index.write_all(&record.write()));
+        if let Err(e) = written {
+            let shortened = self.media.set_len(self.volume.bytes);
+            shortened.and_then(|()| self.index.set_len(self.volume.records * RECORD as u64))?;
+            return Err(e);
+        }
+        self.volume.note(&record);
+        Ok(())
+    }
+
+    /// Returns when the disk has everything.
+    pub(crate) fn confirm(&mut self) -> io::Result<()> {
+        self.media.sync_data()?;
+        self.index.sync_data()?;
+        self.unconfirmed = false;
+        Ok(())
+    }
+}
+
+/// All slices with as few calls as the kernel takes.
+fn write_slices(file: &mut File, slices: &[Bytes]) -> io::Result<()> {
+    let mut io: Vec<IoSlice<'_>> = slices.iter().map(|s| IoSlice::new(s)).collect();
+    let mut left = io.as_mut_slice();
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => IoSlice::advance_slices(&mut left, n),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
