@@ -20,6 +20,8 @@ use crate::problem::Problem;
 const VIEWS_MAX: usize = 16;
 /// A view whose end has passed still waits for the segment that was being made then, in target durations.
 const LATE_TARGETS: u64 = 3;
+/// What of the time before a delayed view is read for its list, milliseconds.
+const DELAYED_MS: i64 = 600_000;
 /// Longest delay, seconds: a year.
 const DELAY_MAX_S: u64 = 366 * 86_400;
 
@@ -120,7 +122,10 @@ impl View {
     fn stretch(self, now_ms: i64) -> (i64, i64) {
         match self {
             Self::Between(start, end) => (start, end.unwrap_or(i64::MAX)),
-            Self::Delayed(ms) => (0, now_ms.saturating_sub(ms)),
+            Self::Delayed(ms) => {
+                let until = now_ms.saturating_sub(ms);
+                (until.saturating_sub(DELAYED_MS), until)
+            }
         }
     }
 }

@@ -27,5 +27,6 @@ mod players;
 mod reconnect;
 mod smuggling;
 mod srt;
+mod store;
 mod transport;
 mod up;

@@ -19,14 +19,19 @@ use crate::support::publish::{Clip, Publisher};
 const KEY: &str = "live/players";
 
 /// `web/e2e/players.mjs`, all of whose players have begun.
-struct Players(Child, BufReader<std::process::ChildStdout>);
+pub(crate) struct Players(Child, BufReader<std::process::ChildStdout>);
 
 impl Players {
     /// They watch for so many seconds more.
     fn start(server: &Server, seconds: u32) -> Self {
+        Self::at(&format!("http://{}/{KEY}", server.edge()), seconds)
+    }
+
+    /// The same with a stream's folder, and what is asked of its playlists behind it.
+    pub(crate) fn at(url: &str, seconds: u32) -> Self {
         let script = format!("{}/web/e2e/players.mjs", env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new("node");
-        command.args([script, format!("http://{}/{KEY}", server.edge()), format!("--seconds={seconds}")]);
+        command.args([script, url.to_owned(), format!("--seconds={seconds}")]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("node runs");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
         assert_eq!(next_line(&mut lines), "playing\n");
@@ -34,7 +39,7 @@ impl Players {
     }
 
     /// How each fared, by name.
-    fn report(mut self) -> Vec<(String, Value)> {
+    pub(crate) fn report(mut self) -> Vec<(String, Value)> {
         let line = next_line(&mut self.1);
         let _ = self.0.wait();
         let report: serde_json::Map<String, Value> = serde_json::from_str(&line).expect("a report");

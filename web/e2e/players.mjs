@@ -2,7 +2,8 @@
 //
 //   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native]
 //
-// STREAM_URL is the folder of the stream, such as http://127.0.0.1:8888/live/cam1. Players come with their default
+// STREAM_URL is the folder of the stream, such as http://127.0.0.1:8888/live/cam1; a query behind it, such as
+// ?start=-60, goes to the playlists and manifests. Players come with their default
 // settings, hls.js with lowLatencyMode, Shaka's DASH without autoCorrectDrift. Two lines on standard output: the word
 // `playing` once all of them play (or after 20 s), and, that many seconds later, JSON with one object per player:
 //
@@ -33,6 +34,7 @@ const { values, positionals } = parseArgs({
 });
 const [url] = positionals;
 const seconds = Number(values.seconds);
+const [folder, query] = (url ?? "").split("?");
 const names = values.players.split(",");
 if (!url || !(seconds > 0) || names.some((name) => !PLAYERS[name])) {
   console.error(`usage: node e2e/players.mjs STREAM_URL [--seconds 10] [--players ${Object.keys(PLAYERS).join()}]`);
@@ -129,7 +131,7 @@ try {
   }));
   // One after the other: what counts is how soon each gets its picture, not how fast five share two cores.
   for (const [nth, page] of pages.entries()) {
-    await page.evaluate(play, { name: names[nth], url: `${url}/${PLAYERS[names[nth]].path}` });
+    await page.evaluate(play, { name: names[nth], url: `${folder}/${PLAYERS[names[nth]].path}${query ? `?${query}` : ""}` });
     await page.waitForFunction(() => window.sample().first !== null, null, { timeout: START_MS / names.length, polling: 100 }).catch(() => {});
   }
   console.log("playing");

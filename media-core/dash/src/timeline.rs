@@ -102,9 +102,11 @@ fn start(segment: &Segment, run: &Run) -> i64 {
     segment.pts().unwrap_or_else(|| rescale(since_ms, 1000, segment.track.params.timescale()))
 }
 
-/// Length of the parts that a segment has so far, in the track's timescale.
+/// Length of what a segment has so far, in the track's timescale.
 fn length(segment: &Segment) -> i64 {
-    i64::try_from(segment.parts.iter().map(|p| p.duration).sum::<u64>()).unwrap_or(i64::MAX)
+    let stored = segment.stored.map(|s| s.duration);
+    let length = stored.unwrap_or_else(|| segment.parts.iter().map(|p| p.duration).sum());
+    i64::try_from(length).unwrap_or(i64::MAX)
 }
 
 fn listing<'a>(
