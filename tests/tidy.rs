@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/contract", &[]),
     ("delivery", &["nx-media", "nx-container", "nx-hls", "nx-dash", "nx-web"]),
     ("doctor", &[]),
-    ("store", &["nx-media", "nx-hls"]),
+    ("store", &["nx-media", "nx-container", "nx-hls"]),
     ("services/gateway", &["nx-contract", "nx-delivery", "nx-web"]),
     ("origin/admission", &["nx-media"]),
     ("edge-node", &["nx-media", "nx-delivery", "nx-web"]),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
+use crate::film::Film;
 use crate::growing::Growing;
 
 /// What a handler sends back.
@@ -23,6 +24,8 @@ pub enum Body {
     Channel(mpsc::Receiver<Bytes>),
     /// A segment while it is made.
     Growing(Box<Growing>),
+    /// An MP4, read as it is sent.
+    Film(Box<Film>),
 }
 
 impl Body {
@@ -32,6 +35,7 @@ impl Body {
         match self {
             Self::Empty => Some(0),
             Self::Slices(slices) => Some(slices.iter().map(|s| s.len() as u64).sum()),
+            Self::Film(film) => Some(film.len()),
             Self::Channel(_) | Self::Growing(_) => None,
         }
     }
@@ -59,6 +63,7 @@ impl HttpBody for Body {
             Self::Slices(slices) => Poll::Ready(slices.pop_front().map(|s| Ok(Frame::data(s)))),
             Self::Channel(rx) => rx.poll_recv(cx).map(|s| s.map(|s| Ok(Frame::data(s)))),
             Self::Growing(segment) => segment.poll_frame(cx),
+            Self::Film(film) => film.poll_frame(cx),
         }
     }
 
@@ -66,6 +71,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty => true,
             Self::Slices(slices) => slices.is_empty(),
+            Self::Film(film) => film.is_empty(),
             Self::Channel(_) | Self::Growing(_) => false,
         }
     }

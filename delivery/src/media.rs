@@ -185,8 +185,8 @@ async fn reply(
 ) -> Result<Reply, Problem> {
     // As after a restart: players that know it from before wait. Many never ask again after a 404.
     let begun = |w: &Window| w.tracks().next().is_some().then_some(());
-    let stored =
-        matches!(resource, Resource::Init { .. } | Resource::Segment { .. }) && stream.past().is_some();
+    let stored = matches!(resource, Resource::Init { .. } | Resource::Segment { .. } | Resource::Film)
+        && stream.past().is_some();
     if resource != Resource::Time && !stored && holds.until(stream, 0, begun).await?.found.is_none() {
         return Err(not_live(stream.key()));
     }
@@ -221,6 +221,7 @@ async fn reply(
             let list = stream.asset_list(id).ok_or_else(|| not_held(stream, false))?;
             Ok(Reply::asset_list(Arc::new(list)))
         }
+        Resource::Film => film(stream, query).await,
         Resource::Manifest => manifest(stream, holds).await,
         Resource::Time => Ok(Reply::clock()),
         Resource::NotBuilt(what) => Err(Problem::not_built(what)),
@@ -261,6 +262,19 @@ async fn view_of(
         return Err(nothing_stored(stream.key()));
     }
     Ok(Some(view))
+}
+
+/// A stretch as one MP4; without start and end, all of the last time that the stream was on.
+async fn film(stream: &LiveStream, query: &str) -> Result<Reply, Problem> {
+    let asked = View::parse(query, crate::wall_ms()).map_err(Problem::bad_request)?;
+    let past = stream.past().ok_or_else(|| nothing_stored(stream.key()))?;
+    let view = asked.or_else(|| past.newest()).ok_or_else(|| nothing_stored(stream.key()))?;
+    let film = past.film(stream, view).await?.ok_or_else(|| nothing_stored(stream.key()))?;
+    let begins = match view {
+        View::Between(start, _) => nx_hls::Rfc3339(start).to_string().replace(':', ""),
+        View::Delayed(_) => String::new(),
+    };
+    Ok(Reply::film(film, format!("{}-{begins}.mp4", stream.key().as_str().replace('/', "-"))))
 }
 
 fn nothing_stored(key: &StreamKey) -> Problem {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use nx_hls::{Event, Rfc3339, Window};
 use tokio::sync::Mutex as Turn;
 
+use crate::film::Film;
 use crate::live::LiveStream;
 use crate::problem::Problem;
 
@@ -41,6 +42,12 @@ pub trait Archive: Debug + Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>>;
+
+    /// What is shown between two times as one MP4, Unix milliseconds.
+    ///
+    /// # Errors
+    /// The store cannot be read; [`io::ErrorKind::Unsupported`] when one MP4 cannot have it, with the reason.
+    fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>>;
 
     /// The CMAF header of a track in a run.
     ///
@@ -246,6 +253,25 @@ impl Past {
         let (archive, track) = (self.archive.clone(), track.to_owned());
         let read = tokio::task::spawn_blocking(move || archive.segment(&track, msn, run));
         read.await.map_err(|_| unreadable())?.map_err(|error| broken(live, &error))
+    }
+
+    /// A view as one MP4.
+    pub(crate) async fn film(&self, live: &LiveStream, view: View) -> Result<Option<Film>, Problem> {
+        let archive = self.archive.clone();
+        let View::Between(from_ms, until) = view else {
+            return Err(Problem::bad_request("an MP4 has a start and an end; delay is for playlists"));
+        };
+        let until_ms = until.unwrap_or_else(crate::wall_ms);
+        let read = tokio::task::spawn_blocking(move || archive.film(from_ms, until_ms));
+        read.await.map_err(|_| unreadable())?.map_err(|error| match error.kind() {
+            io::ErrorKind::Unsupported => Problem::new(
+                http::StatusCode::CONFLICT,
+                "not-one-file",
+                "Not in one file",
+                format!("{error}; ask for a stretch of it"),
+            ),
+            _ => broken(live, &error),
+        })
     }
 
     /// A CMAF header of a run that has left the window.

@@ -1,6 +1,7 @@
 //! Answers that carry media or a playlist, as HTTP responses: validators, ranges, codings, caching, CORS.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::cmcd::Object;
 use crate::cmsd::Told;
 use crate::conditional::{HttpDate, Validators};
 use crate::encoding;
+use crate::film::Film;
 use crate::growing::Growing;
 use crate::listen::Response;
 use crate::range::{self, Range};
@@ -38,6 +40,8 @@ pub(crate) enum Content {
     Text(Arc<Rendered>, &'static str),
     /// A segment while it is made.
     Growing(Growing),
+    /// An MP4, and what it is called.
+    Film(Film, String),
     /// The time of day.
     Clock,
     /// Media: the same for ever under its name.
@@ -68,6 +72,11 @@ impl Reply {
     pub(crate) fn asset_list(list: Arc<Rendered>) -> Self {
         let content = Content::Text(list, "application/json");
         Self { content, keep: Keep::Now, object: Object::Other, held: None }
+    }
+
+    /// A stretch of what is stored, under a name to save it by.
+    pub(crate) fn film(film: Film, name: String) -> Self {
+        Self { content: Content::Film(film, name), keep: Keep::Now, object: Object::Muxed, held: None }
     }
 
     /// The server's clock, for players of DASH (`urn:mpeg:dash:utc:http-xsdate:2014`).
@@ -108,7 +117,7 @@ impl Reply {
         cors(headers);
         headers.insert(header::CACHE_CONTROL, self.keep.header(about.target_s));
         let duration_ms = match &self.content {
-            Content::Text(..) | Content::Growing(_) | Content::Clock => None,
+            Content::Text(..) | Content::Growing(_) | Content::Film(..) | Content::Clock => None,
             Content::Media { duration_ms, .. } => *duration_ms,
         };
         let dash = matches!(self.content, Content::Text(_, MANIFEST));
@@ -122,6 +131,11 @@ impl Reply {
             Content::Clock => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
                 *response.body_mut() = nx_hls::Rfc3339(crate::wall_ms()).to_string().into();
+            }
+            Content::Film(film, name) => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
+                set(headers, header::CONTENT_DISPOSITION, &format!("inline; filename=\"{name}\""));
+                respond_film(film, method, request, &mut response);
             }
             Content::Growing(segment) => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
@@ -183,6 +197,39 @@ fn respond_media(slices: VecDeque<Bytes>, method: &Method, request: &HeaderMap, 
     };
     *response.status_mut() = status;
     *response.body_mut() = Body::Slices(slices);
+}
+
+/// As media; but what is stored may grow or go, so its front is what tells it apart.
+fn respond_film(film: Film, method: &Method, request: &HeaderMap, response: &mut Response) {
+    let len = film.len();
+    let mut hasher = DefaultHasher::new();
+    film.front().hash(&mut hasher);
+    let etag = format!("\"{:016x}\"", hasher.finish());
+    let validators = Validators { etag: &etag, changed: None };
+    let headers = response.headers_mut();
+    set(headers, header::ETAG, &etag);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if validators.not_modified(request) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return;
+    }
+    let ranged = *method == Method::GET && validators.range_holds(request);
+    let asked = request.get(header::RANGE).filter(|_| ranged).and_then(|v| v.to_str().ok());
+    let film = match range::parse(asked, len) {
+        Range::Whole => film,
+        Range::Part { first, last } => {
+            set(headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{len}"));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            film.cut(first, last)
+        }
+        Range::Unsatisfiable => {
+            set(headers, header::CONTENT_RANGE, &format!("bytes */{len}"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            return;
+        }
+    };
+    *response.body_mut() = Body::Film(Box::new(film));
 }
 
 /// The answer to a page that asks what it may.

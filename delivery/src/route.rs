@@ -33,6 +33,8 @@ pub(crate) enum Resource<'a> {
     TsSegment { msn: u64 },
     /// `manifest.mpd`
     Manifest,
+    /// `video.mp4`: a stretch of what is stored
+    Film,
     /// `time`: the server's clock, for players of DASH
     Time,
     /// `sN/MSN.vtt`
@@ -51,6 +53,7 @@ pub(crate) fn parse(path: &str) -> Option<Route<'_>> {
         "index.m3u8" => Resource::Multivariant,
         "ts/index.m3u8" => Resource::TsPlaylist,
         "manifest.mpd" => Resource::Manifest,
+        "video.mp4" => Resource::Film,
         "time" => Resource::Time,
         "thumbnail.jpg" => Resource::NotBuilt("thumbnails"),
         _ => file(rest)?,
@@ -110,6 +113,7 @@ mod tests {
                 Some(Resource::Part { track: "a1", msn: 12, part: 0, run: Some(1) }),
             ),
             ("/live/cam1/manifest.mpd", Some(Resource::Manifest)),
+            ("/live/cam1/video.mp4", Some(Resource::Film)),
             ("/live/cam1/s1/index.m3u8", Some(Resource::Playlist { track: "s1" })),
             ("/live/cam1/s1/12.vtt", Some(Resource::Text { track: "s1", msn: 12 })),
             ("/live/cam1/breaks/ad-1.json", Some(Resource::Break { id: "ad-1" })),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use nx_contract::recordings::{Recording, Recordings};
-use nx_delivery::{Archive, LiveStream, Reader};
+use nx_delivery::{Archive, Film, LiveStream, Piece, Reader};
 use nx_hls::{Event, Lookup, Rfc3339, Run, Window};
 use nx_media::StreamKey;
 use nx_store::{Budget, Cursor, Log, Store};
@@ -146,6 +146,7 @@ fn recording(key: &StreamKey, of: &nx_store::Recording, on: bool) -> Recording {
         bytes: of.bytes,
         hls_path: format!("/{key}/index.m3u8?{query}"),
         dash_path: format!("/{key}/manifest.mpd?{query}"),
+        mp4_path: format!("/{key}/video.mp4?{query}"),
     }
 }
 
@@ -202,6 +203,12 @@ impl Archive for Archived {
 
     fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>> {
         self.log.segment(track, msn, run)
+    }
+
+    fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>> {
+        let movie = self.log.movie(from_ms, to_ms)?;
+        let piece = |p: nx_store::Piece| Piece { path: p.path, offset: p.offset, bytes: p.bytes };
+        Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
     }
 
     fn init(&self, track: &str, run: u32) -> io::Result<Option<Bytes>> {

@@ -18,6 +18,7 @@
 //! Not here: playlists (`nx-hls` writes them from the events that [`Log::read`] gives), HTTP (`nx-delivery`).
 
 mod log;
+mod movie;
 mod open;
 mod record;
 mod run;
@@ -25,6 +26,7 @@ mod store;
 mod volume;
 
 pub use log::{Cursor, Log, Recording, Span};
+pub use movie::{Movie, Piece};
 pub use store::{Budget, Store, Totals};
 
 #[cfg(test)]

@@ -281,7 +281,7 @@ impl Log {
         Ok(())
     }
 
-    fn volumes(&self) -> VecDeque<Volume> {
+    pub(crate) fn volumes(&self) -> VecDeque<Volume> {
         self.lock().volumes.clone()
     }
 

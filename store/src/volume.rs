@@ -108,6 +108,10 @@ impl Volume {
         Ok(records.iter().filter_map(Record::read).collect())
     }
 
+    pub(crate) fn media_path(&self, folder: &Path) -> PathBuf {
+        media_path(folder, self.number)
+    }
+
     /// The bytes of a segment.
     pub(crate) fn media(&self, folder: &Path, record: &Record) -> io::Result<Bytes> {
         let media = File::open(media_path(folder, self.number))?;

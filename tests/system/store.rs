@@ -65,6 +65,38 @@ fn number(query: &str, name: &str) -> f64 {
     query.split(&format!("{name}=")).nth(1).and_then(|v| v.split('&').next()?.parse().ok()).expect("a number")
 }
 
+/// The recording as one file, and two seconds and a half out of its middle.
+fn film(server: &Server, recording: &Value, sent: &[Vec<String>; 2]) {
+    let url = recording["mp4_url"].as_str().expect("a URL");
+    assert_same(&packets(url), sent, "mp4_url");
+    let path = recording["mp4_path"].as_str().expect("a path");
+    let whole = http::get(server.edge(), path).expect("an answer");
+    assert_eq!((whole.status, whole.header("content-type")), (200, Some("video/mp4")));
+    let moov = whole.body.windows(4).position(|w| w == b"moov").expect("a moov");
+    assert!(moov < 64, "the tables come first: {moov}");
+    let range = http::get_with(server.edge(), path, &[("range", "bytes=1000-70000")]).expect("an answer");
+    assert!(range.status == 206 && range.body == whole.body[1_000..=70_000], "{}", range.status);
+    let begins = number(path, "start");
+    // Not on a key frame: what is before is decoded and not shown.
+    let clip = format!(
+        "http://{}/live/show/video.mp4?start={:.3}&end={:.3}",
+        server.edge(),
+        begins + 3.1,
+        begins + 5.6
+    );
+    let decoded = decode(&clip, 40);
+    assert!(decoded.ok && decoded.complaints.is_empty(), "{decoded:?}");
+    assert!((75..=76).contains(&decoded.video) && (116..=119).contains(&decoded.audio), "{decoded:?}");
+    let probe = ["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", &clip];
+    let (_, out, err) = run("ffprobe", &probe, SOON);
+    let seconds: f64 = out.trim().parse().unwrap_or_else(|_| panic!("{out} {err}"));
+    assert!((seconds - 2.5).abs() < 0.01, "{seconds}");
+    let (from, to) = (begins + 900.0, begins + 910.0);
+    let none =
+        http::get(server.edge(), &format!("/live/show/video.mp4?start={from}&end={to}")).expect("an answer");
+    assert_eq!(none.status, 404);
+}
+
 #[test]
 fn what_was_live_is_played_from_disk_packet_by_packet() {
     let server = Server::configured(KEPT);
@@ -98,6 +130,7 @@ fn what_was_live_is_played_from_disk_packet_by_packet() {
         let reply = http::get(server.edge(), &format!("/live/show/index.m3u8?{query}")).expect("an answer");
         assert_eq!(reply.status, status, "{query}: {}", String::from_utf8_lossy(&reply.body));
     }
+    film(&server, &recording, &packets(clip.to_str().expect("a path")));
     let players = Players::at(
         &format!("http://{}/live/show?{}", server.edge(), path.split_once('?').expect("a query").1),
         5,

@@ -276,6 +276,7 @@ impl Connection {
         let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         let said = response.headers().contains_key(header::CONTENT_LENGTH);
         let unknown = length.is_none() && !asked.head && !bodiless;
+        let later = !asked.head && !bodiless && !matches!(body, Body::Empty | Body::Slices(_));
         let stays = asked.keep_alive
             && !self.context.stopping.load(Ordering::Relaxed)
             && !(unknown && asked.http10)
@@ -288,7 +289,7 @@ impl Connection {
             unix_s: self.context.clock.unix_s(),
         };
         let chunks = self.begin(framing, &response, &body)?;
-        Ok(Left { chunks, stream: unknown.then_some((body, framing.chunked)), stays })
+        Ok(Left { chunks, stream: later.then_some((body, framing.chunked)), stays })
     }
 
     /// Sends the head, and with it the body if that lies in memory; what is left of both.

@@ -8,14 +8,16 @@
 mod emsg;
 mod fragment;
 mod init;
+mod movie;
 mod prft;
 mod read;
 
 pub use emsg::{EventMessage, SCTE35_SCHEME, scte35_message};
 pub use fragment::{FragmentError, fragment, fragment_behind};
 pub use init::init;
+pub use movie::{MovieError, MovieWriter, Span};
 pub use prft::prft;
-pub use read::{ReadError, samples};
+pub use read::{Entry, Fragment, Header, ReadError, header, samples};
 
 /// Id of the only track.
 pub(crate) const TRACK_ID: u32 = 1;

@@ -19,6 +19,8 @@ pub struct Recording {
     pub hls_path: String,
     /// Where it is played as DASH.
     pub dash_path: String,
+    /// Where it is had as one MP4.
+    pub mp4_path: String,
 }
 
 /// Who knows.

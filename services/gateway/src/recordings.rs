@@ -18,6 +18,7 @@ struct Item {
     recording: Recording,
     hls_url: String,
     dash_url: String,
+    mp4_url: String,
 }
 
 /// Which recordings are wanted.
@@ -80,6 +81,7 @@ pub(crate) fn page(recordings: &dyn Recordings, query: &str, edge: &str) -> Resu
     let item = |recording: Recording| Item {
         hls_url: format!("{edge}{}", recording.hls_path),
         dash_url: format!("{edge}{}", recording.dash_path),
+        mp4_url: format!("{edge}{}", recording.mp4_path),
         recording,
     };
     let items: Vec<Item> = rest.by_ref().take(paging.limit()).map(item).collect();
@@ -109,6 +111,7 @@ mod tests {
             bytes: 1,
             hls_path: format!("/{stream}/index.m3u8?start=1"),
             dash_path: format!("/{stream}/manifest.mpd?start=1"),
+            mp4_path: format!("/{stream}/video.mp4?start=1"),
         }
     }
 

@@ -7,7 +7,7 @@ use nx_media::{AudioCodec, AudioParams, Language, Params, VideoCodec, VideoParam
 use super::TRACK_ID;
 
 /// Unity matrix of `mvhd` and `tkhd`, 16.16 and 2.30 fixed point.
-const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
+pub(super) const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 /// `objectTypeIndication` of MPEG-4 and of MPEG-1 audio (ISO/IEC 14496-1 table 5).
 const OBJECT_MPEG4_AUDIO: u8 = 0x40;
 const OBJECT_MPEG1_AUDIO: u8 = 0x6b;
@@ -71,6 +71,17 @@ fn mdia(b: &mut Vec<u8>, params: &Params) {
         u16b(b, language(params));
         u16b(b, 0);
     });
+    hdlr_minf(b, params, |b| {
+        stsd(b, &[params]);
+        full(b, b"stts", 0, 0, |b| u32b(b, 0));
+        full(b, b"stsc", 0, 0, |b| u32b(b, 0));
+        full(b, b"stsz", 0, 0, |b| b.extend_from_slice(&[0; 8]));
+        full(b, b"stco", 0, 0, |b| u32b(b, 0));
+    });
+}
+
+/// What kind of media it is, and `tables` about its samples.
+pub(super) fn hdlr_minf(b: &mut Vec<u8>, params: &Params, tables: impl FnOnce(&mut Vec<u8>)) {
     let (handler, name) = match params {
         Params::Video(_) => (b"vide", &b"Video\0"[..]),
         Params::Audio(_) => (b"soun", &b"Sound\0"[..]),
@@ -93,26 +104,25 @@ fn mdia(b: &mut Vec<u8>, params: &Params) {
                 full(b, b"url ", 0, 1, |_| ());
             });
         });
-        boxed(b, b"stbl", |b| stbl(b, params));
+        boxed(b, b"stbl", tables);
     });
 }
 
-fn stbl(b: &mut Vec<u8>, params: &Params) {
+/// Sample descriptions, one for each configuration that the track has had.
+pub(super) fn stsd(b: &mut Vec<u8>, all: &[&Params]) {
     full(b, b"stsd", 0, 0, |b| {
-        u32b(b, 1);
-        match params {
-            Params::Video(v) => visual(b, v),
-            Params::Audio(a) => sound(b, a),
+        u32b(b, u32::try_from(all.len()).unwrap_or(u32::MAX));
+        for params in all {
+            match params {
+                Params::Video(v) => visual(b, v),
+                Params::Audio(a) => sound(b, a),
+            }
         }
     });
-    full(b, b"stts", 0, 0, |b| u32b(b, 0));
-    full(b, b"stsc", 0, 0, |b| u32b(b, 0));
-    full(b, b"stsz", 0, 0, |b| b.extend_from_slice(&[0; 8]));
-    full(b, b"stco", 0, 0, |b| u32b(b, 0));
 }
 
 /// ISO 639-2 code in 5 bits per letter (ISO/IEC 14496-12 §8.4.2.3).
-fn language(params: &Params) -> u16 {
+pub(super) fn language(params: &Params) -> u16 {
     let told = match params {
         Params::Video(_) => None,
         Params::Audio(a) => a.language.as_ref(),
@@ -227,39 +237,45 @@ fn descriptor(b: &mut Vec<u8>, tag: u8, len: usize) {
     }
 }
 
-fn boxed(out: &mut Vec<u8>, kind: &[u8; 4], body: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn boxed(out: &mut Vec<u8>, kind: &[u8; 4], body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(kind);
     body(out);
-    // An init segment is far below 4 GiB: configuration records are limited by nx-codec.
+    // Far below 4 GiB: configuration records are limited by nx-codec, tables by who asks for them.
     let len = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
     if let Some(size) = out.get_mut(start..start + 4) {
         size.copy_from_slice(&len.to_be_bytes());
     }
 }
 
-fn full(out: &mut Vec<u8>, kind: &[u8; 4], version: u8, flags: u32, body: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn full(
+    out: &mut Vec<u8>,
+    kind: &[u8; 4],
+    version: u8,
+    flags: u32,
+    body: impl FnOnce(&mut Vec<u8>),
+) {
     boxed(out, kind, |b| {
         u32b(b, (u32::from(version) << 24) | flags);
         body(b);
     });
 }
 
-fn u32s(b: &mut Vec<u8>, values: &[u32]) {
+pub(super) fn u32s(b: &mut Vec<u8>, values: &[u32]) {
     for value in values {
         u32b(b, *value);
     }
 }
 
-fn u32b(b: &mut Vec<u8>, value: u32) {
+pub(super) fn u32b(b: &mut Vec<u8>, value: u32) {
     b.extend_from_slice(&value.to_be_bytes());
 }
 
-fn u16b(b: &mut Vec<u8>, value: u16) {
+pub(super) fn u16b(b: &mut Vec<u8>, value: u16) {
     b.extend_from_slice(&value.to_be_bytes());
 }
 
-fn saturate(pixels: u32) -> u16 {
+pub(super) fn saturate(pixels: u32) -> u16 {
     u16::try_from(pixels).unwrap_or(u16::MAX)
 }

@@ -76,14 +76,84 @@ pub fn samples(fragments: &Bytes) -> Result<Vec<Sample>, ReadError> {
     Ok(samples)
 }
 
+/// A fragment without its media.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fragment {
+    /// Decode time of the first sample, in the track's timescale.
+    pub dts: i64,
+    /// Its samples in decode order, whose bytes follow each other.
+    pub samples: Vec<Entry>,
+}
+
+/// What a fragment says of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Bytes.
+    pub size: u32,
+    /// In the track's timescale.
+    pub duration: u32,
+    /// Presentation less decode time, in the track's timescale.
+    pub offset: i32,
+    /// Decoding can start with it.
+    pub key: bool,
+}
+
+/// What [`header`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Header {
+    /// A fragment; its media begins at this many bytes, and it ends at that many.
+    Whole(Fragment, usize, usize),
+    /// So many bytes from the beginning are needed to read the header.
+    Needs(usize),
+}
+
+/// Reads the header of a fragment, which may be cut off behind it, without its media.
+///
+/// # Errors
+///
+/// [`ReadError`] on anything that [`fragment`](super::fragment) would not write.
+pub fn header(start: &Bytes) -> Result<Header, ReadError> {
+    let mut at = 0;
+    loop {
+        let Some(head) = start.get(at..at + BOX_LEN) else { return Ok(Header::Needs(at + BOX_LEN)) };
+        let (len, kind) = head.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+        let len = u32::from_be_bytes(*len) as usize;
+        let end = at.checked_add(len.max(BOX_LEN)).ok_or(ReadError::Time { offset: at })?;
+        match kind {
+            b"prft" | b"emsg" => at = end,
+            _ if start.len() < end + BOX_LEN => return Ok(Header::Needs(end + BOX_LEN)),
+            _ => break,
+        }
+    }
+    let mut cursor = Cursor { data: start, at };
+    let moof = moof(&mut cursor)?;
+    let media = cursor.at + BOX_LEN;
+    let len = cursor.u32()? as usize;
+    let mut entry = Cursor { data: start, at: moof.entries };
+    let mut samples = Vec::new();
+    while entry.at < moof.entries_end {
+        samples.push(sample(&mut entry, moof.flags, &moof.defaults)?);
+    }
+    let end = (media - BOX_LEN).checked_add(len).ok_or(ReadError::Time { offset: media })?;
+    Ok(Header::Whole(Fragment { dts: moof.base, samples }, media, end))
+}
+
 /// Defaults of a `tfhd`.
 struct Defaults {
     duration: Option<u32>,
     flags: u32,
 }
 
-fn one(cursor: &mut Cursor<'_>, samples: &mut Vec<Sample>) -> Result<(), ReadError> {
-    cursor.pass(&[*b"prft", *b"emsg"])?;
+/// A `moof`: where its entries are, and what they are relative to.
+struct Moof {
+    base: i64,
+    flags: u32,
+    defaults: Defaults,
+    entries: usize,
+    entries_end: usize,
+}
+
+fn moof(cursor: &mut Cursor<'_>) -> Result<Moof, ReadError> {
     let start = cursor.at;
     let moof_end = cursor.open(*b"moof")?;
     let end = cursor.open(*b"mfhd")?;
@@ -105,15 +175,27 @@ fn one(cursor: &mut Cursor<'_>, samples: &mut Vec<Sample>) -> Result<(), ReadErr
     cursor.at = trun_end;
     cursor.close("traf size", traf_end)?;
     cursor.close("moof size", moof_end)?;
+    let base = i64::try_from(base).map_err(|_| ReadError::Time { offset: entries })?;
+    Ok(Moof { base, flags, defaults, entries, entries_end: trun_end })
+}
+
+fn one(cursor: &mut Cursor<'_>, samples: &mut Vec<Sample>) -> Result<(), ReadError> {
+    cursor.pass(&[*b"prft", *b"emsg"])?;
+    let Moof { base: mut dts, flags, defaults, entries, entries_end } = moof(cursor)?;
     let mdat_end = cursor.open(*b"mdat")?;
     let mut entry = Cursor { data: cursor.data, at: entries };
-    let mut dts = i64::try_from(base).map_err(|_| ReadError::Time { offset: entries })?;
-    samples.reserve(usize::try_from(count).unwrap_or(0));
-    while entry.at < trun_end {
-        let sample = sample(&mut entry, cursor, flags, &defaults, dts)?;
-        let duration = i64::from(sample.duration.unwrap_or(0));
-        dts = dts.checked_add(duration).ok_or(ReadError::Time { offset: entry.at })?;
-        samples.push(sample);
+    while entry.at < entries_end {
+        let Entry { size, duration, offset, key } = sample(&mut entry, flags, &defaults)?;
+        let beyond = ReadError::Time { offset: entry.at };
+        let pts = dts.checked_add(offset.into()).ok_or_else(|| beyond.clone())?;
+        samples.push(Sample {
+            dts,
+            pts,
+            duration: Some(duration),
+            key,
+            payload: cursor.bytes(size as usize)?,
+        });
+        dts = dts.checked_add(duration.into()).ok_or(beyond)?;
     }
     cursor.close("mdat size", mdat_end)
 }
@@ -145,32 +227,20 @@ fn trun_head(cursor: &mut Cursor<'_>, moof_len: usize) -> Result<(u32, u32), Rea
     Ok((flags, count))
 }
 
-/// One entry of the `trun` with its bytes from `mdat`.
-fn sample(
-    entry: &mut Cursor<'_>,
-    mdat: &mut Cursor<'_>,
-    trun_flags: u32,
-    defaults: &Defaults,
-    dts: i64,
-) -> Result<Sample, ReadError> {
+/// One entry of the `trun`.
+fn sample(entry: &mut Cursor<'_>, trun_flags: u32, defaults: &Defaults) -> Result<Entry, ReadError> {
     let has = |flag| trun_flags & flag != 0;
     let duration = if has(TRUN_DURATION) { Some(entry.u32()?) } else { defaults.duration };
-    let size = entry.u32()? as usize;
+    let size = entry.u32()?;
     let flags = if has(TRUN_FLAGS) { entry.u32()? } else { defaults.flags };
-    let cts = if has(TRUN_CTS) { i32::from_be_bytes(entry.take()?) } else { 0 };
-    let offset = entry.at;
-    Ok(Sample {
-        dts,
-        pts: dts.checked_add(cts.into()).ok_or(ReadError::Time { offset })?,
-        duration: Some(duration.ok_or(ReadError::Field {
-            field: "flag of a duration",
-            offset,
-            expected: u64::from(TRUN_DURATION),
-            got: 0,
-        })?),
-        key: flags & FLAG_NON_SYNC == 0,
-        payload: mdat.bytes(size)?,
-    })
+    let offset = if has(TRUN_CTS) { i32::from_be_bytes(entry.take()?) } else { 0 };
+    let untold = ReadError::Field {
+        field: "flag of a duration",
+        offset: entry.at,
+        expected: u64::from(TRUN_DURATION),
+        got: 0,
+    };
+    Ok(Entry { size, duration: duration.ok_or(untold)?, offset, key: flags & FLAG_NON_SYNC == 0 })
 }
 
 struct Cursor<'a> {

@@ -1,0 +1,173 @@
+//! A stretch of a stream as one MP4: what stands before the media, and where the media lie.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nx_container::fmp4::{self, Header, MovieError, MovieWriter, Span};
+use nx_hls::Run;
+use nx_media::{Kind, rescale};
+
+use crate::log::Log;
+use crate::record::Record;
+use crate::run;
+use crate::volume::Volume;
+
+/// Bytes that the header of a fragment mostly has.
+const HEADER: usize = 2 << 10;
+/// Bytes that no header of ours has.
+const HEADER_MAX: usize = 1 << 20;
+/// How long before the first picture that is shown its key frame may be.
+const GOP_MAX_MS: i64 = 60_000;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Movie {
+    /// What stands before the media.
+    pub front: Bytes,
+    /// The media, in order.
+    pub pieces: Vec<Piece>,
+}
+
+/// A range of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Which file.
+    pub path: PathBuf,
+    /// Where it begins.
+    pub offset: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Log {
+    /// What is shown between two times, Unix milliseconds, to the frame; `None` when nothing is kept of it. Reads files.
+    ///
+    /// # Errors
+    /// The files cannot be read; [`io::ErrorKind::Unsupported`] with a [`MovieError`] when one MP4 cannot have it.
+    pub fn movie(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Movie>> {
+        let records = self.between(from_ms, to_ms)?;
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let mut making =
+            Making { log: self, writer: MovieWriter::default(), run: None, pieces: Vec::new(), media: 0 };
+        let mut from_us = 0;
+        let mut open: Option<(u64, File)> = None;
+        for (volume, record) in &records {
+            if making.begin_run(record)? {
+                from_us = making.movie_us(from_ms);
+            }
+            let file = match open.take().filter(|(number, _)| *number == volume.number) {
+                Some((_, file)) => file,
+                None => File::open(volume.media_path(self.folder()))?,
+            };
+            making.add(&file, volume, record)?;
+            open = Some((volume.number, file));
+        }
+        let to_us = making.movie_us(to_ms);
+        let Making { writer, pieces, media, .. } = making;
+        let front = writer.finish(Span { from_us: from_us.max(0), to_us }, media);
+        match front {
+            Ok(front) => Ok(Some(Movie { front, pieces })),
+            Err(MovieError::Empty) => Ok(None),
+            Err(error) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
+        }
+    }
+
+    /// The segments of a stretch, and before it back to the key frame that its first picture needs.
+    fn between(&self, from_ms: i64, to_ms: i64) -> io::Result<Vec<(Volume, Record)>> {
+        let mut found: Vec<(Volume, Record)> = Vec::new();
+        let reach = |v: &&Volume| v.ends_ms > from_ms.saturating_sub(GOP_MAX_MS) && v.begins_ms < to_ms;
+        for volume in self.volumes().iter().filter(reach) {
+            let records = volume.records(self.folder(), 0)?;
+            found.extend(records.into_iter().filter(|r| r.begins_ms < to_ms).map(|r| (*volume, r)));
+        }
+        let runs: Vec<Arc<Run>> = {
+            let mut numbers: Vec<u32> = found.iter().map(|(_, r)| r.run).collect();
+            numbers.dedup();
+            numbers.iter().map(|number| run::read(self.folder(), *number)).collect::<io::Result<_>>()?
+        };
+        let is_picture = |r: &Record| {
+            let of = runs.iter().find(|run| run.number == r.run);
+            let track = of.and_then(|run| run.tracks.get(usize::from(r.track)));
+            track.is_some_and(|t| t.id.kind == Kind::Video)
+        };
+        let key = found.iter().rfind(|(_, r)| {
+            r.independent && r.begins_ms <= from_ms && r.ends_ms() > from_ms - GOP_MAX_MS && is_picture(r)
+        });
+        let begins_ms = key.map_or(from_ms, |(_, r)| r.begins_ms.min(from_ms));
+        found.retain(|(_, r)| r.ends_ms() > begins_ms);
+        Ok(found)
+    }
+}
+
+struct Making<'a> {
+    log: &'a Log,
+    writer: MovieWriter,
+    run: Option<Arc<Run>>,
+    pieces: Vec<Piece>,
+    media: u64,
+}
+
+impl Making<'_> {
+    /// Whether this is the first run of all.
+    fn begin_run(&mut self, record: &Record) -> io::Result<bool> {
+        if self.run.as_ref().is_some_and(|run| run.number == record.run) {
+            return Ok(false);
+        }
+        let run = run::read(self.log.folder(), record.run)?;
+        let scale = run.tracks.get(usize::from(record.track)).map_or(1, |t| t.params.timescale());
+        let pts_us = rescale(record.pts, scale, 1_000_000);
+        let tracks = run.tracks.iter().map(|t| (t.id, &t.params));
+        let begun = self.writer.run(tracks, pts_us);
+        begun.map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
+        let first = self.run.is_none();
+        self.run = Some(run);
+        Ok(first)
+    }
+
+    /// Where in the movie a time of the present run is.
+    fn movie_us(&self, wall_ms: i64) -> i64 {
+        let zero_ms = self.run.as_ref().map_or(0, |run| run.wall_at_zero_ms);
+        self.writer.movie_us(wall_ms.saturating_sub(zero_ms).saturating_mul(1000))
+    }
+
+    fn add(&mut self, file: &File, volume: &Volume, record: &Record) -> io::Result<()> {
+        let Some(run) = &self.run else { return Ok(()) };
+        let Some(track) = run.tracks.get(usize::from(record.track)) else { return Ok(()) };
+        let mut at = 0;
+        while at < u64::from(record.bytes) {
+            let (fragment, media, end) = header(file, record.offset + at, u64::from(record.bytes) - at)?;
+            let added = self.writer.fragment(track.id, self.media + at + media as u64, &fragment);
+            added.map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
+            at += end as u64;
+        }
+        self.media += u64::from(record.bytes);
+        let path = volume.media_path(self.log.folder());
+        let follows = |p: &&mut Piece| p.path == path && p.offset + p.bytes == record.offset;
+        match self.pieces.last_mut().filter(follows) {
+            Some(last) => last.bytes += u64::from(record.bytes),
+            None => self.pieces.push(Piece { path, offset: record.offset, bytes: record.bytes.into() }),
+        }
+        Ok(())
+    }
+}
+
+/// Reads the header of the fragment at a place, of at most so many bytes.
+fn header(file: &File, at: u64, most: u64) -> io::Result<(fmp4::Fragment, usize, usize)> {
+    let mut len = HEADER;
+    loop {
+        let mut bytes = vec![0; len.min(usize::try_from(most).unwrap_or(len))];
+        file.read_exact_at(&mut bytes, at)?;
+        let whole = bytes.len() as u64 == most;
+        match fmp4::header(&bytes.into()).map_err(io::Error::other)? {
+            Header::Whole(fragment, media, end) => return Ok((fragment, media, end)),
+            Header::Needs(more) if more <= HEADER_MAX && !whole => len = more,
+            Header::Needs(_) => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
