@@ -53,7 +53,16 @@ fn check_parts(body: &Bytes, parts: &mut Vec<Bytes>) {
 ///
 /// When a property does not hold.
 pub fn fmp4_samples(data: &[u8]) {
+    let read = fmp4::header(&Bytes::copy_from_slice(data));
+    if let Ok(fmp4::Header::Needs(more)) = &read {
+        assert!(*more > data.len(), "what is there is not enough");
+    }
     let Ok(samples) = fmp4::samples(&Bytes::copy_from_slice(data)) else { return };
+    if !samples.is_empty() {
+        let Ok(fmp4::Header::Whole(first, media, end)) = read else { panic!("a header of what reads: {read:?}") };
+        let told: usize = first.samples.iter().map(|s| s.size as usize).sum();
+        assert!(media + told == end && end <= data.len() && first.dts == samples[0].dts, "the same fragment");
+    }
     let total: usize = samples.iter().map(|s| s.payload.len()).sum();
     assert!(samples.is_empty() || total < data.len(), "payloads lie inside the fragment");
     for run in samples.chunk_by(|a, b| end(a) == Some(b.dts)) {

@@ -368,3 +368,6 @@ fn tkhd(b: &mut Vec<u8>, params: &Params, nth: u32, span: Span) {
 fn count<T>(of: &[T]) -> u32 {
     u32::try_from(of.len()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

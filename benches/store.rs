@@ -1,0 +1,276 @@
+//! What keeping streams costs, and how soon the past is there.
+//!
+//! * Bytes to disk: a gigabyte of segments through the store beside `cp` of a file as large, CPU time of both.
+//! * A recording of twelve hours, made in simulated time: playlists on the wire, whole and as a delta; from the first
+//!   request to the first segment at any second; a clip of it and of what is live.
+//!
+//! `--quick` takes a tenth of both.
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
+
+mod measure;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::io::{Error, Result, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use measure::{Options, broadcast, pass, say, say_machine};
+use nx_hls::{Config, Event, Lookup, Packager, Start, TrackSpec, Window};
+use nx_media::{
+    AudioCodec, AudioParams, Params, Sample, StreamKey, TrackId, VideoCodec, VideoParams, VideoRange,
+};
+use nx_store::{Budget, Store};
+use support::server::cpu_ms;
+use support::publish::Publisher;
+use support::{Server, http};
+
+const SEGMENT_MS: u32 = 2_000;
+const FPS: i64 = 30;
+/// A frame that is not much: what is measured does not depend on it.
+const FRAME: usize = 400;
+const EVER: Budget = Budget { keep_ms: i64::MAX / 2, stream_bytes: u64::MAX, bytes: u64::MAX };
+const SEEKS: u32 = 40;
+
+fn main() -> Result<()> {
+    let options = Options::from_args();
+    say_machine();
+    let folder =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-store-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let part = if options.quick() { 10 } else { 1 };
+    let done = writing(&folder, (1 << 30) / part)
+        .and_then(|()| reading(&folder, 12 * 3600 / i64::try_from(part).unwrap_or(1)));
+    std::fs::remove_dir_all(&folder)?;
+    done
+}
+
+fn params() -> [TrackSpec; 2] {
+    let video = Params::Video(VideoParams {
+        codec: VideoCodec::Avc,
+        config: Bytes::from_static(&[
+            1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xee,
+        ]),
+        width: 1280,
+        height: 720,
+        frame_rate: None,
+        range: VideoRange::Sdr,
+        rfc6381: "avc1.64001f".into(),
+    });
+    let audio = Params::Audio(AudioParams {
+        codec: AudioCodec::Aac,
+        config: Bytes::from_static(&[0x11, 0x90]),
+        sample_rate: 48_000,
+        channels: 2,
+        frame_samples: 1024,
+        rfc6381: "mp4a.40.2".into(),
+        language: None,
+    });
+    [TrackSpec { id: TrackId::VIDEO, params: video }, TrackSpec { id: TrackId::AUDIO, params: audio }]
+}
+
+/// Frames of so many seconds through packager and window into the store.
+fn record(store: &Store, seconds: i64, frame_bytes: usize, begins_ms: i64) -> Result<()> {
+    let key = StreamKey::new("live", "long").map_err(Error::other)?;
+    let log = store.log(&key);
+    let config = Config { segment_ms: SEGMENT_MS, part_ms: 333 };
+    let msn = u64::try_from(begins_ms).unwrap_or(0) / u64::from(SEGMENT_MS);
+    let mut packager = Packager::new(config, Start { msn, ..Start::default() });
+    packager.set_tracks(&params());
+    let mut window = Window::new(8, 2, 0);
+    let mut run = None;
+    let (picture, sound) = (Bytes::from(vec![7; frame_bytes]), Bytes::from(vec![7; 170]));
+    let mut heard = 0;
+    for nth in 0..seconds * FPS {
+        let (dts, wall_ms) = (nth * 90_000 / FPS, begins_ms + nth * 1000 / FPS);
+        let sample = |dts, duration, key, payload: &Bytes| Sample {
+            dts,
+            pts: dts,
+            duration: Some(duration),
+            key,
+            payload: payload.clone(),
+        };
+        packager.push(0, sample(dts, 3_000, nth % (2 * FPS) == 0, &picture), wall_ms);
+        while heard * 90_000 / 48_000 <= dts {
+            packager.push(1, sample(heard, 1_024, true, &sound), wall_ms);
+            heard += 1_024;
+        }
+        while let Some(event) = packager.poll() {
+            window.apply(event.clone());
+            match event {
+                Event::Run(new) => run = Some(new),
+                Event::SegmentEnd { track, msn, .. } => {
+                    if let (Some(run), Lookup::Found(segment)) = (&run, window.segment(track, msn)) {
+                        store.keep(&log, run, track, segment.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        if nth % (FPS * 60) == 0 {
+            store.confirm();
+        }
+    }
+    store.confirm();
+    Ok(())
+}
+
+/// The store beside `cp`, in turn.
+fn writing(folder: &Path, bytes: u64) -> Result<()> {
+    let (source, copy) = (folder.join("source"), folder.join("copy"));
+    let block = vec![7; 1 << 20];
+    let mut file = std::fs::File::create(&source)?;
+    for _ in 0..bytes >> 20 {
+        file.write_all(&block)?;
+    }
+    file.sync_all()?;
+    let frame = 12_500;
+    let seconds = i64::try_from(bytes).unwrap_or(0) / (FPS * 12_500);
+    // What making the segments takes is no matter of the store.
+    let making = {
+        let before = cpu_ms(std::process::id());
+        let nowhere = Store::open(&folder.join("nowhere"), EVER)?;
+        std::fs::write(folder.join("nowhere/live"), "")?;
+        record(&nowhere, seconds, frame, 1_763_700_000_000)?;
+        drop(nowhere);
+        cpu_ms(std::process::id()) - before
+    };
+    let mut ratios = Vec::new();
+    for round in 0..3 {
+        let kept = folder.join(format!("kept-{round}"));
+        let store = Store::open(&kept, EVER)?;
+        let before = cpu_ms(std::process::id());
+        record(&store, seconds, frame, 1_763_700_000_000)?;
+        let ours = cpu_ms(std::process::id()) - before - making;
+        let written = store.totals().bytes;
+        drop(store);
+        std::fs::remove_dir_all(&kept)?;
+        let cp = copying(&source, &copy)?;
+        // The same bytes for both.
+        let ours = ours * bytes as f64 / written.max(1) as f64;
+        ratios.push(ours / cp);
+        say(&format!("  store {ours:.0} ms of CPU, cp {cp:.0} ms for {} MiB: {:.2}", bytes >> 20, ours / cp));
+    }
+    ratios.sort_by(f64::total_cmp);
+    let ratio = ratios.get(1).copied().unwrap_or(0.0);
+    say(&format!("disk write path: {ratio:.2} of cp (bar 1.2){}", if ratio > 1.2 { ", missed" } else { "" }));
+    Ok(())
+}
+
+/// CPU milliseconds of `cp`, without sharing blocks.
+fn copying(source: &Path, copy: &Path) -> Result<f64> {
+    let script = "cp --reflink=never --sparse=never \"$0\" \"$1\" && cat /proc/$$/stat && rm \"$1\"";
+    let out = Command::new("sh").args(["-c", script]).arg(source).arg(copy).output()?;
+    let stat = String::from_utf8_lossy(&out.stdout).into_owned();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    // Ticks of 10 ms of children that have ended: fields 16 and 17, counted behind the name from 3.
+    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok());
+    Ok((ticks(13).unwrap_or(0.0) + ticks(14).unwrap_or(0.0)) * 10.0)
+}
+
+fn reading(folder: &Path, seconds: i64) -> Result<()> {
+    let data = folder.join("data");
+    let now_ms =
+        i64::try_from(std::time::UNIX_EPOCH.elapsed().map_err(Error::other)?.as_millis()).unwrap_or(0);
+    let begins_ms = now_ms - seconds * 1000 - 5_000;
+    let store = Store::open(&data.join("store"), EVER)?;
+    record(&store, seconds, FRAME, begins_ms)?;
+    drop(store);
+    let since = Instant::now();
+    let server = Server::in_folder(&data, &[("NEXUS__ORIGIN__STORE__KEEP_S", "200000")]);
+    say(&format!(
+        "{} h kept: the server is ready after {} ms",
+        seconds as f64 / 3600.0,
+        since.elapsed().as_millis()
+    ));
+    let begin = begins_ms / 1000;
+    seeking(server.edge(), begin, seconds)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = {
+        let (stop, address, clip) = (stop.clone(), server.rtmp(), broadcast());
+        std::thread::spawn(move || -> Result<()> {
+            let mut publisher = Publisher::connect(address, "live", "long", &clip)?;
+            while !stop.load(Ordering::Relaxed) {
+                publisher.send_until(Instant::now() + Duration::from_millis(300), |_| ())?;
+            }
+            Ok(())
+        })
+    };
+    pass(Duration::from_secs(8));
+    let done = live(server.edge(), begin, now_ms / 1000);
+    stop.store(true, Ordering::Relaxed);
+    let _ = publisher.join();
+    done
+}
+
+fn fetch(edge: SocketAddr, path: &str, coding: &str) -> Result<Vec<u8>> {
+    let reply = http::get_with(edge, path, &[("accept-encoding", coding)])?;
+    if reply.status != 200 {
+        return Err(Error::other(format!("{path}: {}", reply.status)));
+    }
+    Ok(reply.body)
+}
+
+fn text(edge: SocketAddr, path: &str) -> Result<String> {
+    String::from_utf8(fetch(edge, path, "identity")?).map_err(Error::other)
+}
+
+/// As a player that begins: playlists, header, first segment of the picture.
+fn seeking(edge: SocketAddr, begin: i64, seconds: i64) -> Result<()> {
+    for (name, end) in [("to its end", None), ("for an hour", Some(3600))] {
+        let mut times = Vec::new();
+        for nth in 0..SEEKS {
+            let at = begin + (i64::from(nth) * 7_919 * 61) % (seconds - 10);
+            let query = match end {
+                None => format!("start={at}"),
+                Some(length) => format!("start={at}&end={}", at + length),
+            };
+            let since = Instant::now();
+            let multivariant = text(edge, &format!("/live/long/index.m3u8?{query}"))?;
+            let path =
+                multivariant.lines().find(|l| l.starts_with("v1/index")).ok_or(Error::other("no variant"))?;
+            let playlist = text(edge, &format!("/live/long/{path}"))?;
+            let segment = playlist.lines().find(|l| l.ends_with(".m4s")).ok_or(Error::other("no segment"))?;
+            fetch(edge, "/live/long/v1/init-0.mp4", "identity")?;
+            fetch(edge, &format!("/live/long/v1/{segment}"), "identity")?;
+            times.push(since.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        let (median, worst) = (times[times.len() / 2], times.last().copied().unwrap_or(0.0));
+        say(&format!(
+            "seek {name}: playlists, header and segment in {median:.0} ms, at most {worst:.0} ms (bar 300)"
+        ));
+    }
+    Ok(())
+}
+
+fn live(edge: SocketAddr, begin: i64, now: i64) -> Result<()> {
+    let path = format!("/live/long/v1/index.m3u8?start={begin}");
+    for coding in ["identity", "gzip", "br", "zstd"] {
+        let whole = fetch(edge, &path, coding)?.len();
+        let delta = fetch(edge, &format!("{path}&_HLS_skip=YES"), coding)?.len();
+        say(&format!("playlist of all of it, {coding}: {whole} bytes, delta {delta} bytes (bar 40960)"));
+    }
+    for (name, from, to) in [("live", now + 3, now + 6), ("an hour old", now - 3600, now - 3590)] {
+        let since = Instant::now();
+        let clip = fetch(edge, &format!("/live/long/video.mp4?start={from}.4&end={to}.2"), "identity")?.len();
+        say(&format!(
+            "clip, {name}: {clip} bytes in {:.0} ms (bar 1000)",
+            since.elapsed().as_secs_f64() * 1e3
+        ));
+    }
+    let since = Instant::now();
+    let query = format!("start={begin}&end={now}");
+    let head = http::get_with(edge, &format!("/live/long/video.mp4?{query}"), &[("range", "bytes=0-99")])?;
+    say(&format!(
+        "all of it as one MP4: {} first bytes in {:.0} ms",
+        head.body.len(),
+        since.elapsed().as_secs_f64() * 1e3
+    ));
+    Ok(())
+}
