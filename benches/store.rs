@@ -26,8 +26,8 @@ use nx_media::{
     AudioCodec, AudioParams, Params, Sample, StreamKey, TrackId, VideoCodec, VideoParams, VideoRange,
 };
 use nx_store::{Budget, Store};
-use support::server::cpu_ms;
 use support::publish::Publisher;
+use support::server::cpu_ms;
 use support::{Server, http};
 
 const SEGMENT_MS: u32 = 2_000;

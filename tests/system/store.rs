@@ -171,7 +171,11 @@ fn a_stream_that_is_not_on_shows_its_last_time_and_a_new_one_is_another() {
     over(&server, "live/off");
     // Both in one file, the pause between them left out.
     let film = packets(&url("video.mp4?start=-3600"));
-    assert!(film[0] == [video.clone(), video].concat() && film[1].len() + 4 >= 2 * audio.len(), "{}", film[0].len());
+    assert!(
+        film[0] == [video.clone(), video].concat() && film[1].len() + 4 >= 2 * audio.len(),
+        "{}",
+        film[0].len()
+    );
     std::fs::remove_dir_all(data).expect("removes");
 }
 

@@ -59,7 +59,9 @@ pub fn fmp4_samples(data: &[u8]) {
     }
     let Ok(samples) = fmp4::samples(&Bytes::copy_from_slice(data)) else { return };
     if !samples.is_empty() {
-        let Ok(fmp4::Header::Whole(first, media, end)) = read else { panic!("a header of what reads: {read:?}") };
+        let Ok(fmp4::Header::Whole(first, media, end)) = read else {
+            panic!("a header of what reads: {read:?}")
+        };
         let told: usize = first.samples.iter().map(|s| s.size as usize).sum();
         assert!(media + told == end && end <= data.len() && first.dts == samples[0].dts, "the same fragment");
     }

@@ -69,8 +69,9 @@ struct Track {
     begins: i64,
     /// Where the newest ends, ticks of the movie.
     ends: i64,
-    /// Earliest presentation, ticks of the movie.
+    /// Earliest presentation and latest end of one, ticks of the movie.
     earliest: i64,
+    latest: i64,
     /// Samples in a row, and how long each of them is.
     times: Vec<(u32, u32)>,
     /// Samples in a row, and how much later each of them is shown.
@@ -101,8 +102,9 @@ impl MovieWriter {
         tracks: impl IntoIterator<Item = (TrackId, &'a Params)>,
         from_us: i64,
     ) -> Result<(), MovieError> {
-        let ended = self.tracks.iter().map(|t| rescale(t.ends, t.timescale, 1_000_000)).max().unwrap_or(0);
-        self.run_us = (ended.max(0), from_us);
+        let ended =
+            self.tracks.iter().map(|t| rescale(t.latest, t.timescale, 1_000_000)).max().unwrap_or(0).max(0);
+        self.run_us = (ended, from_us);
         for (id, params) in tracks {
             let timescale = params.timescale();
             let at = match self.tracks.iter().position(|t| t.id == id) {
@@ -198,6 +200,7 @@ impl Track {
             begins: 0,
             ends: i64::MIN,
             earliest: i64::MAX,
+            latest: i64::MIN,
             times: Vec::new(),
             offsets: Vec::new(),
             sizes: Vec::new(),
@@ -224,7 +227,9 @@ impl Track {
             self.ends = begins;
         }
         for sample in &fragment.samples {
-            self.earliest = self.earliest.min(self.ends.saturating_add(sample.offset.into()));
+            let shown = self.ends.saturating_add(sample.offset.into());
+            self.earliest = self.earliest.min(shown);
+            self.latest = self.latest.max(shown.saturating_add(sample.duration.into()));
             self.push_time(sample.duration);
             match self.offsets.last_mut().filter(|(_, offset)| *offset == sample.offset) {
                 Some((count, _)) => *count += 1,
@@ -269,7 +274,7 @@ impl Track {
         let us = |ticks: i64| rescale(ticks, self.timescale, 1_000_000);
         let from_us = span.from_us.max(us(self.earliest));
         let empty = ticks(from_us.saturating_sub(span.from_us));
-        let shown = ticks(span.to_us.min(us(self.ends)).saturating_sub(from_us));
+        let shown = ticks(span.to_us.min(us(self.latest)).saturating_sub(from_us));
         let media =
             rescale(from_us, 1_000_000, self.timescale).max(self.earliest).saturating_sub(self.begins);
         let mut edits = vec![(shown, media)];

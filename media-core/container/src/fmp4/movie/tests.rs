@@ -11,7 +11,9 @@ use crate::fmp4::{fragment, samples};
 fn video() -> Params {
     Params::Video(VideoParams {
         codec: VideoCodec::Avc,
-        config: Bytes::from_static(&[1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xee]),
+        config: Bytes::from_static(&[
+            1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xee,
+        ]),
         width: 640,
         height: 360,
         frame_rate: None,
@@ -42,7 +44,10 @@ fn add(writer: &mut MovieWriter, at: u64, bytes: &Bytes) {
 fn words(front: &Bytes, kind: &[u8; 4]) -> Vec<u32> {
     let at = front.windows(4).position(|w| w == kind).expect("the box");
     let len = u32::from_be_bytes(front[at - 4..at].try_into().expect("four")) as usize;
-    front[at + 8..at - 4 + len].chunks(4).map(|w| u32::from_be_bytes(w.try_into().expect("four"))).collect()
+    front[at + 8..at - 4 + len]
+        .chunks_exact(4)
+        .map(|w| u32::from_be_bytes(w.try_into().expect("four")))
+        .collect()
 }
 
 #[test]
@@ -62,7 +67,8 @@ fn tables_point_into_the_stored_fragments() {
     let file: Bytes = [&front[..], &first, &second].concat().into();
     let places = words(&front, b"stco");
     for (place, fragment) in places[1..].iter().zip([&first, &second]) {
-        let payloads: Vec<u8> = samples(fragment).expect("reads").iter().flat_map(|s| s.payload.to_vec()).collect();
+        let payloads: Vec<u8> =
+            samples(fragment).expect("reads").iter().flat_map(|s| s.payload.to_vec()).collect();
         assert_eq!(file[*place as usize..][..payloads.len()], payloads);
     }
     // Version 1: length and media time have 64 bits. All five frames are shown, from the first one's pts on.
