@@ -3,7 +3,8 @@
 //!
 //! Server and generator share one core, publishers have the other; where that is allowed, in a network namespace of
 //! their own with TCP reno, as pacing timers would cost more than the servers. The cost of taking the streams in is
-//! measured before and taken off. `--quick` takes one round instead of three.
+//! measured before and taken off. The floor is a process that only receives and sends canned answers of the same
+//! lengths (`measure/canned.rs`): nobody gets under it. `--quick` takes one round instead of three.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
 mod measure;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use measure::canned::{self, Canned};
 use measure::load::Load;
 use measure::nginx::Nginx;
 use measure::{Options, pass, say, say_machine};
@@ -113,6 +115,7 @@ fn measure_load(
 struct Bench {
     nexus: Server,
     nginx: Nginx,
+    floor: Canned,
     stop: Arc<AtomicBool>,
     publishers: Vec<std::thread::JoinHandle<()>>,
 }
@@ -120,8 +123,8 @@ struct Bench {
 impl Bench {
     fn start() -> Result<Self> {
         pin(SERVERS);
-        let (nexus, nginx) =
-            (Server::start(&[("NEXUS__EDGE__HTTP__CONNECTIONS_MAX", "9000")]), Nginx::start());
+        let nexus = Server::start(&[("NEXUS__EDGE__HTTP__CONNECTIONS_MAX", "9000")]);
+        let (nginx, floor) = (Nginx::start(), Canned::start()?);
         let stop = Arc::new(AtomicBool::new(false));
         let mut publishers = Vec::new();
         for (name, kind) in [("parts", Kind::Parts), ("segments", Kind::Segments)] {
@@ -137,7 +140,7 @@ impl Bench {
             }));
         }
         pass(WARM_UP);
-        Ok(Self { nexus, nginx, stop, publishers })
+        Ok(Self { nexus, nginx, floor, stop, publishers })
     }
 
     /// CPU of the server with its streams and without viewers, in milliseconds per second.
@@ -150,31 +153,36 @@ impl Bench {
     fn round(&self, nth: usize, object: &Object, idle_ms: f64) -> Result<Value> {
         let edge = self.nexus.edge();
         let paths = (object.paths)(edge)?;
-        let mut theirs = Vec::new();
+        let (mut theirs, mut canned) = (Vec::new(), Vec::new());
         for (place, path) in paths.iter().enumerate() {
             // nginx keeps the length of a file in mind: none is written twice.
             let name = format!("{}-{nth}-{place}", object.name);
-            self.nginx.lay(&name, &http::get(edge, path)?.body);
+            let body = http::get(edge, path)?.body;
+            self.nginx.lay(&name, &body);
+            canned.push(format!("/{}", body.len()));
             theirs.push(format!("/files/{name}"));
         }
         // Ours first: a piece leaves its stream after a while.
         let ours = measure_load(self.nexus.pid(), idle_ms, edge, &paths, object.connections)?;
         let nginx = measure_load(self.nginx.pid(), 0.0, self.nginx.http, &theirs, object.connections)?;
-        let ratio = ours.us / nginx.us;
+        let floor = measure_load(self.floor.pid(), 0.0, self.floor.address, &canned, object.connections)?;
+        let (ratio, least) = (ours.us / nginx.us, floor.us / nginx.us);
         say(&format!(
-            "{:<9} {:>8.1} {:>9.2} {:>9.2} {:>7.2} {:>6.2}  {:>9.0} {:>9.0}",
+            "{:<9} {:>8.1} {:>9.2} {:>9.2} {:>9.2} {:>7.2} {:>7.2} {:>6.2}  {:>9.0} {:>9.0}",
             object.name,
             ours.bytes / 1000.0,
             ours.us,
             nginx.us,
+            floor.us,
             ratio,
+            least,
             object.bar,
             ours.per_s,
             nginx.per_s
         ));
         Ok(json!({
-            "object": object.name, "bytes": ours.bytes, "nexus_us": ours.us, "nginx_us": nginx.us, "ratio": ratio,
-            "bar": object.bar, "nexus_per_s": ours.per_s, "nginx_per_s": nginx.per_s,
+            "object": object.name, "bytes": ours.bytes, "nexus_us": ours.us, "nginx_us": nginx.us, "floor_us": floor.us,
+            "ratio": ratio, "floor_ratio": least, "bar": object.bar, "nexus_per_s": ours.per_s, "nginx_per_s": nginx.per_s,
         }))
     }
 
@@ -263,6 +271,7 @@ fn inside() -> Option<i32> {
 }
 
 fn main() -> Result<()> {
+    canned::serve_if_asked()?;
     let options = Options::from_args();
     if std::env::var_os(INSIDE).is_none() {
         if let Some(code) = inside() {
@@ -278,8 +287,8 @@ fn main() -> Result<()> {
     let bench = Bench::start()?;
     let idle_ms = bench.idle_ms();
     say(&format!("TCP {}; taking two streams in costs {idle_ms:.1} ms/s, taken off", reno.trim()));
-    say("              KB   CPU µs per answer                  answers per second");
-    say("object              nexus     nginx   ratio    bar      nexus     nginx");
+    say("              KB   CPU µs per answer              of nginx's                answers per second");
+    say("object              nexus     nginx     floor   nexus   floor    bar      nexus     nginx");
     let mut rows = Vec::new();
     for nth in 0..if options.quick() { 1 } else { 3 } {
         for object in &OBJECTS {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
 pub(crate) mod callers;
+pub(crate) mod canned;
 pub(crate) mod floor;
 pub(crate) mod load;
 pub(crate) mod nginx;
