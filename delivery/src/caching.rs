@@ -4,6 +4,8 @@
 //! answer that may become another before the stream has gone on by a segment is not kept, so that nobody can
 //! poison a cache by asking for what comes next.
 
+use std::sync::LazyLock;
+
 use http::HeaderValue;
 
 /// What is kept, and so for how long.
@@ -37,6 +39,13 @@ impl Keep {
 
 /// `public, max-age=…`.
 pub(crate) fn max_age(seconds: u64) -> HeaderValue {
+    /// Those of nearly all playlists, written once.
+    static SHORT: LazyLock<[HeaderValue; 64]> = LazyLock::new(|| std::array::from_fn(|s| written(s as u64)));
+    let short = usize::try_from(seconds).ok().and_then(|s| SHORT.get(s));
+    short.cloned().unwrap_or_else(|| written(seconds))
+}
+
+fn written(seconds: u64) -> HeaderValue {
     HeaderValue::try_from(format!("public, max-age={seconds}"))
         .unwrap_or(HeaderValue::from_static("no-store"))
 }

@@ -5,13 +5,18 @@
 //! `bl=(2100;v 1900;a)`: the least of a list counts, which is the one that will stall. Only what is counted is
 //! read. It never decides what is answered and is never sent back.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// Longest value that is looked at, bytes; a longer one is passed over.
 const VALUE_MAX: usize = 2048;
 /// Longest session name (CTA-5004: 64 characters).
 const SESSION_MAX: usize = 64;
-const HEADERS: [&str; 4] = ["cmcd-request", "cmcd-object", "cmcd-status", "cmcd-session"];
+static HEADERS: [HeaderName; 4] = [
+    HeaderName::from_static("cmcd-request"),
+    HeaderName::from_static("cmcd-object"),
+    HeaderName::from_static("cmcd-status"),
+    HeaderName::from_static("cmcd-session"),
+];
 
 /// What a request told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,7 +78,7 @@ pub(crate) fn read(query: &str, headers: &HeaderMap) -> Option<Report> {
     if let Some(value) = of_query.filter(|v| v.len() <= VALUE_MAX).and_then(unescape) {
         any |= report.take(&value);
     }
-    for name in HEADERS {
+    for name in &HEADERS {
         let value = headers.get(name).and_then(|v| v.to_str().ok());
         any |= value.filter(|v| v.len() <= VALUE_MAX).is_some_and(|v| report.take(v));
     }

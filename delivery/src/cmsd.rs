@@ -7,7 +7,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cmcd::Object;
 
@@ -27,10 +27,25 @@ pub(crate) struct Told {
     pub(crate) duress: bool,
 }
 
+/// Who answers.
+#[derive(Debug)]
+pub(crate) struct Node {
+    name: String,
+    /// What it says of an answer that nobody waited for: of nearly all.
+    at_once: HeaderValue,
+}
+
+impl Node {
+    /// `nexus-origin` or `nexus-edge`, by its role.
+    pub(crate) fn new(role: &str) -> Self {
+        let name = format!("nexus-{role}");
+        Self { at_once: value(dynamic(&name, 0, false)), name }
+    }
+}
+
 impl Told {
-    /// Adds both headers; `node` is `nexus-origin` or `nexus-edge`.
-    pub(crate) fn write(&self, node: &str, headers: &mut HeaderMap) {
-        let stream = if self.ended { "v" } else { "l" };
+    /// Adds both headers.
+    pub(crate) fn write(&self, node: &Node, headers: &mut HeaderMap) {
         // Keys in the order of the alphabet; `v=1` is left out, as the standard wants it.
         let mut text = String::with_capacity(64);
         if let Some(ms) = self.duration_ms {
@@ -40,16 +55,29 @@ impl Told {
         if let Some(ms) = held_ms {
             let _ = write!(text, "ht={ms},");
         }
-        let _ =
-            write!(text, "ot={},sf={},st={stream}", self.object.token(), if self.dash { "d" } else { "h" });
-        let duress = if self.duress { ";du" } else { "" };
-        let dynamic = format!("\"{node}\"{duress};rd={}", held_ms.unwrap_or(0));
-        for (name, text) in [("cmsd-static", text), ("cmsd-dynamic", dynamic)] {
-            if let Ok(value) = HeaderValue::try_from(text) {
-                headers.insert(name, value);
-            }
-        }
+        text.push_str("ot=");
+        text.push_str(self.object.token());
+        text.push_str(if self.dash { ",sf=d" } else { ",sf=h" });
+        text.push_str(if self.ended { ",st=v" } else { ",st=l" });
+        headers.insert(&STATIC, value(text));
+        let dynamic = match held_ms {
+            None if !self.duress => node.at_once.clone(),
+            _ => value(dynamic(&node.name, held_ms.unwrap_or(0), self.duress)),
+        };
+        headers.insert(&DYNAMIC, dynamic);
     }
+}
+
+static STATIC: HeaderName = HeaderName::from_static("cmsd-static");
+static DYNAMIC: HeaderName = HeaderName::from_static("cmsd-dynamic");
+
+fn dynamic(node: &str, held_ms: u128, duress: bool) -> String {
+    format!("\"{node}\"{};rd={held_ms}", if duress { ";du" } else { "" })
+}
+
+/// Names of nodes and numbers are visible ASCII.
+fn value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -77,7 +105,7 @@ mod tests {
             (Told { object: Object::Init, ended: true, ..told }, "ot=i,sf=h,st=v", "\"nexus-edge\";rd=0"),
         ] {
             let mut headers = HeaderMap::new();
-            told.write("nexus-edge", &mut headers);
+            told.write(&Node::new("edge"), &mut headers);
             assert_eq!(
                 (&headers["cmsd-static"], &headers["cmsd-dynamic"]),
                 (&HeaderValue::from_static(fixed), &HeaderValue::from_static(moving))

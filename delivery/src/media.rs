@@ -14,6 +14,7 @@ use crate::audience::Viewer;
 use crate::blocking::{self, QUERY_MAX};
 use crate::caching::Keep;
 use crate::cmcd::{self, Object};
+use crate::cmsd::Node;
 use crate::growing::Growing;
 use crate::holds::Holds;
 use crate::listen::{Request, Response};
@@ -37,8 +38,7 @@ pub trait Directory: Send + Sync + 'static {
 pub struct Media {
     directory: Arc<dyn Directory>,
     role: &'static str,
-    /// What the node calls itself in CMSD.
-    node: String,
+    node: Node,
     holds: Holds,
     requests: AtomicU64,
     errors: AtomicU64,
@@ -53,7 +53,7 @@ impl Media {
         Self {
             directory,
             role,
-            node: format!("nexus-{role}"),
+            node: Node::new(role),
             holds: Holds::new(held_max),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),

@@ -4,17 +4,23 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use http::HeaderValue;
 
+use crate::conditional::HttpDate;
 use crate::encoding::Coding;
 
 /// A text with its codings as far as somebody wanted them.
 #[derive(Debug)]
 pub(crate) struct Rendered {
     pub(crate) text: Bytes,
-    /// Names these bytes; a function of them, so that every node gives the same.
-    hash: u64,
     /// When it changed last.
     pub(crate) changed: Changed,
+    /// The same for `Last-Modified`.
+    pub(crate) last_modified: HeaderValue,
+    /// Strong entity tag (RFC 9110 §8.8.3): a function of the bytes, so that every node gives the same.
+    tag: HeaderValue,
+    /// The same of the codings.
+    coded_tags: [HeaderValue; Coding::COMPRESSING.len()],
     coded: [OnceLock<Option<Bytes>>; Coding::COMPRESSING.len()],
 }
 
@@ -34,10 +40,13 @@ impl Rendered {
         text.hash(&mut hasher);
         let at_s = changed_ms.div_euclid(1000);
         let alone = before.is_none_or(|b| b.changed.at_s < at_s);
+        let hash = hasher.finish();
         Self {
             text: text.into(),
-            hash: hasher.finish(),
             changed: Changed { at_s, alone },
+            last_modified: value(HttpDate(at_s).to_string()),
+            tag: value(format!("\"{hash:016x}\"")),
+            coded_tags: Coding::COMPRESSING.map(|c| value(format!("\"{hash:016x}-{}\"", c.token()))),
             coded: Default::default(),
         }
     }
@@ -50,13 +59,16 @@ impl Rendered {
         coded.map_or_else(|| (Coding::Identity, self.text.clone()), |bytes| (coding, bytes))
     }
 
-    /// Strong entity tag of the text in a coding (RFC 9110 §8.8.3).
-    pub(crate) fn etag(&self, coding: Coding) -> String {
-        match coding {
-            Coding::Identity => format!("\"{:016x}\"", self.hash),
-            coded => format!("\"{:016x}-{}\"", self.hash, coded.token()),
-        }
+    /// The entity tag of the text in a coding.
+    pub(crate) fn etag(&self, coding: Coding) -> &HeaderValue {
+        let place = Coding::COMPRESSING.iter().position(|c| *c == coding);
+        place.and_then(|at| self.coded_tags.get(at)).unwrap_or(&self.tag)
     }
+}
+
+/// Text of ours is visible ASCII.
+fn value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

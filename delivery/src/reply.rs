@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::body::Body;
 use crate::caching::Keep;
 use crate::cmcd::Object;
-use crate::cmsd::Told;
-use crate::conditional::{HttpDate, Validators};
+use crate::cmsd::{Node, Told};
+use crate::conditional::Validators;
 use crate::encoding;
 use crate::film::Film;
 use crate::growing::Growing;
@@ -20,8 +20,12 @@ use crate::listen::Response;
 use crate::range::{self, Range};
 use crate::rendered::Rendered;
 
+static TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 pub(crate) const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 const MANIFEST: &str = "application/dash+xml";
+
+/// Header fields of an answer, about.
+const FIELDS: usize = 12;
 
 /// What was found for a request.
 #[derive(Debug)]
@@ -53,8 +57,7 @@ pub(crate) enum Content {
 pub(crate) struct About<'a> {
     pub(crate) target_s: u64,
     pub(crate) ended: bool,
-    /// `nexus-origin` or `nexus-edge`.
-    pub(crate) node: &'a str,
+    pub(crate) node: &'a Node,
     pub(crate) duress: bool,
 }
 
@@ -114,6 +117,8 @@ impl Reply {
     pub(crate) fn respond(self, method: &Method, request: &HeaderMap, about: About<'_>) -> Response {
         let mut response = Response::default();
         let headers = response.headers_mut();
+        // Room for all at once: growing costs as much as filling.
+        headers.reserve(FIELDS);
         cors(headers);
         headers.insert(header::CACHE_CONTROL, self.keep.header(about.target_s));
         let duration_ms = match &self.content {
@@ -156,9 +161,10 @@ fn respond_text(text: &Rendered, request: &HeaderMap, response: &mut Response) {
     let etag = text.etag(coding);
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    set(headers, header::LAST_MODIFIED, &HttpDate(text.changed.at_s).to_string());
-    set(headers, header::ETAG, &etag);
-    if (Validators { etag: &etag, changed: Some(text.changed) }).not_modified(request) {
+    headers.insert(header::LAST_MODIFIED, text.last_modified.clone());
+    headers.insert(header::ETAG, etag.clone());
+    let etag = etag.to_str().unwrap_or_default();
+    if (Validators { etag, changed: Some(text.changed) }).not_modified(request) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return;
     }
@@ -257,10 +263,10 @@ pub(crate) fn preflight() -> Response {
 pub(crate) fn cors(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
-    headers.insert("timing-allow-origin", HeaderValue::from_static("*"));
+    headers.insert(&TIMING_ALLOW_ORIGIN, HeaderValue::from_static("*"));
 }
 
-fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }

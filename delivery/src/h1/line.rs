@@ -60,7 +60,7 @@ impl Line {
 
     /// The task that [`Line::call`] wakes.
     pub(crate) fn held_by(&self, waker: &Waker) {
-        let _ = self.waker.set(waker.clone());
+        self.waker.get_or_init(|| waker.clone());
     }
 
     /// Something has to happen within this time, from now on.

@@ -21,7 +21,8 @@ pub(crate) fn at_once(socket: &TcpStream, head: &[u8], slices: &VecDeque<Bytes>)
         *place = IoSlice::new(part);
         count += 1;
     }
-    attempt(socket, total(&vectors), || socket_send(socket, vectors.get(..count).unwrap_or_default(), false))
+    let vectors = vectors.get(..count).unwrap_or_default();
+    attempt(socket, total(vectors), || socket_send(socket, vectors, false))
 }
 
 /// Sends chunks as far as the socket takes them, and takes what went out away from the front; how many bytes.
@@ -62,10 +63,10 @@ fn memory(socket: &TcpStream, chunks: &mut VecDeque<Chunk>) -> io::Result<(usize
         *place = IoSlice::new(bytes);
         count += 1;
     }
-    let asked = total(&vectors);
+    let vectors = vectors.get(..count).unwrap_or_default();
+    let asked = total(vectors);
     let more = count < chunks.len();
-    let sent =
-        attempt(socket, asked, || socket_send(socket, vectors.get(..count).unwrap_or_default(), more))?;
+    let sent = attempt(socket, asked, || socket_send(socket, vectors, more))?;
     take(chunks, sent);
     Ok((asked, sent))
 }

@@ -141,7 +141,7 @@ proptest! {
     }
 }
 
-/// `/N`: that many bytes. `/slices/N`: 100 slices. `/stream`: in pieces without a length. `/never`: no answer.
+/// `/N`: that many bytes. `/slices/N`: 40 slices. `/stream`: in pieces without a length. `/never`: no answer.
 struct Sizes {
     large: Bytes,
 }
@@ -168,7 +168,7 @@ impl Handler for Sizes {
                     Body::Channel(rx)
                 }
                 (_, Some(_)) => {
-                    let step = len.div_ceil(100).max(1);
+                    let step = len.div_ceil(40).max(1);
                     let slice = |at: usize| self.large.slice(at..(at + step).min(len));
                     Body::Slices((0..len).step_by(step).map(slice).collect())
                 }

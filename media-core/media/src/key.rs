@@ -66,7 +66,7 @@ impl StreamKey {
         if RESERVED_APPS.contains(&app) {
             return Err(KeyError::Reserved);
         }
-        Ok(Self { text: format!("{app}/{name}").into(), slash: app.len() })
+        Ok(Self { text: [app, "/", name].concat().into(), slash: app.len() })
     }
 
     /// Reads `APP/STREAM`.
