@@ -44,9 +44,9 @@ lint: tools web ## formatting, clippy, documentation, licences, house rules
 fmt: ## format the sources
 	@cargo fmt --all
 
-bench: system-test build ## measure, beside peers in the same run
+bench: system-test tools build ## measure, beside peers in the same run
 	$(SAY) "benchmarks (several minutes; the machine should be quiet)"
-	@NEXUS_BIN=$(NEXUS) cargo bench --locked --bench ingest --bench srt --bench play --bench serve --bench parked --bench store --bench latency
+	@NEXUS_BIN=$(NEXUS) cargo bench --locked --bench ingest --bench srt --bench play --bench serve --bench secure --bench parked --bench store --bench latency
 
 SECONDS_EACH ?= 60
 fuzz: tools ## every fuzz target for SECONDS_EACH seconds

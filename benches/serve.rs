@@ -13,33 +13,19 @@ mod support;
 
 use std::io::{Error, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use measure::canned::{self, Canned};
 use measure::load::Load;
 use measure::nginx::Nginx;
+use measure::stage::{self, Stage, listed};
 use measure::{Options, pass, say, say_machine};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
-use support::ffmpeg::{Kind, clip};
 use support::process::{Usage, pss_kib};
-use support::publish::{Clip, Publisher};
 use support::{Server, http};
 
-/// Set in the process inside the namespace.
-const INSIDE: &str = "NEXUS_BENCH_NAMESPACE";
-const PUBLISHERS: usize = 0;
-const SERVERS: usize = 1;
-const CLIP_S: u32 = 32;
-const WARM_UP: Duration = Duration::from_secs(16);
-const BASELINE: Duration = Duration::from_secs(3);
 const SETTLE: Duration = Duration::from_millis(400);
 const MEASURED: Duration = Duration::from_secs(2);
-/// Newest finished pieces that are asked for in turn.
-const PIECES: usize = 3;
 const IDLE: usize = 5000;
 const PARKED: usize = 3000;
 const STALLED: usize = 300;
@@ -62,31 +48,6 @@ const OBJECTS: [Object; 3] = [
     Object { name: "part", connections: 64, bar: 0.55, paths: |edge| listed(edge, "parts", true) },
     Object { name: "segment", connections: 32, bar: 0.7, paths: |edge| listed(edge, "segments", false) },
 ];
-
-/// The newest parts or segments in the playlist of the picture.
-fn listed(edge: SocketAddr, stream: &str, parts: bool) -> Result<Vec<String>> {
-    let text = http::get(edge, &format!("/live/{stream}/v1/index.m3u8"))?.body;
-    let text = String::from_utf8(text).map_err(Error::other)?;
-    let uri = |line: &str| match parts {
-        true => line
-            .split_once("EXT-X-PART:")
-            .and_then(|(_, l)| l.split("URI=\"").nth(1)?.split('"').next())
-            .map(str::to_owned),
-        false => (!line.starts_with('#') && line.ends_with(".m4s")).then(|| line.to_owned()),
-    };
-    let all: Vec<String> = text.lines().filter_map(uri).map(|u| format!("/live/{stream}/v1/{u}")).collect();
-    if all.len() < PIECES {
-        return Err(Error::other(format!("{stream} has {} pieces:\n{text}", all.len())));
-    }
-    Ok(all[all.len() - PIECES..].to_vec())
-}
-
-/// From here on this thread, and what it starts, runs on one core.
-fn pin(core: usize) {
-    let mut set = CpuSet::new();
-    set.set(core);
-    let _ = sched_setaffinity(None, &set);
-}
 
 /// A measurement of one server.
 struct Cost {
@@ -113,45 +74,14 @@ fn measure_load(
 }
 
 struct Bench {
-    nexus: Server,
+    stage: Stage,
     nginx: Nginx,
     floor: Canned,
-    stop: Arc<AtomicBool>,
-    publishers: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Bench {
-    fn start() -> Result<Self> {
-        pin(SERVERS);
-        let nexus = Server::start(&[("NEXUS__EDGE__HTTP__CONNECTIONS_MAX", "9000")]);
-        let (nginx, floor) = (Nginx::start(), Canned::start()?);
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut publishers = Vec::new();
-        for (name, kind) in [("parts", Kind::Parts), ("segments", Kind::Segments)] {
-            let clip = Arc::new(Clip::load(&clip(CLIP_S, kind), CLIP_S));
-            let mut publisher = Publisher::connect(nexus.rtmp(), "live", name, &clip)?;
-            let stop = stop.clone();
-            publishers.push(std::thread::spawn(move || {
-                pin(PUBLISHERS);
-                while !stop.load(Ordering::Relaxed) {
-                    let until = Instant::now() + Duration::from_millis(100);
-                    publisher.send_until(until, |_| {}).expect("the server takes the stream");
-                }
-            }));
-        }
-        pass(WARM_UP);
-        Ok(Self { nexus, nginx, floor, stop, publishers })
-    }
-
-    /// CPU of the server with its streams and without viewers, in milliseconds per second.
-    fn idle_ms(&self) -> f64 {
-        let before = Usage::of(self.nexus.pid());
-        pass(BASELINE);
-        Usage::of(self.nexus.pid()).since(&before).cpu_ms
-    }
-
     fn round(&self, nth: usize, object: &Object, idle_ms: f64) -> Result<Value> {
-        let edge = self.nexus.edge();
+        let edge = self.stage.nexus.edge();
         let paths = (object.paths)(edge)?;
         let (mut theirs, mut canned) = (Vec::new(), Vec::new());
         for (place, path) in paths.iter().enumerate() {
@@ -163,7 +93,7 @@ impl Bench {
             theirs.push(format!("/files/{name}"));
         }
         // Ours first: a piece leaves its stream after a while.
-        let ours = measure_load(self.nexus.pid(), idle_ms, edge, &paths, object.connections)?;
+        let ours = measure_load(self.stage.nexus.pid(), idle_ms, edge, &paths, object.connections)?;
         let nginx = measure_load(self.nginx.pid(), 0.0, self.nginx.http, &theirs, object.connections)?;
         let floor = measure_load(self.floor.pid(), 0.0, self.floor.address, &canned, object.connections)?;
         let (ratio, least) = (ours.us / nginx.us, floor.us / nginx.us);
@@ -216,12 +146,12 @@ impl Bench {
     }
 
     fn memory(&self) -> Result<Value> {
-        let (edge, nginx) = (self.nexus.edge(), self.nginx.http);
+        let (edge, nginx) = (self.stage.nexus.edge(), self.nginx.http);
         let page = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         let newest = || Ok::<_, Error>(listed(edge, "segments", false)?.pop().unwrap_or_default());
         let segment = newest()?;
         self.nginx.lay("held", &http::get(edge, &segment)?.body);
-        let stalled = self.held(self.nexus.pid(), edge, STALLED, &page(&segment).repeat(8), false)?;
+        let stalled = self.held(self.stage.nexus.pid(), edge, STALLED, &page(&segment).repeat(8), false)?;
         let stalled_nginx =
             self.held(self.nginx.pid(), nginx, STALLED, &page("/files/held").repeat(8), false)?;
         // As far ahead as may be waited for.
@@ -229,7 +159,7 @@ impl Bench {
         let number = segment.rsplit('/').next().and_then(|f| f.split('.').next()?.parse::<u64>().ok());
         let next = format!("/live/segments/v1/index.m3u8?_HLS_msn={}", number.unwrap_or_default() + 2);
         let next = page(&next);
-        let (parked, _) = self.held(self.nexus.pid(), edge, PARKED, &next, false)?;
+        let (parked, _) = self.held(self.stage.nexus.pid(), edge, PARKED, &next, false)?;
         // A server of its own: what others gave back would be used again.
         let fresh = Server::start(&[]);
         let (idle, _) = self.held(fresh.pid(), fresh.edge(), IDLE, &page("/health/live"), true)?;
@@ -261,32 +191,16 @@ fn queued_kib(port: u16) -> f64 {
     table.lines().filter_map(queue).sum::<u64>() as f64 / 1024.0
 }
 
-/// The same program in a namespace of its own; `None` when that is not allowed.
-fn inside() -> Option<i32> {
-    let program = std::env::current_exe().ok()?;
-    let mut command = Command::new("unshare");
-    command.arg("--net").arg(program).args(std::env::args().skip(1)).env(INSIDE, "1");
-    let allowed = Command::new("unshare").args(["--net", "true"]).status().is_ok_and(|s| s.success());
-    if allowed { command.status().ok()?.code() } else { None }
-}
-
 fn main() -> Result<()> {
     canned::serve_if_asked()?;
     let options = Options::from_args();
-    if std::env::var_os(INSIDE).is_none() {
-        if let Some(code) = inside() {
-            std::process::exit(code);
-        }
-    } else {
-        let _ = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-        let _ = std::fs::write("/proc/sys/net/ipv4/tcp_congestion_control", "reno");
-    }
-    let reno = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
+    let congestion = stage::isolate();
     say("serve: plain HTTP/1.1 hits, server and generator on one core");
     say_machine();
-    let bench = Bench::start()?;
-    let idle_ms = bench.idle_ms();
-    say(&format!("TCP {}; taking two streams in costs {idle_ms:.1} ms/s, taken off", reno.trim()));
+    let stage = Stage::start(|| Server::start(&[("NEXUS__EDGE__HTTP__CONNECTIONS_MAX", "9000")]))?;
+    let bench = Bench { nginx: Nginx::start(), floor: Canned::start()?, stage };
+    let idle_ms = bench.stage.idle_ms();
+    say(&format!("TCP {congestion}; taking two streams in costs {idle_ms:.1} ms/s, taken off"));
     say("              KB   CPU µs per answer              of nginx's                answers per second");
     say("object              nexus     nginx     floor   nexus   floor    bar      nexus     nginx");
     let mut rows = Vec::new();
@@ -296,8 +210,7 @@ fn main() -> Result<()> {
         }
     }
     let memory = bench.memory()?;
-    bench.stop.store(true, Ordering::Relaxed);
-    bench.publishers.into_iter().for_each(|p| p.join().expect("a publisher does not panic"));
+    bench.stage.end();
     say(&json!({"bench": "serve", "rows": rows, "memory": memory}).to_string());
     Ok(())
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python and shaka-packager into the given folder unless
-# they are on the PATH already.
+# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, nginx-new and shaka-packager into the given folder
+# unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -31,6 +31,25 @@ has h3-python || {
   "$into/venv/bin/pip" install -q --disable-pip-version-check aioquic==1.7.2
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/h3-python"
   chmod +x "$into/bin/h3-python"
+}
+# nginx 1.26 of Debian 13 beside the system's, with libraries of its own: the peer over TLS and HTTP/3. apt checks the
+# signatures.
+has nginx-new || {
+  echo "installing nginx-new"
+  apt=$(mktemp -d) && mkdir -p "$apt/lists/partial" "$into/bin"
+  mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m1 '/debian/*$')
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$apt/sources.list"
+  touch "$apt/status"
+  set -- -qq -o Dir::State="$apt" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt" \
+    -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root
+  apt-get "$@" update
+  (cd "$apt" && apt-get "$@" download nginx libc6 libcrypt1 libpcre2-8-0 libssl3t64 zlib1g)
+  for package in "$apt"/*.deb; do dpkg-deb -x "$package" "$into/nginx-new"; done
+  rm -r "$apt"
+  libraries=$(dirname "$(find "$into/nginx-new/usr/lib" -name libssl.so.3)")
+  printf '#!/bin/sh\nexec "%s" --library-path "%s" "%s" "$@"\n' \
+    "$(find "$libraries" -name 'ld-linux*.so.*')" "$libraries" "$into/nginx-new/usr/sbin/nginx" >"$into/bin/nginx-new"
+  chmod +x "$into/bin/nginx-new"
 }
 # Another packager, whose streams the doctor must find healthy.
 has shaka-packager || {

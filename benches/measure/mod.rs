@@ -4,9 +4,12 @@
 pub(crate) mod callers;
 pub(crate) mod canned;
 pub(crate) mod floor;
+pub(crate) mod h3;
 pub(crate) mod load;
 pub(crate) mod nginx;
 pub(crate) mod sent;
+pub(crate) mod stage;
+pub(crate) mod tls;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -37,6 +40,12 @@ impl Options {
 
     pub(crate) fn has(&self, flag: &str) -> bool {
         self.words.iter().any(|w| w == flag)
+    }
+
+    /// Whether a measurement of this name is wanted: there are no words but options, or one begins it.
+    pub(crate) fn picks(&self, name: &str) -> bool {
+        let mut words = self.words.iter().filter(|w| !w.starts_with("--")).peekable();
+        words.peek().is_none() || words.any(|w| name.starts_with(w.as_str()))
     }
 
     /// The number behind an option.

@@ -1,4 +1,5 @@
-//! The peer: nginx with its RTMP module, one process, HLS on tmpfs.
+//! The peer: nginx, one process, files on tmpfs; with its RTMP module, or with TLS and HTTP/3.
+#![expect(clippy::panic, reason = "a measurement without its peer is over")]
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,19 +20,29 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// Starts it; returns when it takes connections.
     pub(crate) fn start() -> Self {
+        let (rtmp, http) = (free(), free());
+        Self::launch("nginx", rtmp, http, |folder| config(folder, rtmp, http))
+    }
+
+    /// A newer one, for HTTP over TLS and QUIC alone, with a certificate and its key.
+    pub(crate) fn secure(cert: &Path, key: &Path) -> Self {
+        let http = free();
+        Self::launch("nginx-new", http, http, |folder| secure_config(folder, http, cert, key))
+    }
+
+    fn launch(program: &str, rtmp: SocketAddr, http: SocketAddr, config: impl Fn(&Path) -> String) -> Self {
         let shm = Path::new("/dev/shm");
         let base = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
-        let folder = base.join(format!("nexus-bench-nginx-{}", std::process::id()));
+        let folder = base.join(format!("nexus-bench-nginx-{}-{}", std::process::id(), http.port()));
         for name in ["hls", "files"] {
             fs::create_dir_all(folder.join(name)).expect("a folder for segments");
         }
-        let (rtmp, http) = (free(), free());
         let file = folder.join("nginx.conf");
-        fs::write(&file, config(&folder, rtmp, http)).expect("a configuration");
-        let mut command = Command::new("nginx");
+        fs::write(&file, config(&folder)).expect("a configuration");
+        let mut command = Command::new(program);
         command.arg("-c").arg(&file).arg("-p").arg(&folder).arg("-e").arg(folder.join("error.log"));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let child = child.expect("nginx runs; `make bench` installs it");
+        let child = child.unwrap_or_else(|e| panic!("{program}: {e}; `make bench` installs it"));
         let nginx = Self { child, folder, rtmp, http };
         let deadline = Instant::now() + Duration::from_secs(5);
         while TcpStream::connect(rtmp).is_err() {
@@ -111,6 +122,44 @@ http {{
     server {{
         listen {http} backlog=4096;
         location /live {{ alias {folder}/hls; }}
+        location /files {{ alias {folder}/files; }}
+    }}
+}}
+"
+    )
+}
+
+fn secure_config(folder: &Path, http: SocketAddr, cert: &Path, key: &Path) -> String {
+    let (folder, cert, key) = (folder.display(), cert.display(), key.display());
+    format!(
+        "user root;
+daemon off;
+master_process off;
+worker_processes 1;
+worker_rlimit_nofile 65536;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 100000000;
+    keepalive_timeout 300s;
+    open_file_cache max=1000 inactive=300s;
+    open_file_cache_valid 300s;
+    output_buffers 2 256k;
+    http2_chunk_size 16k;
+    http3_stream_buffer_size 1m;
+    quic_gso on;
+    ssl_certificate {cert};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.3;
+    ssl_session_cache shared:tls:10m;
+    server {{
+        listen {http} ssl backlog=4096;
+        listen {http} quic;
+        http2 on;
         location /files {{ alias {folder}/files; }}
     }}
 }}

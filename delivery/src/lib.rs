@@ -34,6 +34,7 @@ mod range;
 mod rendered;
 mod reply;
 mod route;
+mod sealed;
 mod secure;
 mod slab;
 mod tls;

@@ -302,7 +302,9 @@ pub(crate) async fn respond(handler: &dyn Handler, request: Request, peer: Socke
             answer.as_mut().await.unwrap_or_else(|problem| problem.response(&id))
         }
     };
-    if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(id)) {
+    if let Ok(mut id) = HeaderValue::from_maybe_shared(Bytes::from(id)) {
+        // No secret, but never the same: HTTP/2 shall not put it into its table.
+        id.set_sensitive(true);
         response.headers_mut().insert(&REQUEST_ID, id);
     }
     if head {

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{Accept, TlsAcceptor};
 
 use crate::certs::Certs;
 use crate::h3;
 use crate::listen::{Handler, Limits, Listening, http, prepared, serve_stream};
+use crate::sealed::Line;
 
 /// How often a free port is looked for that UDP has too.
 const TRIES: usize = 16;
@@ -96,7 +97,7 @@ impl Door {
     async fn accept(self, mut stop: watch::Receiver<bool>, grace: Duration) {
         let places = Arc::new(Semaphore::new(self.limits.connections_max));
         let graceful = GracefulShutdown::new();
-        let http = Arc::new(http(self.limits));
+        let [one, two] = [http(self.limits).http1_only(), http(self.limits).http2_only()].map(Arc::new);
         loop {
             let accepted = async {
                 let place = places.clone().acquire_owned().await.ok()?;
@@ -114,27 +115,28 @@ impl Door {
                     None => break,
                 },
             };
-            let shaking = tokio::time::timeout(self.limits.head_timeout, self.tls.accept(socket));
-            let (http, watcher) = (http.clone(), graceful.watcher());
+            // On the heap for as long as it takes: an idle connection shall not keep room for its handshake.
+            let shaking = Box::pin(shake(self.tls.accept(socket), self.limits.head_timeout, peer));
+            let (one, two, watcher) = (one.clone(), two.clone(), graceful.watcher());
             let (handler, alt_svc) = (self.handler.clone(), self.alt_svc.clone());
             tokio::spawn(async move {
                 let _place = place;
-                // On the heap for as long as it takes: an idle connection shall not keep room for its handshake.
-                let stream = match Box::pin(shaking).await {
-                    Ok(Ok(stream)) => stream,
-                    Ok(Err(error)) => {
-                        tracing::debug!(%peer, %error, "no TLS connection");
-                        return;
-                    }
-                    Err(_) => {
-                        tracing::debug!(%peer, "the TLS handshake took too long");
-                        return;
-                    }
-                };
-                Box::pin(serve_stream(&http, stream, handler, peer, alt_svc, watcher)).await;
+                let Some(connection) = shaking.await else { return };
+                let http = if connection.speaks(b"h2") { two } else { one };
+                connection.turns(|sealed| serve_stream(&http, sealed, handler, peer, alt_svc, watcher)).await;
             });
         }
         drop(self.listener);
         let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
     }
+}
+
+/// The connection after its handshake; `None`, with a word in the log, when there is none in time.
+async fn shake(shaking: Accept<TcpStream>, limit: Duration, peer: SocketAddr) -> Option<Line<TcpStream>> {
+    match tokio::time::timeout(limit, shaking).await {
+        Ok(Ok(stream)) => return Some(Line::new(stream)),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS connection"),
+        Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+    }
+    None
 }

@@ -1,5 +1,4 @@
 //! Tables of movies, read back by hand.
-#![expect(clippy::panic, reason = "a test fails by panic")]
 
 use bytes::Bytes;
 use nx_media::{Kind, Params, Sample, TrackId, VideoCodec, VideoParams, VideoRange};

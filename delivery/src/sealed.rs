@@ -1,0 +1,217 @@
+//! A TLS connection after its handshake, with writes gathered: records are full, and what one turn of the connection
+//! makes leaves in one call to the kernel.
+//!
+//! HTTP/2 writes frame by frame, nine bytes and 16 KB, and flushes after each: sealed as they come, every other record
+//! would have nine bytes, and every frame would be a call of its own.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use rustls::ServerConnection;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+/// Bytes of a full record (RFC 8446 §5.1).
+const RECORD: usize = 16 * 1024;
+/// Sealed bytes that wait for the socket before a writer has to; and the most that is taken of one write.
+const WAITING_MAX: usize = 64 * 1024;
+
+/// A connection over TLS.
+pub(crate) struct Line<S>(Arc<Mutex<State<S>>>);
+
+/// The same as HTTP sees it. To flush it does nothing: [`Line::turns`] does.
+pub(crate) struct Sealed<S>(Arc<Mutex<State<S>>>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    /// Takes over after the handshake.
+    pub(crate) fn new(stream: TlsStream<S>) -> Self {
+        let (socket, mut session) = stream.into_inner();
+        // What waits is counted here.
+        session.set_buffer_limit(None);
+        Self(Arc::new(Mutex::new(State { socket, session, open: Vec::new(), waiting: 0 })))
+    }
+
+    /// Whether this protocol was agreed on.
+    pub(crate) fn speaks(&self, protocol: &[u8]) -> bool {
+        lock(&self.0).session.alpn_protocol() == Some(protocol)
+    }
+
+    /// Runs what `serve` makes of the connection, and sends what it wrote after each of its turns.
+    pub(crate) fn turns<F: Future<Output = ()>>(
+        self,
+        serve: impl FnOnce(Sealed<S>) -> F,
+    ) -> impl Future<Output = ()> {
+        let mut served = Box::pin(serve(Sealed(self.0.clone())));
+        poll_fn(move |cx| {
+            let turn = served.as_mut().poll(cx);
+            match lock(&self.0).poll_all(cx) {
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                _ => turn,
+            }
+        })
+    }
+}
+
+struct State<S> {
+    socket: S,
+    session: ServerConnection,
+    /// Bytes that do not fill a record yet.
+    open: Vec<u8>,
+    /// Bytes that were sealed and not sent.
+    waiting: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
+    /// Takes bytes, and seals every record that they fill.
+    fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if self.open.len() + bytes.len() >= RECORD {
+            let (first, rest) = bytes.split_at(RECORD - self.open.len());
+            let (full, rest) = rest.split_at(rest.len() / RECORD * RECORD);
+            let mut writer = self.session.writer();
+            self.waiting += writer.write_vectored(&[IoSlice::new(&self.open), IoSlice::new(first)])?;
+            self.waiting += writer.write(full)?;
+            self.open.clear();
+            bytes = rest;
+        }
+        self.open.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Sends everything, full records or not.
+    fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.open.is_empty() {
+            // An idle connection keeps no room.
+            self.waiting += self.session.writer().write(&std::mem::take(&mut self.open))?;
+        }
+        self.poll_sealed(cx)
+    }
+
+    /// Sends the full records.
+    fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.session.wants_write() {
+            let sent = self.session.write_tls(&mut Blocking { socket: &mut self.socket, cx });
+            if ready!(polled(sent))? == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+        }
+        self.waiting = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.session.reader().fill_buf() {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                bytes => {
+                    let bytes = bytes?;
+                    let len = bytes.len().min(buf.remaining());
+                    buf.put_slice(bytes.get(..len).unwrap_or_default());
+                    self.session.reader().consume(len);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            let read = self.session.read_tls(&mut Blocking { socket: &mut self.socket, cx });
+            ready!(polled(read))?;
+            // The alert that says why is sent at the end of this turn.
+            self.session.process_new_packets().map_err(|e| io::Error::new(ErrorKind::InvalidData, e))?;
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sealed<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        lock(&self.0).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sealed<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = lock(&self.0);
+        if state.waiting >= WAITING_MAX {
+            ready!(state.poll_sealed(cx))?;
+        }
+        let mut taken = 0;
+        for buf in bufs {
+            let bytes = buf.get(..WAITING_MAX - taken).unwrap_or(buf);
+            state.take(bytes)?;
+            taken += bytes.len();
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = lock(&self.0);
+        ready!(state.poll_all(cx))?;
+        state.session.send_close_notify();
+        ready!(state.poll_all(cx))?;
+        Pin::new(&mut state.socket).poll_shutdown(cx)
+    }
+}
+
+/// A socket as rustls wants it.
+struct Blocking<'a, 'b, S> {
+    socket: &'a mut S,
+    cx: &'a mut Context<'b>,
+}
+
+impl<S: AsyncRead + Unpin> Read for Blocking<'_, '_, S> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut buf = ReadBuf::new(buf);
+        blocking(Pin::new(&mut *self.socket).poll_read(self.cx, &mut buf))?;
+        Ok(buf.filled().len())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Write for Blocking<'_, '_, S> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        blocking(Pin::new(&mut *self.socket).poll_write(self.cx, buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        blocking(Pin::new(&mut *self.socket).poll_write_vectored(self.cx, bufs))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn blocking<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+    }
+}
+
+fn polled<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+    match result {
+        Err(e) if e.kind() == ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
