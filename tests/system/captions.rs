@@ -11,8 +11,8 @@ use crate::encoder::{Process, SMALL, Source, eventually, ffmpeg, run, scratch};
 use crate::support::{Server, ffmpeg as clips, http};
 
 /// A key frame each second.
-const QUICK: Source = Source { extra: &["-g", "30"], ..SMALL };
-const STREAMS: &str = "/api/streamcore/v1/streams";
+pub(crate) const QUICK: Source = Source { extra: &["-g", "30"], ..SMALL };
+pub(crate) const STREAMS: &str = "/api/streamcore/v1/streams";
 
 /// A pair of CEA-608 with its parity.
 fn pair(bytes: [u8; 2]) -> [u8; 2] {

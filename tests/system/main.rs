@@ -28,5 +28,6 @@ mod reconnect;
 mod smuggling;
 mod srt;
 mod store;
+mod strict;
 mod transport;
 mod up;
