@@ -3,6 +3,7 @@
 //!
 //! Spec: ISO/IEC 23009-1 §5. Limits: [`BYTES_MAX`], [`NODES_MAX`], [`SEGMENTS_MAX`].
 
+mod forms;
 mod read;
 mod schema;
 mod segments;

@@ -1,10 +1,10 @@
-//! What the schema of a manifest demands of the elements that live streams use: attributes that must be there, and
-//! the order of children (ISO/IEC 23009-1 annex B).
+//! What the schema of a manifest demands of the elements that live streams use: attributes that must be there, the
+//! form of each, and the order of children (ISO/IEC 23009-1 annex B).
 
 use roxmltree::Node;
 
 use super::read::{line, xml};
-use super::{MpdError, text};
+use super::{MpdError, forms, text};
 
 /// Elements, the attributes they must have, and their children in order; no children means any.
 type Element = (&'static str, &'static [&'static str], &'static [&'static str]);
@@ -108,6 +108,11 @@ const ELEMENTS: &[Element] = &[
         ],
     ),
     ("SegmentTimeline", &[], &["S", "Pattern"]),
+    (
+        "ServiceDescription",
+        &[],
+        &["Scope", "Latency", "PlaybackRate", "OperatingQuality", "OperatingBandwidth"],
+    ),
     ("S", &["d"], &[]),
     ("UTCTiming", &["schemeIdUri"], &[]),
     ("Role", &["schemeIdUri"], &[]),
@@ -140,10 +145,12 @@ pub(crate) fn flaws(data: &[u8]) -> Result<Vec<Flaw>, MpdError> {
 
 fn element(node: Node<'_, '_>) -> Vec<Flaw> {
     let name = node.tag_name().name();
-    let Some((_, required, order)) = ELEMENTS.iter().find(|(n, ..)| *n == name) else { return vec![] };
-    let missing = required.iter().filter(|a| node.attribute(**a).is_none());
     let flaw = |what| Flaw { line: line(node), what };
-    let mut all: Vec<Flaw> = missing.map(|a| flaw(format!("{name} without @{a}"))).collect();
+    let own = node.attributes().filter(|a| a.namespace().is_none());
+    let mut all: Vec<Flaw> = own.filter_map(|a| forms::flaw(name, a.name(), a.value())).map(flaw).collect();
+    let Some((_, required, order)) = ELEMENTS.iter().find(|(n, ..)| *n == name) else { return all };
+    let missing = required.iter().filter(|a| node.attribute(**a).is_none());
+    all.extend(missing.map(|a| flaw(format!("{name} without @{a}"))));
     if name == "Period" && node.attribute("start").is_none() {
         // It follows from the period before; the first has none.
         let dynamic = node.parent().and_then(|p| p.attribute("type")) == Some("dynamic");

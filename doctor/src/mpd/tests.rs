@@ -98,6 +98,45 @@ fn the_schema_notices_order_and_missing_attributes() {
         (" start=\"PT5S\"", "", "the first Period of a dynamic MPD has no @start"),
         ("<BaseURL>a/</BaseURL>", "<Base/>", "MPD may not hold Base"),
         ("</MPD>", "<BaseURL>b</BaseURL></MPD>", "BaseURL comes too late in MPD"),
+        (
+            "bandwidth=\"7\"",
+            "bandwidth=\"7.5\"",
+            "@bandwidth of Representation is \"7.5\", not a whole number below 2^32",
+        ),
+        ("id=\"v$\"", "id=\"v 1\"", "@id of Representation is \"v 1\", not one word"),
+        (
+            "<AdaptationSet ",
+            "<AdaptationSet height=\"-1\" ",
+            "@height of AdaptationSet is \"-1\", not a whole number below 2^32",
+        ),
+        ("<AdaptationSet ", "<AdaptationSet maxHight=\"1\" ", "AdaptationSet has no @maxHight"),
+        (
+            "<AdaptationSet ",
+            "<AdaptationSet par=\"1.78\" ",
+            "@par of AdaptationSet is \"1.78\", not a ratio such as 16:9",
+        ),
+        (
+            "<AdaptationSet ",
+            "<AdaptationSet maxFrameRate=\"29.97\" ",
+            "@maxFrameRate of AdaptationSet is \"29.97\", not a frame rate such as 30000/1001",
+        ),
+        (
+            "<AdaptationSet ",
+            "<AdaptationSet lang=\"en_GB\" ",
+            "@lang of AdaptationSet is \"en_GB\", not a language tag",
+        ),
+        (
+            "<AdaptationSet ",
+            "<AdaptationSet startWithSAP=\"7\" ",
+            "@startWithSAP of AdaptationSet is \"7\", not 0 to 6",
+        ),
+        (
+            "<AdaptationSet ",
+            "<AdaptationSet segmentAlignment=\"yes\" ",
+            "@segmentAlignment of AdaptationSet is \"yes\", not true or false",
+        ),
+        ("type=\"dynamic\"", "type=\"live\"", "@type of MPD is \"live\", not one of static, dynamic"),
+        ("\"PT2S\"", "\"2s\"", "@minBufferTime of MPD is \"2s\", not a duration such as PT2.5S"),
     ] {
         assert!(right.contains(from), "{from}");
         let found = flaws(right.replace(from, to).as_bytes()).expect("XML");

@@ -8,9 +8,9 @@ rules! {
         "ISO/IEC 23009-1 §5.2",
         "look at the answer with a browser: an error page, a cut body or broken XML looks like this";
     SCHEMA: "DASH-1", Error,
-        "the manifest has the attributes and the order of elements of the schema",
+        "the manifest has the attributes, their forms and the order of elements of the schema",
         "ISO/IEC 23009-1 §5.3, annex B",
-        "add the attribute, or move the element to its place";
+        "add or correct the attribute, or move the element to its place";
     NO_START: "DASH-2", Error,
         "a dynamic manifest has availabilityStartTime",
         "ISO/IEC 23009-1 §5.3.1.2",
