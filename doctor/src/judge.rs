@@ -111,6 +111,7 @@ impl Judge {
             .map(|m| Arc::clone(&m.text.url))
             .collect();
         lists.iter().for_each(|list| renditions::complete(list, &low, &mut self.report));
+        lists.iter().for_each(|list| low_latency::round_trip(list, self.rtt_us, &mut self.report));
         if let Some(list) = lists.first().filter(|m| m.is_live() && low.is_empty())
             && self.report.profile() == Profile::LlHls
         {

@@ -249,6 +249,23 @@ fn every_fault_in_a_playlist_is_found() {
     }
 }
 
+/// Replaces text in one answer.
+fn edit(fetch: &mut Fetch, old: &str, new: &str) {
+    swap(std::slice::from_mut(fetch), 0, old, new);
+}
+
+fn segment(name: &str, msn: u64, body: &str) -> Fetch {
+    let mut fetch = fetch(name, "", Role::Part { msn, part: 0 }, 3580, 5, body);
+    fetch.role = Role::Segment { msn };
+    fetch
+}
+
+fn text_segment(body: &str) -> Fetch {
+    let mut fetch = segment("v1459.vtt", 1459, body);
+    header(&mut fetch, "content-type", "text/vtt");
+    fetch
+}
+
 /// The rule, and what breaks it.
 type Fault = (&'static str, fn(&mut Vec<Fetch>));
 
@@ -284,6 +301,19 @@ fn every_fault_on_the_wire_is_found() {
         ("HLS-49b", |s| header(&mut s[5], "cache-control", "no-cache")),
         ("HLS-49c", |s| header(&mut s[7], "cache-control", "no-store")),
         ("HLS-49d", |s| header(&mut s[19], "cache-control", "max-age=600")),
+        ("HLS-14", |s| edit(&mut s[21], "DISCONTINUITY-SEQUENCE:1", "DISCONTINUITY-SEQUENCE:2")),
+        ("HLS-24", |s| s.insert(17, segment("v1459.m4s", 1459, &"x".repeat(700_000)))),
+        ("HLS-31a", |s| s.insert(17, text_segment("00:00.000 --> 00:01.000\nx"))),
+        ("HLS-31b", |s| s.insert(17, text_segment("WEBVTT\n\n00:00.000 --> 00:01.000\nx"))),
+        ("HLS-36e", |s| {
+            s.iter_mut().for_each(|f| {
+                f.first_byte_us += 600_000;
+                f.done_us += 600_000;
+            })
+        }),
+        ("HLS-48b", |s| edit(&mut s[16], "URI=\"a.m3u8\",LAST-MSN=1461", "URI=\"a.m3u8\",LAST-MSN=1450")),
+        ("HLS-48c", |s| edit(&mut s[16], "URI=\"a.m3u8\",LAST-MSN=1461", "URI=\"a.m3u8\",LAST-MSN=1470")),
+        ("HLS-51", |s| s[21].body = Bytes::from(playlist("a", 0, 1, 0))),
         ("HLS-21b", |s| (s[15].asked_us, s[15].done_us) = (60_000_000, 60_010_000)),
     ];
     for (rule, spoil) in faults {

@@ -22,6 +22,8 @@ rules! {
         "rfc8216bis §4.4.3.8; Apple 14.3", "set PART-HOLD-BACK to three part targets";
     HOLD_BACK_LOW: "HLS-36d", Error, "HOLD-BACK is at least three target durations", "rfc8216bis §4.4.3.8",
         "raise HOLD-BACK, or leave it out: three target durations is what it means then";
+    PART_TARGET_LOW: "HLS-36e", Warning, "PART-TARGET is not below the round-trip time", "rfc8216bis §4.4.3.7; Apple 14.2",
+        "make parts longer, or serve viewers from nearer by";
     NO_BLOCKING: "HLS-37", ErrorInLl, "CAN-BLOCK-RELOAD=YES where there are parts", "rfc8216bis B.1",
         "support _HLS_msn and _HLS_part, and say CAN-BLOCK-RELOAD=YES";
     SKIP_LOW: "HLS-42a", Error, "CAN-SKIP-UNTIL is at least six target durations", "rfc8216bis §4.4.3.8",
@@ -105,6 +107,20 @@ fn server_control(media: &Media, report: &mut Report) {
         let what = format!("a window of {} without CAN-SKIP-UNTIL", seconds(media.duration_us()));
         report.add(&NO_SKIP, media.text.finding(&lines, what));
     }
+}
+
+/// Compares parts with the quickest answer: who asks for each part once is later with every one of them.
+pub(crate) fn round_trip(media: &Media, quickest_us: u64, report: &mut Report) {
+    let Some(target_us) = media.part_target_us().filter(|us| *us < quickest_us && media.is_live()) else {
+        return;
+    };
+    let line = media.part_inf.as_ref().map_or(0, |p| p.line);
+    let what = format!(
+        "PART-TARGET {}, the quickest of all answers took {}",
+        seconds(target_us),
+        seconds(quickest_us)
+    );
+    report.add(&PART_TARGET_LOW, media.text.finding(&[line], what));
 }
 
 fn durations(media: &Media, segment: &Segment, target_us: u64, report: &mut Report) {
