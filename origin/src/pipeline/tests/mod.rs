@@ -6,4 +6,5 @@ mod player;
 mod playlist;
 mod rig;
 mod script;
+mod soak;
 mod tracks;

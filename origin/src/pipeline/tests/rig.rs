@@ -104,7 +104,7 @@ pub(super) fn play(name: &str, mut script: Script, look_ms: i64) -> Outcome {
 }
 
 /// The frame on the wire. Its true time is its payload.
-fn arrival(clock: WireClock, frame: &Frame) -> Arrival {
+pub(super) fn arrival(clock: WireClock, frame: &Frame) -> Arrival {
     let ticks = (i128::from(frame.stamp_us) * i128::from(clock.hz) + 500_000).div_euclid(1_000_000);
     let stamp = ticks.rem_euclid(1 << clock.bits) as u64;
     // RTMP carries offsets in milliseconds.
