@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nx_container::{fmp4, ts};
-use nx_hls::{Ask, Event, Lookup, RunTrack, Skip, Window};
+use nx_hls::{Ask, Event, Lookup, Remains, RunTrack, Skip, Window};
 use nx_media::{Params, Sample, StreamKey};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -235,9 +235,9 @@ impl LiveStream {
         self.bells.iter().for_each(Bell::ring);
     }
 
-    /// A stream that goes on after a restart of the process had this many discontinuities.
-    pub fn resume(&self, discontinuities: u64) {
-        self.lock().window.resume(discontinuities);
+    /// A stream that goes on after a restart of the process listed this.
+    pub fn resume(&self, remains: Remains) {
+        self.lock().window.resume(remains);
     }
 
     /// Reads the window.

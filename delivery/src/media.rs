@@ -386,6 +386,10 @@ async fn part(
     };
     let held = holds.until(stream, track, look).await?;
     let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
+    let vain = |w: &Window| w.track_index(name).is_some_and(|t| w.is_vain(t, msn, part, run));
+    if found.is_none() && stream.read(vain) {
+        return Ok(Reply::nothing("video/mp4", kind(stream, name)));
+    }
     let bytes = found.ok_or_else(|| not_held(stream, has_been(stream, name, msn)))?;
     Ok(Reply::media(VecDeque::from([bytes]), "video/mp4", kind(stream, name)).held(held.time))
 }
@@ -398,7 +402,10 @@ async fn segment(
     run: Option<u32>,
 ) -> Result<Reply, Problem> {
     let left = |w: &Window| match w.track_index(name) {
-        Some(track) => w.oldest(track).is_none_or(|oldest| msn < oldest),
+        Some(track) => {
+            let begun = w.next(track).is_some_and(|next| msn < next.msn);
+            begun && matches!(w.segment(track, msn), Lookup::Missing)
+        }
         None => true,
     };
     if let Some(past) = stream.past().filter(|_| stream.read(left))

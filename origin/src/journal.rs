@@ -42,11 +42,32 @@ pub(crate) struct Mark {
     pub(crate) wall_ms: i64,
     /// It had not ended.
     pub(crate) live: bool,
+    /// What was listed; see [`nx_hls::Remains`].
+    #[serde(default)]
+    pub(crate) run_start_ms: i64,
+    #[serde(default)]
+    pub(crate) wall_at_zero_ms: i64,
+    #[serde(default)]
+    pub(crate) first_msn: u64,
+    #[serde(default)]
+    pub(crate) begins_ms: Vec<i64>,
 }
 
 impl Mark {
     pub(crate) fn start(&self) -> nx_hls::Start {
-        nx_hls::Start { msn: self.msn, run: self.run, part_target_us: self.part_target_us }
+        let msn = self.msn.saturating_add(nx_hls::GAP_MSNS);
+        nx_hls::Start { msn, run: self.run, part_target_us: self.part_target_us }
+    }
+
+    pub(crate) fn remains(&self) -> nx_hls::Remains {
+        nx_hls::Remains {
+            run: self.run.saturating_sub(1),
+            start_ms: self.run_start_ms,
+            wall_at_zero_ms: self.wall_at_zero_ms,
+            first_msn: self.first_msn,
+            begins_ms: self.begins_ms.clone(),
+            discontinuities: self.discontinuities,
+        }
     }
 }
 
@@ -176,6 +197,10 @@ mod tests {
             reached_ms: 7,
             wall_ms: 1_000,
             live: true,
+            run_start_ms: 0,
+            wall_at_zero_ms: 0,
+            first_msn: msn - 1,
+            begins_ms: vec![5],
         }
     }
 

@@ -33,6 +33,7 @@ mod retry;
 mod serve;
 mod slates;
 mod sources;
+mod still;
 mod switch;
 mod vitals;
 

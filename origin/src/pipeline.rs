@@ -22,6 +22,7 @@ use crate::gate::Gate;
 use crate::journal::Mark;
 use crate::keep::Keeper;
 use crate::media::Media;
+use crate::still::Still;
 
 /// What a consumer of frames gets, beside the window: RTMP players.
 pub(crate) enum Relay<'a> {
@@ -52,6 +53,7 @@ pub(crate) struct Pipeline {
     dirty: bool,
     gate: Option<Gate>,
     text: TextTrack,
+    still: Still,
     pub(crate) traffic: Traffic,
 }
 
@@ -72,7 +74,7 @@ impl Pipeline {
         let mut start = nx_hls::Start { msn: by_clock, ..Default::default() };
         if let Some(mark) = mark {
             start = mark.start();
-            live.resume(mark.discontinuities);
+            live.resume(mark.remains());
             timeline.resume(mark.reached_ms, now_ms, wall_ms - mark.wall_ms);
         }
         // What is stored under a run's number stays its own, even when the journal was lost.
@@ -86,6 +88,7 @@ impl Pipeline {
             dirty: false,
             gate: Some(Gate::default()),
             text: TextTrack::new(&config.captions),
+            still: Still::default(),
             traffic: Traffic::default(),
         }
     }
@@ -94,7 +97,9 @@ impl Pipeline {
     pub(crate) fn start_session(&mut self, clock: WireClock) {
         self.declared.clear();
         self.dirty = false;
-        self.gate = Some(Gate::again(self.packager.run_tracks().iter().map(|t| t.id).collect()));
+        // What can stand still need not be waited for.
+        let known = self.packager.run_tracks().iter().map(|t| t.id).filter(|id| !self.still.holds(*id));
+        self.gate = Some(Gate::again(known.collect()));
         self.timeline.start_session(clock);
         while self.timeline.poll().is_some() {
             self.packager.break_run();
@@ -135,15 +140,20 @@ impl Pipeline {
 
     /// What has to be known to go on after a restart of the process.
     pub(crate) fn mark(&self, id: &str, live: bool) -> Mark {
+        let listed = self.live.read(|w| w.remains(self.packager.next_msn()));
         Mark {
             id: id.to_owned(),
             live,
             msn: self.packager.next_msn(),
             run: self.packager.runs(),
             part_target_us: self.packager.part_target_us(),
-            discontinuities: self.live.read(nx_hls::Window::discontinuities),
+            discontinuities: listed.discontinuities,
             reached_ms: self.reached_ms().unwrap_or(0),
             wall_ms: nx_delivery::wall_ms(),
+            run_start_ms: listed.start_ms,
+            wall_at_zero_ms: listed.wall_at_zero_ms,
+            first_msn: listed.first_msn,
+            begins_ms: listed.begins_ms,
         }
     }
 
@@ -264,8 +274,11 @@ impl Pipeline {
         let ids: Vec<TrackId> = self.declared.keys().copied().collect();
         self.timeline.keep_tracks(&ids);
         tracks.iter().for_each(|t| self.timeline.set_params(t.id, &t.params));
-        if tracks != self.tracks() {
-            self.packager.set_tracks(&tracks);
+        let stood = self.still.stands();
+        let packed: Vec<TrackSpec> =
+            self.still.stand(&tracks).into_iter().chain(tracks.iter().cloned()).collect();
+        if stood || packed != self.tracks() {
+            self.packager.set_tracks(&packed);
         }
         relay(Relay::Params(&tracks));
     }
@@ -279,9 +292,11 @@ impl Pipeline {
                     self.text.break_run();
                 }
                 Output::Sample(id, sample) => {
+                    self.stand_still(id, &sample, now.wall_ms);
                     let tracks = self.packager.run_tracks();
                     if let Some(track) = tracks.iter().position(|t| t.id == id) {
                         relay(Relay::Frame(id, &sample, &tracks[track].params));
+                        self.still.see(id, &sample, &tracks[track].params);
                         if track == self.packager.leader() {
                             let track = self.packager.run_tracks()[track].clone();
                             self.text.see(&track.params, &sample, &mut self.packager);
@@ -292,6 +307,20 @@ impl Pipeline {
             }
         }
         self.publish();
+    }
+
+    /// Shows the picture that stands still up to a sample of sound.
+    fn stand_still(&mut self, sound: TrackId, sample: &Sample, wall_ms: i64) {
+        let Some(Params::Audio(params)) = self.declared.get(&sound) else { return };
+        if self.leader() != Some(sound) {
+            return;
+        }
+        let params = Params::Audio(params.clone());
+        let part_us = self.packager.part_target_us().unwrap_or(333_000);
+        while let Some(shown) = self.still.until(sample, &params, part_us) {
+            let picture = self.packager.leader();
+            self.packager.push(picture, shown, wall_ms);
+        }
     }
 
     fn cue(&mut self, splice: &Splice) {

@@ -3,14 +3,15 @@
 //   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native]
 //
 // STREAM_URL is the folder of the stream, such as http://127.0.0.1:8888/live/cam1; a query behind it, such as
-// ?start=-60, goes to the playlists and manifests. Players come with their default
-// settings, hls.js with lowLatencyMode, Shaka's DASH without autoCorrectDrift. Two lines on standard output: the word
+// ?start=-60, goes to the playlists and manifests. Players come with their default settings, hls.js with lowLatencyMode
+// and a rate to catch up, Shaka with liveSync and without autoCorrectDrift. Two lines on standard output: the word
 // `playing` once all of them play (or after 20 s), and, that many seconds later, JSON with one object per player:
 //
 //   first_frame_ms  from its first request to its first picture; null when there was none
 //   stalls          milliseconds of every wait of more than 300 ms after that
 //   latency_s       median, p95 and last of the clock less the capture time of what is shown
 //   alive           in the last 3 s, time and pictures went on
+//   reopened        how often the page had to open the stream anew
 //   fatal, errors   what the player called fatal, and what else it complained about
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -41,66 +42,97 @@ if (!url || !(seconds > 0) || names.some((name) => !PLAYERS[name])) {
   process.exit(2);
 }
 
-/** Runs in the page: starts a player and notes what happens to it. */
+/**
+ * Runs in the page: starts a player and notes what happens to it. Like any page that means to go on, it opens the
+ * stream anew when the video element is broken, which no player can mend, or hls.js says that it has given up.
+ */
 const play = async ({ name, url }) => {
-  const video = document.createElement("video");
-  video.muted = true;
-  video.autoplay = true;
-  document.body.replaceChildren(video);
-  const state = { errors: [], fatal: [], waits: [], first: null, waiting: null };
+  const AGAIN_MS = 500;
+  const state = { errors: [], fatal: [], waits: [], first: null, waiting: null, reopened: 0, frames: 0 };
   const began = performance.now();
-  video.requestVideoFrameCallback(() => (state.first = performance.now() - began));
   const since = () => Math.round((performance.now() - began) / 100) / 10;
   const complain = (fatal, text) => (fatal ? state.fatal : state.errors).push(`${since()} s: ${text}`.slice(0, 160));
-  video.addEventListener("waiting", () => {
-    if (state.first !== null) state.waiting ??= { at: performance.now(), time: video.currentTime };
-  });
-  const goesOn = () => {
-    if (!state.waiting || video.currentTime === state.waiting.time) return;
-    state.waits.push(performance.now() - state.waiting.at);
-    state.waiting = null;
-  };
-  video.addEventListener("timeupdate", goesOn);
-  video.addEventListener("error", () => complain(true, `video: ${video.error.code} ${video.error.message}`));
+  let video, captured, end;
 
-  let captured;
-  if (name === "hls") {
-    const hls = new Hls({ lowLatencyMode: true });
-    hls.on(Hls.Events.ERROR, (_, data) => complain(data.fatal, `${data.type} ${data.details} ${data.error?.message ?? ""}`));
-    hls.loadSource(url);
-    hls.attachMedia(video);
-    captured = () => hls.playingDate?.getTime();
-  } else if (name.startsWith("shaka")) {
-    const player = new shaka.Player();
-    const say = (error) => complain(error.severity === 2, `${error.code} ${error.data}`);
-    player.addEventListener("error", (event) => say(event.detail));
-    // Without this Shaka takes the end of the newest listed segment for the present, which is up to a segment ahead.
-    player.configure("manifest.dash.autoCorrectDrift", false);
-    // Presentation time of DASH is Unix time here; Shaka's own date takes it for the time of the media.
-    captured = () => (name === "shaka-dash" ? video.currentTime * 1000 : player.getPlayheadTimeAsDate()?.getTime());
-    await player.attach(video);
-    player.load(url).catch(say);
-  } else if (name === "dashjs") {
-    const player = dashjs.MediaPlayer().create();
-    player.on("error", ({ error }) => complain(false, `${error?.code} ${error?.message}`));
-    player.initialize(video, url, true);
-    captured = () => player.timeAsUTC() * 1000;
-  } else {
-    // Chromium tells no dates: its time begins with the first segment of the list it saw first.
-    const list = await (await fetch(url.replace("index.m3u8", "v1/index.m3u8"))).text();
-    const zero = Date.parse(list.match(/PROGRAM-DATE-TIME:(\S+)/)?.[1]);
-    captured = () => zero + video.currentTime * 1000;
-    video.src = url;
-  }
+  const open = async () => {
+    video = document.createElement("video");
+    video.muted = true;
+    video.autoplay = true;
+    document.body.replaceChildren(video);
+    captured = () => NaN;
+    end = () => {};
+    const mine = video;
+    const over = () => {
+      if (mine !== video) return;
+      state.reopened += 1;
+      state.frames += video.getVideoPlaybackQuality().totalVideoFrames;
+      const ended = end;
+      video = document.createElement("video");
+      setTimeout(() => Promise.resolve(ended()).catch(() => {}).then(open), AGAIN_MS);
+    };
+    video.requestVideoFrameCallback(() => (state.first ??= performance.now() - began));
+    video.addEventListener("waiting", () => {
+      if (state.first !== null) state.waiting ??= { at: performance.now(), time: mine.currentTime };
+    });
+    video.addEventListener("timeupdate", () => {
+      if (!state.waiting || mine.currentTime === state.waiting.time) return;
+      state.waits.push(performance.now() - state.waiting.at);
+      state.waiting = null;
+    });
+    video.addEventListener("error", () => {
+      complain(true, `video: ${mine.error.code} ${mine.error.message}`);
+      over();
+    });
+
+    if (name === "hls") {
+      // Without a rate it stays as late as its last stall left it; so does Shaka without liveSync.
+      const hls = new Hls({ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.1 });
+      hls.on(Hls.Events.ERROR, (_, data) => {
+        complain(data.fatal, `${data.type} ${data.details} ${data.error?.message ?? ""}`);
+        if (data.fatal) over();
+      });
+      end = () => hls.destroy();
+      hls.loadSource(url);
+      hls.attachMedia(video);
+      captured = () => hls.playingDate?.getTime();
+    } else if (name.startsWith("shaka")) {
+      const player = new shaka.Player();
+      const say = (error) => complain(error.severity === 2, `${error.code} ${error.data}`);
+      player.addEventListener("error", (event) => say(event.detail));
+      // Without this Shaka takes the end of the newest listed segment for the present, which is up to a segment ahead.
+      player.configure("manifest.dash.autoCorrectDrift", false);
+      // Beyond the hold-back that the server asks for.
+      player.configure("streaming.liveSync", { enabled: true, targetLatency: 0.1, targetLatencyTolerance: 0.1 });
+      // Presentation time of DASH is Unix time here; Shaka's own date takes it for the time of the media.
+      captured = () => (name === "shaka-dash" ? mine.currentTime * 1000 : player.getPlayheadTimeAsDate()?.getTime());
+      end = () => player.destroy();
+      await player.attach(video);
+      player.load(url).catch(say);
+    } else if (name === "dashjs") {
+      const player = dashjs.MediaPlayer().create();
+      player.on("error", ({ error }) => complain(false, `${error?.code} ${error?.message}`));
+      end = () => player.destroy();
+      player.initialize(video, url, true);
+      captured = () => player.timeAsUTC() * 1000;
+    } else {
+      // Chromium tells no dates: its time begins with the first segment of the list it saw first.
+      const list = await (await fetch(url.replace("index.m3u8", "v1/index.m3u8"))).text();
+      const zero = Date.parse(list.match(/PROGRAM-DATE-TIME:(\S+)/)?.[1]);
+      captured = () => zero + mine.currentTime * 1000;
+      video.src = url;
+    }
+  };
   window.sample = () => {
     const waits = [...state.waits, ...(state.waiting ? [performance.now() - state.waiting.at] : [])];
     const behind = (Date.now() - captured()) / 1000;
     return {
-      at: performance.now(), time: video.currentTime, frames: video.getVideoPlaybackQuality().totalVideoFrames,
+      at: performance.now(), time: video.currentTime, frames: state.frames + video.getVideoPlaybackQuality().totalVideoFrames,
       behind: Number.isFinite(behind) && state.first !== null ? behind : null, rate: video.playbackRate,
       first: state.first, stalls: waits.filter((ms) => ms > 300).map(Math.round), errors: state.errors, fatal: state.fatal,
+      reopened: state.reopened,
     };
   };
+  await open();
 };
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -113,7 +145,7 @@ function report(samples) {
   const latencies = samples.map((sample) => sample.behind).filter((behind) => behind !== null).sort((a, b) => a - b);
   const at = (share) => round(latencies[Math.floor((latencies.length - 1) * share)]);
   return {
-    alive: moved > ALIVE_MS / 2000 && last.frames > before.frames,
+    alive: moved > ALIVE_MS / 2000 && last.frames > before.frames, reopened: last.reopened,
     first_frame_ms: round(last.first, 1), stalls: last.stalls,
     latency_s: { median: at(0.5), p95: at(0.95), last: round(last.behind) },
     moved_s: round(moved), shown: last.frames - before.frames, frames: last.frames, rate: round(last.rate), fatal: last.fatal.slice(0, 12), errors: last.errors.slice(0, 12),

@@ -5,7 +5,8 @@
 //! long is put right when the segment ends; players go on by number or with the next start, and miss nothing.
 //!
 //! A number in `$Number$` is the place in the list, so a segment without media (a gap) cannot be left out of it:
-//! a list begins behind its newest gap.
+//! a list begins behind its newest gap. What was lost with an earlier process is listed all the same, and answered
+//! with nothing: players that are in that Period need it to get to the next.
 
 use nx_hls::{Run, RunTrack, Segment, Window};
 use nx_media::{Params, rescale};
@@ -92,8 +93,10 @@ pub(crate) fn periods(window: &Window) -> (Vec<Period<'_>>, i64) {
 }
 
 fn listed<'a>(window: &'a Window, track: usize, run: &Run) -> impl DoubleEndedIterator<Item = &'a Segment> {
-    let number = run.number;
-    window.listed(track).filter(move |s| s.track.run == number)
+    // Gaps of a track that a later run lacks are still of the run that it had.
+    let (number, next) = (run.number, window.runs().find(|later| later.number > run.number));
+    let end = next.map_or(u64::MAX, |next| next.first_msn);
+    window.listed(track).filter(move |s| s.track.run == number && s.msn < end)
 }
 
 /// Presentation time at which a segment begins, in the track's timescale.
@@ -119,13 +122,27 @@ fn listing<'a>(
     let mut listing = Listing { index, track, first_msn: 0, entries: Vec::new() };
     let mut any = false;
     for segment in listed(window, index, run) {
-        any |= segment.has_media();
-        if segment.is_gap() {
+        any |= segment.has_media() || segment.is_lost();
+        if segment.is_gap() && !segment.is_lost() {
             listing.entries.clear();
         } else if let Some(duration) = segment.duration {
             let duration = i64::try_from(duration).unwrap_or(i64::MAX);
             listing.push(segment.msn, Entry { start: start(segment, run), duration });
         }
+    }
+    // How long the one became that was open is told nowhere; it is thought to reach the next Period, over the gap
+    // behind it.
+    let next = window.runs().find(|later| later.number > run.number);
+    let lost = listed(window, index, run).next_back().is_some_and(Segment::is_lost);
+    if lost {
+        listing.entries.pop();
+    }
+    if let (true, Some(next), Some(last)) = (lost, next, listing.entries.last_mut()) {
+        let since_ms = next.start_ms.saturating_sub(run.wall_at_zero_ms);
+        let reaches = rescale(since_ms, 1000, track.params.timescale()).saturating_sub(last.start);
+        let target =
+            i64::try_from(window.target_s()).unwrap_or(1).saturating_mul(i64::from(track.params.timescale()));
+        last.duration = reaches.min(target).max(last.duration);
     }
     if let Some(ahead) = ahead.filter(|_| any) {
         ahead.list(&mut listing);

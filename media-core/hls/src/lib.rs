@@ -24,6 +24,7 @@ mod multivariant;
 mod packager;
 mod past;
 mod playlist;
+mod remains;
 mod rendition;
 mod target;
 mod text;
@@ -38,6 +39,7 @@ pub use daterange::{Announced, Asset, DateRange, RANGES_MAX};
 pub use event::{Event, Part, Run, RunTrack, Stored};
 pub use packager::{Config, Packager, Start, TrackSpec};
 pub use playlist::{Ask, Skip};
+pub use remains::{GAP_MSNS, Remains};
 pub use rendition::Segment;
 pub use text::{
     Captions, Embedded, RENDITIONS_MAX, TEXT_BYTES_MAX, TextCue, TextRendition, escape, text_name,

@@ -31,7 +31,8 @@ impl Default for Config {
 /// Where the numbers of a stream begin, or go on after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Start {
-    /// Media sequence number of the first segment: [`Packager::next_msn`] of the packager before.
+    /// Media sequence number of the first segment: [`Packager::next_msn`] of the packager before, and
+    /// [`crate::GAP_MSNS`] more when what that one listed is lost.
     pub msn: u64,
     /// Number of the first run: [`Packager::runs`] of the packager before.
     pub run: u32,

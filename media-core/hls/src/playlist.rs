@@ -198,7 +198,7 @@ pub(crate) fn write_lead(segment: &Segment, run: &mut Option<u32>, out: &mut Str
         out.write_str("#EXT-X-DISCONTINUITY\n")?;
     }
     let of = segment.track.run;
-    if run.replace(of) != Some(of) {
+    if run.replace(of) != Some(of) && !segment.is_lost() {
         writeln!(out, "#EXT-X-MAP:URI=\"init-{of}.mp4\"")?;
     }
     write_date(segment.program_date_time_ms, out)?;

@@ -126,6 +126,29 @@ impl Rendition {
         }
     }
 
+    /// What an earlier process listed: gaps that begin and end at these Unix times, in milliseconds.
+    pub(crate) fn lost(
+        track: &Arc<RunTrack>,
+        first_msn: u64,
+        gaps: &[(i64, i64)],
+        discontinuities: u64,
+    ) -> Self {
+        let ticks = |ms: i64| rescale(ms.max(1), 1000, track.params.timescale());
+        let gap = |(msn, (begin, end)): (u64, &(i64, i64))| Segment {
+            msn,
+            track: track.clone(),
+            discontinuity: false,
+            program_date_time_ms: *begin,
+            parts: Vec::new(),
+            stored: None,
+            duration: Some(u64::try_from(ticks(end.saturating_sub(*begin))).unwrap_or(1)),
+            i_frame_bytes: None,
+            mark: Mark::default(),
+        };
+        let segments = (first_msn..).zip(gaps).map(gap).collect();
+        Self { segments, ..Self::continuing(None, track, first_msn, discontinuities) }
+    }
+
     /// A track that a new run lacks, if anybody can be watching it.
     pub(crate) fn vanishing(self, first_msn: u64) -> Option<Self> {
         let next = Position { msn: first_msn, part: 0 };

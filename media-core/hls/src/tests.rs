@@ -5,6 +5,7 @@ mod delta;
 mod i_frames;
 mod lists;
 mod parts;
+mod remains;
 mod sources;
 mod text;
 mod tracks;

@@ -12,6 +12,7 @@ use nx_media::rescale;
 use crate::breaks::Breaks;
 use crate::daterange::DateRanges;
 use crate::event::{Event, Part, Run, RunTrack};
+use crate::remains::Remains;
 use crate::rendition::{Rendition, Segment};
 use crate::text::Texts;
 use crate::ts_view::TsSegment;
@@ -66,6 +67,8 @@ pub struct Window {
     pub(crate) past: bool,
     /// What the addresses of its other playlists end with: nothing, or `?` and a query.
     pub(crate) query: String,
+    /// What is left of it, until there is a run.
+    pub(crate) lost: Remains,
 }
 
 impl Window {
@@ -91,13 +94,14 @@ impl Window {
             resumed: false,
             past: false,
             query: String::new(),
+            lost: Remains::default(),
         }
     }
 
-    /// Goes on where a window left off that had seen so many [`Window::discontinuities`]: the first run is one
-    /// more. For a window that has seen no run yet.
-    pub fn resume(&mut self, discontinuity_sequence: u64) {
-        (self.discontinuities, self.resumed) = (discontinuity_sequence, true);
+    /// Goes on where a window left off: the first run is one more. For a window that has seen no run yet.
+    pub fn resume(&mut self, remains: Remains) {
+        (self.discontinuities, self.resumed) = (remains.discontinuities, true);
+        self.lost = remains;
     }
 
     /// Takes one event; gives the index of the track that grew, if one did.
@@ -274,7 +278,7 @@ impl Window {
     pub fn init(&self, name: &str, run: u32) -> Option<Bytes> {
         let track = self.tracks.iter().find(|t| t.track.name == name)?;
         let mut of = track.segments.iter().rev().map(|s| &s.track).chain([&track.track]);
-        of.find(|t| t.run == run).map(|t| t.init.clone())
+        of.find(|t| t.run == run && !t.init.is_empty()).map(|t| t.init.clone())
     }
 
     /// A part by number. The one hinted next is [`Lookup::Soon`].
@@ -301,11 +305,14 @@ impl Window {
         }
     }
 
-    /// Whether a run ended, or was lost with its process, before that segment was whole: nobody will ever have it.
-    /// Without a run: whether it was lost with an earlier process.
+    /// Whether that segment is a gap, or its run ended or was lost with its process before it was whole: nobody will
+    /// ever have it. Without a run: whether it is a gap, or was lost with an earlier process.
     #[must_use]
     pub fn is_cut_off(&self, track: &str, msn: u64, run: Option<u32>) -> bool {
         let held = self.track_index(track).and_then(|t| self.tracks.get(t)?.segment(msn));
+        if held.is_some_and(Segment::is_gap) {
+            return true;
+        }
         let Some(run) = run else {
             let first = self.runs.front().filter(|_| self.resumed);
             return held.is_none() && first.is_some_and(|r| msn < r.first_msn && msn + 2 >= r.first_msn);
@@ -313,6 +320,16 @@ impl Window {
         let follows = self.runs.iter().find(|r| r.number > run);
         // A process that was killed leaves one open, behind one that was told of too late.
         held.is_none_or(|s| s.track.run != run) && follows.is_some_and(|r| msn + 2 >= r.first_msn)
+    }
+
+    /// Whether a list may have hinted at that part and it did not come: the segment ended before it, or a run began.
+    #[must_use]
+    pub fn is_vain(&self, track: usize, msn: u64, part: u32, run: Option<u32>) -> bool {
+        let segment = self.tracks.get(track).and_then(|t| t.segment(msn));
+        let ended = segment.is_some_and(|s| {
+            s.duration.is_some() && usize::try_from(part).is_ok_and(|part| part == s.parts.len())
+        });
+        run.is_none() && (ended || (part == 0 && self.seam(track, msn).is_some()))
     }
 
     /// The run in the name of that segment's first part: where a list goes on with a run, that part has to differ
@@ -326,14 +343,16 @@ impl Window {
             .then_some(t.segment(msn).map_or(t.track.run, |s| s.track.run))
     }
 
-    /// Whether a track can be joined by players that knew it in an earlier process: they want a whole segment.
+    /// Whether a track can be joined by players that knew it in an earlier process: they want a segment that is over,
+    /// if only a gap, and something new.
     #[must_use]
     pub fn is_back(&self, track: usize) -> bool {
-        let whole = |t: &Rendition| t.segments.iter().any(|s| s.duration.is_some());
-        !self.resumed || self.tracks.get(track).is_some_and(whole)
+        let over = |t: &Rendition| t.has_media() && t.segments.iter().any(|s| s.duration.is_some());
+        !self.resumed || self.tracks.get(track).is_some_and(over)
     }
 
     fn start_run(&mut self, run: Arc<Run>) {
+        self.list_lost(&run);
         let mut old = std::mem::take(&mut self.tracks);
         let fresh = self.run.is_none() && !self.resumed;
         self.discontinuities += u64::from(!fresh);

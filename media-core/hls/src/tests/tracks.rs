@@ -221,12 +221,16 @@ fn a_stream_goes_on_after_a_restart() {
     assert_eq!((msn, run, rig.window.discontinuities()), (106, 2, 1));
     let part_target_us = rig.packager.part_target_us();
     assert_eq!(part_target_us, Some(334_000));
+    let run_ms = rig.window.runs().last().expect("a run").start_ms;
+    let remains = rig.window.remains(msn);
+    let (listed, left) = (&remains.begins_ms, (remains.run, remains.start_ms, remains.first_msn));
+    assert_eq!((listed.as_slice(), left), (&[run_ms, run_ms + 2000, run_ms + 4000][..], (1, run_ms, 103)));
 
     let mut again = Rig::new(&[video(), audio()]);
     again.packager =
         Packager::new(crate::Config::default(), Start { msn, run, part_target_us: Some(400_000) });
     again.packager.set_tracks(&super::specs(&[video(), audio()]));
-    again.window.resume(rig.window.discontinuities());
+    again.window.resume(remains);
     again.run(700, 60);
     assert_eq!(again.window.discontinuities(), 2);
     for track in 0..2 {

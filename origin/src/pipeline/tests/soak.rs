@@ -71,7 +71,7 @@ impl Channel {
         let target_s = u64::from(config.segment_ms / 1000);
         let window = Window::new(config.window_segments, target_s, config.window_bytes_max);
         let live = Arc::new(LiveStream::new(key.clone(), window));
-        let pipeline = Pipeline::new(live.clone(), &config, None, now_ms, WALL_MS + now_ms);
+        let pipeline = Pipeline::new(live.clone(), &config, None, None, now_ms, WALL_MS + now_ms);
         let clock = if nth % 2 == 0 { WireClock::RTMP } else { WireClock::MPEG_TS };
         Self { key, live, pipeline, clock, began_ms: now_ms, pictures: true, sent: [0, 0] }
     }

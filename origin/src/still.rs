@@ -1,0 +1,135 @@
+//! A picture that its publisher no longer sends stands still.
+//!
+//! Players cannot lose a track: Shaka refuses a DASH Period without the pictures of the one before, and everybody
+//! waits for a picture that is a gap, sound or not. So when a publisher comes back with sound alone, the last key
+//! frame is shown again and again, once a part, until there are pictures.
+
+use bytes::Bytes;
+use nx_hls::TrackSpec;
+use nx_media::{Kind, Params, Sample, TrackId, VIDEO_TIMESCALE, rescale};
+
+/// The first picture: the one that players show.
+const PICTURE: TrackId = TrackId { kind: Kind::Video, nth: 0 };
+/// A larger key frame is not kept; bytes.
+const FRAME_MAX: usize = 4 << 20;
+
+/// The last key frame of a stream's picture.
+#[derive(Debug, Default)]
+pub(crate) struct Still {
+    last: Option<(Params, Bytes)>,
+    /// Where the newest picture ends, in its ticks.
+    end: i64,
+    /// It is shown, and this is when next, in the picture's ticks; `None` until the sound has told.
+    next: Option<Option<i64>>,
+}
+
+impl Still {
+    /// A sample of a stream's track goes out.
+    pub(crate) fn see(&mut self, id: TrackId, sample: &Sample, params: &Params) {
+        if id != PICTURE {
+            return;
+        }
+        self.end = sample.dts.saturating_add(i64::from(sample.duration.unwrap_or(1)));
+        if sample.key && sample.payload.len() <= FRAME_MAX {
+            self.last = Some((params.clone(), sample.payload.clone()));
+        }
+    }
+
+    /// The tracks of a publisher change; gives the picture that stands still from now on.
+    pub(crate) fn stand(&mut self, tracks: &[TrackSpec]) -> Option<TrackSpec> {
+        self.next = None;
+        let sound_only = !tracks.is_empty() && tracks.iter().all(|t| t.id.kind == Kind::Audio);
+        let (params, _) = self.last.as_ref().filter(|_| sound_only)?;
+        self.next = Some(None);
+        Some(TrackSpec { id: PICTURE, params: params.clone() })
+    }
+
+    /// Whether this track can stand still.
+    pub(crate) fn holds(&self, id: TrackId) -> bool {
+        id == PICTURE && self.last.is_some()
+    }
+
+    /// Whether it is shown.
+    pub(crate) fn stands(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// What is shown until the sound has come as far as this; `part_us` is the length of a part.
+    pub(crate) fn until(&mut self, sound: &Sample, params: &Params, part_us: u32) -> Option<Sample> {
+        let (_, payload) = self.last.as_ref()?;
+        let at = self.next.as_mut()?;
+        let reached = rescale(sound.dts, params.timescale(), VIDEO_TIMESCALE);
+        let dts = *at.get_or_insert(reached.max(self.end));
+        let ticks = rescale(i64::from(part_us), 1_000_000, VIDEO_TIMESCALE).max(1);
+        // A sound that leaps takes the picture along.
+        let dts = if reached - dts > ticks * 4 { reached } else { dts };
+        if dts > reached {
+            return None;
+        }
+        *at = Some(dts + ticks);
+        Some(Sample {
+            dts,
+            pts: dts,
+            duration: u32::try_from(ticks).ok(),
+            key: true,
+            payload: payload.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nx_media::{VideoCodec, VideoParams, VideoRange};
+
+    use super::*;
+
+    fn picture() -> Params {
+        Params::Video(VideoParams {
+            codec: VideoCodec::Avc,
+            config: Bytes::new(),
+            width: 320,
+            height: 180,
+            frame_rate: None,
+            range: VideoRange::Sdr,
+            rfc6381: "avc1.42c014".into(),
+        })
+    }
+
+    fn sound() -> Params {
+        Params::Audio(nx_codec::opus::params(2, None))
+    }
+
+    fn sample(dts: i64, key: bool, payload: &'static [u8]) -> Sample {
+        Sample { dts, pts: dts, duration: Some(3000), key, payload: Bytes::from_static(payload) }
+    }
+
+    fn specs(ids: &[TrackId]) -> Vec<TrackSpec> {
+        let params = |id: &TrackId| if id.kind == Kind::Video { picture() } else { sound() };
+        ids.iter().map(|id| TrackSpec { id: *id, params: params(id) }).collect()
+    }
+
+    #[test]
+    fn the_last_key_frame_is_shown_once_a_part_from_the_last_picture_on() {
+        let mut still = Still::default();
+        assert_eq!(still.stand(&specs(&[TrackId::AUDIO])), None, "there was no picture");
+        still.see(TrackId::VIDEO, &sample(90_000, true, b"key"), &picture());
+        still.see(TrackId::VIDEO, &sample(93_000, false, b"delta"), &picture());
+        still.see(TrackId::video(1), &sample(93_000, true, b"small"), &picture());
+        assert!(still.holds(TrackId::VIDEO) && !still.holds(TrackId::AUDIO) && !still.stands());
+        assert_eq!(still.stand(&specs(&[TrackId::VIDEO, TrackId::AUDIO])), None, "there are pictures");
+        let stands = still.stand(&specs(&[TrackId::AUDIO]));
+        assert_eq!((stands, still.stands()), (specs(&[TrackId::VIDEO]).pop(), true));
+        let mut shown = Vec::new();
+        for ms in (1000..2000).step_by(20) {
+            while let Some(s) = still.until(&sample(ms * 48, true, b""), &sound(), 333_334) {
+                assert_eq!((s.payload.as_ref(), s.key, s.duration), (b"key".as_slice(), true, Some(30_000)));
+                shown.push(s.dts);
+            }
+        }
+        assert_eq!(shown, [96_000, 126_000, 156_000]);
+        // A leap takes it along; a return of the pictures ends it.
+        assert_eq!(still.until(&sample(480_000, true, b""), &sound(), 333_334).map(|s| s.dts), Some(900_000));
+        assert_eq!(still.stand(&specs(&[TrackId::VIDEO])), None);
+        assert_eq!(still.until(&sample(960_000, true, b""), &sound(), 333_334), None);
+    }
+}
