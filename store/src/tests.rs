@@ -1,3 +1,5 @@
+//! What is kept is found again, whole, after every way to stop.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -44,7 +44,7 @@ if (!url || !(seconds > 0) || names.some((name) => !PLAYERS[name])) {
 
 /**
  * Runs in the page: starts a player and notes what happens to it. Like any page that means to go on, it opens the
- * stream anew when the video element is broken, which no player can mend, or hls.js says that it has given up.
+ * stream anew when the video element is broken, which no player can mend, or hls.js or Shaka says that it has given up.
  */
 const play = async ({ name, url }) => {
   const AGAIN_MS = 500;
@@ -97,7 +97,10 @@ const play = async ({ name, url }) => {
       captured = () => hls.playingDate?.getTime();
     } else if (name.startsWith("shaka")) {
       const player = new shaka.Player();
-      const say = (error) => complain(error.severity === 2, `${error.code} ${error.data}`);
+      const say = (error) => {
+        complain(error.severity === 2, `${error.code} ${error.data}`);
+        if (error.severity === 2) over();
+      };
       player.addEventListener("error", (event) => say(event.detail));
       // Without this Shaka takes the end of the newest listed segment for the present, which is up to a segment ahead.
       player.configure("manifest.dash.autoCorrectDrift", false);

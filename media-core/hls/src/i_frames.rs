@@ -32,7 +32,7 @@ impl Window {
         if track.track.id.kind != Kind::Video {
             return Err(fmt::Error);
         }
-        self.write_head(self.first_number(track), track.discontinuity_sequence, 7, out)?;
+        self.write_head(self.first_number(track), track.discontinuity_sequence, 8, out)?;
         self.write_control(out)?;
         out.write_str("#EXT-X-I-FRAMES-ONLY\n")?;
         self.dates.write(first.program_date_time_ms, 0, out)?;

@@ -241,7 +241,7 @@ impl fmt::Display for PartName {
 }
 
 /// What a playlist says of a complete segment.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Line {
     pub(crate) msn: u64,
     seconds: f64,
@@ -253,6 +253,11 @@ impl Line {
     pub(crate) fn of(segment: &Segment) -> Option<Self> {
         let seconds = seconds(segment.duration?, &segment.track.params);
         Some(Self { msn: segment.msn, seconds, gap: segment.is_gap() })
+    }
+
+    /// The version of a playlist with these lines: lower where old players may read it, and no gap is in it.
+    pub(crate) fn version(mut lines: impl Iterator<Item = Self>) -> u8 {
+        if lines.any(|line| line.gap) { 8 } else { 6 }
     }
 
     pub(crate) fn write(&self, extension: &str, out: &mut String) -> fmt::Result {

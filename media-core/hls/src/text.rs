@@ -288,7 +288,8 @@ impl Window {
         let track = self.tracks.get(self.leader()).ok_or(fmt::Error)?;
         let listed = || track.listed().filter_map(|s| Some((s, Line::of(s)?)));
         let (first, _) = listed().next().ok_or(fmt::Error)?;
-        self.write_head(first.msn, track.discontinuity_sequence, 6, out)?;
+        let version = Line::version(listed().map(|(_, line)| line));
+        self.write_head(first.msn, track.discontinuity_sequence, version, out)?;
         writeln!(out, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK={}", self.target_s * 3)?;
         for (segment, line) in listed() {
             if segment.discontinuity {

@@ -81,7 +81,8 @@ impl Window {
         self.ts_tracks().map_err(|_| fmt::Error)?;
         let first = self.ts.front().ok_or(fmt::Error)?;
         let mut seams = self.ts_left.unwrap_or(first.seams);
-        self.write_head(first.line.msn, seams, 6, out)?;
+        let version = Line::version(self.ts.iter().map(|s| s.line));
+        self.write_head(first.line.msn, seams, version, out)?;
         if self.ts.iter().all(|s| s.independent) {
             out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
         }

@@ -23,7 +23,7 @@ fn one_picture_of_each_segment_is_listed_with_its_header() {
     // prft 32, moof 8, mfhd 16, traf 8, tfhd 16, tfdt 20, trun 20 and 12 for each of ten frames, mdat 8; a frame of 320.
     let expected = "\
 #EXTM3U
-#EXT-X-VERSION:7
+#EXT-X-VERSION:8
 #EXT-X-TARGETDURATION:2
 #EXT-X-MEDIA-SEQUENCE:100
 #EXT-X-DISCONTINUITY-SEQUENCE:0
