@@ -41,10 +41,11 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
         let edge = nx_edge_node::start(&config.edge, &certs, hub.clone(), &stopped, GRACE).await;
         let edge = edge.map_err(Error::msg)?;
         edge.iter().for_each(|(name, listening)| announce(name, listening.address));
-        let (core, out, viewers) = (hub.clone(), doors.outbound(), edge[0].1.address);
+        let (out, viewers) = (doors.outbound(), edge[0].1.address);
         http.extend(edge.into_iter().map(|(_, listening)| listening));
-        let (settings, over) = (&config.gateway, stopped.clone());
-        let face = nx_gateway::Face::new(core.clone(), core, out.clone(), out, settings, viewers, over);
+        let (streams, recordings) = (hub.clone(), hub.clone());
+        let core = nx_gateway::Core { streams, recordings, desired: out.clone(), announce: out };
+        let face = nx_gateway::Face::new(core, &config.gateway, viewers, stopped.clone());
         let face = Arc::new(face.map_err(Error::msg)?);
         let address = config.gateway.listen;
         http.push(listen("gateway", "gateway.listen", address, face, usual, &stopped).await?);

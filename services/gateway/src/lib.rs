@@ -12,4 +12,4 @@ mod recordings;
 mod serve;
 
 pub use config::{Config, Token};
-pub use serve::Face;
+pub use serve::{Core, Face};

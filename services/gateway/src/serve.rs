@@ -25,33 +25,38 @@ const RECORDINGS: &str = "/api/streamcore/v1/recordings";
 /// How often a status page hears.
 const NEWS: Duration = Duration::from_secs(1);
 
+/// What a gateway stands in front of.
+pub struct Core {
+    /// What is on.
+    pub streams: Arc<dyn Streams>,
+    /// What was.
+    pub recordings: Arc<dyn Recordings>,
+    /// Relays and keys.
+    pub desired: Arc<dyn Desired>,
+    /// Texts and marks that go into streams.
+    pub announce: Arc<dyn Announce>,
+}
+
 /// Serves the gateway's port.
 pub struct Face {
-    streams: Arc<dyn Streams>,
-    recordings: Arc<dyn Recordings>,
-    desired: Arc<dyn Desired>,
-    announce: Arc<dyn Announce>,
+    core: Core,
     token: Option<Token>,
     edge: SocketAddr,
     stop: watch::Receiver<bool>,
 }
 
 impl Face {
-    /// A gateway in front of `streams`, their `recordings`, what is `desired` of them and what they `announce`; viewers are sent to
-    /// `edge`. Long answers end when `stop` turns true.
+    /// A gateway in front of `core`; viewers are sent to `edge`. Long answers end when `stop` turns true.
     ///
     /// # Errors
     /// In words, with what to do: the token cannot be read.
     pub fn new(
-        streams: Arc<dyn Streams>,
-        recordings: Arc<dyn Recordings>,
-        desired: Arc<dyn Desired>,
-        announce: Arc<dyn Announce>,
+        core: Core,
         config: &Config,
         edge: SocketAddr,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        Ok(Self { streams, recordings, desired, announce, token: config.token()?, edge, stop })
+        Ok(Self { core, token: config.token()?, edge, stop })
     }
 
     /// Answers any request; `B` is its body.
@@ -67,11 +72,11 @@ impl Face {
         let (head, body) = request.into_parts();
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(desired::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
-            return desired::answer(&self.desired, self.token.as_ref(), route, asked, body).await;
+            return desired::answer(&self.core.desired, self.token.as_ref(), route, asked, body).await;
         }
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(announce::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
-            return announce::answer(&self.announce, self.token.as_ref(), route, asked, body).await;
+            return announce::answer(&self.core.announce, self.token.as_ref(), route, asked, body).await;
         }
         self.answer(&http::Request::from_parts(head, ()))
     }
@@ -90,7 +95,7 @@ impl Face {
             RECORDINGS => {
                 let query = request.uri().query().unwrap_or_default();
                 let edge = edge_url(request.headers(), self.edge);
-                let page = recordings::page(&*self.recordings, query, &edge)?;
+                let page = recordings::page(&*self.core.recordings, query, &edge)?;
                 Ok(json(&serde_json::to_string(&page).unwrap_or_default()))
             }
             "/graphql" | "/openapi.json" => {
@@ -118,14 +123,14 @@ impl Face {
     }
 
     fn page(&self, paging: &Paging, headers: &HeaderMap) -> String {
-        let page = api::page(&*self.streams, &*self.desired, paging, &edge_url(headers, self.edge));
+        let page = api::page(&*self.core.streams, &*self.core.desired, paging, &edge_url(headers, self.edge));
         serde_json::to_string(&page).unwrap_or_default()
     }
 
     /// Server-sent events: the list again every second, until the client leaves or the node stops.
     fn events(&self, headers: &HeaderMap) -> Response {
         let (sender, receiver) = mpsc::channel(4);
-        let (streams, desired) = (self.streams.clone(), self.desired.clone());
+        let (streams, desired) = (self.core.streams.clone(), self.core.desired.clone());
         let (edge, mut stop) = (edge_url(headers, self.edge), self.stop.clone());
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(NEWS);
@@ -161,7 +166,7 @@ impl Handler for Face {
     }
 
     fn metrics(&self, out: &mut Metrics) {
-        let live = self.streams.list().iter().filter(|s| s.state == State::Live).count();
+        let live = self.core.streams.list().iter().filter(|s| s.state == State::Live).count();
         out.single("nexus_live_streams", "gauge", "Streams with a publisher.", live);
     }
 }

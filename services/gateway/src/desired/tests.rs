@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::Config;
-use crate::serve::Face;
+use crate::serve::{Core, Face};
 
 /// Remembers targets; sources and keys only as far as the routes are concerned.
 #[derive(Default)]
@@ -154,8 +154,9 @@ fn face(token: bool) -> Face {
     let (_, stop) = tokio::sync::watch::channel(false);
     let config = Config { token: token.then(|| Token::new(SECRET)), ..Config::default() };
     let fake = Arc::new(Fake::default());
-    Face::new(fake.clone(), fake.clone(), fake.clone(), fake, &config, ([127, 0, 0, 1], 8888).into(), stop)
-        .unwrap()
+    let core =
+        Core { streams: fake.clone(), recordings: fake.clone(), desired: fake.clone(), announce: fake };
+    Face::new(core, &config, ([127, 0, 0, 1], 8888).into(), stop).unwrap()
 }
 
 /// A request: method, path behind the streams, further headers, body.
