@@ -9,6 +9,7 @@ pub mod fmp4;
 pub mod fuzz;
 #[doc(hidden)]
 pub mod fuzz_ts;
+pub mod index;
 pub mod scte35;
 #[cfg(test)]
 mod testing;

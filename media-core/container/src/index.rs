@@ -1,0 +1,120 @@
+//! Where the samples of a file lie: what every reader of files makes of it, and all that serving it needs.
+//!
+//! An [`Indexer`] is a state machine: it says which bytes of the file it wants, is given them, and in the end has the
+//! [`Index`]. It never asks for media that it need not look into, so that a file of any size costs its tables.
+
+use bytes::Bytes;
+use nx_media::{Params, TrackId};
+
+/// Samples of one file at most: two days of 60 pictures a second, or some 34 h of sound and picture; 32 bytes each.
+pub const SAMPLES_MAX: usize = 12 << 20;
+
+/// A file as it is understood.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Index {
+    /// Those that can be played.
+    pub tracks: Vec<IndexTrack>,
+    /// In words, what of the file cannot be: a codec that is not carried, a track that is broken.
+    pub left_out: Vec<String>,
+}
+
+/// One track of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexTrack {
+    /// Its kind, and which of that kind, in the file's order.
+    pub id: TrackId,
+    /// Decoder parameters.
+    pub params: Params,
+    /// How its samples lie.
+    pub packing: Packing,
+    /// In decode order. Times are in the track's timescale; each sample ends where the next begins.
+    pub samples: Vec<Place>,
+}
+
+/// Where one sample is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Decode time. The earliest presentation time of the whole file is about 0: edit lists are applied.
+    pub dts: i64,
+    /// Presentation minus decode time.
+    pub cts: i32,
+    /// Length.
+    pub duration: u32,
+    /// Of its first byte in the file.
+    pub offset: u64,
+    /// From there to behind its last byte.
+    pub bytes: u32,
+    /// Decoding can start here.
+    pub key: bool,
+}
+
+/// How a sample's bytes lie in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Packing {
+    /// As a [`nx_media::Sample`] has them.
+    Whole,
+    /// Behind these bytes, which the file leaves out of each (Matroska's header stripping).
+    Behind(Bytes),
+    /// In packets of a transport stream, between those of other programs.
+    Ts {
+        /// Packets of its own.
+        pid: u16,
+    },
+}
+
+/// What an indexer does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It is to be given these bytes; fewer at the end of the file.
+    Read {
+        /// Where they begin.
+        offset: u64,
+        /// How many; at most [`READ_MAX`].
+        bytes: usize,
+    },
+    /// It has finished.
+    Done(Index),
+}
+
+/// Bytes that an indexer asks for at a time, at most.
+pub const READ_MAX: usize = 4 << 20;
+
+/// Reads one kind of file.
+pub trait Indexer: Send {
+    /// What it wants; the same until it is given.
+    ///
+    /// # Errors
+    /// The file is not of this kind, or broken, or larger than it may be.
+    fn next(&mut self) -> Result<Step, IndexError>;
+
+    /// Gives it what it asked for.
+    ///
+    /// # Errors
+    /// As [`Indexer::next`].
+    fn take(&mut self, bytes: &[u8]) -> Result<(), IndexError>;
+}
+
+/// Why a file is not understood; in words for who brought it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexError {
+    /// Its bytes are not what they should be.
+    #[error("{what} at byte {at}; is the file whole?")]
+    Broken {
+        /// What is wrong.
+        what: String,
+        /// Where.
+        at: u64,
+    },
+    /// It is right, and not carried.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A bound of ours.
+    #[error("{what}: at most {max}")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// How much may be.
+        max: u64,
+    },
+}
