@@ -99,7 +99,8 @@ const play = async ({ name, url }) => {
       const player = new shaka.Player();
       const say = (error) => {
         complain(error.severity === 2, `${error.code} ${error.data}`);
-        if (error.severity === 2) over();
+        // Category 3: what it was given cannot be played. It asks again by itself for what it did not get.
+        if (error.severity === 2 && error.category === 3) over();
       };
       player.addEventListener("error", (event) => say(event.detail));
       // Without this Shaka takes the end of the newest listed segment for the present, which is up to a segment ahead.
@@ -110,7 +111,10 @@ const play = async ({ name, url }) => {
       captured = () => (name === "shaka-dash" ? mine.currentTime * 1000 : player.getPlayheadTimeAsDate()?.getTime());
       end = () => player.destroy();
       await player.attach(video);
-      player.load(url).catch(say);
+      player.load(url).catch((error) => {
+        say(error);
+        over();
+      });
     } else if (name === "dashjs") {
       const player = dashjs.MediaPlayer().create();
       player.on("error", ({ error }) => complain(false, `${error?.code} ${error?.message}`));
