@@ -1,0 +1,157 @@
+//! Indexers over files in memory, against what ffprobe says of them.
+
+use bytes::Bytes;
+use nx_media::Kind as MediaKind;
+
+use super::*;
+
+/// What an indexer cost.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Cost {
+    pub(crate) reads: usize,
+    pub(crate) bytes: usize,
+}
+
+/// Runs an indexer to its end.
+pub(crate) fn index(kind: Kind, file: &[u8]) -> Result<(Index, Cost), IndexError> {
+    index_of(kind, file, file.len() as u64)
+}
+
+/// The same with another opinion of the file's length.
+pub(crate) fn index_of(kind: Kind, file: &[u8], told: u64) -> Result<(Index, Cost), IndexError> {
+    let (mut indexer, mut cost) = (indexer(kind, told), Cost::default());
+    loop {
+        match indexer.next()? {
+            Step::Done(index) => return Ok((index, cost)),
+            Step::Read { offset, bytes } => {
+                assert!((1..=READ_MAX).contains(&bytes), "{bytes} bytes are asked for");
+                assert_eq!(indexer.next()?, Step::Read { offset, bytes }, "the same until it is given");
+                let begin = usize::try_from(offset).unwrap().min(file.len());
+                let piece = &file[begin..begin.saturating_add(bytes).min(file.len())];
+                cost = Cost { reads: cost.reads + 1, bytes: cost.bytes + piece.len() };
+                assert!(cost.reads <= file.len() + 16, "it goes on");
+                indexer.take(piece)?;
+            }
+        }
+    }
+}
+
+/// The payload of a sample.
+pub(crate) fn payload(file: &[u8], track: &IndexTrack, place: &Place) -> Bytes {
+    let begin = usize::try_from(place.offset).unwrap();
+    let bytes = &file[begin..begin + usize::try_from(place.bytes).unwrap()];
+    match &track.packing {
+        Packing::Whole => Bytes::copy_from_slice(bytes),
+        Packing::Behind(front) => [front, bytes].concat().into(),
+        Packing::Ts { .. } => todo!(),
+    }
+}
+
+/// What holds of every index.
+pub(crate) fn sound(file: &[u8], index: &Index) {
+    let mut earliest = i64::MAX;
+    for track in &index.tracks {
+        assert!(!track.samples.is_empty() && track.samples.len() <= SAMPLES_MAX);
+        assert!(track.samples[0].key, "it begins with a key frame");
+        for pair in track.samples.windows(2) {
+            assert!(pair[0].duration > 0, "{pair:?}");
+            assert_eq!(pair[0].dts + i64::from(pair[0].duration), pair[1].dts, "each ends where the next begins");
+        }
+        for place in &track.samples {
+            assert!(place.bytes > 0 && place.bytes <= PLACE_BYTES_MAX);
+            assert!(place.offset + u64::from(place.bytes) <= file.len() as u64, "in the file");
+        }
+        let shown = shown(&track.params, &track.samples).unwrap();
+        earliest = earliest.min(nx_media::rescale(shown, track.params.timescale(), 1_000));
+    }
+    assert!(!index.tracks.is_empty() && earliest.abs() <= 1, "it begins at {earliest} ms");
+}
+
+/// CRC-32 as Ethernet has it.
+pub(crate) fn crc32(data: &[u8]) -> u32 {
+    !data.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+    })
+}
+
+/// A packet as ffprobe has it: stream, presentation and decode time, bytes, key frame, checksum.
+#[derive(Debug, Clone)]
+pub(crate) struct Packet {
+    pub(crate) stream: usize,
+    pub(crate) pts: i64,
+    pub(crate) dts: Option<i64>,
+    pub(crate) size: usize,
+    pub(crate) key: bool,
+    pub(crate) crc: u32,
+}
+
+pub(crate) fn packets(table: &str) -> Vec<Packet> {
+    let line = |line: &str| {
+        let all: Vec<&str> = line.split(',').collect();
+        let [stream, pts, dts, size, flags, crc, ..] = all[..] else { panic!("{line}") };
+        let crc = u32::from_str_radix(crc.trim_start_matches("CRC32:"), 16).unwrap();
+        let (stream, size) = (stream.parse().unwrap(), size.parse().unwrap());
+        let (pts, dts) = (pts.parse().unwrap(), dts.parse().ok());
+        Packet { stream, pts, dts, size, key: flags.starts_with('K'), crc }
+    };
+    table.lines().filter(|l| !l.is_empty()).map(line).collect()
+}
+
+/// Compares an index with ffprobe's packets, whose times are in `1/scale` seconds. Streams are those of the tracks in
+/// their order.
+pub(crate) fn agrees(name: &str, file: &[u8], index: &Index, table: &str, scale: u32) {
+    sound(file, index);
+    let (packets, mut shift) = (packets(table), None);
+    for (stream, track) in index.tracks.iter().enumerate() {
+        let want: Vec<&Packet> = packets.iter().filter(|p| p.stream == stream).collect();
+        assert_eq!(track.samples.len(), want.len(), "{name} {stream}");
+        for (nth, (place, want)) in track.samples.iter().zip(&want).enumerate() {
+            let payload = payload(file, track, place);
+            let key = place.key == want.key || track.id.kind == MediaKind::Audio;
+            assert_eq!((payload.len(), crc32(&payload)), (want.size, want.crc), "{name} {stream} {nth}");
+            assert!(key, "{name} {stream} {nth}");
+            let pts = nx_media::rescale(place.dts + i64::from(place.cts), track.params.timescale(), scale);
+            let shift = *shift.get_or_insert(want.pts - pts);
+            assert!((pts + shift - want.pts).abs() <= i64::from(scale / 1000).max(1), "{name} {stream} {nth}: {pts}");
+        }
+    }
+    let streams = packets.iter().map(|p| p.stream + 1).max();
+    assert_eq!(streams, Some(index.tracks.len()), "{name}: {:?}", index.left_out);
+}
+
+/// Every truncation and many changes of a file give an error or an index that is sound.
+pub(crate) fn survives(kind: Kind, file: &[u8], seed: u32) {
+    let mut random = seed;
+    let mut next = move || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        usize::try_from(random >> 8).unwrap()
+    };
+    let whole = index(kind, file).unwrap().0;
+    for len in 0..file.len() {
+        for told in [len, file.len()] {
+            let Ok((index, _)) = index_of(kind, &file[..len], told as u64) else { continue };
+            if told == len {
+                sound(&file[..len], &index);
+            }
+            for track in &index.tracks {
+                let whole = whole.tracks.iter().find(|t| t.params.kind() == track.params.kind()).unwrap();
+                assert!(track.samples.len() <= whole.samples.len(), "{len}");
+            }
+        }
+    }
+    for _ in 0..2_000 {
+        let mut changed = file.to_vec();
+        for _ in 0..=next() % 8 {
+            let at = next() % changed.len();
+            match next() % 4 {
+                0 => changed[at] = u8::try_from(next() % 256).unwrap(),
+                1 => changed[at] ^= 1 << (next() % 8),
+                2 => drop(changed.drain(at..(at + next() % 40).min(file.len() / 2).max(at))),
+                _ => changed[at] = 0xff,
+            }
+        }
+        if let Ok((index, _)) = index(kind, &changed) {
+            sound(&changed, &index);
+        }
+    }
+}
