@@ -13,11 +13,11 @@ mod times;
 mod walk;
 
 pub(crate) use codecs::{avc_params, frame_params, frame_samples, hevc_params};
-pub(crate) use draft::{Draft, assemble};
-pub(crate) use times::{Beat, decode_times, shown};
+pub(crate) use draft::{Draft, assemble, note};
+pub(crate) use times::{Beat, Clock90k, Epochs, decode_times, from_90k, shown};
 pub(crate) use walk::{Halt, Walk, Walker, Window};
 
-use crate::mkv;
+use crate::{flv, mkv};
 
 /// Samples of one file at most: two days of 60 pictures a second, or some 34 h of sound and picture; 32 bytes each.
 pub const SAMPLES_MAX: usize = 12 << 20;
@@ -144,6 +144,7 @@ pub fn sniff(head: &[u8]) -> Option<Kind> {
 pub fn indexer(kind: Kind, file_bytes: u64) -> Box<dyn Indexer> {
     match kind {
         Kind::Mkv => Box::new(Walker::new(mkv::Mkv::default(), file_bytes)),
+        Kind::Flv => Box::new(Walker::new(flv::FlvFile::default(), file_bytes)),
         _ => todo!(),
     }
 }

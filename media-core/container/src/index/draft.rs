@@ -4,6 +4,16 @@ use nx_media::{Kind, Params, TrackId, rescale};
 
 use super::{Index, IndexError, IndexTrack, Packing, Place, shown};
 
+/// Things left out that are told.
+const NOTES_MAX: usize = 100;
+
+/// Says once what is left out.
+pub(crate) fn note(left_out: &mut Vec<String>, what: String) {
+    if left_out.len() < NOTES_MAX && !left_out.contains(&what) {
+        left_out.push(what);
+    }
+}
+
 /// A track as a reader collected it: decode times known, durations not.
 #[derive(Debug)]
 pub(crate) struct Draft {

@@ -81,14 +81,14 @@ pub(crate) struct Epochs {
 
 /// Where a track is in them.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Place90k {
+pub(crate) struct Clock90k {
     epoch: usize,
     last: Option<i64>,
 }
 
 impl Epochs {
     /// Time of the track's next sample. A leap goes on `step` behind the track's last one.
-    pub(crate) fn time(&mut self, track: &mut Place90k, stamp: i64, step: i64) -> i64 {
+    pub(crate) fn time(&mut self, track: &mut Clock90k, stamp: i64, step: i64) -> i64 {
         if self.offsets.is_empty() {
             self.offsets.push(0);
             self.newest = stamp;
@@ -107,7 +107,7 @@ impl Epochs {
                 (self.offsets.len() - 1, time)
             }
         };
-        *track = Place90k { epoch, last: Some(time) };
+        *track = Clock90k { epoch, last: Some(time) };
         self.newest = self.newest.max(time);
         time
     }

@@ -10,7 +10,7 @@ use super::ebml::{self, HEAD_BYTES_MAX, Head, children, text, uint};
 use super::tracks::{self, Entry};
 use crate::index::{
     Beat, Cut, Draft, Halt, Index, IndexError, PLACE_BYTES_MAX, Packing, Place, READ_MAX, SAMPLES_MAX, Walk, Window,
-    assemble, decode_times, frame_samples,
+    assemble, decode_times, frame_samples, note,
 };
 
 /// Elements that are looked at; a file of as many samples as there may be has fewer.
@@ -231,10 +231,7 @@ impl Mkv {
             }
             SIMPLE_BLOCK => drop(self.block(window, head)?),
             ENCRYPTED_BLOCK => {
-                let what = "encrypted blocks";
-                if self.left_out.iter().all(|known| known != what) {
-                    self.left_out.push(what.to_owned());
-                }
+                note(&mut self.left_out, "encrypted blocks".to_owned());
             }
             BLOCK_GROUP => {
                 let Some(len) = head.content else { return self.broken("a block group without an end") };
@@ -295,12 +292,12 @@ impl Mkv {
         let content_at = self.content_at(head);
         let (Some(len), Some(Cluster { time, .. })) = (head.content, &self.cluster) else { return Ok(None) };
         if content_at.saturating_add(len) > window.file_bytes() {
-            self.left_out.push(format!("the file ends inside the block at byte {}", self.at));
+            note(&mut self.left_out, format!("the file ends inside the block at byte {}", self.at));
             return Err(Halt::End);
         }
         let Some(block) = self.header(window, head, len)? else {
-            self.left_out.push(format!("the block at byte {}: its header is damaged", self.at));
-            return if self.left_out.len() > FAULTS_MAX { Err(Halt::End) } else { Ok(None) };
+            note(&mut self.left_out, format!("the block at byte {}: its header is damaged", self.at));
+            return Ok(None);
         };
         let mut tracks = self.tracks.iter_mut().flatten().enumerate();
         let found = tracks.find(|(_, track)| track.entry.number == block.track && track.broken.is_none());
@@ -340,9 +337,6 @@ impl Mkv {
         Ok(None)
     }
 }
-
-/// Damaged blocks that are told; behind more of them the file is given up.
-const FAULTS_MAX: usize = 64;
 
 fn check_header(content: &[u8]) -> Result<(), IndexError> {
     for (id, content) in children(content) {
