@@ -16,8 +16,8 @@ mod read;
 mod write;
 
 pub use file::{TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO, Tags, tags};
-pub use read::{parse_audio, parse_video};
 pub(crate) use index::FlvFile;
+pub use read::{parse_audio, parse_video};
 pub use write::{
     Header, audio_config_body, audio_frame_header, multitrack_one, video_config_body, video_frame_header,
 };

@@ -17,7 +17,7 @@ pub(crate) use draft::{Draft, assemble, note};
 pub(crate) use times::{Beat, Clock90k, Epochs, decode_times, from_90k, shown};
 pub(crate) use walk::{Halt, Walk, Walker, Window};
 
-use crate::{flv, mkv};
+use crate::{flv, mkv, ts};
 
 /// Samples of one file at most: two days of 60 pictures a second, or some 34 h of sound and picture; 32 bytes each.
 pub const SAMPLES_MAX: usize = 12 << 20;
@@ -136,7 +136,7 @@ pub fn sniff(head: &[u8]) -> Option<Kind> {
     if head.starts_with(b"FLV\x01") {
         return Some(Kind::Flv);
     }
-    None
+    ts::sniff(head).then_some(Kind::Ts)
 }
 
 /// The indexer of a file of `file_bytes` bytes; should it turn out to be shorter, what is there counts.
@@ -145,7 +145,7 @@ pub fn indexer(kind: Kind, file_bytes: u64) -> Box<dyn Indexer> {
     match kind {
         Kind::Mkv => Box::new(Walker::new(mkv::Mkv::default(), file_bytes)),
         Kind::Flv => Box::new(Walker::new(flv::FlvFile::default(), file_bytes)),
-        _ => todo!(),
+        Kind::Ts => Box::new(Walker::new(ts::TsFile::default(), file_bytes)),
     }
 }
 

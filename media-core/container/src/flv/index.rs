@@ -6,8 +6,9 @@ use nx_media::{AudioCodec, Kind, Params, VideoCodec};
 
 use super::{AudioTag, FlvError, TAG_AUDIO, TAG_VIDEO, VideoTag, parse_audio, parse_video};
 use crate::index::{
-    Beat, Clock90k, Cut, Draft, Epochs, Halt, Index, IndexError, PLACE_BYTES_MAX, Packing, Place, READ_MAX, SAMPLES_MAX,
-    TRACKS_MAX, Walk, Window, assemble, avc_params, frame_params, frame_samples, from_90k, hevc_params, note,
+    Beat, Clock90k, Cut, Draft, Epochs, Halt, Index, IndexError, PLACE_BYTES_MAX, Packing, Place, READ_MAX,
+    SAMPLES_MAX, TRACKS_MAX, Walk, Window, assemble, avc_params, frame_params, frame_samples, from_90k,
+    hevc_params, note,
 };
 
 /// Size of the tag before, and a tag's header.
@@ -68,7 +69,8 @@ impl Walk for FlvFile {
             return Ok(true);
         }
         let head = window.get(self.at, HEAD_BYTES)?;
-        let Some(&[_, _, _, _, kind, s0, s1, s2, t1, t2, t3, t0, ..]) = head.first_chunk::<HEAD_BYTES>() else {
+        let Some(&[_, _, _, _, kind, s0, s1, s2, t1, t2, t3, t0, ..]) = head.first_chunk::<HEAD_BYTES>()
+        else {
             return Ok(false);
         };
         let size = u32::from_be_bytes([0, s0, s1, s2]);
@@ -143,7 +145,14 @@ impl FlvFile {
     }
 
     /// `size` is that of the body, when the payload is only the front of what is there.
-    fn item(&mut self, kind: Kind, number: u8, item: Item, time_ms: u32, size: Option<usize>) -> Result<(), Halt> {
+    fn item(
+        &mut self,
+        kind: Kind,
+        number: u8,
+        item: Item,
+        time_ms: u32,
+        size: Option<usize>,
+    ) -> Result<(), Halt> {
         let known = self.tracks.iter().position(|t| (t.kind, t.number) == (kind, number));
         if known.is_none() && self.tracks.len() >= TRACKS_MAX {
             note(&mut self.left_out, format!("tracks beyond the first {TRACKS_MAX}"));
@@ -159,14 +168,15 @@ impl FlvFile {
                 track.config(codec, record);
                 return Ok(());
             }
-            Item::Frame { codec, key, cts_ms, nanos, at, payload } => (codec, key, cts_ms, nanos, at, payload),
+            Item::Frame { codec, key, cts_ms, nanos, at, payload } => {
+                (codec, key, cts_ms, nanos, at, payload)
+            }
         };
         let len = size.map_or(payload.len(), |size| size.saturating_sub(at));
         let offset = self.at.saturating_add((HEAD_BYTES + at) as u64);
         let stamp = i64::from(time_ms) * 90 + i64::from(nanos) * 9 / 100_000;
-        self.samples += track.frame(codec, key, cts_ms, &payload, (offset, len), |clock| {
-            self.epochs.time(clock, stamp, STEP)
-        });
+        self.samples += track
+            .frame(codec, key, cts_ms, &payload, (offset, len), |clock| self.epochs.time(clock, stamp, STEP));
         if self.samples > SAMPLES_MAX {
             return Err(IndexError::TooMuch { what: "samples of a file", max: SAMPLES_MAX as u64 }.into());
         }
@@ -180,7 +190,9 @@ fn items(kind: Kind, body: &Bytes) -> (Vec<(u8, Item)>, Result<(), FlvError>) {
     let at = |payload: &Bytes| payload.as_ptr().addr().saturating_sub(body.as_ptr().addr()).min(body.len());
     let result = match kind {
         Kind::Video => parse_video(body, &mut |number, tag| match tag {
-            VideoTag::Config { codec, record } => items.push((number, Item::Config(Codec::Video(codec), record))),
+            VideoTag::Config { codec, record } => {
+                items.push((number, Item::Config(Codec::Video(codec), record)))
+            }
             VideoTag::Frame { codec, key, cts_ms, nanos, payload } => {
                 let (codec, at) = (Codec::Video(codec), at(&payload));
                 items.push((number, Item::Frame { codec, key, cts_ms, nanos, at, payload }));
@@ -188,7 +200,9 @@ fn items(kind: Kind, body: &Bytes) -> (Vec<(u8, Item)>, Result<(), FlvError>) {
             VideoTag::EndOfSequence | VideoTag::Ignored => {}
         }),
         Kind::Audio => parse_audio(body, &mut |number, tag| match tag {
-            AudioTag::Config { codec, header } => items.push((number, Item::Config(Codec::Audio(codec), header))),
+            AudioTag::Config { codec, header } => {
+                items.push((number, Item::Config(Codec::Audio(codec), header)))
+            }
             AudioTag::Frame { codec, nanos, payload } => {
                 let (codec, at) = (Codec::Audio(codec), at(&payload));
                 items.push((number, Item::Frame { codec, key: true, cts_ms: 0, nanos, at, payload }));
@@ -229,9 +243,15 @@ impl Track {
         let params = match codec {
             Codec::Video(VideoCodec::Avc) => avc_params(&record).map(Params::Video),
             Codec::Video(VideoCodec::Hevc) => hevc_params(&record).map(Params::Video),
-            Codec::Video(VideoCodec::Av1) => av1::parse_config(&record).map(Params::Video).map_err(|e| e.to_string()),
-            Codec::Audio(AudioCodec::Aac) => aac::parse_config(&record).map(Params::Audio).map_err(|e| e.to_string()),
-            Codec::Audio(AudioCodec::Opus) => opus::parse_head(&record).map(Params::Audio).map_err(|e| e.to_string()),
+            Codec::Video(VideoCodec::Av1) => {
+                av1::parse_config(&record).map(Params::Video).map_err(|e| e.to_string())
+            }
+            Codec::Audio(AudioCodec::Aac) => {
+                aac::parse_config(&record).map(Params::Audio).map_err(|e| e.to_string())
+            }
+            Codec::Audio(AudioCodec::Opus) => {
+                opus::parse_head(&record).map(Params::Audio).map_err(|e| e.to_string())
+            }
             Codec::Audio(AudioCodec::Flac) => {
                 flac::parse_header(&record).map(Params::Audio).map_err(|e| e.to_string())
             }
@@ -306,7 +326,8 @@ impl Track {
                 let (mut at, mut stamp) = (0, Some(from_90k(dts, audio.sample_rate)));
                 while at < len {
                     let rest = payload.get(at..).unwrap_or_default();
-                    let frame = if audio.codec == AudioCodec::Mpa { mpa::parse_frame(rest).ok() } else { None };
+                    let frame =
+                        if audio.codec == AudioCodec::Mpa { mpa::parse_frame(rest).ok() } else { None };
                     let fits = frame.filter(|frame| frame.frame_len <= len - at && frame.frame_len > 0);
                     let (piece, samples) = fits.map_or_else(
                         || (len - at, frame_samples(audio, rest)),

@@ -43,7 +43,7 @@ pub(crate) fn payload(file: &[u8], track: &IndexTrack, place: &Place) -> Bytes {
     match &track.packing {
         Packing::Whole => Bytes::copy_from_slice(bytes),
         Packing::Behind(front) => [front, bytes].concat().into(),
-        Packing::Ts { .. } => todo!(),
+        Packing::Ts { .. } => ts::unpack(bytes, track, place).unwrap(),
     }
 }
 
@@ -55,7 +55,11 @@ pub(crate) fn sound(file: &[u8], index: &Index) {
         assert!(track.samples[0].key, "it begins with a key frame");
         for pair in track.samples.windows(2) {
             assert!(pair[0].duration > 0, "{pair:?}");
-            assert_eq!(pair[0].dts + i64::from(pair[0].duration), pair[1].dts, "each ends where the next begins");
+            assert_eq!(
+                pair[0].dts + i64::from(pair[0].duration),
+                pair[1].dts,
+                "each ends where the next begins"
+            );
         }
         for place in &track.samples {
             assert!(place.bytes > 0 && place.bytes <= PLACE_BYTES_MAX);
@@ -74,12 +78,11 @@ pub(crate) fn crc32(data: &[u8]) -> u32 {
     })
 }
 
-/// A packet as ffprobe has it: stream, presentation and decode time, bytes, key frame, checksum.
+/// A packet as ffprobe has it: stream, presentation time, bytes, key frame, checksum.
 #[derive(Debug, Clone)]
 pub(crate) struct Packet {
     pub(crate) stream: usize,
     pub(crate) pts: i64,
-    pub(crate) dts: Option<i64>,
     pub(crate) size: usize,
     pub(crate) key: bool,
     pub(crate) crc: u32,
@@ -88,11 +91,11 @@ pub(crate) struct Packet {
 pub(crate) fn packets(table: &str) -> Vec<Packet> {
     let line = |line: &str| {
         let all: Vec<&str> = line.split(',').collect();
-        let [stream, pts, dts, size, flags, crc, ..] = all[..] else { panic!("{line}") };
+        let [stream, pts, _dts, size, flags, crc, ..] = all[..] else { panic!("{line}") };
         let crc = u32::from_str_radix(crc.trim_start_matches("CRC32:"), 16).unwrap();
         let (stream, size) = (stream.parse().unwrap(), size.parse().unwrap());
-        let (pts, dts) = (pts.parse().unwrap(), dts.parse().ok());
-        Packet { stream, pts, dts, size, key: flags.starts_with('K'), crc }
+        let pts = pts.parse().unwrap();
+        Packet { stream, pts, size, key: flags.starts_with('K'), crc }
     };
     table.lines().filter(|l| !l.is_empty()).map(line).collect()
 }
@@ -112,7 +115,10 @@ pub(crate) fn agrees(name: &str, file: &[u8], index: &Index, table: &str, scale:
             assert!(key, "{name} {stream} {nth}");
             let pts = nx_media::rescale(place.dts + i64::from(place.cts), track.params.timescale(), scale);
             let shift = *shift.get_or_insert(want.pts - pts);
-            assert!((pts + shift - want.pts).abs() <= i64::from(scale / 1000).max(1), "{name} {stream} {nth}: {pts}");
+            assert!(
+                (pts + shift - want.pts).abs() <= i64::from(scale / 1000).max(1),
+                "{name} {stream} {nth}: {pts}"
+            );
         }
     }
     let streams = packets.iter().map(|p| p.stream + 1).max();
@@ -127,7 +133,8 @@ pub(crate) fn survives(kind: Kind, file: &[u8], seed: u32) {
         usize::try_from(random >> 8).unwrap()
     };
     let whole = index(kind, file).unwrap().0;
-    for len in 0..file.len() {
+    // Each where a file is small, else each seventh: 7 and 188 have no divisor in common.
+    for len in (0..file.len()).step_by(if file.len() > 12_000 { 7 } else { 1 }) {
         for told in [len, file.len()] {
             let Ok((index, _)) = index_of(kind, &file[..len], told as u64) else { continue };
             if told == len {
@@ -139,7 +146,7 @@ pub(crate) fn survives(kind: Kind, file: &[u8], seed: u32) {
             }
         }
     }
-    for _ in 0..2_000 {
+    for _ in 0..1_000 {
         let mut changed = file.to_vec();
         for _ in 0..=next() % 8 {
             let at = next() % changed.len();

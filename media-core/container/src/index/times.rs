@@ -95,7 +95,9 @@ impl Epochs {
         }
         let last = track.last;
         let floor = last.unwrap_or(self.newest);
-        let near = |time: i64| time >= floor.saturating_sub(BACK) && time <= floor.max(self.newest).saturating_add(LEAP);
+        let near = |time: i64| {
+            time >= floor.saturating_sub(BACK) && time <= floor.max(self.newest).saturating_add(LEAP)
+        };
         let at = |epoch: usize| self.offsets.get(epoch).map(|offset| stamp.saturating_add(*offset));
         let mut found = (track.epoch..self.offsets.len()).filter_map(|e| Some((e, at(e)?)));
         let (epoch, time) = match found.find(|(_, time)| near(*time)) {

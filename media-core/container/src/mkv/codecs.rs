@@ -71,7 +71,8 @@ pub(super) fn by_frame(need: &Need, frame: &[u8]) -> Result<Option<Params>, Stri
     match need {
         Need::Nothing(params) => Ok(Some(params.clone())),
         Need::Vp9(colour) => {
-            let Some(config) = vp9::config_from_key(frame, colour.primaries, colour.transfer, colour.matrix) else {
+            let Some(config) = vp9::config_from_key(frame, colour.primaries, colour.transfer, colour.matrix)
+            else {
                 return Ok(None);
             };
             vp9::parse_config(&config, frame).map(|p| Some(Params::Video(p))).map_err(|e| e.to_string())

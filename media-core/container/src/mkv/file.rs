@@ -9,8 +9,8 @@ use super::codecs::{self, FIRST_FRAME_BYTES, Need};
 use super::ebml::{self, HEAD_BYTES_MAX, Head, children, text, uint};
 use super::tracks::{self, Entry};
 use crate::index::{
-    Beat, Cut, Draft, Halt, Index, IndexError, PLACE_BYTES_MAX, Packing, Place, READ_MAX, SAMPLES_MAX, Walk, Window,
-    assemble, decode_times, frame_samples, note,
+    Beat, Cut, Draft, Halt, Index, IndexError, PLACE_BYTES_MAX, Packing, Place, READ_MAX, SAMPLES_MAX, Walk,
+    Window, assemble, decode_times, frame_samples, note,
 };
 
 /// Elements that are looked at; a file of as many samples as there may be has fewer.
@@ -276,7 +276,9 @@ impl Mkv {
 
     /// What stands in a group beside its block holds for the block.
     fn close_group(&mut self) {
-        let Some(Group { made: Some((track, from)), duration, reference, .. }) = self.group.take() else { return };
+        let Some(Group { made: Some((track, from)), duration, reference, .. }) = self.group.take() else {
+            return;
+        };
         let Some(track) = self.tracks.as_mut().and_then(|tracks| tracks.get_mut(track)) else { return };
         if let Some(params @ Params::Video(_)) = track.params() {
             let ticks = duration.map(|d| ticks(i128::from(d) * i128::from(self.scale), params.timescale()));
@@ -307,14 +309,16 @@ impl Mkv {
         let laced = block.frames.len() > 1 && peek > 0;
         let needed = if laced { len } else { len.min((block.bytes as u64).saturating_add(peek)) };
         let needed = usize::try_from(needed).unwrap_or(usize::MAX).min(READ_MAX - HEAD_BYTES_MAX);
-        let data = window.get(self.at, head.bytes.saturating_add(needed))?.get(head.bytes..).unwrap_or_default();
+        let data =
+            window.get(self.at, head.bytes.saturating_add(needed))?.get(head.bytes..).unwrap_or_default();
         let ns = (i128::from(*time) + i128::from(block.time)) * i128::from(self.scale);
         let mut at = block.bytes as u64;
         for (nth, size) in block.frames.iter().enumerate() {
             let frame = usize::try_from(at).ok().and_then(|at| data.get(at..)).unwrap_or_default();
             let frame = usize::try_from(*size).ok().and_then(|size| frame.get(..size)).unwrap_or(frame);
             let stamp = (nth == 0).then_some(ns - i128::from(track.entry.delay_ns));
-            self.samples += usize::from(track.frame(stamp, block.key, frame, content_at.saturating_add(at), *size));
+            self.samples +=
+                usize::from(track.frame(stamp, block.key, frame, content_at.saturating_add(at), *size));
             at = at.saturating_add(*size);
         }
         if self.samples > SAMPLES_MAX {
@@ -386,7 +390,14 @@ impl Track {
     }
 
     /// Takes a frame of `size` bytes, of which `data` are the first; whether it became a sample.
-    fn frame(&mut self, stamp_ns: Option<i128>, key: bool, data: &[u8], mut offset: u64, mut size: u64) -> bool {
+    fn frame(
+        &mut self,
+        stamp_ns: Option<i128>,
+        key: bool,
+        data: &[u8],
+        mut offset: u64,
+        mut size: u64,
+    ) -> bool {
         let stripped = &self.entry.stripped;
         let data: Cow<'_, [u8]> =
             if stripped.is_empty() { data.into() } else { [stripped, data].concat().into() };
@@ -411,7 +422,10 @@ impl Track {
                 (dts, true)
             }
             Params::Video(video) => {
-                if video.codec == VideoCodec::Av1 && self.entry.stripped.is_empty() && data.starts_with(&TEMPORAL_DELIMITER) {
+                if video.codec == VideoCodec::Av1
+                    && self.entry.stripped.is_empty()
+                    && data.starts_with(&TEMPORAL_DELIMITER)
+                {
                     (offset, size) = (offset.saturating_add(2), size.saturating_sub(2));
                 }
                 let step = self.entry.default_ns.map(|ns| ticks(ns.into(), timescale));

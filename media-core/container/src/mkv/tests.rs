@@ -1,6 +1,6 @@
 //! Files of other writers, and elements by hand.
 
-use nx_media::{AudioCodec, Params, VideoCodec};
+use nx_media::Params;
 
 use crate::index::tests::{agrees, index, survives};
 use crate::index::{Index, Kind};

@@ -76,7 +76,7 @@ fn enhanced_tags_and_several_tracks() {
     let media = crate::testing::media(BFRAMES);
     let mut all = Vec::new();
     let mut put = |kind, nth, body: &[u8]| {
-        let (tag, nth) = (if kind == Kind::Video { TAG_VIDEO } else { TAG_AUDIO }, nth as u8);
+        let tag = if kind == Kind::Video { TAG_VIDEO } else { TAG_AUDIO };
         all.push((tag, 0, multitrack_one(kind, nth, body).unwrap().to_vec()));
     };
     put(Kind::Video, 0, &video_config_body(&media.video));
