@@ -8,6 +8,8 @@ pub mod fmp4;
 #[doc(hidden)]
 pub mod fuzz;
 #[doc(hidden)]
+pub mod fuzz_files;
+#[doc(hidden)]
 pub mod fuzz_ts;
 pub mod index;
 mod mkv;

@@ -1,74 +1,14 @@
 //! Indexers over files in memory, against what ffprobe says of them.
 
-use bytes::Bytes;
 use nx_media::Kind as MediaKind;
 
 use super::*;
-
-/// What an indexer cost.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Cost {
-    pub(crate) reads: usize,
-    pub(crate) bytes: usize,
-}
+use crate::fuzz_files::Cost;
+pub(crate) use crate::fuzz_files::{index_of, payload, sound};
 
 /// Runs an indexer to its end.
 pub(crate) fn index(kind: Kind, file: &[u8]) -> Result<(Index, Cost), IndexError> {
     index_of(kind, file, file.len() as u64)
-}
-
-/// The same with another opinion of the file's length.
-pub(crate) fn index_of(kind: Kind, file: &[u8], told: u64) -> Result<(Index, Cost), IndexError> {
-    let (mut indexer, mut cost) = (indexer(kind, told), Cost::default());
-    loop {
-        match indexer.next()? {
-            Step::Done(index) => return Ok((index, cost)),
-            Step::Read { offset, bytes } => {
-                assert!((1..=READ_MAX).contains(&bytes), "{bytes} bytes are asked for");
-                assert_eq!(indexer.next()?, Step::Read { offset, bytes }, "the same until it is given");
-                let begin = usize::try_from(offset).unwrap().min(file.len());
-                let piece = &file[begin..begin.saturating_add(bytes).min(file.len())];
-                cost = Cost { reads: cost.reads + 1, bytes: cost.bytes + piece.len() };
-                assert!(cost.reads <= file.len() + 16, "it goes on");
-                indexer.take(piece)?;
-            }
-        }
-    }
-}
-
-/// The payload of a sample.
-pub(crate) fn payload(file: &[u8], track: &IndexTrack, place: &Place) -> Bytes {
-    let begin = usize::try_from(place.offset).unwrap();
-    let bytes = &file[begin..begin + usize::try_from(place.bytes).unwrap()];
-    match &track.packing {
-        Packing::Whole => Bytes::copy_from_slice(bytes),
-        Packing::Behind(front) => [front, bytes].concat().into(),
-        Packing::Ts { .. } => ts::unpack(bytes, track, place).unwrap(),
-    }
-}
-
-/// What holds of every index.
-pub(crate) fn sound(file: &[u8], index: &Index) {
-    let mut earliest = i64::MAX;
-    for track in &index.tracks {
-        assert!(!track.samples.is_empty() && track.samples.len() <= SAMPLES_MAX);
-        assert!(track.samples[0].key, "it begins with a key frame");
-        for pair in track.samples.windows(2) {
-            assert!(pair[0].duration > 0, "{pair:?}");
-            assert_eq!(
-                pair[0].dts + i64::from(pair[0].duration),
-                pair[1].dts,
-                "each ends where the next begins"
-            );
-        }
-        for place in &track.samples {
-            assert!(place.bytes > 0 && place.bytes <= PLACE_BYTES_MAX);
-            assert!(place.offset + u64::from(place.bytes) <= file.len() as u64, "in the file");
-        }
-        let shown = shown(&track.params, &track.samples).unwrap();
-        earliest = earliest.min(nx_media::rescale(shown, track.params.timescale(), 1_000));
-    }
-    assert!(!index.tracks.is_empty() && earliest.abs() <= 1, "it begins at {earliest} ms");
 }
 
 /// CRC-32 as Ethernet has it.
@@ -109,7 +49,7 @@ pub(crate) fn agrees(name: &str, file: &[u8], index: &Index, table: &str, scale:
         let want: Vec<&Packet> = packets.iter().filter(|p| p.stream == stream).collect();
         assert_eq!(track.samples.len(), want.len(), "{name} {stream}");
         for (nth, (place, want)) in track.samples.iter().zip(&want).enumerate() {
-            let payload = payload(file, track, place);
+            let payload = payload(file, track, place).unwrap();
             let key = place.key == want.key || track.id.kind == MediaKind::Audio;
             assert_eq!((payload.len(), crc32(&payload)), (want.size, want.crc), "{name} {stream} {nth}");
             assert!(key, "{name} {stream} {nth}");
