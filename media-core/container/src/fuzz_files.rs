@@ -11,9 +11,11 @@ use crate::ts;
 
 /// What an indexer read.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Cost {
-    pub(crate) reads: usize,
-    pub(crate) bytes: usize,
+pub struct Cost {
+    /// How often.
+    pub reads: usize,
+    /// How many bytes together.
+    pub bytes: usize,
 }
 
 /// Any bytes, taken for each kind of file by the first byte, give an error or an index that is sound, in a bounded
@@ -48,7 +50,13 @@ pub fn files(data: &[u8]) {
 }
 
 /// Runs an indexer to its end over a file that is said to have `told` bytes.
-pub(crate) fn index_of(kind: Kind, file: &[u8], told: u64) -> Result<(Index, Cost), IndexError> {
+///
+/// # Errors
+/// Those of the indexer.
+///
+/// # Panics
+/// When it asks for nothing, too much, or too often.
+pub fn index_of(kind: Kind, file: &[u8], told: u64) -> Result<(Index, Cost), IndexError> {
     let (mut indexer, mut cost) = (indexer(kind, told), Cost::default());
     loop {
         match indexer.next()? {
@@ -68,7 +76,10 @@ pub(crate) fn index_of(kind: Kind, file: &[u8], told: u64) -> Result<(Index, Cos
 }
 
 /// The payload of a sample.
-pub(crate) fn payload(file: &[u8], track: &IndexTrack, place: &Place) -> Result<Bytes, IndexError> {
+///
+/// # Errors
+/// It cannot be taken out of its place.
+pub fn payload(file: &[u8], track: &IndexTrack, place: &Place) -> Result<Bytes, IndexError> {
     let begin = usize::try_from(place.offset).unwrap_or(usize::MAX);
     let rest = file.get(begin..).unwrap_or_default();
     let bytes = usize::try_from(place.bytes).ok().and_then(|bytes| rest.get(..bytes)).unwrap_or_default();
@@ -80,7 +91,10 @@ pub(crate) fn payload(file: &[u8], track: &IndexTrack, place: &Place) -> Result<
 }
 
 /// What holds of every index.
-pub(crate) fn sound(file: &[u8], index: &Index) {
+///
+/// # Panics
+/// When it does not.
+pub fn sound(file: &[u8], index: &Index) {
     let mut earliest = i64::MAX;
     assert!(index.tracks.len() <= TRACKS_MAX, "bounded");
     for track in &index.tracks {
