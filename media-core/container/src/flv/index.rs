@@ -38,6 +38,8 @@ struct Track {
     /// The record or header that told the parameters.
     record: Bytes,
     params: Option<Params>,
+    /// Another configuration came; it matters to the frames behind it.
+    changed: bool,
     /// Why nothing more of it is taken.
     ended: Option<String>,
     clock: Clock90k,
@@ -220,6 +222,7 @@ impl Track {
             number,
             record: Bytes::new(),
             params: None,
+            changed: false,
             ended: None,
             clock: Clock90k::default(),
             beat: Beat::default(),
@@ -234,11 +237,10 @@ impl Track {
     }
 
     fn config(&mut self, codec: Codec, record: Bytes) {
-        if self.params.is_some() && self.record == record && self.is(codec) {
+        let same = self.params.is_some() && self.record == record && self.is(codec);
+        self.changed = !same && !self.samples.is_empty();
+        if same || self.changed {
             return;
-        }
-        if !self.samples.is_empty() {
-            return self.end("its configuration changes");
         }
         let params = match codec {
             Codec::Video(VideoCodec::Avc) => avc_params(&record).map(Params::Video),
@@ -304,13 +306,19 @@ impl Track {
         (offset, len): (u64, usize),
         time: impl FnOnce(&mut Clock90k) -> i64,
     ) -> usize {
+        if len == 0 {
+            return 0;
+        }
         if self.params.is_none() {
             self.learn(codec, payload);
+        }
+        if self.changed {
+            self.end("its configuration changes");
         }
         if self.params.is_some() && !self.is(codec) {
             self.end("its codec changes");
         }
-        let Some(params) = self.params.as_ref().filter(|_| self.ended.is_none() && len > 0) else { return 0 };
+        let Some(params) = self.params.as_ref().filter(|_| self.ended.is_none()) else { return 0 };
         let (dts, before) = (time(&mut self.clock), self.samples.len());
         let cut = Cut::default();
         match params {
