@@ -40,25 +40,69 @@ const fn newer(name: &'static str, args: &'static str, codecs: &'static [&'stati
 }
 
 const CASES: [Case; 21] = [
-    ffmpeg("h264.mkv", "-c:v libx264 -preset veryfast -g 30 -bf 3 -c:a aac -b:a 96k", &["avc1.", "mp4a.40.2"]),
-    ffmpeg("pyramid.mkv", "-c:v libx264 -x264-params b-pyramid=normal:open-gop=1:bframes=5 -g 15 -c:a libmp3lame", &["avc1.", "mp4a.6B"]),
-    ffmpeg("vp9.webm", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 30 -c:a libopus", &["vp09.", "opus"]),
-    ffmpeg("live.webm", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 30 -c:a libopus -live 1", &["vp09.", "opus"]),
-    ffmpeg("hevc.mkv", "-c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=3 -g 30 -c:a ac3 -cues_to_front 1", &["hvc1.", "ac-3"]),
-    ffmpeg("dialects.mkv", "-map 0 -map 1 -map 1 -c:v libx264 -preset ultrafast -c:a aac -metadata:s:a:0 language=ger -metadata:s:a:1 language=fre", &["avc1.", "mp4a.", "mp4a."]),
+    ffmpeg(
+        "h264.mkv",
+        "-c:v libx264 -preset veryfast -g 30 -bf 3 -c:a aac -b:a 96k",
+        &["avc1.", "mp4a.40.2"],
+    ),
+    ffmpeg(
+        "pyramid.mkv",
+        "-c:v libx264 -x264-params b-pyramid=normal:open-gop=1:bframes=5 -g 15 -c:a libmp3lame",
+        &["avc1.", "mp4a.6B"],
+    ),
+    ffmpeg(
+        "vp9.webm",
+        "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 30 -c:a libopus",
+        &["vp09.", "opus"],
+    ),
+    ffmpeg(
+        "live.webm",
+        "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 30 -c:a libopus -live 1",
+        &["vp09.", "opus"],
+    ),
+    ffmpeg(
+        "hevc.mkv",
+        "-c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=3 -g 30 -c:a ac3 -cues_to_front 1",
+        &["hvc1.", "ac-3"],
+    ),
+    ffmpeg(
+        "dialects.mkv",
+        "-map 0 -map 1 -map 1 -c:v libx264 -preset ultrafast -c:a aac -metadata:s:a:0 language=ger -metadata:s:a:1 language=fre",
+        &["avc1.", "mp4a.", "mp4a."],
+    ),
     ffmpeg("sound.mka", "-map 1 -c:a flac", &["fLaC"]),
-    ffmpeg("short-clusters.mkv", "-c:v libx264 -preset ultrafast -g 15 -c:a aac -cluster_time_limit 100", &["avc1.", "mp4a."]),
+    ffmpeg(
+        "short-clusters.mkv",
+        "-c:v libx264 -preset ultrafast -g 15 -c:a aac -cluster_time_limit 100",
+        &["avc1.", "mp4a."],
+    ),
     newer("h264-new.mkv", "-c:v libx264 -preset veryfast -g 30 -bf 2 -c:a eac3", &["avc1.", "ec-3"]),
     newer("av1.mkv", "-c:v libsvtav1 -preset 12 -g 30 -c:a libopus", &["av01.", "opus"]),
     newer("av1.webm", "-c:v libaom-av1 -usage realtime -cpu-used 8 -g 30 -map 0", &["av01."]),
     ffmpeg("h264.flv", "-c:v libx264 -preset veryfast -g 30 -bf 3 -c:a aac", &["avc1.", "mp4a."]),
     ffmpeg("mp3.flv", "-c:v libx264 -preset veryfast -g 30 -c:a libmp3lame -ar 44100", &["avc1.", "mp4a.6B"]),
-    newer("hevc.flv", "-c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=3 -g 30 -c:a libopus", &["hvc1.", "opus"]),
+    newer(
+        "hevc.flv",
+        "-c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=3 -g 30 -c:a libopus",
+        &["hvc1.", "opus"],
+    ),
     newer("av1.flv", "-c:v libsvtav1 -preset 12 -g 30 -c:a flac", &["av01.", "fLaC"]),
     ffmpeg("h264.ts", "-c:v libx264 -preset veryfast -g 30 -bf 3 -c:a aac", &["avc1.", "mp4a."]),
-    ffmpeg("hevc.ts", "-c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=3 -g 30 -c:a ac3", &["hvc1.", "ac-3"]),
-    ffmpeg("long-pes.ts", "-c:v libx264 -preset ultrafast -g 30 -c:a aac -pes_payload_size 20000", &["avc1.", "mp4a."]),
-    ffmpeg("blu-ray.m2ts", "-c:v libx264 -preset veryfast -g 30 -bf 3 -c:a ac3 -mpegts_m2ts_mode 1", &["avc1.", "ac-3"]),
+    ffmpeg(
+        "hevc.ts",
+        "-c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=3 -g 30 -c:a ac3",
+        &["hvc1.", "ac-3"],
+    ),
+    ffmpeg(
+        "long-pes.ts",
+        "-c:v libx264 -preset ultrafast -g 30 -c:a aac -pes_payload_size 20000",
+        &["avc1.", "mp4a."],
+    ),
+    ffmpeg(
+        "blu-ray.m2ts",
+        "-c:v libx264 -preset veryfast -g 30 -bf 3 -c:a ac3 -mpegts_m2ts_mode 1",
+        &["avc1.", "ac-3"],
+    ),
     Case {
         name: "gstreamer.mkv",
         writer: Writer::GStreamer,
@@ -84,13 +128,21 @@ fn made(case: &Case, folder: &Path) -> PathBuf {
             command
         }
         writer => {
-            let mut command = Command::new(if writer == Writer::New { ffmpeg_new() } else { "ffmpeg".into() });
-            command.args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", PICTURES, "-f", "lavfi", "-i", TONE]);
+            let mut command =
+                Command::new(if writer == Writer::New { ffmpeg_new() } else { "ffmpeg".into() });
+            command.args([
+                "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", PICTURES, "-f", "lavfi", "-i", TONE,
+            ]);
             command.args(["-pix_fmt", "yuv420p", "-ac", "2"]).args(words).arg(&path);
             command
         }
     };
-    let done = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().expect("it runs; `make test` installs it");
+    let done = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("it runs; `make test` installs it");
     assert!(done.success(), "{}: {command:?}", case.name);
     path
 }
@@ -113,8 +165,10 @@ fn probed(path: &Path) -> Vec<(Kind, u32, Vec<Packet>)> {
     let number = |v: &Value| v.as_i64().or_else(|| v.as_str()?.parse().ok());
     let stream = |s: &Value| {
         let kind = if s["codec_type"] == "video" { Kind::Video } else { Kind::Audio };
-        let scale = s["time_base"].as_str().and_then(|t| t.strip_prefix("1/")?.parse().ok()).expect("a time base");
-        let packets = all["packets"].as_array().expect("packets").iter().filter(|p| p["stream_index"] == s["index"]);
+        let scale =
+            s["time_base"].as_str().and_then(|t| t.strip_prefix("1/")?.parse().ok()).expect("a time base");
+        let packets =
+            all["packets"].as_array().expect("packets").iter().filter(|p| p["stream_index"] == s["index"]);
         let packet = |p: &Value| Packet {
             pts: number(&p["pts"]).expect("a time"),
             dts: number(&p["dts"]),
@@ -134,7 +188,10 @@ fn readable(case: &Case, path: &Path) -> PathBuf {
     }
     let copy = path.with_extension("flv.mkv");
     let mut command = Command::new(ffmpeg_new());
-    command.args(["-nostdin", "-v", "error", "-y", "-copyts", "-i"]).arg(path).args(["-map", "0", "-c", "copy"]);
+    command
+        .args(["-nostdin", "-v", "error", "-y", "-copyts", "-i"])
+        .arg(path)
+        .args(["-map", "0", "-c", "copy"]);
     let done = command.arg(&copy).stdin(Stdio::null()).status().expect("ffmpeg runs");
     assert!(done.success(), "{command:?}");
     copy
@@ -147,7 +204,14 @@ fn crc32(data: &[u8]) -> u32 {
 }
 
 /// Compares a track with the packets of its stream; `shift` is the same for all streams, in seconds.
-fn same(name: &str, file: &[u8], track: &IndexTrack, scale: u32, packets: &[Packet], shift: &mut Option<f64>) {
+fn same(
+    name: &str,
+    file: &[u8],
+    track: &IndexTrack,
+    scale: u32,
+    packets: &[Packet],
+    shift: &mut Option<f64>,
+) {
     assert_eq!(track.samples.len(), packets.len(), "{name} {}", track.id);
     let timescale = track.params.timescale();
     let in_ts = matches!(track.packing, Packing::Ts { .. });
@@ -201,7 +265,8 @@ fn samples_are_where_ffprobe_has_them() {
         let mut shift = None;
         for (track, codec) in index.tracks.iter().zip(case.codecs) {
             assert!(track.params.rfc6381().starts_with(codec), "{}: {codecs:?}", case.name);
-            let at = streams.iter().position(|(kind, ..)| *kind == track.id.kind).expect("a stream of its kind");
+            let at =
+                streams.iter().position(|(kind, ..)| *kind == track.id.kind).expect("a stream of its kind");
             let (_, scale, packets) = streams.remove(at);
             same(case.name, &file, track, scale, &packets, &mut shift);
         }
@@ -210,6 +275,11 @@ fn samples_are_where_ffprobe_has_them() {
             let last = t.samples.last().expect("a sample");
             rescale(last.dts + i64::from(last.duration), t.params.timescale(), 1000)
         });
-        assert!(ends.clone().all(|end| (1_800..2_300).contains(&end)), "{}: {:?}", case.name, ends.collect::<Vec<_>>());
+        assert!(
+            ends.clone().all(|end| (1_800..2_300).contains(&end)),
+            "{}: {:?}",
+            case.name,
+            ends.collect::<Vec<_>>()
+        );
     }
 }

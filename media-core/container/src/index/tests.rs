@@ -102,3 +102,70 @@ pub(crate) fn survives(kind: Kind, file: &[u8], seed: u32) {
         }
     }
 }
+
+#[test]
+fn tells_kinds_by_their_first_bytes() {
+    let packets = |stride: usize, at: usize, count: usize| {
+        let mut bytes = vec![0; at + stride * count];
+        bytes.iter_mut().skip(at).step_by(stride).for_each(|byte| *byte = 0x47);
+        bytes
+    };
+    let mkv: &[u8] = include_bytes!("golden/live.webm");
+    for (name, head, want) in [
+        ("webm", mkv.to_vec(), Some(Kind::Mkv)),
+        ("flv", b"FLV\x01\x05\0\0\0\x09".to_vec(), Some(Kind::Flv)),
+        ("ts", packets(188, 0, 5), Some(Kind::Ts)),
+        ("ts from the middle of a packet", packets(188, 100, 4), Some(Kind::Ts)),
+        ("m2ts", packets(192, 4, 5), Some(Kind::Ts)),
+        ("with parity", packets(204, 0, 5), Some(Kind::Ts)),
+        ("two packets", packets(188, 0, 2), None),
+        ("nothing", vec![], None),
+        ("zeros", vec![0; 1024], None),
+        ("mp4", b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec(), None),
+    ] {
+        assert_eq!(sniff(&head), want, "{name}");
+    }
+}
+
+#[test]
+fn sound_is_counted_and_held_to_its_stamps() {
+    let mut beat = Beat::default();
+    let mut place = |ms: Option<i64>| beat.place(ms.map(|ms| ms * 48), 960, 48_000);
+    // Stamps rounded to milliseconds, one left out, a hole, what lies in the past.
+    assert_eq!([Some(100), Some(121), None, Some(160)].map(&mut place), [4800, 5760, 6720, 7680].map(Some));
+    assert_eq!([Some(400), Some(420)].map(&mut place), [19_200, 20_160].map(Some));
+    assert_eq!([Some(300), Some(440)].map(&mut place), [None, Some(21_120)]);
+}
+
+#[test]
+fn pictures_are_decoded_in_time() {
+    let place =
+        |pts| Place { dts: pts, cts: 0, duration: 0, offset: 0, bytes: 1, key: false, cut: Cut::default() };
+    let times = |pts: &[i64]| {
+        let mut places: Vec<Place> = pts.iter().map(|pts| place(*pts)).collect();
+        decode_times(&mut places).then(|| places.iter().map(|p| (p.dts, p.cts)).collect::<Vec<_>>())
+    };
+    assert_eq!(times(&[0, 40, 80]), Some(vec![(0, 0), (40, 0), (80, 0)]));
+    assert_eq!(times(&[0, 120, 40, 80]), Some(vec![(-40, 40), (0, 120), (40, 0), (80, 0)]));
+    // The same time twice.
+    assert_eq!(times(&[0, 40, 40]), Some(vec![(-1, 1), (39, 1), (40, 0)]));
+    assert_eq!(times(&[]), Some(vec![]));
+    assert_eq!(times(&[0, 2_000_000, 1]), None, "nobody waits so long");
+}
+
+#[test]
+fn clocks_that_leap_go_on_for_all_tracks_alike() {
+    let (mut epochs, mut v, mut a) = (Epochs::default(), Clock90k::default(), Clock90k::default());
+    let (mut video, mut audio) = (vec![], vec![]);
+    // The sound ends a little later, and begins a little earlier.
+    for stamp in [900_000, 903_000, 906_000] {
+        video.push(epochs.time(&mut v, stamp, 3_000));
+        audio.push(epochs.time(&mut a, stamp + 1_000, 3_000));
+    }
+    for stamp in [3_000, 6_000] {
+        video.push(epochs.time(&mut v, stamp, 3_000));
+        audio.push(epochs.time(&mut a, stamp - 2_000, 3_000));
+    }
+    assert_eq!(video, [900_000, 903_000, 906_000, 909_000, 912_000]);
+    assert_eq!(audio, [901_000, 904_000, 907_000, 907_000, 910_000]);
+}

@@ -11,9 +11,11 @@ const REORDER_MAX: i64 = 10 * 90_000;
 /// A step beyond this is a break of the clock; 90 kHz.
 const LEAP: i64 = 10 * 90_000;
 /// A step back beyond this is one, too; 90 kHz.
-const BACK: i64 = 2 * 90_000;
+const BACK: i64 = 9_000;
 /// Breaks beyond these are not followed.
 const EPOCHS_MAX: usize = 1 << 12;
+/// Breaks that a track may be behind the others.
+const EPOCHS_BEHIND: usize = 8;
 
 /// Counts the samples of an audio track, held to its stamps.
 #[derive(Debug, Default)]
@@ -95,12 +97,15 @@ impl Epochs {
         }
         let last = track.last;
         let floor = last.unwrap_or(self.newest);
-        let near = |time: i64| {
-            time >= floor.saturating_sub(BACK) && time <= floor.max(self.newest).saturating_add(LEAP)
+        let latest = floor.max(self.newest).saturating_add(LEAP);
+        // Where others leapt already a track may overlap itself: its end and the beginnings of theirs need not agree.
+        let near = |epoch: usize, time: i64| {
+            let back = if last.is_some() && epoch == track.epoch { BACK } else { LEAP };
+            time >= floor.saturating_sub(back) && time <= latest
         };
         let at = |epoch: usize| self.offsets.get(epoch).map(|offset| stamp.saturating_add(*offset));
-        let mut found = (track.epoch..self.offsets.len()).filter_map(|e| Some((e, at(e)?)));
-        let (epoch, time) = match found.find(|(_, time)| near(*time)) {
+        let mut found = (track.epoch..).take(EPOCHS_BEHIND).map_while(|e| Some((e, at(e)?)));
+        let (epoch, time) = match found.find(|&(epoch, time)| near(epoch, time)) {
             Some(found) => found,
             None if self.offsets.len() >= EPOCHS_MAX => (track.epoch, at(track.epoch).unwrap_or(stamp)),
             None => {
