@@ -117,6 +117,11 @@ impl Demuxer {
         self.sync.stride()
     }
 
+    /// Programs that the stream has, the one that is read among them.
+    pub(crate) fn programs(&self) -> usize {
+        self.tables.programs()
+    }
+
     /// As [`Demuxer::poll`], with the pieces of a unit.
     pub(crate) fn poll_placed(&mut self) -> Option<(Event, Vec<Piece>)> {
         let event = self.out.events.pop_front()?;

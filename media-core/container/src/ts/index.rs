@@ -125,6 +125,9 @@ impl Walk for TsFile {
             self.read(nth, None)?;
         }
         let stride = self.stride.and_then(|stride| u8::try_from(stride).ok()).unwrap_or(188);
+        if let others @ 1.. = self.demuxer.programs().saturating_sub(1) {
+            note(&mut self.left_out, format!("{others} other programs"));
+        }
         let mut left_out = std::mem::take(&mut self.left_out);
         let mut drafts = Vec::new();
         for Track { stream, params, ended, samples, last, .. } in std::mem::take(&mut self.tracks) {

@@ -194,3 +194,18 @@ fn damage_leaves_samples_of_the_live_stream() {
     }
     assert!(taken * 100 > given * 95, "{taken} of {given}");
 }
+
+#[test]
+fn says_what_is_left_out() {
+    // LATM in place of ADTS, in the map of the golden stream; its checksum is made right again.
+    let mut latm = FFMPEG.to_vec();
+    let at = latm.windows(5).position(|w| w == [0x0f, 0xe1, 0x01, 0xf0, 0x06]).unwrap();
+    let section = latm[..at].windows(2).rposition(|w| w == [0x02, 0xb0]).unwrap();
+    let end = section + 3 + usize::from(latm[section + 2]);
+    latm[at] = 0x11;
+    let crc = super::super::crc(&latm[section..end - 4]);
+    latm[end - 4..end].copy_from_slice(&crc.to_be_bytes());
+    let (index, _) = index(Kind::Ts, &latm).unwrap();
+    assert_eq!(index.tracks.len(), 2);
+    assert_eq!(index.left_out, ["stream 0x101: AAC in LATM is not carried"]);
+}
