@@ -210,3 +210,29 @@ fn media_is_not_read() {
         file.len()
     );
 }
+
+#[test]
+fn pictures_in_groups_with_a_record_that_lacks_its_sequence_header() {
+    let golden = GOLDEN[2].1;
+    let (whole, _) = index(Kind::Mkv, golden).unwrap();
+    let video = &whole.tracks[0];
+    let Params::Video(params) = &video.params else { panic!("pictures") };
+    let groups = video.samples.iter().zip((0i16..).step_by(40)).map(|(place, ms)| {
+        // A temporal delimiter in front, as some writers leave it.
+        let frame = [&[0x12, 0][..], &payload(golden, video, place).unwrap()].concat();
+        let reference = if place.key { vec![] } else { number(0xfb, 1) };
+        el(0xa0, &[el(0xa1, &block(ms, 0, Lacing::None, &[&frame])), reference, number(0x9b, 44)].concat())
+    });
+    let groups: Vec<u8> = groups.flatten().collect();
+    let tracks = track(1, 1, "V_AV1", &el(0x63a2, &params.config[..4]));
+    let file = file(&tracks, &cluster(0, &groups));
+    let (found, _) = index(Kind::Mkv, &file).unwrap();
+    sound(&file, &found);
+    assert_eq!(found.tracks[0].params, video.params);
+    assert_eq!(found.tracks[0].samples.len(), video.samples.len());
+    for (a, b) in found.tracks[0].samples.iter().zip(&video.samples) {
+        assert_eq!(payload(&file, &found.tracks[0], a), payload(golden, video, b));
+        assert_eq!((a.key, a.dts, a.cts), (b.key, b.dts, b.cts));
+    }
+    assert_eq!(found.tracks[0].samples.last().unwrap().duration, 44 * 90, "as its group says");
+}
