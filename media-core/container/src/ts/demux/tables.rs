@@ -43,6 +43,11 @@ impl Tables {
         Self { pat: Sections::new(SECTION_BYTES_MAX), pmts: Vec::new(), directory }
     }
 
+    /// Programs in the PAT.
+    pub(super) fn programs(&self) -> usize {
+        self.directory.programs.len()
+    }
+
     /// The map of the program, when this packet made it known or changed it.
     pub(super) fn packet(&mut self, packet: &Packet<'_>, stats: &mut Stats) -> Option<&Map> {
         let (pid, directory) = (packet.pid, &mut self.directory);
