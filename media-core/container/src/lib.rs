@@ -10,6 +10,7 @@ pub mod fuzz;
 #[doc(hidden)]
 pub mod fuzz_ts;
 pub mod index;
+pub mod mp4;
 pub mod scte35;
 #[cfg(test)]
 mod testing;
