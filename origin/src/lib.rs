@@ -35,6 +35,7 @@ mod slates;
 mod sources;
 mod still;
 mod switch;
+mod titles;
 mod vitals;
 
 pub use captions::CaptionsConfig;
@@ -46,3 +47,4 @@ pub use keep::StoreConfig;
 pub use open::Doors;
 pub use outbound::Outbound;
 pub use serve::Face;
+pub use titles::VodConfig;

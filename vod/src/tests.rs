@@ -1,0 +1,1 @@
+//! Titles out of files that we make, and files that others made.
