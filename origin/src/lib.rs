@@ -36,6 +36,7 @@ mod sources;
 mod still;
 mod switch;
 mod titles;
+mod uploads;
 mod vitals;
 
 pub use captions::CaptionsConfig;

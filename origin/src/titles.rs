@@ -11,7 +11,7 @@ use nx_container::index::IndexError;
 use nx_delivery::{Archive, Film, LiveStream, Piece, Problem, Reader};
 use nx_hls::{Event, Window};
 use nx_media::StreamKey;
-use nx_vod::{Bounds, Found, Library, Title, TitleError};
+use nx_vod::{Bounds, Found, Library, Title, TitleError, Uploads};
 use serde::{Deserialize, Serialize};
 
 use crate::hub::lock;
@@ -58,6 +58,7 @@ impl VodConfig {
 pub(crate) struct Titles {
     pub(crate) app: String,
     pub(crate) library: Arc<Library>,
+    pub(crate) uploads: Arc<Uploads>,
     /// The one asked for last is last.
     shown: Mutex<VecDeque<(Found, Arc<LiveStream>)>>,
 }
@@ -67,7 +68,8 @@ impl Titles {
         let folder = config.folder.clone().unwrap_or_else(|| data.join("vod"));
         let bounds = Bounds { file_bytes: config.file_bytes_max, index_bytes: config.index_bytes_max };
         let library = Arc::new(Library::new(folder, data.join("vod-index"), bounds));
-        Self { app: config.app.clone(), library, shown: Mutex::default() }
+        let uploads = Uploads::open(library.clone(), config.bytes_max);
+        Self { app: config.app.clone(), library, uploads, shown: Mutex::default() }
     }
 
     /// The title of a name. Asks the disk whether the file is what it was, and reads nothing.
@@ -135,9 +137,12 @@ fn told(error: TitleError) -> io::Error {
             "Not a media file",
             error.to_string(),
         ),
-        TitleError::Index(_) => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "broken-file", "File not understood", error.to_string())
-        }
+        TitleError::Index(_) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "broken-file",
+            "File not understood",
+            error.to_string(),
+        ),
         other => return io::Error::other(other),
     };
     io::Error::other(problem)

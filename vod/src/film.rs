@@ -47,9 +47,8 @@ impl Title {
     /// Its samples do not lie in the file as an MP4 has them.
     pub fn movie(&self, from_ms: i64, to_ms: i64) -> Result<Option<Movie>, TitleError> {
         let from_us = from_ms.max(0).saturating_mul(1000);
-        let ends_us = i64::try_from(self.duration_ms()).unwrap_or(i64::MAX).saturating_mul(1000);
-        // Not to cut a fraction of a millisecond off.
-        let to_us = to_ms.saturating_mul(1000).min(ends_us.saturating_add(1000));
+        let ends_us = self.ends_us();
+        let to_us = to_ms.saturating_mul(1000).min(ends_us);
         let whole = to_us >= ends_us && from_us == 0;
         let mut chosen: Vec<(&IndexTrack, &[Place])> = Vec::new();
         for track in &self.index.tracks {
@@ -66,7 +65,8 @@ impl Title {
         for (track, places) in chosen {
             for chunk in places.chunk_by(|a, b| a.offset.saturating_add(a.bytes.into()) == b.offset) {
                 let Some(first) = chunk.first() else { continue };
-                let entry = |p: &Place| Entry { size: p.bytes, duration: p.duration, offset: p.cts, key: p.key };
+                let entry =
+                    |p: &Place| Entry { size: p.bytes, duration: p.duration, offset: p.cts, key: p.key };
                 let fragment = Fragment { dts: first.dts, samples: chunk.iter().map(entry).collect() };
                 writer.fragment(track.id, place(&ranges, first.offset), &fragment).map_err(refused)?;
             }

@@ -15,9 +15,6 @@ pub struct Identity {
     pub changed_ns: i128,
 }
 
-/// Segments of a version of a title; what comes before them in a media sequence number tells the version.
-pub(crate) const SEGMENTS_BITS: u32 = 20;
-
 impl Identity {
     /// Of a file.
     #[must_use]
@@ -33,11 +30,5 @@ impl Identity {
         crc.update(&self.bytes.to_be_bytes());
         crc.update(&self.changed_ns.to_be_bytes());
         crc.finalize()
-    }
-
-    /// Media sequence number of its first segment; every one stays below 2^52, which all players can count to.
-    #[must_use]
-    pub fn first_msn(self) -> u64 {
-        u64::from(self.run()) << SEGMENTS_BITS
     }
 }

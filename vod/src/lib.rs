@@ -24,12 +24,14 @@ mod open;
 mod plan;
 mod samples;
 mod title;
+mod uploads;
 
 pub use film::{Movie, Piece};
 pub use identity::Identity;
 pub use library::{Bounds, Found, Library};
 pub use open::TitleError;
 pub use title::Title;
+pub use uploads::{Appending, Progress, UploadError, Uploads};
 
 #[cfg(test)]
 mod tests;

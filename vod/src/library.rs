@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::identity::Identity;
 use crate::open::TitleError;
 use crate::title::Title;
+use crate::uploads::UploadError;
 
 /// Endings of files that may be titles; of two files with one name, the first of these counts.
 const ENDINGS: [&str; 10] = ["mp4", "m4v", "m4a", "mov", "mkv", "webm", "ts", "m2ts", "mts", "flv"];
@@ -174,7 +175,44 @@ impl Library {
         Ok(true)
     }
 
-    fn kept(&self, name: &str) -> PathBuf {
+    /// Largest file, bytes.
+    #[must_use]
+    pub fn file_bytes_max(&self) -> u64 {
+        self.bounds.file_bytes
+    }
+
+    /// What the file of an upload is to be called, which calls itself so.
+    pub(crate) fn file_for(&self, filename: &str) -> Result<String, UploadError> {
+        let file = filename.rsplit(['/', '\\']).next().unwrap_or_default();
+        let (stem, ending) = file.rsplit_once('.').unwrap_or((file, ""));
+        let ending = ending.to_ascii_lowercase();
+        if !ENDINGS.contains(&ending.as_str()) {
+            let text =
+                format!("the file is called {file:.100}; it has to end in one of: {}", ENDINGS.join(", "));
+            return Err(UploadError::Name(text));
+        }
+        let fit = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+        let stem: String = stem.trim_start_matches('.').chars().map(fit).take(NAME_MAX).collect();
+        if !sane(&stem) {
+            let text = "the upload needs the name of its file, as filename in Upload-Metadata";
+            return Err(UploadError::Name(text.into()));
+        }
+        if self.find(&stem).is_some() {
+            let text = format!("there is a title {stem} already: delete it, or give the file another name");
+            return Err(UploadError::Taken(text));
+        }
+        Ok(format!("{stem}.{ending}"))
+    }
+
+    /// Makes a file a title, never in place of another; gives its name.
+    pub(crate) fn adopt(&self, path: &Path, file: &str) -> std::io::Result<String> {
+        fs::hard_link(path, self.folder.join(file))?;
+        fs::File::open(&self.folder)?.sync_all()?;
+        Ok(file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned())
+    }
+
+    /// Where the index of a title is if it was dear.
+    pub(crate) fn kept(&self, name: &str) -> PathBuf {
         self.cache.join(format!("{name}.index"))
     }
 

@@ -3,8 +3,8 @@
 use nx_container::index::{IndexTrack, Place};
 use nx_media::{Kind, rescale};
 
-use crate::identity::SEGMENTS_BITS;
-
+/// Segments of a title at most: what a window lists.
+const SEGMENTS_MAX: usize = 1 << 20;
 /// A segment is at least so long where key frames allow, microseconds.
 const LENGTH_US: i64 = 4_000_000;
 /// A segment without a key frame to cut at is cut here, microseconds.
@@ -52,7 +52,7 @@ impl Plan {
         cuts.extend(own);
         let led = cuts.len();
         let mut next = ends_us(leader).unwrap_or(0).saturating_add(NEAR_US);
-        while next < ends && cuts.len() < 1 << SEGMENTS_BITS {
+        while next < ends && cuts.len() < SEGMENTS_MAX {
             cuts.push(next);
             next = next.saturating_add(ALONE_US);
         }
@@ -117,7 +117,7 @@ fn cut(leader: &IndexTrack) -> (Vec<i64>, Vec<u32>) {
         let long = dts_us.saturating_sub(from_us);
         let due = (sample.key && long >= LENGTH_US) || long >= LENGTH_MAX_US;
         let heavy = bytes.saturating_add(sample.bytes.into()) > BYTES_MAX;
-        let room = cuts.len() < 1 << (SEGMENTS_BITS - 1);
+        let room = cuts.len() < SEGMENTS_MAX / 2;
         if cuts.is_empty() || ((due || heavy) && room) {
             cuts.push(us(leader, sample.dts.saturating_add(shift)));
             firsts.push(nth);

@@ -57,7 +57,8 @@ impl Change {
                 IndexError::Broken { what: format!("a picture cannot be read ({e})"), at: 0 }.into()
             }),
             Self::Unpack => {
-                Err(IndexError::Unsupported("transport streams cannot be played from files yet".into()).into())
+                Err(IndexError::Unsupported("transport streams cannot be played from files yet".into())
+                    .into())
             }
         }
     }
@@ -83,7 +84,8 @@ pub(crate) fn read(
         };
         let more = rest.iter().skip(1).take_while(near).count();
         let (now, then) = rest.split_at(more + 1);
-        let bytes = Bytes::from(file.read(first.offset, usize::try_from(end - first.offset).unwrap_or(usize::MAX))?);
+        let bytes =
+            Bytes::from(file.read(first.offset, usize::try_from(end - first.offset).unwrap_or(usize::MAX))?);
         for place in now {
             let at = usize::try_from(place.offset - first.offset).unwrap_or(usize::MAX);
             let payload = bytes.slice(at..at.saturating_add(usize::try_from(place.bytes).unwrap_or(0)));

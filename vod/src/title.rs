@@ -9,7 +9,7 @@ use nx_container::index::{Index, IndexError, IndexTrack, Place};
 use nx_hls::{Event, Run, RunTrack, Stored};
 use nx_media::{Kind, rescale};
 
-use crate::identity::{Identity, SEGMENTS_BITS};
+use crate::identity::Identity;
 use crate::open::{self, Same, TitleError};
 use crate::plan::{Plan, pts, scale};
 use crate::samples::{self, Change};
@@ -47,7 +47,7 @@ impl Title {
         };
         let run = Arc::new(Run {
             number,
-            first_msn: identity.first_msn(),
+            first_msn: 0,
             tracks: index.tracks.iter().map(track).collect(),
             start_ms: 0,
             wall_at_zero_ms: -plan.late_s * 1000,
@@ -71,11 +71,18 @@ impl Title {
     /// How long its longest track is, milliseconds.
     #[must_use]
     pub fn duration_ms(&self) -> u64 {
+        u64::try_from(self.ends_us()).unwrap_or(0).div_ceil(1000)
+    }
+
+    /// When its longest track ends, microseconds.
+    pub(crate) fn ends_us(&self) -> i64 {
         let end = |t: &IndexTrack| {
-            let latest = t.samples.iter().rev().take(64).map(|s| pts(s) + i64::from(s.duration)).max()?;
-            Some(rescale(latest, t.params.timescale(), 1000))
+            // The sample that is shown last is among the last that are decoded.
+            let latest = t.samples.iter().rev().take(64);
+            let latest = latest.map(|s| pts(s).saturating_add(s.duration.into())).max()?;
+            Some(rescale(latest, t.params.timescale(), 1_000_000))
         };
-        u64::try_from(self.index.tracks.iter().filter_map(end).max().unwrap_or(0)).unwrap_or(0)
+        self.index.tracks.iter().filter_map(end).max().unwrap_or(0)
     }
 
     /// What it takes in memory, bytes.
@@ -114,7 +121,7 @@ impl Title {
         let picture = (track.id.kind == Kind::Video && first.key).then(|| change.bytes(first)).flatten();
         let ms = |ticks: i64| rescale(ticks, track.params.timescale(), 1000);
         let segment = Stored {
-            msn: self.identity.first_msn() + nth as u64,
+            msn: nth as u64,
             // Sound that only primes a decoder begins before the beginning.
             begins_ms: ms(earliest).max(0),
             pts: earliest.saturating_add(late),
@@ -122,6 +129,7 @@ impl Title {
             bytes,
             independent: first.key,
             i_frame_bytes: picture.and_then(|p| usize::try_from(p).ok()?.checked_add(header)),
+            named_by_run: true,
         };
         Some((segment, ms(ends.saturating_add(first.cts.into()))))
     }
@@ -137,16 +145,15 @@ impl Title {
         self.plan.late_s.saturating_mul(scale(track))
     }
 
-    /// The bytes of a segment by its names; `None` when this version of the title has none of the name.
+    /// The bytes of a segment by its name; `None` when this version of the title has none of the name.
     ///
     /// # Errors
     /// The file cannot be read, or is another by now.
     pub fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> Result<Option<Bytes>, TitleError> {
-        let number = self.run.number;
-        if msn >> SEGMENTS_BITS != u64::from(number) || run.is_some_and(|run| run != number) {
+        if run != Some(self.run.number) {
             return Ok(None);
         }
-        let nth = usize::try_from(msn - self.identity.first_msn()).unwrap_or(usize::MAX);
+        let nth = usize::try_from(msn).unwrap_or(usize::MAX);
         let Some(at) = self.run.tracks.iter().position(|t| t.name == track) else { return Ok(None) };
         let Some(track) = self.index.tracks.get(at) else { return Ok(None) };
         let places = self.plan.samples(at, track, nth);

@@ -52,7 +52,13 @@ enum State {
     /// Looks at the header of the next box.
     Header,
     /// Reads a box; header included, up to `end`.
-    Body { kind: [u8; 4], start: u64, header: usize, end: u64, got: Vec<u8> },
+    Body {
+        kind: [u8; 4],
+        start: u64,
+        header: usize,
+        end: u64,
+        got: Vec<u8>,
+    },
     /// Asks the first sample of a track.
     Ask(usize),
     Done,

@@ -118,8 +118,7 @@ impl<'a> Cursor<'a> {
         };
         let (at, left) = (self.at, self.data.len());
         let Ok(data) = self.take(body, "a box") else {
-            let what =
-                format!("box '{}' has {body} bytes where {left} are left", name(kind));
+            let what = format!("box '{}' has {body} bytes where {left} are left", name(kind));
             return Err(start.broken(what));
         };
         Ok(Box { kind, body: Self { data, at } })
@@ -149,9 +148,11 @@ pub(super) fn words(table: &[u8]) -> impl ExactSizeIterator<Item = u32> {
 
 /// Pairs of a table.
 pub(super) fn pairs(table: &[u8]) -> impl Iterator<Item = (u32, u32)> {
-    table.as_chunks::<8>().0.iter().map(|&[a, b, c, d, e, f, g, h]| {
-        (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
-    })
+    table
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|&[a, b, c, d, e, f, g, h]| (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])))
 }
 
 /// Four characters for a message.

@@ -147,7 +147,8 @@ fn sound(kind: [u8; 4], boxes: Cursor<'_>) -> Result<Entry, IndexError> {
 
 /// `dOps` as the header that it stands for, which has its numbers the other way round (RFC 7845 §5.1).
 fn opus_head(dops: Cursor<'_>) -> Option<Bytes> {
-    let (&[_, channels, s0, s1, r0, r1, r2, r3, g0, g1, family], mapping) = dops.rest().split_first_chunk()?;
+    let (&[_, channels, s0, s1, r0, r1, r2, r3, g0, g1, family], mapping) =
+        dops.rest().split_first_chunk()?;
     let mut head = b"OpusHead\x01".to_vec();
     head.extend_from_slice(&[channels, s1, s0, r3, r2, r1, r0, g1, g0, family]);
     head.extend_from_slice(mapping.get(..CONFIG_MAX).unwrap_or(mapping));
@@ -183,7 +184,8 @@ fn es_descriptor(mut esds: Cursor<'_>) -> Result<Entry, IndexError> {
     if !OBJECT_AAC.contains(&object) {
         return Ok(Entry::Foreign(format!("codec 'mp4a' of object type {object:#04x}")));
     }
-    let specific = descriptor(&mut decoder, 0x05)?.ok_or_else(|| decoder.broken("AAC without configuration"))?;
+    let specific =
+        descriptor(&mut decoder, 0x05)?.ok_or_else(|| decoder.broken("AAC without configuration"))?;
     let params = aac::parse_config(&config(specific)).map_err(|e| unusable(specific, e))?;
     Ok(Entry::Known(Params::Audio(params)))
 }

@@ -108,7 +108,8 @@ fn trun(
         budget.take(1, bytes.into(), trun)?;
         let offset = *follows;
         let end = offset.checked_add(bytes.into()).filter(|end| *end <= budget.file_bytes);
-        *follows = end.ok_or_else(|| trun.broken("a sample of a fragment lies behind the end of the file"))?;
+        *follows =
+            end.ok_or_else(|| trun.broken("a sample of a fragment lies behind the end of the file"))?;
         let dts = track.ends;
         track.ends = dts.saturating_add(duration.into());
         if bytes > 0 {

@@ -100,8 +100,7 @@ impl Movie {
         trex.full(WHAT)?;
         let number = trex.u32(WHAT)?;
         trex.u32(WHAT)?;
-        let defaults =
-            Defaults { duration: trex.u32(WHAT)?, bytes: trex.u32(WHAT)?, flags: trex.u32(WHAT)? };
+        let defaults = Defaults { duration: trex.u32(WHAT)?, bytes: trex.u32(WHAT)?, flags: trex.u32(WHAT)? };
         if let Some(track) = self.tracks.iter_mut().find(|t| t.number == number) {
             track.defaults = defaults;
         }
@@ -118,8 +117,10 @@ impl Movie {
     pub(super) fn answer(&mut self, nth: usize, sample: &Bytes) {
         let Some(track) = self.tracks.get_mut(nth) else { return };
         let Entry::Ask(ask) = &track.entry else { return };
-        track.entry = entry::asked(ask, sample)
-            .map_or_else(|| Entry::Foreign(format!("{} that its first sample does not tell", said(ask))), Entry::Known);
+        track.entry = entry::asked(ask, sample).map_or_else(
+            || Entry::Foreign(format!("{} that its first sample does not tell", said(ask))),
+            Entry::Known,
+        );
     }
 
     /// The index, everything having been read.
@@ -132,29 +133,26 @@ impl Movie {
                 _ => "track",
             };
             let mut leave = |why: &str| index.left_out.push(format!("{what} {nth}: {why}"));
-            if track.samples.is_empty() {
-                leave("nothing is in it");
-                continue;
-            }
             match track.entry {
+                Entry::Foreign(why) => leave(&why),
+                _ if track.samples.is_empty() => leave("nothing is in it"),
                 Entry::Known(params) => {
                     if track.edits.jumps {
                         leave("its edit list has several parts; it is played as it lies in the file");
                     }
                     let params = entry::in_language(params, track.language);
-                    let samples =
-                        times::place(track.samples, (track.timescale, movie), track.edits, &params);
+                    let samples = times::place(track.samples, (track.timescale, movie), track.edits, &params);
                     let kind = params.kind();
                     let before = index.tracks.iter().filter(|t| t.id.kind == kind).count();
                     let id = TrackId { kind, nth: u8::try_from(before).unwrap_or(u8::MAX) };
                     index.tracks.push(IndexTrack { id, params, packing: Packing::Whole, samples });
                 }
                 Entry::Ask(ask) => leave(&said(&ask)),
-                Entry::Foreign(why) => leave(&why),
             }
         }
         if index.tracks.is_empty() {
-            let why = if index.left_out.is_empty() { "it has no tracks".into() } else { index.left_out.join("; ") };
+            let why =
+                if index.left_out.is_empty() { "it has no tracks".into() } else { index.left_out.join("; ") };
             return Err(IndexError::Unsupported(format!("nothing in the file can be played: {why}")));
         }
         index.tracks.iter_mut().filter(|t| t.id.kind == Kind::Audio).for_each(|t| {
@@ -256,4 +254,3 @@ fn language(packed: u16) -> Option<Language> {
     let letter = |shift: u16| u8::try_from((packed >> shift) & 0x1f).map_or(0, |l| l + 0x60);
     Language::new(&[letter(10), letter(5), letter(0)])
 }
-

@@ -24,12 +24,13 @@ pub(super) fn samples(stbl: Cursor<'_>, budget: &mut Budget) -> Result<Vec<Place
     let mut samples: Vec<Place> = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
     let mut dts = 0_i64;
     for (number, bytes) in (1_u32..).zip(sizes) {
-        let offset = chunks.next(bytes).ok_or_else(|| {
-            stbl.broken(format!("sample {number} of {count} lies in no chunk"))
-        })?;
+        let offset = chunks
+            .next(bytes)
+            .ok_or_else(|| stbl.broken(format!("sample {number} of {count} lies in no chunk")))?;
         if bytes > 0 && offset.checked_add(bytes.into()).is_none_or(|end| end > budget.file_bytes) {
             let file = budget.file_bytes;
-            let what = format!("sample {number} lies at byte {offset}, behind the end of the file ({file} bytes)");
+            let what =
+                format!("sample {number} lies at byte {offset}, behind the end of the file ({file} bytes)");
             return Err(stbl.broken(what));
         }
         let key = keys.as_mut().is_none_or(|keys| {
@@ -82,7 +83,11 @@ fn sizes(stbl: Cursor<'_>) -> Result<(u32, u64, Sizes<'_>), IndexError> {
     let (same, count) = (at.u32("stsz")?, at.u32("stsz")?);
     if same > 0 {
         let count_of = usize::try_from(count).unwrap_or(0);
-        return Ok((count, u64::from(count) * u64::from(same), Box::new(std::iter::repeat_n(same, count_of))));
+        return Ok((
+            count,
+            u64::from(count) * u64::from(same),
+            Box::new(std::iter::repeat_n(same, count_of)),
+        ));
     }
     let table = at.entries(count, 4, "stsz")?;
     Ok((count, sum(Box::new(words(table))), Box::new(words(table))))

@@ -9,6 +9,8 @@ use crate::index::{IndexError, Place};
 
 /// Sound before the beginning that decoders need to begin with, milliseconds.
 const PREROLL_MS: i64 = 200;
+/// A film may begin so late, seconds; fragments of live streams begin when they were made.
+const LATE_MAX_S: i64 = 10;
 /// Longest film, seconds.
 const LENGTH_MAX_S: i64 = 30 * 86_400;
 
@@ -63,6 +65,7 @@ pub(super) fn place(
         samples.pop();
     }
     let early = match params.kind() {
+        _ if edits.from <= 0 => None,
         Kind::Video => samples.iter().rposition(|s| s.key && pts(s) <= edits.from),
         Kind::Audio => {
             let from = edits.from.saturating_sub(rescale(PREROLL_MS, 1000, own));
@@ -90,7 +93,7 @@ pub(super) fn place(
     samples
 }
 
-/// Has a film that begins late, as fragments of live streams do, begin near 0; refuses one that is too long.
+/// Has a film that begins very late begin near 0; refuses one that is too long.
 pub(super) fn begin(tracks: &mut [(u32, &mut Vec<Place>)]) -> Result<(), IndexError> {
     let first = |scale: u32, samples: &[Place]| {
         let first = samples.first()?;
@@ -98,12 +101,11 @@ pub(super) fn begin(tracks: &mut [(u32, &mut Vec<Place>)]) -> Result<(), IndexEr
     };
     let late_s = tracks.iter().filter_map(|(scale, samples)| first(*scale, samples)).min().unwrap_or(0);
     for (scale, samples) in tracks {
-        let by = if late_s > 0 { late_s.saturating_mul((*scale).into()) } else { 0 };
+        let by = if late_s > LATE_MAX_S { late_s.saturating_mul((*scale).into()) } else { 0 };
         samples.iter_mut().for_each(|s| s.dts = s.dts.saturating_sub(by));
         let most = LENGTH_MAX_S.saturating_mul((*scale).into());
-        let within = |s: &Place| (-most..most).contains(&s.dts) && i64::from(s.duration) < most;
-        // Times only grow.
-        if ![samples.first(), samples.last()].into_iter().flatten().all(within) {
+        let within = |s: &Place| (-most..most).contains(&s.dts) && s.duration < u32::MAX;
+        if !samples.iter().all(within) {
             return Err(IndexError::TooMuch { what: "seconds of film", max: LENGTH_MAX_S.unsigned_abs() });
         }
     }

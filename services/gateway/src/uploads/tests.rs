@@ -1,0 +1,1 @@
+//! tus as its specification has it.
