@@ -51,6 +51,24 @@ impl Client {
         self.reply()
     }
 
+    /// Any method, with headers and a body.
+    pub(crate) fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Reply> {
+        let length = body.len();
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\n", self.address);
+        headers.iter().for_each(|(n, v)| request.push_str(&format!("{n}: {v}\r\n")));
+        request.push_str("\r\n");
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        self.stream.get_mut().write_all(body)?;
+        self.reply()
+    }
+
     fn line(&mut self) -> std::io::Result<String> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {

@@ -31,3 +31,4 @@ mod store;
 mod strict;
 mod transport;
 mod up;
+mod vod;
