@@ -66,7 +66,7 @@ impl Client {
         request.push_str("\r\n");
         self.stream.get_mut().write_all(request.as_bytes())?;
         self.stream.get_mut().write_all(body)?;
-        self.reply()
+        if method == "HEAD" { self.head() } else { self.reply() }
     }
 
     fn line(&mut self) -> std::io::Result<String> {
@@ -77,7 +77,7 @@ impl Client {
         Ok(line.trim_end().to_owned())
     }
 
-    fn reply(&mut self) -> std::io::Result<Reply> {
+    fn head(&mut self) -> std::io::Result<Reply> {
         let start = self.line()?;
         let status = start.split(' ').nth(1).and_then(|s| s.parse().ok());
         let status = status.ok_or_else(|| Error::new(ErrorKind::InvalidData, start))?;
@@ -87,7 +87,11 @@ impl Client {
             let Some((name, value)) = line.split_once(':') else { break };
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let mut reply = Reply { status, headers, body: Vec::new() };
+        Ok(Reply { status, headers, body: Vec::new() })
+    }
+
+    fn reply(&mut self) -> std::io::Result<Reply> {
+        let mut reply = self.head()?;
         let length = reply.header("content-length").and_then(|l| l.parse().ok());
         match length {
             Some(length) => {

@@ -85,13 +85,12 @@ fn packets(url: &str, stream: &str) -> Vec<String> {
 fn seconds(file: &str, stream: &str) -> f64 {
     let args = ["-v", "error", "-select_streams", stream, "-show_entries", "packet=dts_time,duration_time"];
     let (_, out, err) = run("ffprobe", &[&args[..], &["-of", "csv=p=0", file]].concat(), LONG);
-    let times: Vec<(f64, f64)> = out
-        .lines()
-        .filter_map(|l| {
-            let mut fields = l.split(',').map(|f| f.parse().ok());
-            Some((fields.next()??, fields.next()??))
-        })
-        .collect();
+    let row = |l: &str| {
+        let (at, length) = l.split_once(',')?;
+        // Of some packets ffprobe does not tell how long they are; the last is none of them.
+        Some((at.parse().ok()?, length.trim_end_matches(',').parse().unwrap_or(f64::NAN)))
+    };
+    let times: Vec<(f64, f64)> = out.lines().filter_map(row).collect();
     let (first, last) = times.first().zip(times.last()).unwrap_or_else(|| panic!("{file}: {out} {err}"));
     last.0 + last.1 - first.0
 }
@@ -135,8 +134,10 @@ fn same(stage: &Stage, file: &str) {
         assert!(list.contains("#EXT-X-PLAYLIST-TYPE:VOD\n") && list.ends_with("#EXT-X-ENDLIST\n"), "{list}");
         let segments = segments(&list);
         let (total, want) = (segments.iter().map(|s| s.0).sum::<f64>(), seconds(path, kind));
-        // Each of the lengths is rounded to a millionth; ours is the file's to a tick of its clock.
-        assert!((total - want).abs() < 0.002 + 1e-6 * segments.len() as f64, "{file} {track}: {total} {want}");
+        // Each of the lengths is rounded to a millionth. ffprobe takes the last packet of sound for a whole one, whatever
+        // the file says.
+        let last = if track == "a1" { 0.03 } else { 0.002 };
+        assert!((total - want).abs() < last + 1e-6 * segments.len() as f64, "{file} {track}: {total} {want}");
         let target = list.lines().find_map(|l| l.strip_prefix("#EXT-X-TARGETDURATION:")?.parse::<f64>().ok());
         let longest = segments.iter().map(|s| s.0.round()).fold(0.0, f64::max);
         assert!(target.is_some_and(|t| t >= longest && t <= longest.max(1.0)), "{target:?} {longest}");
@@ -166,14 +167,33 @@ fn files_of_ffmpeg_are_played_packet_by_packet() {
     copy("sound.m4a", "-vn");
     make("clock.mp4", &format!("{x264} -r 24000/1001 -video_track_timescale 30001 -ar 44100"));
     make("rare.mp4", "-c:v libx264 -preset superfast -g 1000 -keyint_min 1000 -sc_threshold 0 -c:a aac");
-    make("hevc.mp4", "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=45 -tag:v hvc1 -c:a ac3");
-    make("hev1.mp4", "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=45 -tag:v hev1 -c:a eac3");
+    make(
+        "hevc.mp4",
+        "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=45 -tag:v hvc1 -c:a ac3",
+    );
+    make(
+        "hev1.mp4",
+        "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=45 -tag:v hev1 -c:a eac3",
+    );
     make("av1.mp4", "-c:v libsvtav1 -preset 12 -g 60 -c:a libopus");
     make("vp9.mp4", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 60 -c:a flac -strict -2");
     make("mp3.mp4", "-c:v libx264 -preset superfast -g 60 -c:a libmp3lame");
     for file in [
-        "bframes.mp4", "faststart.mp4", "fragmented.mp4", "cmaf.mp4", "late.mp4", "quick.mov", "pictures.mp4",
-        "sound.m4a", "clock.mp4", "rare.mp4", "hevc.mp4", "hev1.mp4", "av1.mp4", "vp9.mp4", "mp3.mp4",
+        "bframes.mp4",
+        "faststart.mp4",
+        "fragmented.mp4",
+        "cmaf.mp4",
+        "late.mp4",
+        "quick.mov",
+        "pictures.mp4",
+        "sound.m4a",
+        "clock.mp4",
+        "rare.mp4",
+        "hevc.mp4",
+        "hev1.mp4",
+        "av1.mp4",
+        "vp9.mp4",
+        "mp3.mp4",
     ] {
         same(&stage, file);
     }
@@ -205,9 +225,7 @@ fn files_of_other_makers_are_played_packet_by_packet() {
     }
     // Two titles cannot have one name.
     std::fs::rename(stage.file("gst.mov"), stage.file("gst-quick.mov")).expect("renames");
-    for file in
-        ["newer.mp4", "hybrid.mp4", "gst.mp4", "gst-fast.mp4", "gst-fragments.mp4", "gst-quick.mov"]
-    {
+    for file in ["newer.mp4", "hybrid.mp4", "gst.mp4", "gst-fast.mp4", "gst-fragments.mp4", "gst-quick.mov"] {
         same(&stage, file);
     }
 }
@@ -224,17 +242,24 @@ fn two_hours_take_no_longer_than_their_tables() {
     // A stretch of it, to the frame: its clock begins at 0.
     let (_, out, err) = run(
         "ffprobe",
-        &["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0",
-            &stage.url("long", "video.mp4?start=3601&end=3607")],
+        &[
+            "-v",
+            "error",
+            "-show_entries",
+            "format=duration",
+            "-of",
+            "csv=p=0",
+            &stage.url("long", "video.mp4?start=3601&end=3607"),
+        ],
         SOON,
     );
     assert!(out.trim().parse::<f64>().is_ok_and(|s| (s - 6.0).abs() < 0.01), "{out} {err}");
     let part = playlist(stage.server(), "/vod/long/v1/index.m3u8?start=3601&end=3607").expect("a playlist");
     assert_eq!(segments(&part).len(), 2, "{part}");
     let whole = stage.get("/vod/long/video.mp4").body;
-    let range = [("range", "bytes=100000-2200000")];
+    let range = [("range", "bytes=100000-1200000")];
     let part = http::get_with(stage.server().edge(), "/vod/long/video.mp4", &range).expect("an answer");
-    assert!(part.status == 206 && part.body == whole[100_000..=2_200_000], "{}", part.status);
+    assert!(part.status == 206 && part.body == whole[100_000..=1_200_000], "{}", part.status);
 }
 
 #[test]

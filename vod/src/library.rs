@@ -216,6 +216,12 @@ impl Library {
         self.cache.join(format!("{name}.index"))
     }
 
+    /// What its indexes take in memory.
+    #[cfg(test)]
+    pub(crate) fn weight(&self) -> usize {
+        self.lock().open.iter().filter_map(|(_, _, opened)| opened.as_ref().ok()).map(|t| t.weight()).sum()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

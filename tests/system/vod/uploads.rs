@@ -181,7 +181,8 @@ fn the_protocol_is_kept_to() {
     assert_eq!(ask(&stage, "DELETE", &place, &[], b"").status, 423);
     drop(slow);
     // What came of it before it broke off counts.
-    let three = || Some(ask(&stage, "HEAD", &place, &[], b"")).filter(|h| h.header("upload-offset") == Some("3"));
+    let three =
+        || Some(ask(&stage, "HEAD", &place, &[], b"")).filter(|h| h.header("upload-offset") == Some("3"));
     let head = eventually(SOON, three).expect("three bytes");
     assert_eq!(head.header("upload-length"), Some(length.to_string().as_str()));
     assert!(head.header("upload-expires").is_some() && head.header("cache-control") == Some("no-store"));
