@@ -18,6 +18,7 @@ mod dash;
 mod durable;
 mod encoder;
 mod enhanced;
+mod files;
 mod h2_abuse;
 mod https;
 mod inputs;

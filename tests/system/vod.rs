@@ -230,6 +230,44 @@ fn files_of_other_makers_are_played_packet_by_packet() {
     }
 }
 
+/// Hashes of what decoders make of a stream.
+fn decoded(url: &str, stream: &str) -> Vec<String> {
+    let args = ["-v", "error", "-i", url, "-map", stream, "-f", "framehash", "-"];
+    let (_, out, _) = run("ffmpeg", &args, LONG);
+    let rows = out.lines().filter(|l| !l.starts_with('#'));
+    rows.filter_map(|l| l.rsplit(',').next().map(|hash| hash.trim().to_owned())).collect()
+}
+
+#[test]
+fn files_of_other_kinds_are_played_too() {
+    let stage = Stage::new("kinds");
+    let x264 = "-c:v libx264 -preset superfast -g 60 -bf 2 -c:a aac";
+    for (file, how) in [
+        ("matroska.mkv", x264),
+        ("web.webm", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 60 -c:a libopus"),
+        ("flash.flv", x264),
+        ("transport.ts", x264),
+    ] {
+        ffmpeg(&format!("{} {how}", source(9)), &stage.file(file));
+        if !file.ends_with(".ts") {
+            same(&stage, file);
+            continue;
+        }
+        // Other packets, the same pictures and sound.
+        let path = stage.file(file);
+        for stream in ["0:v:0", "0:a:0"] {
+            let want = decoded(path.to_str().expect("a path"), stream);
+            assert!(want.len() > 200, "{}", want.len());
+            for view in ["index.m3u8", "manifest.mpd"] {
+                let got = decoded(&stage.url("transport", view), stream);
+                let differs = got.iter().zip(&want).position(|(a, b)| a != b);
+                assert!(got.len() == want.len() && differs.is_none(), "{stream} {view}: {differs:?}");
+            }
+        }
+        assert_eq!(stage.get("/vod/transport/video.mp4").status, 415);
+    }
+}
+
 #[test]
 fn two_hours_take_no_longer_than_their_tables() {
     let stage = Stage::new("long");

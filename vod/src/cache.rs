@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use bytes::Bytes;
-use nx_container::index::{Index, IndexTrack, Packing, Place, SAMPLES_MAX};
+use nx_container::index::{Cut, Index, IndexTrack, Packing, Place, SAMPLES_MAX};
 use nx_media::{Params, TrackId};
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ struct Track {
 enum Packed {
     Whole,
     Behind(Bytes),
-    Ts(u16),
+    Ts(u16, u8),
 }
 
 /// Writes it so that it is there whole or not at all.
@@ -61,7 +61,7 @@ fn encode(identity: Identity, index: &Index) -> io::Result<Vec<u8>> {
         packing: match &t.packing {
             Packing::Whole => Packed::Whole,
             Packing::Behind(bytes) => Packed::Behind(bytes.clone()),
-            Packing::Ts { pid } => Packed::Ts(*pid),
+            Packing::Ts { pid, stride } => Packed::Ts(*pid, *stride),
         },
         samples: t.samples.len(),
     };
@@ -80,7 +80,11 @@ fn encode(identity: Identity, index: &Index) -> io::Result<Vec<u8>> {
             signed(&mut out, p.cts.into());
             signed(&mut out, p.offset.wrapping_sub(offset).cast_signed());
             number(&mut out, p.duration.into());
-            number(&mut out, u64::from(p.bytes) << 1 | u64::from(p.key));
+            let plain = p.cut == Cut::default();
+            number(&mut out, u64::from(p.bytes) << 2 | u64::from(!plain) << 1 | u64::from(p.key));
+            if !plain {
+                out.extend_from_slice(&[p.cut.head, p.cut.tail, u8::from(p.cut.sets)]);
+            }
             dts = p.dts.wrapping_add(p.duration.into());
             offset = p.offset.wrapping_add(p.bytes.into());
         }
@@ -107,7 +111,7 @@ fn decode(bytes: &[u8], identity: Identity) -> Option<Index> {
         let packing = match packing {
             Packed::Whole => Packing::Whole,
             Packed::Behind(bytes) => Packing::Behind(bytes),
-            Packed::Ts(pid) => Packing::Ts { pid },
+            Packed::Ts(pid, stride) => Packing::Ts { pid, stride },
         };
         let mut places = Vec::with_capacity(samples.min(SAMPLES_MAX));
         let (mut dts, mut offset) = (0_i64, 0_u64);
@@ -117,8 +121,14 @@ fn decode(bytes: &[u8], identity: Identity) -> Option<Index> {
             offset = offset.wrapping_add_signed(take_signed(&mut rest)?);
             let duration = u32::try_from(take(&mut rest)?).ok()?;
             let packed = take(&mut rest)?;
-            let bytes = u32::try_from(packed >> 1).ok()?;
-            places.push(Place { dts, cts, duration, offset, bytes, key: packed & 1 == 1 });
+            let bytes = u32::try_from(packed >> 2).ok()?;
+            let mut cut = Cut::default();
+            if packed & 2 != 0 {
+                let (&[head, tail, sets], left) = rest.split_first_chunk()?;
+                rest = left;
+                cut = Cut { head, tail, sets: sets == 1 };
+            }
+            places.push(Place { dts, cts, duration, offset, bytes, key: packed & 1 == 1, cut });
             dts = dts.wrapping_add(duration.into());
             offset = offset.wrapping_add(bytes.into());
         }
@@ -170,11 +180,13 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_written_is_read_and_nothing_else(
-            samples in prop::collection::vec((any::<i64>(), any::<i32>(), any::<u32>(), any::<u64>(), any::<u32>(), any::<bool>()), 0..50),
+            samples in prop::collection::vec((any::<i64>(), any::<i32>(), any::<u32>(), any::<u64>(), any::<u32>(), any::<bool>(), any::<(u8, u8, bool)>()), 0..50),
             at in any::<prop::sample::Index>(),
             flip in 1_u8..,
         ) {
-            let place = |(dts, cts, duration, offset, bytes, key)| Place { dts, cts, duration, offset, bytes, key };
+            let place = |(dts, cts, duration, offset, bytes, key, (head, tail, sets))| {
+                Place { dts, cts, duration, offset, bytes, key, cut: Cut { head, tail, sets } }
+            };
             let track = IndexTrack {
                 id: TrackId::AUDIO,
                 params: Params::Audio(nx_codec::opus::params(2, None)),

@@ -5,14 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use nx_container::index::{Index, IndexError, Indexer, Step};
-use nx_container::mp4::{self, Mp4Indexer};
+use nx_container::index::{self, Index, IndexError, SNIFF_BYTES, Step};
 
 use crate::cache;
 use crate::identity::Identity;
 
-/// Bytes that tell what kind a file is.
-const HEAD: usize = 4 << 10;
 /// Reads of one file, whatever it says.
 const STEPS_MAX: u64 = 1 << 24;
 /// An index that took more reading than this is kept on disk, bytes.
@@ -83,13 +80,13 @@ impl Same {
 }
 
 /// Reads the index of a file. `kept` is where it may be, and is put if finding it out was dear.
-pub(crate) fn index(path: &Path, identity: Identity, kept: Option<PathBuf>) -> Result<Index, TitleError> {
+pub(crate) fn read(path: &Path, identity: Identity, kept: Option<PathBuf>) -> Result<Index, TitleError> {
     if let Some(index) = kept.as_deref().and_then(|kept| cache::read(kept, identity)) {
         return Ok(index);
     }
     let file = Same::open(path, identity)?;
-    let head = file.read_some(0, HEAD)?;
-    let mut indexer = indexer(&head, identity.bytes).ok_or(TitleError::Kind)?;
+    let kind = index::sniff(&file.read_some(0, SNIFF_BYTES)?).ok_or(TitleError::Kind)?;
+    let mut indexer = index::indexer(kind, identity.bytes);
     let mut read = 0;
     for _ in 0..STEPS_MAX {
         match indexer.next()? {
@@ -110,12 +107,4 @@ pub(crate) fn index(path: &Path, identity: Identity, kept: Option<PathBuf>) -> R
         }
     }
     Err(IndexError::TooMuch { what: "reads of a file", max: STEPS_MAX }.into())
-}
-
-/// The reader for a file that begins so.
-fn indexer(head: &[u8], bytes: u64) -> Option<Box<dyn Indexer>> {
-    if mp4::sniff(head) {
-        return Some(Box::new(Mp4Indexer::new(bytes)));
-    }
-    None
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use nx_codec::{avc, hevc};
 use nx_container::index::{IndexError, IndexTrack, Packing, Place};
+use nx_container::ts;
 use nx_media::{Params, Sample, VideoCodec};
 
 use crate::open::{Same, TitleError};
@@ -21,7 +22,7 @@ pub(crate) enum Change {
     Behind(Bytes),
     /// NAL units get lengths of four bytes; they have so many.
     Lengths(u8),
-    /// Not known here.
+    /// They are taken out of packets.
     Unpack,
 }
 
@@ -49,17 +50,14 @@ impl Change {
         }
     }
 
-    fn apply(&self, bytes: Bytes) -> Result<Bytes, TitleError> {
+    fn apply(&self, bytes: Bytes, track: &IndexTrack, place: &Place) -> Result<Bytes, TitleError> {
         match self {
             Self::None => Ok(bytes),
             Self::Behind(first) => Ok([first.clone(), bytes].concat().into()),
             Self::Lengths(size) => avc::to_four_byte_lengths(&bytes, *size).map_err(|e| {
                 IndexError::Broken { what: format!("a picture cannot be read ({e})"), at: 0 }.into()
             }),
-            Self::Unpack => {
-                Err(IndexError::Unsupported("transport streams cannot be played from files yet".into())
-                    .into())
-            }
+            Self::Unpack => Ok(ts::unpack(&bytes, track, place)?),
         }
     }
 }
@@ -67,19 +65,21 @@ impl Change {
 /// Reads the samples of these places; their times are later by `late` ticks.
 pub(crate) fn read(
     file: &Same,
-    change: &Change,
+    track: &IndexTrack,
     places: &[Place],
     late: i64,
 ) -> Result<Vec<Sample>, TitleError> {
+    let change = Change::of(track);
     let mut samples = Vec::with_capacity(places.len());
     let mut rest = places;
     while let Some(first) = rest.first() {
         let mut end = first.offset.saturating_add(first.bytes.into());
         let near = |place: &&Place| {
-            let follows = place.offset >= end && place.offset - end <= BETWEEN;
+            // In a transport stream two samples may share a packet.
+            let follows = place.offset >= first.offset && place.offset <= end.saturating_add(BETWEEN);
             let ends = place.offset.saturating_add(place.bytes.into());
             let fits = follows && ends - first.offset <= TOGETHER;
-            end = if fits { ends } else { end };
+            end = if fits { end.max(ends) } else { end };
             fits
         };
         let more = rest.iter().skip(1).take_while(near).count();
@@ -89,7 +89,7 @@ pub(crate) fn read(
         for place in now {
             let at = usize::try_from(place.offset - first.offset).unwrap_or(usize::MAX);
             let payload = bytes.slice(at..at.saturating_add(usize::try_from(place.bytes).unwrap_or(0)));
-            samples.push(sample(place, late, change.apply(payload)?));
+            samples.push(sample(place, late, change.apply(payload, track, place)?));
         }
         rest = then;
     }

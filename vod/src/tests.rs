@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nx_container::fmp4;
-use nx_container::index::{Index, IndexTrack, Packing, Place};
+use nx_container::index::{Cut, Index, IndexTrack, Packing, Place};
 use nx_hls::{Event, Stored};
 use nx_media::{AudioParams, Kind, Params, Sample, TrackId, VideoCodec, VideoParams, VideoRange};
 use proptest::prelude::*;
@@ -195,7 +195,7 @@ fn track(id: TrackId, samples: Vec<Place>) -> IndexTrack {
 fn samples(begin: i64, all: &[(u32, i32, u32, bool)]) -> Vec<Place> {
     let mut dts = begin;
     let place = |&(duration, cts, bytes, key): &(u32, i32, u32, bool)| {
-        let place = Place { dts, cts, duration, offset: 0, bytes, key };
+        let place = Place { dts, cts, duration, offset: 0, bytes, key, cut: Cut::default() };
         dts += i64::from(duration);
         place
     };

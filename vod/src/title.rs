@@ -30,7 +30,7 @@ impl Title {
     /// # Errors
     /// It is no title, with the reason.
     pub fn open(path: &Path, identity: Identity, kept: Option<PathBuf>) -> Result<Self, TitleError> {
-        let index = open::index(path, identity, kept)?;
+        let index = open::read(path, identity, kept)?;
         if index.tracks.iter().all(|t| t.samples.is_empty()) {
             return Err(IndexError::Unsupported("nothing is in it".into()).into());
         }
@@ -161,7 +161,7 @@ impl Title {
             return Ok(None);
         }
         let file = Same::open(&self.path, self.identity)?;
-        let samples = samples::read(&file, &Change::of(track), places, self.late(track))?;
+        let samples = samples::read(&file, track, places, self.late(track))?;
         file.check()?;
         let sequence = u32::try_from(nth + 1).unwrap_or(u32::MAX);
         let made = fmp4::fragment(sequence, track.id.kind, &samples);

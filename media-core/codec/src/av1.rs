@@ -96,6 +96,20 @@ pub fn parse_config(av1c: &Bytes) -> Result<VideoParams, Av1Error> {
     })
 }
 
+/// The record with the sequence header that the beginning of a temporal unit brings; `None` when it brings none.
+#[must_use]
+pub fn with_sequence_header(av1c: &[u8], payload: &[u8]) -> Option<Bytes> {
+    let mut rest = payload;
+    while let Some((obu, tail)) = split(rest) {
+        let unit = rest.get(..rest.len() - tail.len())?;
+        if obu.kind == OBU_SEQUENCE_HEADER && unit.first()? & 2 != 0 {
+            return Some([av1c.get(..RECORD_HEADER_LEN)?, unit].concat().into());
+        }
+        rest = tail;
+    }
+    None
+}
+
 /// Whether decoding can start at this temporal unit: its first frame is a key frame that is shown. The frame
 /// header decides, because encoders may repeat the sequence header anywhere; a sequence header of still
 /// pictures, whose frames have no type, is taken for a key frame.

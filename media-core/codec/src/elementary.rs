@@ -10,7 +10,7 @@ use bytes::Bytes;
 use nx_media::Params;
 
 pub use audio::{AudioFormat, AudioReader};
-pub use video::{AU_BYTES_MAX, VideoReader};
+pub use video::{AU_BYTES_MAX, VideoReader, access_unit};
 
 /// The payload of one PES packet, or a piece of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,4 +45,16 @@ pub struct Frame {
     pub key: bool,
     /// As in [`nx_media::Sample::payload`].
     pub payload: Bytes,
+}
+
+/// Where a frame lies among the payload bytes of all units that its reader took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Its first byte. Video begins with the start code of the access unit's first NAL unit, sound behind the header
+    /// that its samples do without.
+    pub begin: u64,
+    /// Behind its last byte.
+    pub end: u64,
+    /// Parameter sets in it stay in the payload, for [`access_unit`].
+    pub sets: bool,
 }

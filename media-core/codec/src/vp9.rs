@@ -15,6 +15,18 @@ const SYNC_CODE: u32 = 0x49_8342;
 const COLOR_SPACE_RGB: u32 = 7;
 /// Stands in for a level that the record leaves open: the codec string has to name one.
 const LEVEL_LOWEST: u8 = 10;
+/// Largest picture of each level, in pixels (VP9 annex A).
+const LEVELS: [(u64, u8); 9] = [
+    (36_864, 10),
+    (73_728, 11),
+    (122_880, 20),
+    (245_760, 21),
+    (552_960, 30),
+    (983_040, 31),
+    (2_228_224, 40),
+    (8_912_896, 50),
+    (35_651_584, 60),
+];
 
 /// The record or the first frame is not VP9.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +81,22 @@ pub fn parse_config(vpcc: &Bytes, first_key: &[u8]) -> Result<VideoParams, Vp9Er
     })
 }
 
+/// Makes the record of a stream that has none, by its first key frame and what the file says of its colours (numbers of
+/// ITU-T H.273, 2 for "not said"). The level is the lowest for the picture's size. `None` when this is no key frame.
+///
+/// Spec: VP Codec ISO Media File Format Binding, "VP Codec Configuration Box"; VP9 §6.2, annex A.
+#[must_use]
+pub fn config_from_key(frame: &[u8], primaries: u8, transfer: u8, matrix: u8) -> Option<Bytes> {
+    let mut bits = Bits::new(frame);
+    let profile = frame_profile(&mut bits)??;
+    let key = key_frame(&mut bits, profile)?;
+    let pixels = u64::from(key.width) * u64::from(key.height);
+    let level = LEVELS.iter().find(|(max, _)| pixels <= *max).map_or(62, |(_, level)| *level);
+    let format = key.depth << 4 | key.subsampling << 1 | u8::from(key.full_range);
+    let profile = u8::try_from(profile).ok()?;
+    Some(Bytes::copy_from_slice(&[profile, level, format, primaries, transfer, matrix, 0, 0]))
+}
+
 /// Whether decoding can start at this frame (or superframe).
 #[must_use]
 pub fn is_key(payload: &[u8]) -> bool {
@@ -81,7 +109,8 @@ pub fn is_key(payload: &[u8]) -> bool {
 fn key_size(frame: &[u8]) -> Result<(u32, u32), Vp9Error> {
     let mut bits = Bits::new(frame);
     let profile = frame_profile(&mut bits).ok_or(Vp9Error::FrameHeader { bit: bits.position() })?;
-    size(&mut bits, profile.ok_or(Vp9Error::NotKey)?).ok_or(Vp9Error::FrameHeader { bit: bits.position() })
+    let key = key_frame(&mut bits, profile.ok_or(Vp9Error::NotKey)?);
+    key.map(|key| (key.width, key.height)).ok_or(Vp9Error::FrameHeader { bit: bits.position() })
 }
 
 /// Profile of a key frame, `Some(None)` for any other frame, `None` when this is no VP9. `bits` then stand
@@ -98,24 +127,44 @@ fn frame_profile(bits: &mut Bits<'_>) -> Option<Option<u32>> {
     Some((!show_existing && !bits.flag()?).then_some(profile))
 }
 
-fn size(bits: &mut Bits<'_>, profile: u32) -> Option<(u32, u32)> {
+/// What a key frame says of pictures.
+struct KeyFrame {
+    width: u32,
+    height: u32,
+    /// Bits of a sample.
+    depth: u8,
+    /// As in the record: 1 for 4:2:0 with the samples of MPEG-2, 2 for 4:2:2, 3 for 4:4:4.
+    subsampling: u8,
+    full_range: bool,
+}
+
+fn key_frame(bits: &mut Bits<'_>, profile: u32) -> Option<KeyFrame> {
     // show_frame, error_resilient_mode
     bits.skip(2)?;
     if bits.take(24)? != SYNC_CODE {
         return None;
     }
-    if profile >= 2 {
-        // ten_or_twelve_bit
-        bits.skip(1)?;
-    }
+    let depth = match profile {
+        0 | 1 => 8,
+        _ => 10 + 2 * u8::from(bits.flag()?),
+    };
     let subsampled = profile & 1 == 1;
+    let (mut subsampling, mut full_range) = (1, true);
     if bits.take(3)? != COLOR_SPACE_RGB {
-        // Range, then subsampling in both directions and a reserved bit.
-        bits.skip(if subsampled { 4 } else { 1 })?;
+        full_range = bits.flag()?;
+        if subsampled {
+            subsampling = match (bits.flag()?, bits.flag()?) {
+                (true, false) => 2,
+                (false, false) => 3,
+                _ => 1,
+            };
+            bits.skip(1)?;
+        }
     } else if subsampled {
+        subsampling = 3;
         bits.skip(1)?;
     }
-    Some((bits.take(16)? + 1, bits.take(16)? + 1))
+    Some(KeyFrame { width: bits.take(16)? + 1, height: bits.take(16)? + 1, depth, subsampling, full_range })
 }
 
 #[cfg(test)]

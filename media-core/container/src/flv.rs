@@ -11,10 +11,12 @@ use nx_media::{AudioCodec, Kind, VideoCodec};
 
 mod codecs;
 mod file;
+mod index;
 mod read;
 mod write;
 
 pub use file::{TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO, Tags, tags};
+pub(crate) use index::FlvFile;
 pub use read::{parse_audio, parse_video};
 pub use write::{
     Header, audio_config_body, audio_frame_header, multitrack_one, video_config_body, video_frame_header,

@@ -29,7 +29,7 @@ const HEADER: usize = 16;
 
 /// Whether a file that begins so may be one: at least eight bytes.
 #[must_use]
-pub fn sniff(head: &[u8]) -> bool {
+pub(crate) fn sniff(head: &[u8]) -> bool {
     let kind = head.get(4..).and_then(<[u8]>::first_chunk::<4>);
     let known: [&[u8; 4]; 9] =
         [b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"moof"];
@@ -38,7 +38,7 @@ pub fn sniff(head: &[u8]) -> bool {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Mp4Indexer {
+pub(crate) struct Mp4Indexer {
     /// Where the next box of the file begins.
     at: u64,
     boxes: u32,
@@ -67,7 +67,7 @@ enum State {
 impl Mp4Indexer {
     /// Of a file of so many bytes.
     #[must_use]
-    pub fn new(file_bytes: u64) -> Self {
+    pub(crate) fn new(file_bytes: u64) -> Self {
         Self { at: 0, boxes: 0, budget: Budget::new(file_bytes), movie: None, state: State::Header }
     }
 

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use nx_media::{AudioParams, Language, Params, VIDEO_TIMESCALE, rescale};
 
-use super::{Frame, Item, Unit};
+use super::{Frame, Item, Span, Unit};
 use framing::{Framing, Head, Probe, Signature};
 
 mod framing;
@@ -46,6 +46,8 @@ pub struct AudioReader {
     /// Times of units in which no frame began yet, by the unit's place in the carry.
     anchors: Vec<(usize, i64)>,
     clock: Clock,
+    /// Payload bytes of all units so far.
+    taken: u64,
     /// Of the parameters given last.
     signature: Option<Signature>,
     locked: bool,
@@ -74,6 +76,7 @@ impl AudioReader {
             need: 0,
             anchors: Vec::new(),
             clock: Clock::default(),
+            taken: 0,
             signature: None,
             locked: false,
             skipping: false,
@@ -91,6 +94,12 @@ impl AudioReader {
     /// Takes a unit and gives the frames that it completes. The unit's `pts` belongs to the first frame that
     /// begins in it, later frames follow by their durations; frames before the first known time are dropped.
     pub fn push(&mut self, unit: Unit, sink: &mut dyn FnMut(Item)) {
+        self.push_spans(unit, &mut |item, _| sink(item));
+    }
+
+    /// As [`AudioReader::push`], and tells where frames lie. Those of LATM do not lie at whole bytes.
+    pub fn push_spans(&mut self, unit: Unit, sink: &mut dyn FnMut(Item, Option<Span>)) {
+        self.taken += unit.payload.len() as u64;
         if unit.discontinuity {
             self.give_up();
         }
@@ -116,7 +125,8 @@ impl AudioReader {
     }
 
     /// Reads whole frames; returns how many bytes are done with, and sets `need` for the rest.
-    fn read(&mut self, data: &Bytes, sink: &mut dyn FnMut(Item)) -> usize {
+    fn read(&mut self, data: &Bytes, sink: &mut dyn FnMut(Item, Option<Span>)) -> usize {
+        let begin = self.taken.saturating_sub(data.len() as u64);
         let mut at = 0;
         loop {
             let rest = data.get(at..).unwrap_or_default();
@@ -135,7 +145,7 @@ impl AudioReader {
                     self.skipping = false;
                     self.anchor(at);
                     let end = at + head.len;
-                    self.frame(head, &data.slice(at..end), sink);
+                    self.frame(head, &data.slice(at..end), begin + at as u64, sink);
                     at = end;
                 }
             }
@@ -167,7 +177,7 @@ impl AudioReader {
         }
     }
 
-    fn frame(&mut self, mut head: Head, frame: &Bytes, sink: &mut dyn FnMut(Item)) {
+    fn frame(&mut self, mut head: Head, frame: &Bytes, at: u64, sink: &mut dyn FnMut(Item, Option<Span>)) {
         let Some(access_units) = self.framing.access_units(&mut head, frame) else {
             self.damaged += 1;
             return;
@@ -185,9 +195,12 @@ impl AudioReader {
                     return;
                 };
                 self.signature = Some(head.signature.clone());
-                sink(Item::Params(Params::Audio(AudioParams { language: self.language, ..params })));
+                sink(Item::Params(Params::Audio(AudioParams { language: self.language, ..params })), None);
             }
-            sink(Item::Frame(Frame { dts, cts: 0, key: true, payload }));
+            let end = at + frame.len() as u64;
+            let span = Span { begin: end.saturating_sub(payload.len() as u64), end, sets: false };
+            let whole = !matches!(self.framing, Framing::Latm(_));
+            sink(Item::Frame(Frame { dts, cts: 0, key: true, payload }), whole.then_some(span));
         }
     }
 

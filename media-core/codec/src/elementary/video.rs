@@ -15,7 +15,7 @@ use self::clock::{Clock, Time};
 use self::nal::{Role, role};
 use self::scan::{Found, Scanner};
 use self::sets::{Renewed, Sets};
-use super::{Frame, Item, Unit};
+use super::{Frame, Item, Span, Unit};
 use crate::annexb::START_CODE_LEN;
 
 /// Largest access unit that a [`VideoReader`] puts together, in bytes; a larger one is dropped and counted.
@@ -74,7 +74,13 @@ struct AccessUnit {
     /// A recovery point says that the output is right from here on, if no slice is predicted.
     recovery: bool,
     inter: bool,
+    /// Where its first NAL unit is, and the end of its last one.
+    begin: u64,
+    end: u64,
 }
+
+/// Takes items, and where the frames among them lie.
+type Sink<'a> = dyn FnMut(Item, Option<Span>) + 'a;
 
 impl VideoReader {
     /// Reader of a track; any codec but [`VideoCodec::Hevc`] is read as H.264.
@@ -103,6 +109,11 @@ impl VideoReader {
 
     /// Takes the next unit and gives what it completes to `sink`.
     pub fn push(&mut self, unit: Unit, sink: &mut dyn FnMut(Item)) {
+        self.push_spans(unit, &mut |item, _| sink(item));
+    }
+
+    /// As [`VideoReader::push`], and tells where frames lie.
+    pub fn push_spans(&mut self, unit: Unit, sink: &mut Sink<'_>) {
         if unit.discontinuity {
             self.give_up();
             self.time = None;
@@ -123,20 +134,25 @@ impl VideoReader {
 
     /// Gives out what is still open; the stream ends here.
     pub fn flush(&mut self, sink: &mut dyn FnMut(Item)) {
+        self.flush_spans(&mut |item, _| sink(item));
+    }
+
+    /// As [`VideoReader::flush`], and tells where frames lie.
+    pub fn flush_spans(&mut self, sink: &mut Sink<'_>) {
         self.scan(&[], None, true, sink);
         self.finish(State::Lost, sink);
         self.give_up();
     }
 
-    fn scan(&mut self, piece: &[u8], mut time: Option<Time>, last: bool, sink: &mut dyn FnMut(Item)) {
+    fn scan(&mut self, piece: &[u8], mut time: Option<Time>, last: bool, sink: &mut Sink<'_>) {
         let mut scanner = std::mem::take(&mut self.scanner);
         scanner.push(piece, last, &mut |found| match found {
-            Found::Nal { nal, earlier } => {
+            Found::Nal { nal, earlier, at } => {
                 // The time is that of the first access unit that begins in the piece.
                 if !earlier {
                     self.time = time.take().or(self.time);
                 }
-                self.nal(nal, sink);
+                self.nal(nal, at, sink);
             }
             Found::Stray => self.stray(),
         });
@@ -161,7 +177,7 @@ impl VideoReader {
         }
     }
 
-    fn nal(&mut self, nal: &[u8], sink: &mut dyn FnMut(Item)) {
+    fn nal(&mut self, nal: &[u8], at: u64, sink: &mut Sink<'_>) {
         let role = role(self.codec, nal);
         let may_begin = match role {
             Role::Foreign => return,
@@ -173,6 +189,7 @@ impl VideoReader {
             self.finish(State::Open, sink);
             self.state = State::Open;
             self.au.time = self.time.take();
+            self.au.begin = at;
         }
         if self.state != State::Open {
             if matches!(role, Role::Slice { .. }) {
@@ -183,6 +200,7 @@ impl VideoReader {
         if self.au.len() + nal.len() > AU_BYTES_MAX {
             return self.drop_open();
         }
+        self.au.end = at + (START_CODE_LEN + nal.len()) as u64;
         match role {
             Role::Delimiter | Role::Foreign => (),
             Role::Set => match self.sets.put(nal) {
@@ -217,7 +235,7 @@ impl VideoReader {
     }
 
     /// Gives out the access unit, unless no picture is in it yet.
-    fn finish(&mut self, next: State, sink: &mut dyn FnMut(Item)) {
+    fn finish(&mut self, next: State, sink: &mut Sink<'_>) {
         if !self.au.has_slice {
             return;
         }
@@ -237,17 +255,18 @@ impl VideoReader {
         let keep = self.drift || self.sets.changed();
         // A key frame brings all sets that a decoder needs, in it or in the configuration.
         self.drift = keep && !key;
-        sink(Item::Frame(Frame { dts, cts, key, payload: au.payload(keep) }));
+        let span = Span { begin: au.begin, end: au.end, sets: keep };
+        sink(Item::Frame(Frame { dts, cts, key, payload: au.payload(keep) }), Some(span));
     }
 
-    fn renew(&mut self, sink: &mut dyn FnMut(Item)) {
+    fn renew(&mut self, sink: &mut Sink<'_>) {
         match self.sets.renew() {
             Renewed::New(params) => {
                 self.drift = false;
                 if let Some(rate) = params.frame_rate {
                     self.clock.expect(rate.frame_ticks(VIDEO_TIMESCALE).into());
                 }
-                sink(Item::Params(Params::Video(params)));
+                sink(Item::Params(Params::Video(params)), None);
             }
             Renewed::Same => (),
             Renewed::Unusable => self.damaged += 1,
@@ -268,6 +287,22 @@ impl AccessUnit {
         }
         data.into_boxed_slice().into()
     }
+}
+
+/// The payload of the access unit that a byte stream holds, as [`VideoReader`] gives it: `with_sets` as its
+/// [`Span::sets`].
+#[must_use]
+pub fn access_unit(codec: VideoCodec, stream: &[u8], with_sets: bool) -> Bytes {
+    let mut au = AccessUnit::default();
+    for nal in crate::annexb::nals(stream) {
+        match role(codec, nal) {
+            Role::Delimiter | Role::Foreign => (),
+            Role::Set if sets::id(codec, nal).is_some() => put(&mut au.sets, nal),
+            Role::Set => (),
+            Role::Prefix { .. } | Role::Slice { .. } | Role::Suffix => put(&mut au.data, nal),
+        }
+    }
+    au.payload(with_sets)
 }
 
 fn put(out: &mut Vec<u8>, nal: &[u8]) {

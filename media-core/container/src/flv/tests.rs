@@ -4,6 +4,7 @@ use nx_media::{AudioParams, VideoParams};
 
 use super::*;
 
+mod file;
 mod read;
 mod write;
 

@@ -4,7 +4,7 @@
 
 use super::bytes::Cursor;
 use super::read::{Budget, Track};
-use crate::index::{IndexError, Place};
+use crate::index::{Cut, IndexError, Place};
 
 /// `sample_is_non_sync_sample`.
 const NON_SYNC: u32 = 0x1_0000;
@@ -113,7 +113,15 @@ fn trun(
         let dts = track.ends;
         track.ends = dts.saturating_add(duration.into());
         if bytes > 0 {
-            track.samples.push(Place { dts, cts, duration, offset, bytes, key: flags & NON_SYNC == 0 });
+            track.samples.push(Place {
+                dts,
+                cts,
+                duration,
+                offset,
+                bytes,
+                key: flags & NON_SYNC == 0,
+                cut: Cut::default(),
+            });
         }
     }
     Ok(())

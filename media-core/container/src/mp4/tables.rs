@@ -4,7 +4,7 @@
 
 use super::bytes::{Cursor, pairs, words};
 use super::read::Budget;
-use crate::index::{IndexError, Place};
+use crate::index::{Cut, IndexError, Place};
 
 /// Reads an `stbl`.
 pub(super) fn samples(stbl: Cursor<'_>, budget: &mut Budget) -> Result<Vec<Place>, IndexError> {
@@ -40,7 +40,7 @@ pub(super) fn samples(stbl: Cursor<'_>, budget: &mut Budget) -> Result<Vec<Place
         let duration = times.next().unwrap_or(0);
         let cts = offsets.next().unwrap_or(0).cast_signed();
         if bytes > 0 {
-            samples.push(Place { dts, cts, duration, offset, bytes, key });
+            samples.push(Place { dts, cts, duration, offset, bytes, key, cut: Cut::default() });
         }
         dts = dts.saturating_add(duration.into());
     }

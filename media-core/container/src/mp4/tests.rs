@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fmp4::{self, Entry, Fragment, MovieWriter, Span};
-use crate::index::{Index, IndexTrack, Packing, Place};
+use crate::index::{Cut, Index, IndexTrack, Packing, Place};
 use crate::testing::{Media, TINY, media};
 
 mod build;
@@ -133,7 +133,15 @@ fn written(media: &Media, span: Span) -> (Bytes, Vec<(TrackId, Vec<Place>)>) {
                 let duration = s.duration.unwrap();
                 entries.push(Entry { size, duration, offset, key: s.key });
                 let (dts, offset_at) = (s.dts, body.len() as u64);
-                places.push(Place { dts, cts: offset, duration, offset: offset_at, bytes: size, key: s.key });
+                places.push(Place {
+                    dts,
+                    cts: offset,
+                    duration,
+                    offset: offset_at,
+                    bytes: size,
+                    key: s.key,
+                    cut: Cut::default(),
+                });
                 body.extend_from_slice(&s.payload);
             }
             writer.fragment(id, at, &Fragment { dts: chunk[0].dts, samples: entries }).unwrap();
@@ -180,7 +188,15 @@ fn fragments_are_read_as_their_writer_meant_them() {
         let mut offset = (bytes.len() + header) as u64;
         for s in chunk {
             let size = u32::try_from(s.payload.len()).unwrap();
-            want.push(Place { dts: s.dts, cts: 0, duration: 1024, offset, bytes: size, key: true });
+            want.push(Place {
+                dts: s.dts,
+                cts: 0,
+                duration: 1024,
+                offset,
+                bytes: size,
+                key: true,
+                cut: Cut::default(),
+            });
             offset += u64::from(size);
         }
         bytes.extend_from_slice(&fragment);

@@ -17,6 +17,7 @@ mod event;
 mod format;
 mod packet;
 mod pes;
+mod piece;
 mod section;
 mod sync;
 mod tables;
@@ -25,6 +26,7 @@ pub use event::{Config, Event, PES_BYTES_MAX, Program, Stats, Stream, Unsupporte
 pub use format::StreamFormat;
 use packet::Packet;
 use pes::{Pes, Rules};
+pub(crate) use piece::{Piece, unpack};
 use section::Sections;
 use sync::Sync;
 use tables::{Map, Tables};
@@ -38,6 +40,8 @@ const SEARCH_LEN: usize = 4096;
 #[derive(Debug, Default)]
 struct Out {
     events: VecDeque<Event>,
+    /// Of the units among the events, if they are wanted.
+    pieces: VecDeque<Vec<Piece>>,
     stats: Stats,
     last_pts: Option<i64>,
     /// Streams named so far; at most one per packet id.
@@ -72,6 +76,10 @@ pub struct Demuxer {
     sync: Sync,
     /// Bytes that are not a whole packet yet.
     carry: Vec<u8>,
+    /// Bytes pushed so far, up to the end of those that are being read.
+    taken: u64,
+    /// Units tell where they lie.
+    placing: bool,
     tables: Tables,
     program: Option<Program>,
     /// Sorted by packet id.
@@ -89,12 +97,32 @@ impl Demuxer {
             config,
             sync: Sync::default(),
             carry: Vec::new(),
+            taken: 0,
+            placing: false,
             tables: Tables::new(config.program),
             program: None,
             tracks: Vec::new(),
             last_pid: NULL_PID,
             out: Out::default(),
         }
+    }
+
+    /// One that tells where units lie, by [`Demuxer::poll_placed`].
+    pub(crate) fn placing(config: Config) -> Self {
+        Self { placing: true, ..Self::new(config) }
+    }
+
+    /// From one packet to the next, while in step.
+    pub(crate) fn stride(&self) -> Option<usize> {
+        self.sync.stride()
+    }
+
+    /// As [`Demuxer::poll`], with the pieces of a unit.
+    pub(crate) fn poll_placed(&mut self) -> Option<(Event, Vec<Piece>)> {
+        let event = self.out.events.pop_front()?;
+        let unit = matches!(event, Event::Unit { .. });
+        let pieces = if unit { self.out.pieces.pop_front() } else { None };
+        Some((event, pieces.unwrap_or_default()))
     }
 
     /// Takes bytes, cut anywhere: packets of 188 bytes, of 192 (M2TS) or of 204 (with parity).
@@ -105,8 +133,10 @@ impl Demuxer {
             let (part, rest) = bytes.split_at(bytes.len().min(room.saturating_sub(self.carry.len())));
             bytes = rest;
             self.carry.extend_from_slice(part);
+            self.taken += part.len() as u64;
             self.read_carry(false);
         }
+        self.taken += bytes.len() as u64;
         let rest = self.read(bytes, false);
         self.carry.extend_from_slice(rest);
     }
@@ -151,14 +181,15 @@ impl Demuxer {
                     track.distrust(&mut self.out);
                 }
             }
-            self.packet(packet);
+            let behind = (bytes.len() + PACKET_LEN) as u64;
+            self.packet(packet, self.taken.saturating_sub(behind));
         }
         bytes
     }
 
-    fn packet(&mut self, packet: &[u8; PACKET_LEN]) {
+    fn packet(&mut self, packet: &[u8; PACKET_LEN], at: u64) {
         self.out.stats.packets += 1;
-        let Some(packet) = Packet::parse(packet) else {
+        let Some(packet) = Packet::parse(packet, at) else {
             self.out.stats.damaged_packets += 1;
             return;
         };
@@ -187,7 +218,7 @@ impl Demuxer {
             }
             old.retain(kept);
             for stream in &program.streams {
-                let rules = rules(&self.config, program, stream.format);
+                let rules = rules(&self.config, self.placing, program, stream.format);
                 let mut track = match old.iter().position(|t| t.stream.pid == stream.pid) {
                     Some(at) => old.swap_remove(at),
                     None => Track::new(stream, rules),
@@ -212,12 +243,13 @@ fn find(tracks: &mut [Track], pid: u16) -> Option<&mut Track> {
     tracks.get_mut(at)
 }
 
-fn rules(config: &Config, program: &Program, format: StreamFormat) -> Rules {
+fn rules(config: &Config, placing: bool, program: &Program, format: StreamFormat) -> Rules {
     let video = format.is_video();
     Rules {
         bytes_max: config.pes_bytes_max.min(if video { usize::MAX } else { AUDIO_PES_BYTES_MAX }),
         early: config.early && video,
         marks_time: video || !program.has_video(),
+        placing,
     }
 }
 

@@ -9,6 +9,8 @@ pub(super) struct Scanner {
     tail: Vec<u8>,
     /// `tail` begins with a start code.
     in_nal: bool,
+    /// Bytes of all pieces so far.
+    taken: u64,
 }
 
 /// What a piece holds.
@@ -20,6 +22,8 @@ pub(super) enum Found<'a> {
         nal: &'a [u8],
         /// It began in an earlier piece.
         earlier: bool,
+        /// Where its start code is among all bytes so far.
+        at: u64,
     },
     /// Bytes that belong to no NAL unit: their beginning was not seen.
     Stray,
@@ -33,7 +37,7 @@ impl Scanner {
 
     /// Forgets what is held back.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { taken: self.taken, ..Self::default() };
     }
 
     /// Takes the next piece; `last` ends the NAL unit that is open behind it.
@@ -46,6 +50,7 @@ impl Scanner {
             tail.extend_from_slice(piece);
         }
         let data = if joined { &tail } else { piece };
+        self.taken += piece.len() as u64;
         let open = self.walk(data, from, last, each);
         if last {
             self.in_nal = false;
@@ -59,6 +64,7 @@ impl Scanner {
 
     /// Returns where the bytes begin that have to be held back.
     fn walk(&mut self, data: &[u8], from: usize, last: bool, each: &mut dyn FnMut(Found<'_>)) -> usize {
+        let begin = self.taken.saturating_sub(data.len() as u64);
         let mut open = self.in_nal.then_some(0);
         let mut earlier = self.in_nal;
         let mut at = if self.in_nal { from.max(START_CODE_LEN) } else { from };
@@ -68,7 +74,9 @@ impl Scanner {
             if code.is_some() || last || open.is_none() {
                 let nal = data.get(open.map_or(0, |open| open + START_CODE_LEN)..end).map(trim);
                 match nal.unwrap_or_default() {
-                    nal if open.is_some() => each(Found::Nal { nal, earlier }),
+                    nal if open.is_some() => {
+                        each(Found::Nal { nal, earlier, at: begin + open.unwrap_or(0) as u64 });
+                    }
                     [] => (),
                     _ => each(Found::Stray),
                 }

@@ -50,11 +50,7 @@ impl Sets {
 
     /// Takes a parameter set; `None` when its id does not parse or it is too long for any record.
     pub(super) fn put(&mut self, nal: &[u8]) -> Option<()> {
-        let key = match self.codec {
-            VideoCodec::Hevc => hevc_id(nal),
-            _ => avc_id(nal),
-        };
-        let key = key.filter(|_| nal.len() <= avc::CONFIG_BYTES_MAX)?;
+        let key = id(self.codec, nal)?;
         if self.latest.get(&key).is_none_or(|old| old != nal) {
             self.latest.insert(key, Bytes::copy_from_slice(nal));
             self.changed = true;
@@ -91,6 +87,15 @@ impl Sets {
     fn list(&self, nal_type: u8) -> Vec<Bytes> {
         self.latest.range((nal_type, 0)..=(nal_type, u32::MAX)).map(|(_, nal)| nal.clone()).collect()
     }
+}
+
+/// Type and id of a parameter set that can be taken.
+pub(super) fn id(codec: VideoCodec, nal: &[u8]) -> Option<(u8, u32)> {
+    let id = match codec {
+        VideoCodec::Hevc => hevc_id(nal),
+        _ => avc_id(nal),
+    };
+    id.filter(|_| nal.len() <= avc::CONFIG_BYTES_MAX)
 }
 
 /// Type and id of an H.264 parameter set.

@@ -111,10 +111,13 @@ fn stbl(table: &Table, media: u64) -> Vec<u8> {
     body.extend(boxed(b"stsc", &counted(table.stsc.len(), &stsc)));
     body.extend(stsz(table));
     body.extend(if table.co64 {
-        let places: Vec<u32> = chunks.flat_map(|at| [(at >> 32) as u32, at as u32]).collect();
+        let places: Vec<u32> = chunks.flat_map(|at| [0, u32::try_from(at).unwrap()]).collect();
         boxed(b"co64", &counted(table.chunks.len(), &places))
     } else {
-        boxed(b"stco", &counted(table.chunks.len(), &chunks.map(|at| at as u32).collect::<Vec<_>>()))
+        boxed(
+            b"stco",
+            &counted(table.chunks.len(), &chunks.map(|at| u32::try_from(at).unwrap()).collect::<Vec<_>>()),
+        )
     });
     boxed(b"stbl", &body)
 }

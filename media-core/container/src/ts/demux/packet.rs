@@ -19,11 +19,13 @@ pub(super) struct Packet<'a> {
     /// The adaptation field was lengthened to fill the packet.
     pub(super) stuffed: bool,
     pub(super) payload: &'a [u8],
+    /// Where it begins in all that was pushed.
+    pub(super) at: u64,
 }
 
 impl<'a> Packet<'a> {
     /// `None` when the packet was damaged on the way or its adaptation field does not fit.
-    pub(super) fn parse(packet: &'a [u8; PACKET_LEN]) -> Option<Self> {
+    pub(super) fn parse(packet: &'a [u8; PACKET_LEN], at: u64) -> Option<Self> {
         let [_sync, high, low, control, body @ ..] = packet;
         if high & 0x80 != 0 {
             return None;
@@ -48,6 +50,7 @@ impl<'a> Packet<'a> {
             random_access: flags & 0x40 != 0,
             stuffed: field.is_some_and(stuffed),
             payload,
+            at,
         })
     }
 }

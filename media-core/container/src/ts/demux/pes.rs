@@ -6,12 +6,16 @@ use bytes::Bytes;
 use nx_codec::elementary::Unit;
 
 use super::packet::{Continuity, Flow, Packet};
+use super::piece::{Part, pieces};
 use super::{Event, Out};
 
 /// Bytes in front of what `PES_packet_length` counts.
 const PREFIX_LEN: usize = 6;
 /// Bytes in front of the optional header fields.
 const HEADER_LEN: usize = 9;
+
+/// Packets that one PES packet is followed through; four times those of the largest.
+const PARTS_MAX: usize = 1 << 17;
 
 /// How the PES packets of a stream are treated.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +26,8 @@ pub(super) struct Rules {
     pub(super) early: bool,
     /// Its times tell when a splice was received.
     pub(super) marks_time: bool,
+    /// Units tell where they lie.
+    pub(super) placing: bool,
 }
 
 /// The PES packets of one packet id.
@@ -33,6 +39,8 @@ pub(super) struct Pes {
     state: State,
     /// Header and payload so far; its memory serves one packet after the other.
     data: Vec<u8>,
+    /// Where `data` came from, if that is wanted.
+    parts: Vec<Part>,
     random_access: bool,
     /// Bytes were lost in front of the open packet.
     discontinuity: bool,
@@ -58,6 +66,7 @@ impl Pes {
             continuity: Continuity::default(),
             state: State::Idle,
             data: Vec::new(),
+            parts: Vec::new(),
             random_access: false,
             discontinuity: false,
             hole: false,
@@ -88,8 +97,12 @@ impl Pes {
         if self.state == State::Idle {
             return;
         }
-        if self.data.len() + packet.payload.len() > self.rules.bytes_max {
+        let room = self.rules.bytes_max.saturating_sub(self.data.len());
+        if packet.payload.len() > room || self.parts.len() >= PARTS_MAX {
             return self.give_up(out);
+        }
+        if self.rules.placing && !packet.payload.is_empty() {
+            self.parts.push(Part { at: packet.at, len: packet.payload.len() });
         }
         self.data.extend_from_slice(packet.payload);
         match (self.state, self.total()) {
@@ -134,8 +147,13 @@ impl Pes {
             out.stats.lost_units += 1;
             self.hole = true;
         }
-        self.data.clear();
+        self.clear();
         self.state = State::Idle;
+    }
+
+    fn clear(&mut self) {
+        self.data.clear();
+        self.parts.clear();
     }
 
     /// Bytes of the open packet with its header; `None` when its length is open or not yet known.
@@ -165,12 +183,15 @@ impl Pes {
                 }
             }
         }
-        self.data.clear();
+        self.clear();
     }
 
     fn unit(&mut self, times: Times, payload: Bytes, out: &mut Out) {
         if payload.is_empty() {
             return;
+        }
+        if self.rules.placing {
+            out.pieces.push_back(pieces(&self.parts, self.data.len() - payload.len(), self.data.len()));
         }
         let Times { pts, dts } = times;
         let discontinuity = std::mem::take(&mut self.discontinuity);
@@ -182,13 +203,13 @@ impl Pes {
 
 /// Times of a PES packet, 90 kHz.
 #[derive(Debug, Clone, Copy, Default)]
-struct Times {
+pub(super) struct Times {
     pts: Option<i64>,
     dts: Option<i64>,
 }
 
 /// Times and payload; `None` when this is no clear PES packet with media.
-fn split(data: &[u8]) -> Option<(Times, &[u8])> {
+pub(super) fn split(data: &[u8]) -> Option<(Times, &[u8])> {
     let [0, 0, 1, stream_id, _, _, flags, fields, len] = *data.first_chunk::<HEADER_LEN>()? else {
         return None;
     };

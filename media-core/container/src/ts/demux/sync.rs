@@ -27,6 +27,11 @@ impl Sync {
         self.stride.is_some()
     }
 
+    /// From one packet to the next, while in step.
+    pub(super) fn stride(&self) -> Option<usize> {
+        self.stride
+    }
+
     /// Forgets where packets begin.
     pub(super) fn reset(&mut self) {
         (self.stride, self.gap) = (None, 0);
