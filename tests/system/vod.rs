@@ -83,7 +83,7 @@ fn packets(url: &str, stream: &str) -> Vec<String> {
 
 /// How long the first stream of pictures, or of sound, is; seconds.
 fn seconds(file: &str, stream: &str) -> f64 {
-    let args = ["-v", "error", "-select_streams", stream, "-show_entries", "packet=dts_time,duration_time"];
+    let args = ["-v", "error", "-select_streams", stream, "-show_entries", "packet=pts_time,duration_time"];
     let (_, out, err) = run("ffprobe", &[&args[..], &["-of", "csv=p=0", file]].concat(), LONG);
     let row = |l: &str| {
         let (at, length) = l.split_once(',')?;
@@ -91,8 +91,10 @@ fn seconds(file: &str, stream: &str) -> f64 {
         Some((at.parse().ok()?, length.trim_end_matches(',').parse().unwrap_or(f64::NAN)))
     };
     let times: Vec<(f64, f64)> = out.lines().filter_map(row).collect();
-    let (first, last) = times.first().zip(times.last()).unwrap_or_else(|| panic!("{file}: {out} {err}"));
-    last.0 + last.1 - first.0
+    let first = times.iter().map(|t| t.0).fold(f64::INFINITY, f64::min);
+    let last =
+        times.iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_else(|| panic!("{file}: {out} {err}"));
+    last.0 + last.1 - first
 }
 
 /// Lengths and names of the segments that a playlist lists.
