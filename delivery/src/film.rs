@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -25,6 +25,8 @@ pub struct Piece {
     pub offset: u64,
     /// Bytes.
     pub bytes: u64,
+    /// What the file must be still, if it may become another: size, and when it was changed (Unix nanoseconds).
+    pub stamp: Option<(u64, i128)>,
 }
 
 /// See the module.
@@ -45,6 +47,11 @@ impl Film {
     /// Its first bytes, which tell it from any other.
     pub(crate) fn front(&self) -> &[u8] {
         &self.front
+    }
+
+    /// What its files must be still.
+    pub(crate) fn stamps(&self) -> impl Iterator<Item = (u64, i128)> {
+        self.pieces.iter().filter_map(|p| p.stamp)
     }
 
     /// Bytes left.
@@ -83,8 +90,8 @@ impl Film {
         }
         if self.reading.is_none() {
             let Some(piece) = self.pieces.front() else { return Poll::Ready(None) };
-            let (path, at, len) = (piece.path.clone(), piece.offset, piece.bytes.min(READ));
-            self.reading = Some(tokio::task::spawn_blocking(move || read(&path, at, len)));
+            let now = Piece { bytes: piece.bytes.min(READ), ..piece.clone() };
+            self.reading = Some(tokio::task::spawn_blocking(move || read(&now)));
         }
         let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
         let read = ready!(Pin::new(reading).poll(cx)).unwrap_or_else(|e| Err(io::Error::other(e)));
@@ -100,9 +107,17 @@ impl Film {
     }
 }
 
-fn read(path: &PathBuf, at: u64, len: u64) -> io::Result<Bytes> {
-    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-    File::open(path)?.read_exact_at(&mut bytes, at)?;
+fn read(piece: &Piece) -> io::Result<Bytes> {
+    let mut bytes = vec![0; usize::try_from(piece.bytes).map_err(io::Error::other)?];
+    let file = File::open(&piece.path)?;
+    file.read_exact_at(&mut bytes, piece.offset)?;
+    if let Some(stamp) = piece.stamp {
+        let now = file.metadata()?;
+        let changed_ns = i128::from(now.mtime()) * 1_000_000_000 + i128::from(now.mtime_nsec());
+        if stamp != (now.len(), changed_ns) {
+            return Err(io::Error::other("the file has changed"));
+        }
+    }
     Ok(bytes.into())
 }
 
@@ -124,7 +139,7 @@ mod tests {
         let media: Vec<u8> = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
         std::fs::write(&path, &media).expect("writes");
         let film = || {
-            let piece = |offset, bytes| Piece { path: path.clone(), offset, bytes };
+            let piece = |offset, bytes| Piece { path: path.clone(), offset, bytes, stamp: None };
             Film::new(Bytes::from_static(b"front"), [piece(10, 400_000), piece(500_000, 3)])
         };
         let whole = [&b"front"[..], &media[10..400_010], &media[500_000..500_003]].concat();
@@ -137,6 +152,9 @@ mod tests {
             let body = all(cut).await.expect("reads");
             assert!(body == whole[first as usize..=last as usize], "{first} to {last}");
         }
+        let stamp = Some((media.len() as u64, 0));
+        let changed = Film::new(Bytes::new(), [Piece { path: path.clone(), offset: 0, bytes: 9, stamp }]);
+        assert!(all(changed).await.is_err(), "what is another file by now ends the answer early");
         std::fs::remove_file(&path).expect("removes");
         assert!(all(film()).await.is_err(), "what cannot be read ends the answer early");
     }

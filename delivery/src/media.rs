@@ -271,10 +271,10 @@ async fn film(stream: &LiveStream, query: &str) -> Result<Reply, Problem> {
     let view = asked.or_else(|| past.newest()).ok_or_else(|| nothing_stored(stream.key()))?;
     let film = past.film(stream, view).await?.ok_or_else(|| nothing_stored(stream.key()))?;
     let begins = match view {
-        View::Between(start, _) => nx_hls::Rfc3339(start).to_string().replace(':', ""),
-        View::Delayed(_) => String::new(),
+        View::Between(start @ 1.., _) => format!("-{}", nx_hls::Rfc3339(start).to_string().replace(':', "")),
+        _ => String::new(),
     };
-    Ok(Reply::film(film, format!("{}-{begins}.mp4", stream.key().as_str().replace('/', "-"))))
+    Ok(Reply::film(film, format!("{}{begins}.mp4", stream.key().as_str().replace('/', "-"))))
 }
 
 fn nothing_stored(key: &StreamKey) -> Problem {

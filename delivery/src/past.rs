@@ -26,7 +26,8 @@ const DELAYED_MS: i64 = 600_000;
 /// Longest delay, seconds: a year.
 const DELAY_MAX_S: u64 = 366 * 86_400;
 
-/// Where older segments of a stream are. Its methods read files: not to be called by an async task.
+/// Where older segments of a stream are. Its methods read files: not to be called by an async task. An error that is a
+/// [`Problem`] is what the client is told.
 pub trait Archive: Debug + Send + Sync {
     /// Grows with every segment that is stored.
     fn version(&self) -> u64;
@@ -304,6 +305,9 @@ fn unreadable() -> Problem {
 }
 
 fn broken(stream: &LiveStream, error: &io::Error) -> Problem {
+    if let Some(told) = error.get_ref().and_then(|e| e.downcast_ref::<Problem>()) {
+        return told.clone();
+    }
     tracing::warn!(stream = %stream.key(), %error, "the store cannot be read");
     unreadable()
 }

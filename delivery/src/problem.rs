@@ -24,6 +24,15 @@ pub struct Problem {
     pub max_age_s: Option<u32>,
 }
 
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+/// So that what reads files can say what a client is told: [`std::io::Error::other`] of one.
+impl std::error::Error for Problem {}
+
 impl Problem {
     /// A problem of this kind.
     #[must_use]

@@ -11,6 +11,7 @@ use crate::address;
 use crate::captions::CaptionsConfig;
 use crate::keep::StoreConfig;
 use crate::switch::Rules;
+use crate::titles::VodConfig;
 use crate::vitals::Patience;
 
 /// Section `origin`.
@@ -31,6 +32,8 @@ pub struct Config {
     pub stream: StreamConfig,
     /// What is kept of them on disk.
     pub store: StoreConfig,
+    /// Files that are played as streams.
+    pub vod: VodConfig,
     /// Where streams are sent to, beyond what the API was asked for.
     pub targets: Vec<TargetConfig>,
     /// Where streams are fetched from, beyond what the API was asked for.
@@ -306,6 +309,12 @@ impl Config {
                 "store.bytes_max",
                 self.store.bytes_max >= self.store.stream_bytes_max,
                 "must be at least store.stream_bytes_max",
+            ),
+            ("vod.app", self.vod.app_is_good(), "must be the first half of a stream's name, such as vod"),
+            (
+                "vod.bytes_max",
+                self.vod.bytes_max >= self.vod.file_bytes_max,
+                "must be at least vod.file_bytes_max",
             ),
             ("srt.latency_ms", (20..=30_000).contains(&self.srt.latency_ms), "must be 20 to 30000"),
             ("srt.connections_max", self.srt.connections_max > 0, "must be at least 1"),

@@ -24,6 +24,7 @@ use crate::journal::{Journal, Mark};
 use crate::keep::Kept;
 use crate::outbound;
 use crate::slates::Slates;
+use crate::titles::Titles;
 
 /// How often a name's owner is looked at while another publisher waits for it.
 const CLAIM_LOOK: Duration = Duration::from_millis(50);
@@ -44,6 +45,8 @@ pub struct Hub {
     slates: Slates,
     /// What is kept on disk; shared with those who write it.
     pub(crate) kept: Option<Arc<Kept>>,
+    /// Files.
+    pub(crate) titles: Titles,
     started_wall_ms: i64,
     streams: Mutex<HashMap<StreamKey, Arc<Entry>>>,
     /// Rings when somebody takes a name.
@@ -109,6 +112,7 @@ impl Hub {
             admission: Admission::new(config.admission.clone()).map_err(faults)?,
             slates: Slates::load(&config.stream)?,
             kept: Kept::open(&config.store, data, config.stream.reconnect_s)?.map(Arc::new),
+            titles: Titles::new(&config.vod, data),
             logins: Logins::default(),
             config,
             clock: Clock::start(),
@@ -298,7 +302,8 @@ impl Hub {
 
 impl Directory for Hub {
     fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
-        self.entry(key).map(|entry| entry.live.clone()).or_else(|| self.off(key))
+        let on = self.entry(key).map(|entry| entry.live.clone());
+        on.or_else(|| self.titles.find(key)).or_else(|| self.off(key))
     }
 }
 

@@ -207,7 +207,8 @@ impl Archive for Archived {
 
     fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>> {
         let movie = self.log.movie(from_ms, to_ms)?;
-        let piece = |p: nx_store::Piece| Piece { path: p.path, offset: p.offset, bytes: p.bytes };
+        let piece =
+            |p: nx_store::Piece| Piece { path: p.path, offset: p.offset, bytes: p.bytes, stamp: None };
         Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
     }
 

@@ -35,6 +35,8 @@ mod slates;
 mod sources;
 mod still;
 mod switch;
+mod titles;
+mod uploads;
 mod vitals;
 
 pub use captions::CaptionsConfig;
@@ -46,3 +48,4 @@ pub use keep::StoreConfig;
 pub use open::Doors;
 pub use outbound::Outbound;
 pub use serve::Face;
+pub use titles::VodConfig;

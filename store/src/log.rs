@@ -308,6 +308,7 @@ fn stored(record: &Record) -> Event {
         bytes: record.bytes as usize,
         independent: record.independent,
         i_frame_bytes: record.i_frame_bytes.map(|b| b as usize),
+        named_by_run: false,
     };
     Event::Stored { track: usize::from(record.track), segment }
 }

@@ -51,6 +51,24 @@ impl Client {
         self.reply()
     }
 
+    /// Any method, with headers and a body.
+    pub(crate) fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Reply> {
+        let length = body.len();
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\n", self.address);
+        headers.iter().for_each(|(n, v)| request.push_str(&format!("{n}: {v}\r\n")));
+        request.push_str("\r\n");
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        self.stream.get_mut().write_all(body)?;
+        if method == "HEAD" { self.head() } else { self.reply() }
+    }
+
     fn line(&mut self) -> std::io::Result<String> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
@@ -59,7 +77,7 @@ impl Client {
         Ok(line.trim_end().to_owned())
     }
 
-    fn reply(&mut self) -> std::io::Result<Reply> {
+    fn head(&mut self) -> std::io::Result<Reply> {
         let start = self.line()?;
         let status = start.split(' ').nth(1).and_then(|s| s.parse().ok());
         let status = status.ok_or_else(|| Error::new(ErrorKind::InvalidData, start))?;
@@ -69,7 +87,11 @@ impl Client {
             let Some((name, value)) = line.split_once(':') else { break };
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let mut reply = Reply { status, headers, body: Vec::new() };
+        Ok(Reply { status, headers, body: Vec::new() })
+    }
+
+    fn reply(&mut self) -> std::io::Result<Reply> {
+        let mut reply = self.head()?;
         let length = reply.header("content-length").and_then(|l| l.parse().ok());
         match length {
             Some(length) => {

@@ -32,3 +32,4 @@ mod store;
 mod strict;
 mod transport;
 mod up;
+mod vod;

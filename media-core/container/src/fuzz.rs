@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use nx_media::{Kind, Sample};
 
+use crate::index::{Indexer, READ_MAX, Step};
+use crate::mp4::Mp4Indexer;
 use crate::{flv, fmp4};
 
 /// What an FLV tag body holds are disjoint slices of that body.
@@ -71,6 +73,43 @@ pub fn fmp4_samples(data: &[u8]) {
     for run in samples.chunk_by(|a, b| end(a) == Some(b.dts)) {
         let written = fmp4::fragment(1, Kind::Video, run).expect("what was read can be written");
         assert_eq!(fmp4::samples(&written).as_deref(), Ok(run), "and read again");
+    }
+}
+
+/// What the index of a file says lies inside the file, in the order of time, without a gap.
+///
+/// # Panics
+///
+/// When a property does not hold.
+pub fn mp4_index(data: &[u8]) {
+    let mut indexer = Mp4Indexer::new(data.len() as u64);
+    let index = loop {
+        match indexer.next() {
+            Err(error) => {
+                assert!(!error.to_string().is_empty(), "an error has words");
+                return;
+            }
+            Ok(Step::Done(index)) => break index,
+            Ok(Step::Read { offset, bytes }) => {
+                assert!((1..=READ_MAX).contains(&bytes), "it asks for something, and not for much");
+                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(data.len());
+                let to = from.saturating_add(bytes).min(data.len());
+                if indexer.take(data.get(from..to).unwrap_or_default()).is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    assert!(!index.tracks.is_empty(), "there is something to play");
+    for track in index.tracks {
+        for (nth, place) in track.samples.iter().enumerate() {
+            let end = place.offset.checked_add(place.bytes.into());
+            assert!(end.is_some_and(|end| end <= data.len() as u64), "samples lie inside the file");
+            let next = track.samples.get(nth + 1);
+            let ends = place.dts.checked_add(place.duration.into());
+            assert!(next.is_none_or(|next| ends == Some(next.dts)), "each ends where the next begins");
+        }
+        assert!(track.samples.len() <= data.len(), "and there are no more than it has bytes");
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) use draft::{Draft, assemble, note};
 pub(crate) use times::{Beat, Clock90k, Epochs, decode_times, from_90k, shown};
 pub(crate) use walk::{Halt, Walk, Walker, Window};
 
-use crate::{flv, mkv, ts};
+use crate::{flv, mkv, mp4, ts};
 
 /// Samples of one file at most: two days of 60 pictures a second, or some 34 h of sound and picture; 32 bytes each.
 pub const SAMPLES_MAX: usize = 12 << 20;
@@ -122,6 +122,8 @@ pub enum Kind {
     Flv,
     /// MPEG transport stream with packets of 188, 192 or 204 bytes.
     Ts,
+    /// MP4 or QuickTime, plain or fragmented.
+    Mp4,
 }
 
 /// Bytes of a file's beginning that tell its kind.
@@ -136,6 +138,9 @@ pub fn sniff(head: &[u8]) -> Option<Kind> {
     if head.starts_with(b"FLV\x01") {
         return Some(Kind::Flv);
     }
+    if mp4::sniff(head) {
+        return Some(Kind::Mp4);
+    }
     ts::sniff(head).then_some(Kind::Ts)
 }
 
@@ -146,6 +151,7 @@ pub fn indexer(kind: Kind, file_bytes: u64) -> Box<dyn Indexer> {
         Kind::Mkv => Box::new(Walker::new(mkv::Mkv::default(), file_bytes)),
         Kind::Flv => Box::new(Walker::new(flv::FlvFile::default(), file_bytes)),
         Kind::Ts => Box::new(Walker::new(ts::TsFile::default(), file_bytes)),
+        Kind::Mp4 => Box::new(mp4::Mp4Indexer::new(file_bytes)),
     }
 }
 

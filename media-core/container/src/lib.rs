@@ -14,6 +14,7 @@ pub mod fuzz_files;
 pub mod fuzz_ts;
 pub mod index;
 mod mkv;
+mod mp4;
 pub mod scte35;
 #[cfg(test)]
 mod testing;

@@ -89,6 +89,8 @@ pub struct Stored {
     pub independent: bool,
     /// See [`crate::Segment::i_frame_bytes`].
     pub i_frame_bytes: Option<usize>,
+    /// Its name tells the run, as in DASH: segments of other runs have the same numbers.
+    pub named_by_run: bool,
 }
 
 /// One step in the life of a stream.

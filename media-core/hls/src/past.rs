@@ -12,7 +12,7 @@ use nx_media::rescale;
 use crate::breaks::Mark;
 use crate::event::{Run, Stored};
 use crate::playlist::SKIP_TARGETS;
-use crate::rendition::Rendition;
+use crate::rendition::{Rendition, us};
 use crate::window::Window;
 
 /// Segments that a list may have: weeks.
@@ -58,6 +58,9 @@ impl Window {
                 }
             }
         }
+        // What was live keeps to the target that it had; files are cut where their key frames are.
+        let length_us = us(stored.duration, &track.track.params);
+        self.target_s = self.target_s.max(length_us.saturating_add(500_000) / 1_000_000);
         track.restore(&run, stored);
         track.slide(listed, false);
         if index == run.leader() {

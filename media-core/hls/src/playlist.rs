@@ -244,6 +244,8 @@ impl fmt::Display for PartName {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line {
     pub(crate) msn: u64,
+    /// The run, where the name tells it.
+    run: Option<u32>,
     seconds: f64,
     pub(crate) gap: bool,
 }
@@ -252,7 +254,8 @@ impl Line {
     /// `None` while the segment is open.
     pub(crate) fn of(segment: &Segment) -> Option<Self> {
         let seconds = seconds(segment.duration?, &segment.track.params);
-        Some(Self { msn: segment.msn, seconds, gap: segment.is_gap() })
+        let run = segment.stored.filter(|s| s.named_by_run).map(|_| segment.track.run);
+        Some(Self { msn: segment.msn, run, seconds, gap: segment.is_gap() })
     }
 
     /// The version of a playlist with these lines: lower where old players may read it, and no gap is in it.
@@ -264,7 +267,11 @@ impl Line {
         if self.gap {
             out.write_str("#EXT-X-GAP\n")?;
         }
-        writeln!(out, "#EXTINF:{:.6},\n{}.{extension}", self.seconds, self.msn)
+        write!(out, "#EXTINF:{:.6},\n{}", self.seconds, self.msn)?;
+        if let Some(run) = self.run {
+            write!(out, "-{run}")?;
+        }
+        writeln!(out, ".{extension}")
     }
 }
 

@@ -79,7 +79,7 @@ impl Segment {
     }
 }
 
-fn us(ticks: u64, params: &Params) -> u64 {
+pub(crate) fn us(ticks: u64, params: &Params) -> u64 {
     let us = rescale(i64::try_from(ticks).unwrap_or(i64::MAX), params.timescale(), 1_000_000);
     u64::try_from(us).unwrap_or(0)
 }

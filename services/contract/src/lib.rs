@@ -7,3 +7,4 @@ pub mod recordings;
 pub mod sources;
 pub mod streams;
 pub mod targets;
+pub mod titles;

@@ -10,6 +10,8 @@ mod desired;
 mod guard;
 mod recordings;
 mod serve;
+mod titles;
+mod uploads;
 
 pub use config::{Config, Token};
 pub use serve::{Core, Face};

@@ -10,6 +10,7 @@ use nx_contract::announce::Announce;
 use nx_contract::desired::Desired;
 use nx_contract::recordings::Recordings;
 use nx_contract::streams::{State, Streams};
+use nx_contract::titles::Titles;
 use nx_delivery::{Answer, Body, Handler, Metrics, Problem, Request, Response};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
@@ -19,9 +20,12 @@ use crate::api::{self, Paging};
 use crate::config::{Config, Token};
 use crate::desired::{self, Asked};
 use crate::recordings;
+use crate::{titles, uploads};
 
 pub(crate) const STREAMS: &str = "/api/streamcore/v1/streams";
 const RECORDINGS: &str = "/api/streamcore/v1/recordings";
+const TITLES: &str = "/api/streamcore/v1/titles";
+pub(crate) const UPLOADS: &str = "/api/streamcore/v1/uploads";
 /// How often a status page hears.
 const NEWS: Duration = Duration::from_secs(1);
 
@@ -31,6 +35,8 @@ pub struct Core {
     pub streams: Arc<dyn Streams>,
     /// What was.
     pub recordings: Arc<dyn Recordings>,
+    /// Files, and uploads of them.
+    pub titles: Arc<dyn Titles>,
     /// Relays and keys.
     pub desired: Arc<dyn Desired>,
     /// Texts and marks that go into streams.
@@ -78,6 +84,17 @@ impl Face {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
             return announce::answer(&self.core.announce, self.token.as_ref(), route, asked, body).await;
         }
+        let below = |place| {
+            head.uri.path().strip_prefix(place).filter(|rest: &&str| rest.is_empty() || rest.starts_with('/'))
+        };
+        let asked = || Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
+        if let Some(rest) = below(TITLES) {
+            let edge = edge_url(&head.headers, self.edge);
+            return titles::answer(&self.core.titles, self.token.as_ref(), rest, asked(), edge).await;
+        }
+        if let Some(rest) = below(UPLOADS) {
+            return Ok(uploads::answer(&self.core.titles, self.token.as_ref(), rest, asked(), body).await);
+        }
         self.answer(&http::Request::from_parts(head, ()))
     }
 
@@ -116,7 +133,7 @@ impl Face {
         }
         if path.starts_with("/api/") {
             return Err(Problem::not_built(format!(
-                "{path:.200} is not served by this version; {STREAMS} and {RECORDINGS} are"
+                "{path:.200} is not served by this version; {STREAMS}, {RECORDINGS}, {TITLES} and {UPLOADS} are"
             )));
         }
         Err(Problem::not_found(format!("nothing is served at {path:.200}; the status page is at /")))

@@ -9,6 +9,7 @@ use nx_contract::keys::{Key, MadeKey};
 use nx_contract::sources::{InputRole, Source};
 use nx_contract::streams::{Ingest, Server, Stream, Streams};
 use nx_contract::targets::Target;
+use nx_contract::titles::{Append, NewUpload, Title, Titles, Upload, UploadFault};
 use serde_json::{Value, json};
 
 use super::*;
@@ -138,6 +139,36 @@ impl nx_contract::recordings::Recordings for Fake {
     }
 }
 
+impl Titles for Fake {
+    fn titles(&self, _: Option<&str>, _: usize) -> (Vec<Title>, bool) {
+        (Vec::new(), false)
+    }
+
+    fn remove_title(&self, name: &str) -> Result<(), Fault> {
+        Err(Fault::NotFound(name.into()))
+    }
+
+    fn upload_bytes_max(&self) -> u64 {
+        7
+    }
+
+    fn begin_upload(&self, _: NewUpload) -> Result<Upload, UploadFault> {
+        Err(UploadFault::TooLarge(7))
+    }
+
+    fn upload(&self, _: &str) -> Result<Upload, UploadFault> {
+        Err(UploadFault::Unknown)
+    }
+
+    fn append(&self, _: &str, _: u64) -> Result<Box<dyn Append>, UploadFault> {
+        Err(UploadFault::Locked)
+    }
+
+    fn abandon_upload(&self, _: &str) -> Result<(), UploadFault> {
+        Ok(())
+    }
+}
+
 impl Streams for Fake {
     fn list(&self) -> Vec<Stream> {
         Vec::new()
@@ -154,9 +185,42 @@ fn face(token: bool) -> Face {
     let (_, stop) = tokio::sync::watch::channel(false);
     let config = Config { token: token.then(|| Token::new(SECRET)), ..Config::default() };
     let fake = Arc::new(Fake::default());
-    let core =
-        Core { streams: fake.clone(), recordings: fake.clone(), desired: fake.clone(), announce: fake };
+    let core = Core {
+        streams: fake.clone(),
+        recordings: fake.clone(),
+        titles: fake.clone(),
+        desired: fake.clone(),
+        announce: fake,
+    };
     Face::new(core, &config, ([127, 0, 0, 1], 8888).into(), stop).unwrap()
+}
+
+/// Uploads are as guarded as everything else that changes something.
+#[tokio::test]
+async fn only_who_may_uploads_or_deletes_a_title() {
+    let tus = ("tus-resumable", "1.0.0");
+    let bearer = ("authorization", "Bearer 0123456789abcdef");
+    let (up, del) = ("/uploads", "/titles/show");
+    for (method, path, token, peer, headers, want) in [
+        ("POST", up, false, AFAR, &[tus][..], 403),
+        ("POST", up, false, LOCAL, &[tus], 400),
+        ("POST", up, false, LOCAL, &[], 412),
+        ("POST", up, true, LOCAL, &[tus], 401),
+        ("POST", up, true, AFAR, &[tus, bearer], 400),
+        ("HEAD", "/uploads/7", true, AFAR, &[tus], 401),
+        ("OPTIONS", up, true, AFAR, &[], 204),
+        ("PUT", up, false, LOCAL, &[tus], 405),
+        ("DELETE", del, false, AFAR, &[], 403),
+        ("DELETE", del, true, AFAR, &[bearer], 404),
+        ("GET", "/titles", true, AFAR, &[], 200),
+        ("POST", "/titles", false, LOCAL, &[], 405),
+    ] {
+        let (status, problem, headers) = ask_at(&face(token), peer, (method, path, headers, "")).await;
+        assert_eq!(status, want, "{method} {path} {token} {peer}: {problem}");
+        if path.starts_with("/uploads") {
+            assert_eq!(headers.get("tus-resumable").map(|v| v.as_bytes()), Some(&b"1.0.0"[..]));
+        }
+    }
 }
 
 /// A request: method, path behind the streams, further headers, body.
@@ -167,7 +231,12 @@ const AFAR: &str = "192.0.2.7:40000";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 async fn ask(face: &Face, peer: &str, (method, path, headers, body): Ask<'_>) -> (u16, Value, HeaderMap) {
-    let mut request = http::Request::builder().method(method).uri(format!("{STREAMS}{path}"));
+    ask_at(face, peer, (method, &format!("/streams{path}"), headers, body)).await
+}
+
+/// The same with a path behind `/api/streamcore/v1`.
+async fn ask_at(face: &Face, peer: &str, (method, path, headers, body): Ask<'_>) -> (u16, Value, HeaderMap) {
+    let mut request = http::Request::builder().method(method).uri(format!("/api/streamcore/v1{path}"));
     if !headers.iter().any(|(name, _)| *name == "host") {
         request = request.header("host", "localhost:3000");
     }

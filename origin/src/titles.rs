@@ -1,0 +1,194 @@
+//! Files that are played as streams: a title is a stream that is over, and its past is the file.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::StatusCode;
+use nx_container::index::IndexError;
+use nx_delivery::{Archive, Film, LiveStream, Piece, Problem, Reader};
+use nx_hls::{Event, Window};
+use nx_media::StreamKey;
+use nx_vod::{Bounds, Found, Library, Title, TitleError, Uploads};
+use serde::{Deserialize, Serialize};
+
+use crate::hub::lock;
+
+/// Titles whose views are kept.
+const SHOWN_MAX: usize = 256;
+
+/// Section `origin.vod`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VodConfig {
+    /// Where the files are; `vod` in the data folder by default.
+    pub folder: Option<PathBuf>,
+    /// Application under which they are played.
+    pub app: String,
+    /// Largest file, played or uploaded. Bytes.
+    pub file_bytes_max: u64,
+    /// What uploads that are not whole may take together. Bytes.
+    pub bytes_max: u64,
+    /// What is remembered of where samples lie. Bytes.
+    pub index_bytes_max: usize,
+}
+
+impl Default for VodConfig {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            app: "vod".into(),
+            file_bytes_max: 64 << 30,
+            bytes_max: 128 << 30,
+            index_bytes_max: 256 << 20,
+        }
+    }
+}
+
+impl VodConfig {
+    pub(crate) fn app_is_good(&self) -> bool {
+        StreamKey::new(&self.app, "name").is_ok()
+    }
+}
+
+/// The titles of an origin.
+#[derive(Debug)]
+pub(crate) struct Titles {
+    pub(crate) app: String,
+    pub(crate) library: Arc<Library>,
+    pub(crate) uploads: Arc<Uploads>,
+    /// The one asked for last is last.
+    shown: Mutex<VecDeque<(Found, Arc<LiveStream>)>>,
+}
+
+impl Titles {
+    pub(crate) fn new(config: &VodConfig, data: &Path) -> Self {
+        let folder = config.folder.clone().unwrap_or_else(|| data.join("vod"));
+        let bounds = Bounds { file_bytes: config.file_bytes_max, index_bytes: config.index_bytes_max };
+        let library = Arc::new(Library::new(folder, data.join("vod-index"), bounds));
+        let uploads = Uploads::open(library.clone(), config.bytes_max);
+        Self { app: config.app.clone(), library, uploads, shown: Mutex::default() }
+    }
+
+    /// The title of a name. Asks the disk whether the file is what it was, and reads nothing.
+    pub(crate) fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
+        if key.app() != self.app {
+            return None;
+        }
+        let found = self.library.find(key.name());
+        let mut shown = lock(&self.shown);
+        let at = shown.iter().position(|(of, _)| of.name == key.name());
+        let before = at.and_then(|at| shown.remove(at));
+        let found = found?;
+        let stream = match before.filter(|(of, _)| *of == found) {
+            Some((_, stream)) => stream,
+            None => stream(key, self.library.clone(), &found),
+        };
+        if shown.len() >= SHOWN_MAX {
+            shown.pop_front();
+        }
+        shown.push_back((found, stream.clone()));
+        Some(stream)
+    }
+}
+
+/// A stream that is over, of this version of a file.
+fn stream(key: &StreamKey, library: Arc<Library>, found: &Found) -> Arc<LiveStream> {
+    let mut window = Window::new(3, 1, 0);
+    window.apply(Event::End);
+    let stream = Arc::new(LiveStream::new(key.clone(), window));
+    stream.remember(Arc::new(Filed { library, found: found.clone() }));
+    stream
+}
+
+/// What is known of a title before it is opened: it is opened when somebody reads.
+#[derive(Debug)]
+struct Filed {
+    library: Arc<Library>,
+    found: Found,
+}
+
+impl Filed {
+    fn open(&self) -> io::Result<Arc<Title>> {
+        let title = self.library.open(&self.found.name).map_err(told)?;
+        if title.identity() == self.found.identity { Ok(title) } else { Err(told(TitleError::Changed)) }
+    }
+}
+
+/// What a viewer is told of a file that cannot be played.
+fn told(error: TitleError) -> io::Error {
+    let problem = match error {
+        TitleError::Unknown => Problem::not_found("there is no such title any more"),
+        TitleError::Changed => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            Problem::new(status, "title-changed", "Title changed", error.to_string()).retry_after(1)
+        }
+        TitleError::Index(IndexError::Unsupported(why)) => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "codec-not-carried",
+            "Codec not carried",
+            format!("{why}; a transcoder would be needed, which is not built in this version"),
+        ),
+        TitleError::Kind => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unknown-file",
+            "Not a media file",
+            error.to_string(),
+        ),
+        TitleError::Index(_) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "broken-file",
+            "File not understood",
+            error.to_string(),
+        ),
+        other => return io::Error::other(other),
+    };
+    io::Error::other(problem)
+}
+
+impl Archive for Filed {
+    fn version(&self) -> u64 {
+        0
+    }
+
+    fn newest_recording_ms(&self) -> Option<i64> {
+        Some(0)
+    }
+
+    fn reader(self: Arc<Self>, from_ms: i64) -> Box<dyn Reader> {
+        Box::new(FileReader { filed: self, from_ms })
+    }
+
+    fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>> {
+        self.open()?.segment(track, msn, run).map_err(told)
+    }
+
+    fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>> {
+        let movie = self.open()?.movie(from_ms, to_ms).map_err(told)?;
+        let piece = |p: nx_vod::Piece| Piece {
+            path: p.path,
+            offset: p.offset,
+            bytes: p.bytes,
+            stamp: Some((p.identity.bytes, p.identity.changed_ns)),
+        };
+        Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
+    }
+
+    fn init(&self, track: &str, run: u32) -> io::Result<Option<Bytes>> {
+        Ok(self.open()?.init(track, run))
+    }
+}
+
+/// Tells everything at once: nothing is added to a file.
+struct FileReader {
+    filed: Arc<Filed>,
+    from_ms: i64,
+}
+
+impl Reader for FileReader {
+    fn read(&mut self, until_ms: i64) -> io::Result<Vec<Event>> {
+        Ok(self.filed.open()?.events(self.from_ms, until_ms))
+    }
+}

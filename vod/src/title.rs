@@ -1,0 +1,178 @@
+//! A file as a stream that is over.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nx_container::fmp4;
+use nx_container::index::{Index, IndexError, IndexTrack, Place};
+use nx_hls::{Event, Run, RunTrack, Stored};
+use nx_media::{Kind, rescale};
+
+use crate::identity::Identity;
+use crate::open::{self, Same, TitleError};
+use crate::plan::{Plan, pts, scale};
+use crate::samples::{self, Change};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Title {
+    pub(crate) path: PathBuf,
+    pub(crate) identity: Identity,
+    pub(crate) index: Index,
+    plan: Plan,
+    run: Arc<Run>,
+}
+
+impl Title {
+    /// Opens a file that is `identity`. `kept` is where its index is kept on disk if finding it out is dear.
+    ///
+    /// # Errors
+    /// It is no title, with the reason.
+    pub fn open(path: &Path, identity: Identity, kept: Option<PathBuf>) -> Result<Self, TitleError> {
+        let index = open::read(path, identity, kept)?;
+        if index.tracks.iter().all(|t| t.samples.is_empty()) {
+            return Err(IndexError::Unsupported("nothing is in it".into()).into());
+        }
+        let plan = Plan::of(&index.tracks);
+        let number = identity.run();
+        let track = |t: &IndexTrack| {
+            Arc::new(RunTrack {
+                id: t.id,
+                name: t.id.to_string(),
+                run: number,
+                params: t.params.clone(),
+                init: fmp4::init(&t.params),
+            })
+        };
+        let run = Arc::new(Run {
+            number,
+            first_msn: 0,
+            tracks: index.tracks.iter().map(track).collect(),
+            start_ms: 0,
+            wall_at_zero_ms: -plan.late_s * 1000,
+            part_target_us: 0,
+        });
+        Ok(Self { path: path.to_owned(), identity, index, plan, run })
+    }
+
+    /// Which version of the file it is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// What is in it.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// How long its longest track is, milliseconds.
+    #[must_use]
+    pub fn duration_ms(&self) -> u64 {
+        u64::try_from(self.ends_us()).unwrap_or(0).div_ceil(1000)
+    }
+
+    /// When its longest track ends, microseconds.
+    pub(crate) fn ends_us(&self) -> i64 {
+        let end = |t: &IndexTrack| {
+            // The sample that is shown last is among the last that are decoded.
+            let latest = t.samples.iter().rev().take(64);
+            let latest = latest.map(|s| pts(s).saturating_add(s.duration.into())).max()?;
+            Some(rescale(latest, t.params.timescale(), 1_000_000))
+        };
+        self.index.tracks.iter().filter_map(end).max().unwrap_or(0)
+    }
+
+    /// What it takes in memory, bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let places: usize = self.index.tracks.iter().map(|t| t.samples.capacity()).sum();
+        places * size_of::<Place>() + self.plan.segments() * self.index.tracks.len() * 4 + 4096
+    }
+
+    /// What fills a window: the run, and the segments that are on between two times of the title, milliseconds.
+    #[must_use]
+    pub fn events(&self, from_ms: i64, until_ms: i64) -> Vec<Event> {
+        let mut events = vec![Event::Run(self.run.clone())];
+        for nth in 0..self.plan.segments() {
+            for track in 0..self.index.tracks.len() {
+                let Some((segment, ends_ms)) = self.stored(track, nth) else { continue };
+                if segment.begins_ms < until_ms && ends_ms > from_ms {
+                    events.push(Event::Stored { track, segment });
+                }
+            }
+        }
+        events
+    }
+
+    /// A segment as it is listed, and when it ends.
+    fn stored(&self, nth_track: usize, nth: usize) -> Option<(Stored, i64)> {
+        let track = self.index.tracks.get(nth_track)?;
+        let places = self.plan.samples(nth_track, track, nth);
+        let (first, last) = places.first().zip(places.last())?;
+        let (change, late) = (Change::of(track), self.late(track));
+        let header = self.header_bytes(track, places);
+        let media: u64 = places.iter().map(|p| change.bytes(p).unwrap_or_else(|| p.bytes.into())).sum();
+        let bytes = usize::try_from(media).unwrap_or(usize::MAX).saturating_add(header);
+        let earliest = places.iter().map(pts).min()?;
+        let ends = last.dts.saturating_add(last.duration.into());
+        let picture = (track.id.kind == Kind::Video && first.key).then(|| change.bytes(first)).flatten();
+        let ms = |ticks: i64| rescale(ticks, track.params.timescale(), 1000);
+        let segment = Stored {
+            msn: nth as u64,
+            // Sound that only primes a decoder begins before the beginning.
+            begins_ms: ms(earliest).max(0),
+            pts: earliest.saturating_add(late),
+            duration: u64::try_from(ends.saturating_sub(first.dts)).unwrap_or(0),
+            bytes,
+            independent: first.key,
+            i_frame_bytes: picture.and_then(|p| usize::try_from(p).ok()?.checked_add(header)),
+            named_by_run: true,
+        };
+        Some((segment, ms(ends.saturating_add(first.cts.into()))))
+    }
+
+    /// What stands before the first sample of a segment.
+    fn header_bytes(&self, track: &IndexTrack, places: &[Place]) -> usize {
+        let late = self.late(track);
+        let empty: Vec<_> = places.iter().map(|p| samples::sample(p, late, Bytes::new())).collect();
+        fmp4::fragment(0, track.id.kind, &empty).map_or(0, |header| header.len())
+    }
+
+    fn late(&self, track: &IndexTrack) -> i64 {
+        self.plan.late_s.saturating_mul(scale(track))
+    }
+
+    /// The bytes of a segment by its name; `None` when this version of the title has none of the name.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is another by now.
+    pub fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> Result<Option<Bytes>, TitleError> {
+        if run != Some(self.run.number) {
+            return Ok(None);
+        }
+        let nth = usize::try_from(msn).unwrap_or(usize::MAX);
+        let Some(at) = self.run.tracks.iter().position(|t| t.name == track) else { return Ok(None) };
+        let Some(track) = self.index.tracks.get(at) else { return Ok(None) };
+        let places = self.plan.samples(at, track, nth);
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let file = Same::open(&self.path, self.identity)?;
+        let samples = samples::read(&file, track, places, self.late(track))?;
+        file.check()?;
+        let sequence = u32::try_from(nth + 1).unwrap_or(u32::MAX);
+        let made = fmp4::fragment(sequence, track.id.kind, &samples);
+        let broken = |e: fmp4::FragmentError| IndexError::Broken { what: e.to_string(), at: 0 };
+        Ok(Some(made.map_err(broken)?))
+    }
+
+    /// The CMAF header of a track.
+    #[must_use]
+    pub fn init(&self, track: &str, run: u32) -> Option<Bytes> {
+        let found = self.run.tracks.iter().find(|t| t.name == track && t.run == run);
+        found.map(|t| t.init.clone())
+    }
+}
