@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("media-core/dash", &["nx-media", "nx-hls", "nx-crypt"]),
     ("web", &[]),
     ("services/contract", &[]),
-    ("delivery", &["nx-media", "nx-container", "nx-hls", "nx-dash", "nx-web"]),
+    ("delivery", &["nx-media", "nx-container", "nx-crypt", "nx-hls", "nx-dash", "nx-web"]),
     ("doctor", &[]),
     ("store", &["nx-media", "nx-container", "nx-crypt", "nx-hls"]),
     ("services/gateway", &["nx-contract", "nx-delivery", "nx-web"]),

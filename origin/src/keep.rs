@@ -211,8 +211,8 @@ impl Archive for Archived {
         Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
     }
 
-    fn init(&self, track: &str, run: u32) -> io::Result<Option<Bytes>> {
-        self.log.init(track, run)
+    fn init(&self, track: &str, run: u32, key: Option<u64>) -> io::Result<Option<Bytes>> {
+        self.log.init(track, run, key)
     }
 }
 

@@ -124,6 +124,12 @@ pub fn hex(bytes: &[u8]) -> String {
     out
 }
 
+/// As manifests carry bytes.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
+}
+
 fn push_hex(byte: u8, out: &mut String) {
     out.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
 }

@@ -18,8 +18,8 @@ mod key;
 mod seal;
 mod subsample;
 
-pub use boxes::{COMMON, FAIRPLAY, PLAYREADY, WIDEVINE, common_pssh, protect, pssh};
-pub use key::{HlsKey, Key, Protection, Scheme, System, hex, parse_hex, uuid};
+pub use boxes::{CLEARKEY, COMMON, FAIRPLAY, PLAYREADY, WIDEVINE, common_pssh, protect, pssh};
+pub use key::{HlsKey, Key, Protection, Scheme, System, base64, hex, parse_hex, uuid};
 pub use seal::{SealError, open, seal};
 pub use subsample::{NotEncryptable, check};
 

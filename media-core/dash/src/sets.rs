@@ -77,12 +77,13 @@ fn video_set(
     }
     let divisor = gcd(of.width, of.height).max(1);
     writeln!(out, " par=\"{}:{}\">", of.width / divisor, of.height / divisor)?;
+    protection(first, out)?;
     writeln!(out, "   <InbandEventStream schemeIdUri=\"{SCTE35}\"/>")?;
     writeln!(
         out,
         "   <ProducerReferenceTime id=\"0\" inband=\"true\" type=\"application\" wallClockTime=\"{}\" \
          presentationTime=\"{}\">",
-        Rfc3339(period.run.start_ms),
+        Rfc3339(period.start_ms()),
         offset(period, first),
     )?;
     // Without its own, a player takes the wall clock for a number of NTP.
@@ -114,9 +115,11 @@ fn audio_set(
     if let Some(language) = &params.language {
         write!(out, " lang=\"{}\"", language.tag())?;
     }
+    out.write_str(">\n")?;
+    protection(listing, out)?;
     writeln!(
         out,
-        ">\n   <Label>{}</Label>\n   <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"{}\"/>",
+        "   <Label>{}</Label>\n   <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"{}\"/>",
         params.language.as_ref().map_or(listing.track.name.as_str(), |l| l.name()),
         if main { "main" } else { "alternate" },
     )?;
@@ -130,6 +133,34 @@ fn audio_set(
     )?;
     template(period, listing, pace, out)?;
     out.write_str("   </Representation>\n  </AdaptationSet>\n")
+}
+
+/// How a set is protected, and where keys are had (ISO/IEC 23001-7 §11, DASH-IF "Content Protection and Security").
+fn protection(listing: &Listing<'_>, out: &mut String) -> fmt::Result {
+    let Some(key) = &listing.track.key else { return Ok(()) };
+    let (scheme, id) = (key.told.scheme.name(), nx_crypt::uuid(&key.told.key_id));
+    let common = "schemeIdUri=\"urn:mpeg:dash:mp4protection:2011\"";
+    writeln!(out, "   <ContentProtection {common} value=\"{scheme}\" cenc:default_KID=\"{id}\"/>")?;
+    // The common system is in headers, for whoever looks there; it is no way to a key.
+    for system in key.told.systems.iter().filter(|s| s.id != nx_crypt::COMMON) {
+        let name = match system.id {
+            nx_crypt::CLEARKEY => " value=\"ClearKey1.0\"",
+            nx_crypt::WIDEVINE => " value=\"Widevine\"",
+            nx_crypt::PLAYREADY => " value=\"MSPR 2.0\"",
+            _ => "",
+        };
+        writeln!(out, "   <ContentProtection schemeIdUri=\"urn:uuid:{}\"{name}>", nx_crypt::uuid(&system.id))?;
+        if !system.pssh.is_empty() {
+            writeln!(out, "    <cenc:pssh>{}</cenc:pssh>", nx_crypt::base64(&system.pssh))?;
+        }
+        if let Some(url) = &system.licence_url {
+            let url = url.replace('&', "&amp;").replace('<', "&lt;");
+            writeln!(out, "    <dashif:laurl licenseType=\"EME-1.0\">{url}</dashif:laurl>")?;
+        }
+        out.write_str(&system.dash)?;
+        out.write_str("   </ContentProtection>\n")?;
+    }
+    Ok(())
 }
 
 /// Loudspeaker layout of so many channels (ISO/IEC 23091-3 table 2).
@@ -149,7 +180,7 @@ fn representation(window: &Window, listing: &Listing<'_>, out: &mut String) -> f
 
 /// Where the Period begins in the track's time.
 fn offset(period: &Period<'_>, listing: &Listing<'_>) -> i64 {
-    let since_ms = period.run.start_ms.saturating_sub(period.run.wall_at_zero_ms);
+    let since_ms = period.start_ms().saturating_sub(period.run.wall_at_zero_ms);
     rescale(since_ms, 1000, listing.track.params.timescale()).max(0)
 }
 
@@ -157,11 +188,11 @@ fn template(period: &Period<'_>, listing: &Listing<'_>, pace: Pace, out: &mut St
     write!(
         out,
         "    <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{}\" \
-         initialization=\"$RepresentationID$/init-{}.mp4\" media=\"$RepresentationID$/$Number$-{}.m4s\" \
+         initialization=\"$RepresentationID$/{}\" media=\"$RepresentationID$/$Number$-{}.m4s\" \
          startNumber=\"{}\"",
         listing.track.params.timescale(),
         offset(period, listing),
-        listing.track.run,
+        listing.track.init_name(),
         listing.track.run,
         listing.first_msn,
     )?;

@@ -8,7 +8,10 @@
 //! a list begins behind its newest gap. What was lost with an earlier process is listed all the same, and answered
 //! with nothing: players that are in that Period need it to get to the next.
 
-use nx_hls::{Run, RunTrack, Segment, Window};
+use std::ops::Range;
+use std::sync::Arc;
+
+use nx_hls::{KeyPeriod, Run, RunTrack, Segment, Window};
 use nx_media::{Params, rescale};
 
 /// A segment of the list, in the track's timescale.
@@ -63,10 +66,25 @@ impl Listing<'_> {
 #[derive(Debug)]
 pub(crate) struct Period<'a> {
     pub(crate) run: &'a Run,
+    /// The key that it begins with.
+    key: Option<&'a KeyPeriod>,
     pub(crate) listings: Vec<Listing<'a>>,
 }
 
 impl Period<'_> {
+    /// When it begins, Unix milliseconds.
+    pub(crate) fn start_ms(&self) -> i64 {
+        self.key.map_or(self.run.start_ms, |key| key.begins_ms.max(self.run.start_ms))
+    }
+
+    /// Its name: the run, and with a further key the segment that it begins with.
+    pub(crate) fn id(&self) -> String {
+        match self.key.filter(|key| key.first_msn > self.run.first_msn) {
+            Some(key) => format!("{}.{}", self.run.number, key.first_msn),
+            None => self.run.number.to_string(),
+        }
+    }
+
     /// Unix milliseconds of a track's time.
     pub(crate) fn wall_ms(&self, ticks: i64, params: &Params) -> i64 {
         self.run.wall_at_zero_ms.saturating_add(rescale(ticks, params.timescale(), 1000))
@@ -74,22 +92,40 @@ impl Period<'_> {
 }
 
 /// The Periods of a window, oldest first, and how long an open segment is thought to become, in milliseconds.
-pub(crate) fn periods(window: &Window) -> (Vec<Period<'_>>, i64) {
-    let mut periods: Vec<Period<'_>> = Vec::new();
+pub(crate) fn periods<'a>(window: &'a Window) -> (Vec<Period<'a>>, i64) {
+    let mut periods: Vec<Period<'a>> = Vec::new();
     let mut predicted_us = 0;
     for run in window.runs() {
         // A clock that was set back: what seems to be later cannot be listed.
-        periods.retain(|before| before.run.start_ms < run.start_ms);
+        periods.retain(|before| before.start_ms() < run.start_ms);
         let is_last = window.runs().last().is_some_and(|last| last.number == run.number);
         let ahead = (is_last && !window.is_ended()).then(|| Ahead::of(window, run));
         predicted_us = ahead.as_ref().map_or(predicted_us, |a| a.predicted_us);
-        let listings = run.tracks.iter().filter_map(|track| listing(window, run, track, ahead.as_ref()));
-        let listings: Vec<_> = listings.collect();
-        if !listings.is_empty() {
-            periods.push(Period { run, listings });
+        for (key, stretch) in stretches(window, run) {
+            let of = |track: &'a Arc<RunTrack>| listing(window, run, &stretch, track, ahead.as_ref());
+            let listings: Vec<_> = run.tracks.iter().filter_map(of).collect();
+            // A key that has come in some tracks only: players refuse a Period that lacks one.
+            let whole = periods.last().filter(|p| p.run.number == run.number).map_or(1, |p| p.listings.len());
+            if listings.len() >= whole {
+                periods.push(Period { run, key, listings });
+            }
         }
     }
     (periods, predicted_us / 1000)
+}
+
+/// A Period ends where another key begins: a header names one.
+fn stretches<'a>(window: &'a Window, run: &Run) -> Vec<(Option<&'a KeyPeriod>, Range<u64>)> {
+    let names = run.tracks.iter().filter_map(|t| window.track_index(&t.name));
+    let mut keys: Vec<&KeyPeriod> =
+        names.flat_map(|track| listed(window, track, run)).filter_map(|s| s.track.key.as_ref()).collect();
+    keys.sort_by_key(|key| key.first_msn);
+    keys.dedup_by_key(|key| key.first_msn);
+    if keys.is_empty() {
+        return vec![(None, 0..u64::MAX)];
+    }
+    let ends = keys.iter().skip(1).map(|key| key.first_msn).chain([u64::MAX]);
+    keys.iter().zip(ends).map(|(key, end)| (Some(*key), key.first_msn..end)).collect()
 }
 
 fn listed<'a>(window: &'a Window, track: usize, run: &Run) -> impl DoubleEndedIterator<Item = &'a Segment> {
@@ -113,12 +149,16 @@ fn length(segment: &Segment) -> i64 {
 }
 
 fn listing<'a>(
-    window: &Window,
+    window: &'a Window,
     run: &Run,
+    stretch: &Range<u64>,
     track: &'a RunTrack,
     ahead: Option<&Ahead<'_>>,
 ) -> Option<Listing<'a>> {
     let index = window.track_index(&track.name)?;
+    let listed = |window, index, run| listed(window, index, run).filter(|s| stretch.contains(&s.msn));
+    // With the header of its key, which a segment has.
+    let track = listed(window, index, run).next().map_or(track, |s| &s.track);
     let mut listing = Listing { index, track, first_msn: 0, entries: Vec::new() };
     let mut any = false;
     for segment in listed(window, index, run) {
@@ -145,7 +185,7 @@ fn listing<'a>(
         last.duration = reaches.min(target).max(last.duration);
     }
     if let Some(ahead) = ahead.filter(|_| any) {
-        ahead.list(&mut listing);
+        ahead.list(&mut listing, stretch);
     }
     (any && !listing.entries.is_empty()).then_some(listing)
 }
@@ -198,12 +238,12 @@ impl<'a> Ahead<'a> {
     }
 
     /// Lists what the track has open, and what follows up to the segment after the leader's open one.
-    fn list(&self, listing: &mut Listing<'_>) {
+    fn list(&self, listing: &mut Listing<'_>, stretch: &Range<u64>) {
         let params = &listing.track.params;
         let timescale = params.timescale();
         let from = self.window.next(listing.index).map_or(self.msn, |next| next.msn);
         let oldest = self.msn.saturating_sub(self.window.listed_max() as u64);
-        for msn in from.max(oldest)..=self.msn.saturating_add(1) {
+        for msn in (from.max(oldest)..=self.msn.saturating_add(1)).filter(|msn| stretch.contains(msn)) {
             let (Some(begin), Some(end)) = (self.cut_us(msn), self.cut_us(msn.saturating_add(1))) else {
                 continue;
             };

@@ -34,6 +34,8 @@ pub struct Run {
 pub struct KeyPeriod {
     /// The first segment.
     pub first_msn: u64,
+    /// When it begins in the track that decides where segments are cut, Unix milliseconds.
+    pub begins_ms: i64,
     /// What is told of the key.
     pub told: Arc<Protection>,
 }

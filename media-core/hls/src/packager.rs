@@ -315,7 +315,10 @@ impl Packager {
             start_ms: wall_ms,
             wall_at_zero_ms,
             part_target_us: target_us,
-            keys: key.map(|told| KeyPeriod { first_msn: self.next_msn, told }).into_iter().collect(),
+            keys: key
+                .map(|told| KeyPeriod { first_msn: self.next_msn, begins_ms: wall_ms, told })
+                .into_iter()
+                .collect(),
         });
         self.runs += 1;
         self.out.push_back(Event::Run(run.clone()));
@@ -342,7 +345,8 @@ impl Packager {
     /// Begins a segment at a presentation time and tells every track.
     fn cut(&mut self, at_us: i64) {
         if let Some(told) = self.vault.turn() {
-            self.out.push_back(Event::Key(KeyPeriod { first_msn: self.next_msn, told }));
+            let begins_ms = self.run.as_ref().map_or(0, |run| run.wall_at_zero_ms).saturating_add(at_us / 1000);
+            self.out.push_back(Event::Key(KeyPeriod { first_msn: self.next_msn, begins_ms, told }));
         }
         let cut = Cut { msn: self.next_msn, at_us, sealing: self.vault.sealing() };
         self.next_msn += 1;
