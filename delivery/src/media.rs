@@ -189,7 +189,10 @@ async fn reply(
     let begun = |w: &Window| w.tracks().next().is_some().then_some(());
     let stored = matches!(resource, Resource::Init { .. } | Resource::Segment { .. } | Resource::Film)
         && stream.past().is_some();
-    if !matches!(resource, Resource::Time | Resource::Key { .. } | Resource::Licence) && !stored && holds.until(stream, 0, begun).await?.found.is_none() {
+    if !matches!(resource, Resource::Time | Resource::Key { .. } | Resource::Licence)
+        && !stored
+        && holds.until(stream, 0, begun).await?.found.is_none()
+    {
         return Err(not_live(stream.key()));
     }
     if shows_clear(resource) && stream.read(Window::is_encrypted) {

@@ -105,7 +105,8 @@ impl Reply {
 
     /// A licence of ClearKey: keys as JSON Web Keys (W3C EME §9.1.4).
     pub(crate) fn licence(keys: &[([u8; 16], Zeroizing<[u8; 16]>)]) -> Self {
-        let text = |bytes: &[u8]| nx_crypt::base64(bytes).replace('+', "-").replace('/', "_").replace('=', "");
+        let text =
+            |bytes: &[u8]| nx_crypt::base64(bytes).replace('+', "-").replace('/', "_").replace('=', "");
         let one = |(id, key): &([u8; 16], Zeroizing<[u8; 16]>)| {
             format!("{{\"kty\":\"oct\",\"kid\":\"{}\",\"k\":\"{}\"}}", text(id), text(&**key))
         };

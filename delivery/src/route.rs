@@ -115,10 +115,7 @@ mod tests {
             ("/live/cam1/v1/index.m3u8", Some(Resource::Playlist { track: "v1" })),
             ("/live/cam1/v1/iframes.m3u8", Some(Resource::IFrames { track: "v1" })),
             ("/live/cam1/v1/init-0.mp4", Some(Resource::Init { track: "v1", run: 0, key: None })),
-            (
-                "/live/cam1/v1/init-3.17.mp4",
-                Some(Resource::Init { track: "v1", run: 3, key: Some(17) }),
-            ),
+            ("/live/cam1/v1/init-3.17.mp4", Some(Resource::Init { track: "v1", run: 3, key: Some(17) })),
             ("/live/cam1/v1/init-3.017.mp4", None),
             ("/live/cam1/v1/init-3..mp4", None),
             (

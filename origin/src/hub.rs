@@ -22,6 +22,7 @@ use crate::ingest::clip::Clip;
 use crate::ingest::login::Logins;
 use crate::journal::{Journal, Mark};
 use crate::keep::Kept;
+use crate::keys::Keys;
 use crate::outbound;
 use crate::slates::Slates;
 
@@ -42,6 +43,8 @@ pub struct Hub {
     /// Where streams of an earlier process were.
     marks: Mutex<HashMap<StreamKey, Mark>>,
     slates: Slates,
+    /// Keys of encrypted streams.
+    pub(crate) keys: Arc<Keys>,
     /// What is kept on disk; shared with those who write it.
     pub(crate) kept: Option<Arc<Kept>>,
     started_wall_ms: i64,
@@ -109,6 +112,7 @@ impl Hub {
             admission: Admission::new(config.admission.clone()).map_err(faults)?,
             slates: Slates::load(&config.stream)?,
             kept: Kept::open(&config.store, data, config.stream.reconnect_s)?.map(Arc::new),
+            keys: Keys::open(&config.encryption)?,
             logins: Logins::default(),
             config,
             clock: Clock::start(),
@@ -285,6 +289,7 @@ impl Hub {
         };
         let live = Arc::new(LiveStream::new(key.clone(), window));
         self.remember(key, &live);
+        self.keys.show(key, &live);
         Entry {
             id,
             live,

@@ -108,6 +108,7 @@ impl Hub {
             window.apply(Event::End);
             let stream = Arc::new(LiveStream::new(key.clone(), window));
             stream.remember(kept.archive(log));
+            self.keys.show(key, &stream);
             stream
         });
         if off.len() >= OFF_MAX {

@@ -121,7 +121,8 @@ impl Making<'_> {
         }
         let run = run::read(self.log.folder(), record.run)?;
         if !run.keys.is_empty() {
-            let text = "it is encrypted, which an MP4 to download cannot say; play index.m3u8 or manifest.mpd";
+            let text =
+                "it is encrypted, which an MP4 to download cannot say; play index.m3u8 or manifest.mpd";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
         let scale = run.tracks.get(usize::from(record.track)).map_or(1, |t| t.params.timescale());

@@ -87,7 +87,14 @@ pub(crate) fn read(folder: &Path, number: u32) -> io::Result<Arc<Run>> {
     for track in head.tracks {
         let end = at.checked_add(track.header_bytes).filter(|end| *end <= bytes.len()).ok_or_else(broken)?;
         let Track { id, name, params, .. } = track;
-        tracks.push(Arc::new(RunTrack { id, name, run: number, params, init: bytes.slice(at..end), key: None }));
+        tracks.push(Arc::new(RunTrack {
+            id,
+            name,
+            run: number,
+            params,
+            init: bytes.slice(at..end),
+            key: None,
+        }));
         at = end;
     }
     Ok(Arc::new(Run {

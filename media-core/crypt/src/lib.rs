@@ -14,12 +14,13 @@
 
 mod boxes;
 mod cipher;
+pub mod cpix;
 mod key;
 mod seal;
 mod subsample;
 
 pub use boxes::{CLEARKEY, COMMON, FAIRPLAY, PLAYREADY, WIDEVINE, common_pssh, protect, pssh};
-pub use key::{HlsKey, Key, Protection, Scheme, System, base64, hex, parse_hex, uuid};
+pub use key::{HlsKey, Key, Protection, Scheme, System, base64, from_base64, hex, parse_hex, uuid};
 pub use seal::{SealError, open, seal};
 pub use subsample::{NotEncryptable, check};
 

@@ -149,8 +149,12 @@ fn protection(listing: &Listing<'_>, out: &mut String) -> fmt::Result {
             nx_crypt::PLAYREADY => " value=\"MSPR 2.0\"",
             _ => "",
         };
-        writeln!(out, "   <ContentProtection schemeIdUri=\"urn:uuid:{}\"{name}>", nx_crypt::uuid(&system.id))?;
-        if !system.pssh.is_empty() {
+        writeln!(
+            out,
+            "   <ContentProtection schemeIdUri=\"urn:uuid:{}\"{name}>",
+            nx_crypt::uuid(&system.id)
+        )?;
+        if !system.pssh.is_empty() && !system.dash.contains("pssh") {
             writeln!(out, "    <cenc:pssh>{}</cenc:pssh>", nx_crypt::base64(&system.pssh))?;
         }
         if let Some(url) = &system.licence_url {

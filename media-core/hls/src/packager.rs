@@ -151,6 +151,12 @@ impl Packager {
         self.vault.put(key);
     }
 
+    /// It has a key, or needs none.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.vault.has_key()
+    }
+
     /// Why nothing is put out although it comes, in a stream that must be encrypted.
     #[must_use]
     pub fn hindrance(&self) -> Option<Hindrance> {
@@ -345,7 +351,8 @@ impl Packager {
     /// Begins a segment at a presentation time and tells every track.
     fn cut(&mut self, at_us: i64) {
         if let Some(told) = self.vault.turn() {
-            let begins_ms = self.run.as_ref().map_or(0, |run| run.wall_at_zero_ms).saturating_add(at_us / 1000);
+            let begins_ms =
+                self.run.as_ref().map_or(0, |run| run.wall_at_zero_ms).saturating_add(at_us / 1000);
             self.out.push_back(Event::Key(KeyPeriod { first_msn: self.next_msn, begins_ms, told }));
         }
         let cut = Cut { msn: self.next_msn, at_us, sealing: self.vault.sealing() };

@@ -76,6 +76,10 @@ impl Vault {
         }
     }
 
+    pub(crate) fn has_key(&self) -> bool {
+        !self.shut || self.next.is_some() || self.used.is_some()
+    }
+
     pub(crate) fn hindrance(&self, tracks: &[Arc<RunTrack>]) -> Option<Hindrance> {
         if !self.shut {
             return None;
