@@ -142,7 +142,7 @@ fn end_ms(periods: &[Period<'_>]) -> i64 {
 
 /// Unix milliseconds at which the longest of a Period's tracks ends.
 fn ends_ms(period: &Period<'_>) -> i64 {
-    let end = |listing: &Listing<'_>| {
+    let end = |listing: &Listing| {
         let last = listing.entries.last()?;
         Some(period.wall_ms(last.end(), &listing.track.params))
     };

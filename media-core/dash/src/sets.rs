@@ -15,9 +15,9 @@ use crate::timeline::{Listing, Period};
 const SCTE35: &str = "urn:scte:scte35:2013:bin";
 
 pub(crate) fn write(window: &Window, period: &Period<'_>, pace: Pace, out: &mut String) -> fmt::Result {
-    let mut listings: Vec<&Listing<'_>> = period.listings.iter().collect();
+    let mut listings: Vec<&Listing> = period.listings.iter().collect();
     listings.sort_by_key(|l| l.track.id);
-    let mut video: Vec<(Vec<&Listing<'_>>, Vec<&VideoParams>)> = Vec::new();
+    let mut video: Vec<(Vec<&Listing>, Vec<&VideoParams>)> = Vec::new();
     let mut audio = Vec::new();
     for listing in listings {
         match &listing.track.params {
@@ -44,12 +44,12 @@ pub(crate) fn write(window: &Window, period: &Period<'_>, pace: Pace, out: &mut 
 }
 
 /// Number of a set within its Period, the same in every version of the manifest: pictures 1 to 256, then sounds.
-fn set_id(listing: &Listing<'_>) -> u16 {
+fn set_id(listing: &Listing) -> u16 {
     let id = listing.track.id;
     u16::from(id.nth) + if id.kind == Kind::Video { 1 } else { 257 }
 }
 
-fn open(listing: &Listing<'_>, kind: &str, out: &mut String) -> fmt::Result {
+fn open(listing: &Listing, kind: &str, out: &mut String) -> fmt::Result {
     write!(
         out,
         "  <AdaptationSet id=\"{}\" contentType=\"{kind}\" mimeType=\"{kind}/mp4\" segmentAlignment=\"true\" \
@@ -61,7 +61,7 @@ fn open(listing: &Listing<'_>, kind: &str, out: &mut String) -> fmt::Result {
 fn video_set(
     window: &Window,
     period: &Period<'_>,
-    members: &[&Listing<'_>],
+    members: &[&Listing],
     params: &[&VideoParams],
     pace: Pace,
     out: &mut String,
@@ -105,7 +105,7 @@ fn video_set(
 fn audio_set(
     window: &Window,
     period: &Period<'_>,
-    listing: &Listing<'_>,
+    listing: &Listing,
     params: &AudioParams,
     main: bool,
     pace: Pace,
@@ -136,7 +136,7 @@ fn audio_set(
 }
 
 /// How a set is protected, and where keys are had (ISO/IEC 23001-7 §11, DASH-IF "Content Protection and Security").
-fn protection(listing: &Listing<'_>, out: &mut String) -> fmt::Result {
+fn protection(listing: &Listing, out: &mut String) -> fmt::Result {
     let Some(key) = &listing.track.key else { return Ok(()) };
     let (scheme, id) = (key.told.scheme.name(), nx_crypt::uuid(&key.told.key_id));
     let common = "schemeIdUri=\"urn:mpeg:dash:mp4protection:2011\"";
@@ -176,19 +176,19 @@ fn layout(channels: u8) -> u8 {
     }
 }
 
-fn representation(window: &Window, listing: &Listing<'_>, out: &mut String) -> fmt::Result {
+fn representation(window: &Window, listing: &Listing, out: &mut String) -> fmt::Result {
     let bandwidth = window.peak_bps(listing.index).max(1);
     let (name, codecs) = (&listing.track.name, listing.track.params.rfc6381());
     write!(out, "   <Representation id=\"{name}\" codecs=\"{codecs}\" bandwidth=\"{bandwidth}\"")
 }
 
 /// Where the Period begins in the track's time.
-fn offset(period: &Period<'_>, listing: &Listing<'_>) -> i64 {
+fn offset(period: &Period<'_>, listing: &Listing) -> i64 {
     let since_ms = period.start_ms().saturating_sub(period.run.wall_at_zero_ms);
     rescale(since_ms, 1000, listing.track.params.timescale()).max(0)
 }
 
-fn template(period: &Period<'_>, listing: &Listing<'_>, pace: Pace, out: &mut String) -> fmt::Result {
+fn template(period: &Period<'_>, listing: &Listing, pace: Pace, out: &mut String) -> fmt::Result {
     write!(
         out,
         "    <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{}\" \

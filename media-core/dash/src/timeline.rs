@@ -30,16 +30,16 @@ impl Entry {
 
 /// What is listed of one track during one run.
 #[derive(Debug)]
-pub(crate) struct Listing<'a> {
+pub(crate) struct Listing {
     /// Index into [`Window::tracks`].
     pub(crate) index: usize,
-    pub(crate) track: &'a RunTrack,
+    pub(crate) track: Arc<RunTrack>,
     /// Number of the first entry.
     pub(crate) first_msn: u64,
     pub(crate) entries: Vec<Entry>,
 }
 
-impl Listing<'_> {
+impl Listing {
     /// Appends the segment of this number; one that does not follow the last begins the list anew.
     fn push(&mut self, msn: u64, entry: Entry) {
         if msn != self.first_msn.saturating_add(self.entries.len() as u64) {
@@ -68,7 +68,7 @@ pub(crate) struct Period<'a> {
     pub(crate) run: &'a Run,
     /// The key that it begins with.
     key: Option<&'a KeyPeriod>,
-    pub(crate) listings: Vec<Listing<'a>>,
+    pub(crate) listings: Vec<Listing>,
 }
 
 impl Period<'_> {
@@ -102,11 +102,9 @@ pub(crate) fn periods<'a>(window: &'a Window) -> (Vec<Period<'a>>, i64) {
         let ahead = (is_last && !window.is_ended()).then(|| Ahead::of(window, run));
         predicted_us = ahead.as_ref().map_or(predicted_us, |a| a.predicted_us);
         for (key, stretch) in stretches(window, run) {
-            let of = |track: &'a Arc<RunTrack>| listing(window, run, &stretch, track, ahead.as_ref());
+            let of = |track| listing(window, run, (key, &stretch), track, ahead.as_ref());
             let listings: Vec<_> = run.tracks.iter().filter_map(of).collect();
-            // A key that has come in some tracks only: players refuse a Period that lacks one.
-            let whole = periods.last().filter(|p| p.run.number == run.number).map_or(1, |p| p.listings.len());
-            if listings.len() >= whole {
+            if !listings.is_empty() {
                 periods.push(Period { run, key, listings });
             }
         }
@@ -148,19 +146,24 @@ fn length(segment: &Segment) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-fn listing<'a>(
-    window: &'a Window,
+fn listing(
+    window: &Window,
     run: &Run,
-    stretch: &Range<u64>,
-    track: &'a RunTrack,
+    (key, stretch): (Option<&KeyPeriod>, &Range<u64>),
+    track: &Arc<RunTrack>,
     ahead: Option<&Ahead<'_>>,
-) -> Option<Listing<'a>> {
+) -> Option<Listing> {
     let index = window.track_index(&track.name)?;
     let listed = |window, index, run| listed(window, index, run).filter(|s| stretch.contains(&s.msn));
-    // With the header of its key, which a segment has.
-    let track = listed(window, index, run).next().map_or(track, |s| &s.track);
-    let mut listing = Listing { index, track, first_msn: 0, entries: Vec::new() };
-    let mut any = false;
+    // With the header of its key, which a segment has; it may be in another track only, just now.
+    let keyed = || key.and_then(|key| track.keyed(key)).map(Arc::new);
+    let track = listed(window, index, run)
+        .next()
+        .map(|s| s.track.clone())
+        .or_else(keyed)
+        .unwrap_or_else(|| track.clone());
+    let mut listing = Listing { index, track: track.clone(), first_msn: 0, entries: Vec::new() };
+    let mut any = ahead.is_some() && key.is_some_and(|key| key.first_msn > run.first_msn);
     for segment in listed(window, index, run) {
         any |= segment.has_media() || segment.is_lost();
         if segment.is_gap() && !segment.is_lost() {
@@ -238,8 +241,9 @@ impl<'a> Ahead<'a> {
     }
 
     /// Lists what the track has open, and what follows up to the segment after the leader's open one.
-    fn list(&self, listing: &mut Listing<'_>, stretch: &Range<u64>) {
-        let params = &listing.track.params;
+    fn list(&self, listing: &mut Listing, stretch: &Range<u64>) {
+        let track = listing.track.clone();
+        let params = &track.params;
         let timescale = params.timescale();
         let from = self.window.next(listing.index).map_or(self.msn, |next| next.msn);
         let oldest = self.msn.saturating_sub(self.window.listed_max() as u64);
