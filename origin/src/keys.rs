@@ -181,14 +181,8 @@ impl StreamKeys {
         let mut systems = given.systems;
         let open = config.clear_keys == ClearKeys::Open;
         if !systems.iter().any(|s| s.id == COMMON) {
-            // What hls.js takes for ClearKey; the key's name is all that it needs.
-            let hls = (open || config.licence_url.is_some()).then(|| HlsKey {
-                format: "org.w3.clearkey".into(),
-                versions: Some("1".into()),
-                uri: format!("data:application/octet-stream;base64,{}", nx_crypt::base64(&given.id)),
-            });
             let pssh = common_pssh(given.id);
-            systems.push(System { id: COMMON, pssh, hls, licence_url: None, dash: String::new() });
+            systems.push(System { id: COMMON, pssh, hls: None, licence_url: None, dash: String::new() });
         }
         if open || config.licence_url.is_some() {
             let here = |name: &str| format!("/{}/keys/{name}", self.stream);

@@ -62,7 +62,7 @@ fn packets(tool: &str, file: &Path, key: Option<&str>) -> Vec<String> {
     let (ok, out, err) = run(tool, &args, Duration::from_secs(40));
     assert!(ok, "{file}: {err}");
     let rows = out.lines().filter(|l| !l.starts_with('#'));
-    rows.filter_map(|l| l.rsplit(',').next().map(|hash| hash.trim().to_owned())).collect()
+    rows.filter_map(|l| l.split(',').nth(5).map(|hash| hash.trim().to_owned())).collect()
 }
 
 /// Packets of one track of a clip.
@@ -83,12 +83,25 @@ fn sent(clip: &Path, track: &str) -> Vec<String> {
     let (ok, out, err) = run("ffmpeg", &args, Duration::from_secs(40));
     assert!(ok, "{err}");
     let rows = out.lines().filter(|l| !l.starts_with('#'));
-    rows.filter_map(|l| l.rsplit(',').next().map(|hash| hash.trim().to_owned())).collect()
+    rows.filter_map(|l| l.split(',').nth(5).map(|hash| hash.trim().to_owned())).collect()
 }
 
 /// `got` lies in `all`, whole and in order; sound before the first picture and what was not fetched is missing.
 fn lies_in(got: &[String], all: &[String]) -> bool {
     !got.is_empty() && all.windows(got.len()).any(|window| window == got)
+}
+
+/// The file decrypted by shaka-packager.
+fn unpacked(file: &Path, track: &str, key: &str) -> PathBuf {
+    let (open, kind) =
+        (file.with_extension("open.mp4"), if track.starts_with('v') { "video" } else { "audio" });
+    let id = if key == KEY { ID } else { ID_2 };
+    let stream = format!("in={},stream={kind},output={}", file.display(), open.display());
+    let keys = format!("label=:key_id={id}:key={key}");
+    let args = [&stream, "--enable_raw_key_decryption", "--keys", &keys];
+    let (ok, _, err) = run("shaka-packager", &args.map(|a| -> &str { a }), SOON);
+    assert!(ok, "{err}");
+    open
 }
 
 fn new_tool() -> String {
@@ -98,7 +111,7 @@ fn new_tool() -> String {
 fn key_of(header: &str, playlist: &str) -> &'static str {
     let before = playlist.split(&format!("#EXT-X-MAP:URI=\"{header}\"")).next().expect("text");
     let of = |id: &str| before.rfind(id).unwrap_or(0);
-    if of(ID) > of(ID_2) { KEY } else { KEY_2 }
+    if of(ID) >= of(ID_2) { KEY } else { KEY_2 }
 }
 
 /// Opens every listed segment with the key that the playlist names, and compares with what was sent.
@@ -131,6 +144,11 @@ fn check_track(
             "{stream} {track} {header}: {} packets are not those sent",
             opened.len()
         );
+        let by_packager = unpacked(&file, track, key);
+        assert!(
+            lies_in(&packets("ffmpeg", &by_packager, None), all),
+            "{stream} {track} {header} by shaka-packager"
+        );
         let closed = packets(&new_tool(), &file, None);
         assert_eq!(closed.len(), opened.len());
         let clear = closed.iter().filter(|hash| all.contains(hash)).count();
@@ -156,7 +174,9 @@ fn check_part(server: &Server, folder: &Path, stream: &str, track: &str, all: &[
     let fetch = |name: &str| get(server, &format!("/live/{stream}/{track}/{name}")).body;
     let file = folder.join(format!("{stream}-{track}-part.mp4"));
     std::fs::write(&file, [fetch(&header), fetch(&name)].concat()).expect("a file");
-    assert!(lies_in(&packets("ffmpeg", &file, Some(KEY)), all), "{stream} {track} {name}");
+    let opened = packets("ffmpeg", &file, Some(KEY));
+    let places: Vec<_> = opened.iter().map(|hash| all.iter().position(|h| h == hash)).collect();
+    assert!(lies_in(&opened, all), "{stream} {track} {name}: {places:?}");
     let probe = ["-v", "trace", file.to_str().expect("a path")];
     let (_, _, boxes) = run("ffprobe", &probe, SOON);
     for name in ["sinf", "schm", "tenc", "pssh"] {
@@ -312,7 +332,9 @@ fn keys_take_turns_and_the_past_knows_which_was_whose_after_a_restart() {
     std::fs::remove_dir_all(folder).expect("removes");
 }
 
-/// `web/e2e/players.mjs` with licences: how each player fared.
+/// `web/e2e/players.mjs` with licences: how each player fared. hls.js is not asked: it takes `KEYFORMAT="identity"` for
+/// keys that it decrypts with by itself, which it does in MPEG-TS only, and a ClearKey of its own format Shaka does not
+/// know.
 fn watch(url: &str, seconds: u32) -> serde_json::Map<String, Value> {
     let script = format!("{}/web/e2e/players.mjs", env!("CARGO_MANIFEST_DIR"));
     let out = Command::new("node")
@@ -321,7 +343,7 @@ fn watch(url: &str, seconds: u32) -> serde_json::Map<String, Value> {
             url,
             &format!("--seconds={seconds}"),
             "--clearkey",
-            "--players=hls,shaka-hls,shaka-dash,dashjs",
+            "--players=shaka-hls,shaka-dash,dashjs",
         ])
         .stdin(Stdio::null())
         .output()

@@ -240,6 +240,16 @@ impl<'a> Ahead<'a> {
         self.cuts_us.get(usize::try_from(beyond).ok()?).copied()
     }
 
+    /// Where the segment before this one ends, which another Period lists: `cut_us` at the latest known.
+    fn ended(&self, index: usize, msn: u64, cut_us: i64) -> Option<i64> {
+        let before = listed(self.window, index, self.run).find(|s| s.msn.saturating_add(1) == msn)?;
+        let begun = start(before, self.run);
+        let params = &before.track.params;
+        let told = before.duration.and_then(|ticks| i64::try_from(ticks).ok());
+        let cut = rescale(cut_us, 1_000_000, params.timescale());
+        Some(begun.saturating_add(told.unwrap_or_else(|| whole_frames(cut.saturating_sub(begun), params))))
+    }
+
     /// Lists what the track has open, and what follows up to the segment after the leader's open one.
     fn list(&self, listing: &mut Listing, stretch: &Range<u64>) {
         let track = listing.track.clone();
@@ -254,6 +264,7 @@ impl<'a> Ahead<'a> {
             let open = listed(self.window, listing.index, self.run).find(|s| s.msn == msn);
             let open = open.filter(|s| !s.parts.is_empty());
             let begun = open.map(|s| start(s, self.run)).or(listing.entries.last().map(|e| e.end()));
+            let begun = begun.or_else(|| self.ended(listing.index, msn, begin));
             let begun = begun.unwrap_or_else(|| rescale(begin, 1_000_000, timescale));
             let end = rescale(end, 1_000_000, timescale).saturating_sub(begun);
             let duration = whole_frames(end, params).max(open.map_or(0, length));
