@@ -98,8 +98,7 @@ pub(crate) fn periods<'a>(window: &'a Window) -> (Vec<Period<'a>>, i64) {
     for run in window.runs() {
         // A clock that was set back: what seems to be later cannot be listed.
         periods.retain(|before| before.start_ms() < run.start_ms);
-        let is_last = window.runs().last().is_some_and(|last| last.number == run.number);
-        let ahead = (is_last && !window.is_ended()).then(|| Ahead::of(window, run));
+        let ahead = goes_on(window, run).then(|| Ahead::of(window, run));
         predicted_us = ahead.as_ref().map_or(predicted_us, |a| a.predicted_us);
         for (key, stretch) in stretches(window, run) {
             let of = |track| listing(window, run, (key, &stretch), track, ahead.as_ref());
@@ -115,8 +114,13 @@ pub(crate) fn periods<'a>(window: &'a Window) -> (Vec<Period<'a>>, i64) {
 /// A Period ends where another key begins: a header names one.
 fn stretches<'a>(window: &'a Window, run: &Run) -> Vec<(Option<&'a KeyPeriod>, Range<u64>)> {
     let names = run.tracks.iter().filter_map(|t| window.track_index(&t.name));
-    let mut keys: Vec<&KeyPeriod> =
-        names.flat_map(|track| listed(window, track, run)).filter_map(|s| s.track.key.as_ref()).collect();
+    let mut keys: Vec<&KeyPeriod> = Vec::new();
+    for track in names {
+        keys.extend(listed(window, track, run).filter_map(|s| s.track.key.as_ref()));
+        // That of the segment that is about to begin.
+        let next = window.next(track).filter(|_| goes_on(window, run)).map(|next| next.msn);
+        keys.extend(window.keys(track).iter().filter(|key| Some(key.first_msn) == next));
+    }
     keys.sort_by_key(|key| key.first_msn);
     keys.dedup_by_key(|key| key.first_msn);
     if keys.is_empty() {
@@ -124,6 +128,11 @@ fn stretches<'a>(window: &'a Window, run: &Run) -> Vec<(Option<&'a KeyPeriod>, R
     }
     let ends = keys.iter().skip(1).map(|key| key.first_msn).chain([u64::MAX]);
     keys.iter().zip(ends).map(|(key, end)| (Some(*key), key.first_msn..end)).collect()
+}
+
+/// More may come of this run.
+fn goes_on(window: &Window, run: &Run) -> bool {
+    !window.is_ended() && window.runs().last().is_some_and(|last| last.number == run.number)
 }
 
 fn listed<'a>(window: &'a Window, track: usize, run: &Run) -> impl DoubleEndedIterator<Item = &'a Segment> {

@@ -293,6 +293,11 @@ impl Rendition {
         }
     }
 
+    /// Keys of its run that segments have, or will have, oldest first.
+    pub(crate) fn keys(&self) -> &[KeyPeriod] {
+        &self.keys
+    }
+
     pub(crate) fn is_encrypted(&self) -> bool {
         !self.keys.is_empty()
     }

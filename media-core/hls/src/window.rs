@@ -285,7 +285,12 @@ impl Window {
         let track = self.tracks.iter().find(|t| t.track.name == name)?;
         let own = (!track.is_encrypted()).then_some(&track.track);
         let mut of = track.segments.iter().rev().map(|s| &s.track).chain(own);
-        of.find(|t| t.header() == (run, key) && !t.init.is_empty()).map(|t| t.init.clone())
+        let held = of.find(|t| t.header() == (run, key) && !t.init.is_empty()).map(|t| t.init.clone());
+        // Manifests tell of a segment before it begins.
+        held.or_else(|| {
+            let period = track.keys().iter().find(|period| Some(period.first_msn) == key);
+            period.filter(|_| track.track.run == run).and_then(|p| track.track.keyed(p)).map(|t| t.init)
+        })
     }
 
     /// Something of it is encrypted: what shows it in the clear must not be given out.
