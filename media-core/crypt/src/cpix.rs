@@ -276,3 +276,6 @@ fn well_formed(xml: &str) -> Result<String, CpixError> {
     }
     Ok(format!("{}\n", xml.trim()))
 }
+
+#[cfg(test)]
+mod tests;
