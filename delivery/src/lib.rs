@@ -45,7 +45,7 @@ pub use body::Body;
 pub use certs::Certs;
 pub use film::{Film, Piece};
 pub use listen::{Answer, Handler, Limits, Listening, Request, Response, bind, cannot_listen, serve};
-pub use live::LiveStream;
+pub use live::{Keys, LiveStream};
 pub use media::{Directory, Media};
 pub use metrics::Metrics;
 pub use pages::page;

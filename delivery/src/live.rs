@@ -1,6 +1,7 @@
 //! A live stream in memory: one writes, many read, those who are early wait.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use nx_media::{Params, Sample, StreamKey};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::audience::Audience;
 use crate::past::{Archive, Past};
@@ -36,6 +38,16 @@ pub struct LiveStream {
     rendered: AtomicU64,
     released: AtomicBool,
     past: OnceLock<Past>,
+    keys: OnceLock<Arc<dyn Keys>>,
+}
+
+/// The keys of a stream, where anybody may have them.
+pub trait Keys: fmt::Debug + Send + Sync {
+    /// The key of a name.
+    fn key(&self, id: &[u8; 16]) -> Option<Zeroizing<[u8; 16]>>;
+
+    /// All that there are now, with their names.
+    fn all(&self) -> Vec<([u8; 16], Zeroizing<[u8; 16]>)>;
 }
 
 /// Wakes those who wait for a track. A publisher's thread pays for one wake-up however many watch: it wakes the
@@ -163,12 +175,22 @@ impl LiveStream {
             rendered: AtomicU64::new(0),
             released: AtomicBool::new(false),
             past: OnceLock::new(),
+            keys: OnceLock::new(),
         }
     }
 
     /// Tells where its older segments are. The first word counts.
     pub fn remember(&self, archive: Arc<dyn Archive>) {
         let _ = self.past.set(Past::new(archive));
+    }
+
+    /// From now on anybody may have its keys. The first word counts.
+    pub fn give_keys(&self, keys: Arc<dyn Keys>) {
+        let _ = self.keys.set(keys);
+    }
+
+    pub(crate) fn keys(&self) -> Option<&Arc<dyn Keys>> {
+        self.keys.get()
     }
 
     pub(crate) fn past(&self) -> Option<&Past> {

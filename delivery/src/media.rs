@@ -105,7 +105,9 @@ impl Media {
         if *method == Method::OPTIONS {
             return Ok(reply::preflight());
         }
-        if !matches!(*method, Method::GET | Method::HEAD) {
+        // A licence is asked for with POST; what is in it does not matter here.
+        let licence = *method == Method::POST && request.uri().path().ends_with("/keys/licence.json");
+        if !licence && !matches!(*method, Method::GET | Method::HEAD) {
             return Err(Problem::method("media is read with GET or HEAD"));
         }
         let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
@@ -187,16 +189,22 @@ async fn reply(
     let begun = |w: &Window| w.tracks().next().is_some().then_some(());
     let stored = matches!(resource, Resource::Init { .. } | Resource::Segment { .. } | Resource::Film)
         && stream.past().is_some();
-    if resource != Resource::Time && !stored && holds.until(stream, 0, begun).await?.found.is_none() {
+    if !matches!(resource, Resource::Time | Resource::Key { .. } | Resource::Licence)
+        && !stored
+        && holds.until(stream, 0, begun).await?.found.is_none()
+    {
         return Err(not_live(stream.key()));
+    }
+    if shows_clear(resource) && stream.read(Window::is_encrypted) {
+        return Err(encrypted(stream.key()));
     }
     match resource {
         Resource::Multivariant => multivariant(stream, holds).await,
         Resource::Playlist { track } => media_playlist(stream, holds, named, track, query).await,
         Resource::IFrames { track } => media_playlist(stream, holds, key_frames, track, query).await,
-        Resource::Init { track, run } => {
-            let init = match (stream.read(|w| w.init(track, run)), stream.past()) {
-                (None, Some(past)) => past.init(stream, track, run).await?,
+        Resource::Init { track, run, key } => {
+            let init = match (stream.read(|w| w.init(track, run, key)), stream.past()) {
+                (None, Some(past)) => past.init(stream, track, (run, key)).await?,
                 (held, _) => held,
             };
             let init = init.ok_or_else(|| not_held(stream, false))?;
@@ -222,10 +230,52 @@ async fn reply(
             Ok(Reply::asset_list(Arc::new(list)))
         }
         Resource::Film => film(stream, query).await,
+        Resource::Key { id } => {
+            let key = stream.keys().and_then(|keys| keys.key(&id));
+            let key = key.ok_or_else(|| no_keys(stream.key()))?;
+            Ok(Reply::key(Bytes::copy_from_slice(&*key)))
+        }
+        Resource::Licence => {
+            let keys = stream.keys().ok_or_else(|| no_keys(stream.key()))?;
+            Ok(Reply::licence(&keys.all()))
+        }
         Resource::Manifest => manifest(stream, holds).await,
         Resource::Time => Ok(Reply::clock()),
         Resource::NotBuilt(what) => Err(Problem::not_built(what)),
     }
+}
+
+/// What would show pictures or sound of an encrypted stream to who has no key. Every resource is named here, so that a
+/// new one is thought about.
+fn shows_clear(resource: Resource<'_>) -> bool {
+    match resource {
+        // Made from what is in the clear.
+        Resource::TsPlaylist | Resource::TsSegment { .. } | Resource::Film | Resource::NotBuilt(_) => true,
+        // As encrypted as the packager made it.
+        Resource::Init { .. } | Resource::Segment { .. } | Resource::Part { .. } => false,
+        // No pictures and no sound. Text is in the clear, as everywhere.
+        Resource::Multivariant
+        | Resource::Playlist { .. }
+        | Resource::IFrames { .. }
+        | Resource::Manifest
+        | Resource::Time
+        | Resource::Text { .. }
+        | Resource::Break { .. } => false,
+        // Answered only where the configuration says so.
+        Resource::Key { .. } | Resource::Licence => false,
+    }
+}
+
+fn no_keys(key: &StreamKey) -> Problem {
+    let detail = format!("keys of {key} are not had here; its playlists and manifest say where");
+    Problem::new(StatusCode::NOT_FOUND, "no-keys", "No keys here", detail).kept(NOTHING_S)
+}
+
+fn encrypted(key: &StreamKey) -> Problem {
+    let detail = format!(
+        "{key} is encrypted and this is only had in the clear; play index.m3u8 or manifest.mpd with a key"
+    );
+    Problem::new(StatusCode::NOT_FOUND, "encrypted", "Encrypted", detail).kept(NOTHING_S)
 }
 
 /// The view of the past that a playlist or manifest is asked of, if it is; a stream that is not on shows its last time.

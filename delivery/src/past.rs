@@ -50,11 +50,11 @@ pub trait Archive: Debug + Send + Sync {
     /// The store cannot be read; [`io::ErrorKind::Unsupported`] when one MP4 cannot have it, with the reason.
     fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>>;
 
-    /// The CMAF header of a track in a run.
+    /// The CMAF header of a track in a run, in an encrypted one that of the key which begins with a segment.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn init(&self, track: &str, run: u32) -> io::Result<Option<Bytes>>;
+    fn init(&self, track: &str, run: u32, key: Option<u64>) -> io::Result<Option<Bytes>>;
 }
 
 /// Reads an archive bit by bit.
@@ -280,10 +280,10 @@ impl Past {
         &self,
         live: &LiveStream,
         track: &str,
-        run: u32,
+        (run, key): (u32, Option<u64>),
     ) -> Result<Option<Bytes>, Problem> {
         let (archive, track) = (self.archive.clone(), track.to_owned());
-        let read = tokio::task::spawn_blocking(move || archive.init(&track, run));
+        let read = tokio::task::spawn_blocking(move || archive.init(&track, run, key));
         read.await.map_err(|_| unreadable())?.map_err(|error| broken(live, &error))
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use zeroize::Zeroizing;
 
 use crate::body::Body;
 use crate::caching::Keep;
@@ -94,6 +95,25 @@ impl Reply {
     pub(crate) fn media(slices: VecDeque<Bytes>, content_type: &'static str, object: Object) -> Self {
         let content = Content::Media { slices, content_type, duration_ms: None };
         Self { content, keep: Keep::Forever, object, held: None }
+    }
+
+    /// A key as it is.
+    pub(crate) fn key(bytes: Bytes) -> Self {
+        let content = Self::media(VecDeque::from([bytes]), "application/octet-stream", Object::Other);
+        Self { keep: Keep::Never, ..content }
+    }
+
+    /// A licence of ClearKey: keys as JSON Web Keys (W3C EME §9.1.4).
+    pub(crate) fn licence(keys: &[([u8; 16], Zeroizing<[u8; 16]>)]) -> Self {
+        let text =
+            |bytes: &[u8]| nx_crypt::base64(bytes).replace('+', "-").replace('/', "_").replace('=', "");
+        let one = |(id, key): &([u8; 16], Zeroizing<[u8; 16]>)| {
+            format!("{{\"kty\":\"oct\",\"kid\":\"{}\",\"k\":\"{}\"}}", text(id), text(&**key))
+        };
+        let keys: Vec<String> = keys.iter().map(one).collect();
+        let json = format!("{{\"keys\":[{}],\"type\":\"temporary\"}}", keys.join(","));
+        let content = Self::media(VecDeque::from([json.into()]), "application/json", Object::Other);
+        Self { keep: Keep::Never, ..content }
     }
 
     /// Media that will never come.
@@ -246,7 +266,7 @@ pub(crate) fn preflight() -> Response {
     let headers = response.headers_mut();
     cors(headers);
     for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, OPTIONS"),
         // A star does not cover what pages add on their own in every browser.
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,

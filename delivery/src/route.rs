@@ -21,8 +21,8 @@ pub(crate) enum Resource<'a> {
     Playlist { track: &'a str },
     /// `TRACK/iframes.m3u8`
     IFrames { track: &'a str },
-    /// `TRACK/init-RUN.mp4`
-    Init { track: &'a str, run: u32 },
+    /// `TRACK/init-RUN.mp4`; `TRACK/init-RUN.MSN.mp4` with the key that begins with a segment
+    Init { track: &'a str, run: u32, key: Option<u64> },
     /// `TRACK/MSN.m4s`, or `TRACK/MSN-RUN.m4s` if it has to be of that run: DASH names segments before they begin
     Segment { track: &'a str, msn: u64, run: Option<u32> },
     /// `TRACK/MSN.PART.m4s`; `TRACK/MSN.0-RUN.m4s` for the first of a run in a list that goes on
@@ -41,6 +41,10 @@ pub(crate) enum Resource<'a> {
     Text { track: &'a str, msn: u64 },
     /// `breaks/ID.json`
     Break { id: &'a str },
+    /// `keys/ID.bin`: a key as it is, where anybody may have it
+    Key { id: [u8; 16] },
+    /// `keys/licence.json`: the same as a licence of ClearKey (W3C EME §9.1.4)
+    Licence,
     /// In the contract, not in this version.
     NotBuilt(&'static str),
 }
@@ -70,7 +74,14 @@ fn file(rest: &str) -> Option<Resource<'_>> {
         ("breaks", "json") => Some(Resource::Break { id: stem }),
         (_, "m3u8") if stem == "index" => Some(Resource::Playlist { track }),
         (_, "m3u8") if stem == "iframes" => Some(Resource::IFrames { track }),
-        (_, "mp4") => Some(Resource::Init { track, run: number(stem.strip_prefix("init-")?)? }),
+        ("keys", "bin") => Some(Resource::Key { id: nx_crypt::parse_hex(stem)? }),
+        ("keys", "json") if stem == "licence" => Some(Resource::Licence),
+        (_, "mp4") => {
+            let header = stem.strip_prefix("init-")?;
+            let (run, key) = header.split_once('.').map_or((header, None), |(run, key)| (run, Some(key)));
+            let key = key.map_or(Some(None), |key| number(key).map(Some))?;
+            Some(Resource::Init { track, run: number(run)?, key })
+        }
         (_, "m4s") => {
             let (stem, run) = match stem.split_once('-') {
                 Some((stem, run)) => (stem, Some(number(run)?)),
@@ -103,7 +114,16 @@ mod tests {
             ("/live/cam1/ts/12.ts", Some(Resource::TsSegment { msn: 12 })),
             ("/live/cam1/v1/index.m3u8", Some(Resource::Playlist { track: "v1" })),
             ("/live/cam1/v1/iframes.m3u8", Some(Resource::IFrames { track: "v1" })),
-            ("/live/cam1/v1/init-0.mp4", Some(Resource::Init { track: "v1", run: 0 })),
+            ("/live/cam1/v1/init-0.mp4", Some(Resource::Init { track: "v1", run: 0, key: None })),
+            ("/live/cam1/v1/init-3.17.mp4", Some(Resource::Init { track: "v1", run: 3, key: Some(17) })),
+            ("/live/cam1/v1/init-3.017.mp4", None),
+            ("/live/cam1/v1/init-3..mp4", None),
+            (
+                "/live/cam1/keys/000102030405060708090a0b0c0d0e0f.bin",
+                Some(Resource::Key { id: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] }),
+            ),
+            ("/live/cam1/keys/00.bin", None),
+            ("/live/cam1/keys/licence.json", Some(Resource::Licence)),
             ("/live/cam1/v1/12.m4s", Some(Resource::Segment { track: "v1", msn: 12, run: None })),
             ("/live/cam1/v1/12-0.m4s", Some(Resource::Segment { track: "v1", msn: 12, run: Some(0) })),
             ("/live/cam1/v1/12-.m4s", None),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::address;
 use crate::captions::CaptionsConfig;
 use crate::keep::StoreConfig;
+use crate::keys::EncryptionConfig;
 use crate::switch::Rules;
 use crate::titles::VodConfig;
 use crate::vitals::Patience;
@@ -34,6 +35,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Files that are played as streams.
     pub vod: VodConfig,
+    /// Which of them are encrypted, and with what.
+    pub encryption: Vec<EncryptionConfig>,
     /// Where streams are sent to, beyond what the API was asked for.
     pub targets: Vec<TargetConfig>,
     /// Where streams are fetched from, beyond what the API was asked for.
@@ -76,7 +79,7 @@ fn yes() -> bool {
     true
 }
 
-/// What is wrong with targets and sources.
+/// What is wrong with lists: targets, encryption, sources.
 fn feed_faults(config: &Config) -> Vec<(String, String)> {
     let name = |stream: &str| StreamKey::parse(stream).err().map(|e| e.to_string());
     let mut faults = Vec::new();
@@ -87,6 +90,11 @@ fn feed_faults(config: &Config) -> Vec<(String, String)> {
         note("targets", at, "stream", name(&target.stream));
         let url = address::Target::parse(target.url.reveal());
         note("targets", at, "url", url.err().map(|e| e.to_string()));
+    }
+    for (at, section) in config.encryption.iter().enumerate() {
+        for (key, text) in section.faults() {
+            note("encryption", at, key, Some(text));
+        }
     }
     for (at, source) in config.sources.iter().enumerate() {
         note("sources", at, "stream", name(&source.stream));

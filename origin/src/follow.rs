@@ -11,6 +11,8 @@ use nx_hls::{Position, RunTrack, Window};
 use nx_media::{Kind, Sample, rescale};
 use tokio::time::Instant;
 
+use crate::keys::StreamKeys;
+
 /// How long nothing may come before the follower looks whether anybody still wants it.
 const QUIET: Duration = Duration::from_secs(5);
 /// A track that is this far ahead is not held for one that gives nothing; microseconds.
@@ -52,6 +54,8 @@ pub(crate) struct Follower {
     reached_us: Option<i64>,
     /// The next piece does not continue the last one.
     skipped: bool,
+    /// Opens what is encrypted, for outputs that may have it in the clear.
+    keys: Option<StreamKeys>,
 }
 
 #[derive(Debug)]
@@ -87,7 +91,12 @@ pub(crate) fn us(run: &RunTrack, ticks: i64) -> i64 {
 
 impl Follower {
     pub(crate) fn new(live: Arc<LiveStream>) -> Self {
-        Self { live, number: 0, tracks: Vec::new(), reached_us: None, skipped: false }
+        Self { live, number: 0, tracks: Vec::new(), reached_us: None, skipped: false, keys: None }
+    }
+
+    /// Reads an encrypted stream in the clear.
+    pub(crate) fn opening(self, keys: Option<StreamKeys>) -> Self {
+        Self { keys, ..self }
     }
 
     /// Goes on at the newest key frame: the output was too slow.
@@ -159,7 +168,7 @@ impl Follower {
 
     /// Takes new parts into the queues; false when something has been missed.
     fn take_parts(&mut self) -> bool {
-        let tracks = &mut self.tracks;
+        let (tracks, keys) = (&mut self.tracks, self.keys.as_ref());
         self.live.read(|w| {
             if !chosen(w).map(|t| &t.name).eq(tracks.iter().map(|t| &t.name)) {
                 return false;
@@ -176,7 +185,14 @@ impl Follower {
                 }
                 for (run, part) in w.parts_after(index, track.next) {
                     track.next = Position { msn: part.msn, part: part.index + 1 };
-                    let samples = fmp4::samples(&part.bytes).unwrap_or_default();
+                    let samples = match &run.key {
+                        None => fmp4::samples(&part.bytes).unwrap_or_default(),
+                        Some(key) => {
+                            let key = keys.and_then(|keys| keys.find(&key.told.key_id));
+                            key.and_then(|key| nx_crypt::open(&part.bytes, &run.params, &key).ok())
+                                .unwrap_or_default()
+                        }
+                    };
                     track.queue.extend(samples.into_iter().map(|s| (run.clone(), s)));
                 }
             }

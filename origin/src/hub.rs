@@ -22,6 +22,7 @@ use crate::ingest::clip::Clip;
 use crate::ingest::login::Logins;
 use crate::journal::{Journal, Mark};
 use crate::keep::Kept;
+use crate::keys::Keys;
 use crate::outbound;
 use crate::slates::Slates;
 use crate::titles::Titles;
@@ -43,6 +44,8 @@ pub struct Hub {
     /// Where streams of an earlier process were.
     marks: Mutex<HashMap<StreamKey, Mark>>,
     slates: Slates,
+    /// Keys of encrypted streams.
+    pub(crate) keys: Arc<Keys>,
     /// What is kept on disk; shared with those who write it.
     pub(crate) kept: Option<Arc<Kept>>,
     /// Files.
@@ -113,6 +116,7 @@ impl Hub {
             slates: Slates::load(&config.stream)?,
             kept: Kept::open(&config.store, data, config.stream.reconnect_s)?.map(Arc::new),
             titles: Titles::new(&config.vod, data),
+            keys: Keys::open(&config.encryption)?,
             logins: Logins::default(),
             config,
             clock: Clock::start(),
@@ -289,6 +293,7 @@ impl Hub {
         };
         let live = Arc::new(LiveStream::new(key.clone(), window));
         self.remember(key, &live);
+        self.keys.show(key, &live);
         Entry {
             id,
             live,
@@ -303,7 +308,8 @@ impl Hub {
 impl Directory for Hub {
     fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
         let on = self.entry(key).map(|entry| entry.live.clone());
-        on.or_else(|| self.titles.find(key)).or_else(|| self.off(key))
+        let title = || self.titles.find(key, self.keys.rule(key).is_some());
+        on.or_else(title).or_else(|| self.off(key))
     }
 }
 

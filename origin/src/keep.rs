@@ -108,6 +108,7 @@ impl Hub {
             window.apply(Event::End);
             let stream = Arc::new(LiveStream::new(key.clone(), window));
             stream.remember(kept.archive(log));
+            self.keys.show(key, &stream);
             stream
         });
         if off.len() >= OFF_MAX {
@@ -212,8 +213,8 @@ impl Archive for Archived {
         Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
     }
 
-    fn init(&self, track: &str, run: u32) -> io::Result<Option<Bytes>> {
-        self.log.init(track, run)
+    fn init(&self, track: &str, run: u32, key: Option<u64>) -> io::Result<Option<Bytes>> {
+        self.log.init(track, run, key)
     }
 }
 

@@ -24,6 +24,7 @@ mod hub;
 mod ingest;
 mod journal;
 mod keep;
+mod keys;
 mod media;
 mod open;
 mod outbound;
@@ -45,6 +46,7 @@ pub use config::{
 };
 pub use hub::Hub;
 pub use keep::StoreConfig;
+pub use keys::{ClearKeys, EncryptionConfig, Source};
 pub use open::Doors;
 pub use outbound::Outbound;
 pub use serve::Face;

@@ -21,6 +21,7 @@ use crate::cues;
 use crate::gate::Gate;
 use crate::journal::Mark;
 use crate::keep::Keeper;
+use crate::keys::StreamKeys;
 use crate::media::Media;
 use crate::still::Still;
 
@@ -54,6 +55,10 @@ pub(crate) struct Pipeline {
     gate: Option<Gate>,
     text: TextTrack,
     still: Still,
+    /// Of an encrypted stream: nothing of it is relayed in the clear.
+    keys: Option<StreamKeys>,
+    /// Why it shows nothing, if so.
+    hindrance: Option<String>,
     pub(crate) traffic: Traffic,
 }
 
@@ -89,8 +94,37 @@ impl Pipeline {
             gate: Some(Gate::default()),
             text: TextTrack::new(&config.captions),
             still: Still::default(),
+            keys: None,
+            hindrance: None,
             traffic: Traffic::default(),
         }
+    }
+
+    /// From now on nothing leaves but encrypted: what is relayed in the clear gets nothing.
+    pub(crate) fn encrypt(&mut self, keys: StreamKeys) {
+        self.packager.encrypt();
+        self.keys = Some(keys);
+        self.turn_key(nx_delivery::wall_ms());
+    }
+
+    /// Looks for the key that is to be used now.
+    pub(crate) fn turn_key(&mut self, wall_ms: i64) {
+        let Some(keys) = &self.keys else { return };
+        if let Some(key) = keys.now(wall_ms) {
+            self.packager.set_key(key);
+        }
+        let reason = self.packager.hindrance().map(|why| why.to_string());
+        if reason != self.hindrance {
+            if let Some(reason) = &reason {
+                tracing::warn!(stream = %self.live.key(), reason, "nothing is shown of an encrypted stream");
+            }
+            self.hindrance = reason;
+        }
+    }
+
+    /// Why nothing is shown of it, although it comes.
+    pub(crate) fn hindrance(&self) -> Option<&str> {
+        self.hindrance.as_deref()
     }
 
     /// A publisher came, or another input of the stream is taken.
@@ -159,7 +193,14 @@ impl Pipeline {
 
     /// Takes what the publisher sent. Metadata are not for the pipeline.
     pub(crate) fn take(&mut self, now_ms: i64, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
-        self.take_at(Now { ms: now_ms, wall_ms: nx_delivery::wall_ms() }, media, relay);
+        let now = Now { ms: now_ms, wall_ms: nx_delivery::wall_ms() };
+        if self.keys.is_none() {
+            return self.take_at(now, media, relay);
+        }
+        if !self.packager.has_key() {
+            self.turn_key(now.wall_ms);
+        }
+        self.take_at(now, media, &mut |_| ());
     }
 
     fn take_at(&mut self, now: Now, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
@@ -183,6 +224,9 @@ impl Pipeline {
 
     /// Everything a player needs to start now: from the newest key frame on, in decode order.
     pub(crate) fn burst(&self) -> Vec<(TrackId, Sample)> {
+        if self.keys.is_some() {
+            return Vec::new();
+        }
         let leader = self.packager.leader();
         let Some(msn) = self.live.read(|w| w.newest_independent(leader)) else { return Vec::new() };
         let tracks = self.packager.run_tracks();

@@ -72,8 +72,9 @@ impl Titles {
         Self { app: config.app.clone(), library, uploads, shown: Mutex::default() }
     }
 
-    /// The title of a name. Asks the disk whether the file is what it was, and reads nothing.
-    pub(crate) fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
+    /// The title of a name. Asks the disk whether the file is what it was, and reads nothing. One that is to be
+    /// encrypted is refused to whoever reads it.
+    pub(crate) fn find(&self, key: &StreamKey, encrypted: bool) -> Option<Arc<LiveStream>> {
         if key.app() != self.app {
             return None;
         }
@@ -84,7 +85,7 @@ impl Titles {
         let found = found?;
         let stream = match before.filter(|(of, _)| *of == found) {
             Some((_, stream)) => stream,
-            None => stream(key, self.library.clone(), &found),
+            None => stream(key, self.library.clone(), &found, encrypted),
         };
         if shown.len() >= SHOWN_MAX {
             shown.pop_front();
@@ -95,11 +96,11 @@ impl Titles {
 }
 
 /// A stream that is over, of this version of a file.
-fn stream(key: &StreamKey, library: Arc<Library>, found: &Found) -> Arc<LiveStream> {
+fn stream(key: &StreamKey, library: Arc<Library>, found: &Found, encrypted: bool) -> Arc<LiveStream> {
     let mut window = Window::new(3, 1, 0);
     window.apply(Event::End);
     let stream = Arc::new(LiveStream::new(key.clone(), window));
-    stream.remember(Arc::new(Filed { library, found: found.clone() }));
+    stream.remember(Arc::new(Filed { library, found: found.clone(), encrypted }));
     stream
 }
 
@@ -108,10 +109,17 @@ fn stream(key: &StreamKey, library: Arc<Library>, found: &Found) -> Arc<LiveStre
 struct Filed {
     library: Arc<Library>,
     found: Found,
+    /// It may only be shown encrypted, which files are not.
+    encrypted: bool,
 }
 
 impl Filed {
     fn open(&self) -> io::Result<Arc<Title>> {
+        if self.encrypted {
+            let detail =
+                "a section of origin.encryption asks for this name; files are not encrypted by this version";
+            return Err(io::Error::other(Problem::not_built(detail)));
+        }
         let title = self.library.open(&self.found.name).map_err(told)?;
         if title.identity() == self.found.identity { Ok(title) } else { Err(told(TitleError::Changed)) }
     }
@@ -176,7 +184,7 @@ impl Archive for Filed {
         Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
     }
 
-    fn init(&self, track: &str, run: u32) -> io::Result<Option<Bytes>> {
+    fn init(&self, track: &str, run: u32, _: Option<u64>) -> io::Result<Option<Bytes>> {
         Ok(self.open()?.init(track, run))
     }
 }

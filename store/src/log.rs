@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use nx_hls::{Event, Run, Segment, Stored};
+use nx_hls::{Event, KeyPeriod, Run, Segment, Stored};
 use nx_media::rescale;
 
 use crate::record::Record;
@@ -33,8 +33,9 @@ struct State {
     /// Oldest first; the writer's is the last.
     volumes: VecDeque<Volume>,
     writer: Option<Writer>,
-    /// Run whose tracks are on the disk.
+    /// Run whose tracks are on the disk, and the keys that it has had so far.
     run: Option<u32>,
+    keys: Vec<KeyPeriod>,
     /// Newest segment that the disk has confirmed.
     safe_msn: Option<u64>,
 }
@@ -47,13 +48,24 @@ pub struct Cursor {
     volume: u64,
     record: u64,
     run: Option<u32>,
+    /// Keys of that run that were told.
+    keys: usize,
 }
 
 impl Cursor {
     /// Begins with the segment that is on at a time, or the next one; Unix milliseconds.
     #[must_use]
     pub fn from(from_ms: i64) -> Self {
-        Self { from_ms, volume: 0, record: 0, run: None }
+        Self { from_ms, volume: 0, record: 0, run: None, keys: 0 }
+    }
+}
+
+impl Cursor {
+    /// The key of this number, modulo 256, came after those that were told.
+    fn lacks(&self, key: u8) -> bool {
+        let Some(newest) = self.keys.checked_sub(1) else { return false };
+        let newest = u8::try_from(newest % 256).unwrap_or(0);
+        (1..128).contains(&key.wrapping_sub(newest))
     }
 }
 
@@ -135,7 +147,14 @@ impl Log {
                     continue;
                 }
                 if cursor.run.replace(record.run) != Some(record.run) {
-                    events.push(Event::Run(run::read(&self.folder, record.run)?));
+                    let run = run::read(&self.folder, record.run)?;
+                    cursor.keys = run.keys.len();
+                    events.push(Event::Run(run));
+                } else if cursor.lacks(record.key) {
+                    let run = run::read(&self.folder, record.run)?;
+                    let more = run.keys.iter().skip(cursor.keys).cloned();
+                    events.extend(more.map(Event::Key));
+                    cursor.keys = run.keys.len();
                 }
                 events.push(stored(record));
             }
@@ -187,13 +206,21 @@ impl Log {
         recordings
     }
 
-    /// The CMAF header of a track in a run. Reads a file.
+    /// The CMAF header of a track in a run, in an encrypted one that of the key which begins with a segment. Reads a file.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn init(&self, track: &str, number: u32) -> io::Result<Option<Bytes>> {
+    pub fn init(&self, track: &str, number: u32, key: Option<u64>) -> io::Result<Option<Bytes>> {
         match run::read(&self.folder, number) {
-            Ok(run) => Ok(run.tracks.iter().find(|t| t.name == track).map(|t| t.init.clone())),
+            Ok(run) => {
+                let track = run.tracks.iter().find(|t| t.name == track);
+                let period = run.keys.iter().find(|k| Some(k.first_msn) == key);
+                Ok(match (track, period) {
+                    (Some(track), Some(period)) => track.keyed(period).map(|t| t.init),
+                    (Some(track), None) if key.is_none() && run.keys.is_empty() => Some(track.init.clone()),
+                    _ => None,
+                })
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
@@ -201,13 +228,9 @@ impl Log {
 
     /// Keeps a whole segment; a gap is not kept. A volume is not longer than `volume_ms`, and has no pause in it.
     pub(crate) fn append(&self, of: &Run, track: usize, segment: &Segment, volume_ms: i64) -> io::Result<()> {
-        let Some(record) = describe(track, segment) else { return Ok(()) };
+        let Some(mut record) = describe(track, segment) else { return Ok(()) };
         let mut state = self.lock();
-        if state.run != Some(of.number) {
-            std::fs::create_dir_all(&self.folder)?;
-            run::write(&self.folder, of)?;
-            state.run = Some(of.number);
-        }
+        record.key = state.begin(&self.folder, of, segment.track.key.as_ref())?;
         let full = |v: &Volume| {
             let paused = record.begins_ms - v.ends_ms > PAUSE_MS;
             v.bytes >= VOLUME_BYTES || record.begins_ms - v.begins_ms >= volume_ms || paused
@@ -291,6 +314,27 @@ impl Log {
 }
 
 impl State {
+    /// Writes down what a segment of a run needs to be shown; gives the number of its key.
+    fn begin(&mut self, folder: &Path, of: &Run, key: Option<&KeyPeriod>) -> io::Result<u8> {
+        let is_new = self.run != Some(of.number);
+        let mut keys = if is_new { of.keys.clone() } else { self.keys.clone() };
+        let found = key.and_then(|key| keys.iter().rposition(|k| k.first_msn == key.first_msn));
+        let nth = match (key, found) {
+            (None, _) => 0,
+            (Some(_), Some(nth)) => nth,
+            (Some(key), None) => {
+                keys.push(key.clone());
+                keys.len() - 1
+            }
+        };
+        if is_new || keys.len() != self.keys.len() {
+            std::fs::create_dir_all(folder)?;
+            run::write(folder, of, &keys)?;
+            (self.run, self.keys) = (Some(of.number), keys);
+        }
+        Ok(u8::try_from(nth % 256).unwrap_or(0))
+    }
+
     fn close(&mut self) -> io::Result<()> {
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         writer.confirm()?;
@@ -322,6 +366,7 @@ fn describe(track: usize, segment: &Segment) -> Option<Record> {
     segment.parts.iter().for_each(|p| crc.update(&p.bytes));
     Some(Record {
         track: u8::try_from(track).ok()?,
+        key: 0,
         independent: first.independent,
         i_frame_bytes: segment.i_frame_bytes.and_then(|b| u32::try_from(b).ok()),
         run: segment.track.run,

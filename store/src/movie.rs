@@ -120,6 +120,11 @@ impl Making<'_> {
             return Ok(false);
         }
         let run = run::read(self.log.folder(), record.run)?;
+        if !run.keys.is_empty() {
+            let text =
+                "it is encrypted, which an MP4 to download cannot say; play index.m3u8 or manifest.mpd";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
         let scale = run.tracks.get(usize::from(record.track)).map_or(1, |t| t.params.timescale());
         let pts_us = rescale(record.pts, scale, 1_000_000);
         let tracks = run.tracks.iter().map(|t| (t.id, &t.params));

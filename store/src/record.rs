@@ -12,6 +12,8 @@ const I_FRAME: u8 = 2;
 pub(crate) struct Record {
     /// Index into the tracks of its run.
     pub(crate) track: u8,
+    /// Number of its key within the run, from 0; wraps. Says when to look for a key.
+    pub(crate) key: u8,
     /// Decoding can start with it.
     pub(crate) independent: bool,
     /// See [`nx_hls::Segment::i_frame_bytes`].
@@ -43,7 +45,7 @@ impl Record {
             out[at..at + bytes.len()].copy_from_slice(bytes);
             at += bytes.len();
         };
-        put(&[LAYOUT, self.track, flags, 0]);
+        put(&[LAYOUT, self.track, flags, self.key]);
         put(&self.run.to_le_bytes());
         put(&self.msn.to_le_bytes());
         put(&self.begins_ms.to_le_bytes());
@@ -70,6 +72,7 @@ impl Record {
         let flags = *body.get(2)?;
         Some(Self {
             track: *body.get(1)?,
+            key: *body.get(3)?,
             independent: flags & INDEPENDENT != 0,
             run: u32_at(4)?,
             msn: u64_at(8)?,

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nx_hls::{Run, RunTrack};
+use nx_crypt::Protection;
+use nx_hls::{KeyPeriod, Run, RunTrack};
 use nx_media::{Params, TrackId};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,16 @@ struct Head {
     wall_at_zero_ms: i64,
     part_target_us: u32,
     tracks: Vec<Track>,
+    /// What is told of its keys; the keys themselves are nowhere on this disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<Told>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Told {
+    first_msn: u64,
+    begins_ms: i64,
+    told: Protection,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -33,8 +44,12 @@ pub(crate) fn path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("run-{number}"))
 }
 
-/// Writes it so that it is there whole or not at all, and stays.
-pub(crate) fn write(folder: &Path, run: &Run) -> io::Result<()> {
+/// Writes it so that it is there whole or not at all, and stays. `keys` are those that it has had so far.
+pub(crate) fn write(folder: &Path, run: &Run, keys: &[KeyPeriod]) -> io::Result<()> {
+    let told = |key: &KeyPeriod| {
+        let KeyPeriod { first_msn, begins_ms, told } = key.clone();
+        Told { first_msn, begins_ms, told: Protection::clone(&told) }
+    };
     let track = |t: &Arc<RunTrack>| Track {
         id: t.id,
         name: t.name.clone(),
@@ -48,6 +63,7 @@ pub(crate) fn write(folder: &Path, run: &Run) -> io::Result<()> {
         wall_at_zero_ms: run.wall_at_zero_ms,
         part_target_us: run.part_target_us,
         tracks: run.tracks.iter().map(track).collect(),
+        keys: keys.iter().map(told).collect(),
     };
     let mut bytes = serde_json::to_vec(&head)?;
     bytes.push(b'\n');
@@ -65,12 +81,20 @@ pub(crate) fn read(folder: &Path, number: u32) -> io::Result<Arc<Run>> {
     let bytes = Bytes::from(fs::read(path(folder, number))?);
     let line = bytes.iter().position(|b| *b == b'\n').ok_or_else(broken)?;
     let head: Head = serde_json::from_slice(bytes.get(..line).unwrap_or_default())?;
+    let key = |Told { first_msn, begins_ms, told }| KeyPeriod { first_msn, begins_ms, told: Arc::new(told) };
     let mut at = line + 1;
     let mut tracks = Vec::with_capacity(head.tracks.len());
     for track in head.tracks {
         let end = at.checked_add(track.header_bytes).filter(|end| *end <= bytes.len()).ok_or_else(broken)?;
         let Track { id, name, params, .. } = track;
-        tracks.push(Arc::new(RunTrack { id, name, run: number, params, init: bytes.slice(at..end) }));
+        tracks.push(Arc::new(RunTrack {
+            id,
+            name,
+            run: number,
+            params,
+            init: bytes.slice(at..end),
+            key: None,
+        }));
         at = end;
     }
     Ok(Arc::new(Run {
@@ -80,5 +104,6 @@ pub(crate) fn read(folder: &Path, number: u32) -> io::Result<Arc<Run>> {
         start_ms: head.start_ms,
         wall_at_zero_ms: head.wall_at_zero_ms,
         part_target_us: head.part_target_us,
+        keys: head.keys.into_iter().map(key).collect(),
     }))
 }

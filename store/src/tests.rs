@@ -81,6 +81,7 @@ fn track(id: TrackId, run: u32) -> Arc<RunTrack> {
         run,
         params,
         init: Bytes::from(format!("init {id} {run}")),
+        key: None,
     })
 }
 
@@ -92,6 +93,7 @@ fn run(number: u32) -> Arc<Run> {
         start_ms: START_MS,
         wall_at_zero_ms: START_MS,
         part_target_us: 333_000,
+        keys: Vec::new(),
     })
 }
 
@@ -163,8 +165,8 @@ fn what_is_kept_is_found_again_by_the_next_process() {
     keep(&store, &run(1), 9..12);
     assert_plays(&store, 5..12);
     let log = store.find(&key()).expect("kept");
-    assert_eq!(log.init("a1", 1).expect("reads").as_deref(), Some(&b"init a1 1"[..]));
-    assert_eq!(log.init("a1", 7).expect("reads"), None);
+    assert_eq!(log.init("a1", 1, None).expect("reads").as_deref(), Some(&b"init a1 1"[..]));
+    assert_eq!(log.init("a1", 7, None).expect("reads"), None);
     assert_eq!(log.segment("v1", 6, Some(1)).expect("reads"), None, "of another run");
     assert_eq!(log.segment("v1", 99, None).expect("reads"), None);
     let events = log.read(&mut Cursor::from(0), i64::MAX).expect("reads");
@@ -268,7 +270,7 @@ proptest! {
         (at, flip) in (0..RECORD, 1..=255_u8),
     ) {
         let record = Record {
-            track, independent, i_frame_bytes: i_frame, run, msn, begins_ms, pts, ticks, duration_ms, offset, bytes, crc,
+            track, key: track, independent, i_frame_bytes: i_frame, run, msn, begins_ms, pts, ticks, duration_ms, offset, bytes, crc,
         };
         let mut written = record.write();
         prop_assert_eq!(Record::read(&written), Some(record));

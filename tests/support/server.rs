@@ -48,6 +48,11 @@ impl Server {
         Self::launch(data, None, env)
     }
 
+    /// The same with settings in TOML.
+    pub(crate) fn configured_in(data: &Path, settings: &str) -> Self {
+        Self::launch(data, Some(settings), &[])
+    }
+
     fn fresh(settings: Option<&str>, env: &[(&str, &str)]) -> Self {
         let nth = COUNT.fetch_add(1, Ordering::Relaxed);
         let data = std::env::temp_dir().join(format!("nexus-test-{}-{nth}", std::process::id()));

@@ -43,6 +43,7 @@ impl Title {
                 run: number,
                 params: t.params.clone(),
                 init: fmp4::init(&t.params),
+                key: None,
             })
         };
         let run = Arc::new(Run {
@@ -52,6 +53,7 @@ impl Title {
             start_ms: 0,
             wall_at_zero_ms: -plan.late_s * 1000,
             part_target_us: 0,
+            keys: Vec::new(),
         });
         Ok(Self { path: path.to_owned(), identity, index, plan, run })
     }

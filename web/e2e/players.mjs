@@ -1,9 +1,10 @@
 // Plays one stream in real players at the same time, one page each, and prints how each of them fared.
 //
-//   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native]
+//   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native] [--clearkey]
 //
 // STREAM_URL is the folder of the stream, such as http://127.0.0.1:8888/live/cam1; a query behind it, such as
 // ?start=-60, goes to the playlists and manifests. Players come with their default settings, hls.js with lowLatencyMode
+// With --clearkey the stream is encrypted and they get its keys at STREAM_URL/keys/licence.json.
 // and a rate to catch up, Shaka with liveSync and without autoCorrectDrift. Two lines on standard output: the word
 // `playing` once all of them play (or after 20 s), and, that many seconds later, JSON with one object per player:
 //
@@ -31,7 +32,7 @@ const ALIVE_MS = 3_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: "string", default: "10" }, players: { type: "string", default: Object.keys(PLAYERS).join() } },
+  options: { seconds: { type: "string", default: "10" }, clearkey: { type: "boolean", default: false }, players: { type: "string", default: Object.keys(PLAYERS).join() } },
 });
 const [url] = positionals;
 const seconds = Number(values.seconds);
@@ -46,7 +47,7 @@ if (!url || !(seconds > 0) || names.some((name) => !PLAYERS[name])) {
  * Runs in the page: starts a player and notes what happens to it. Like any page that means to go on, it opens the
  * stream anew when the video element is broken, which no player can mend, or hls.js or Shaka says that it has given up.
  */
-const play = async ({ name, url }) => {
+const play = async ({ name, url, licence }) => {
   const AGAIN_MS = 500;
   const state = { errors: [], fatal: [], waits: [], first: null, waiting: null, reopened: 0, frames: 0 };
   const began = performance.now();
@@ -86,7 +87,8 @@ const play = async ({ name, url }) => {
 
     if (name === "hls") {
       // Without a rate it stays as late as its last stall left it; so does Shaka without liveSync.
-      const hls = new Hls({ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.1 });
+      const drm = licence ? { emeEnabled: true, drmSystems: { "org.w3.clearkey": { licenseUrl: licence } } } : {};
+      const hls = new Hls({ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.1, ...drm });
       hls.on(Hls.Events.ERROR, (_, data) => {
         complain(data.fatal, `${data.type} ${data.details} ${data.error?.message ?? ""}`);
         if (data.fatal) over();
@@ -105,6 +107,7 @@ const play = async ({ name, url }) => {
       player.addEventListener("error", (event) => say(event.detail));
       // Without this Shaka takes the end of the newest listed segment for the present, which is up to a segment ahead.
       player.configure("manifest.dash.autoCorrectDrift", false);
+      if (licence) player.configure("drm.servers", { "org.w3.clearkey": licence });
       // Beyond the hold-back that the server asks for.
       player.configure("streaming.liveSync", { enabled: true, targetLatency: 0.1, targetLatencyTolerance: 0.1 });
       // Presentation time of DASH is Unix time here; Shaka's own date takes it for the time of the media.
@@ -120,6 +123,7 @@ const play = async ({ name, url }) => {
       player.on("error", ({ error }) => complain(false, `${error?.code} ${error?.message}`));
       end = () => player.destroy();
       player.initialize(video, url, true);
+      if (licence) player.setProtectionData({ "org.w3.clearkey": { serverURL: licence } });
       captured = () => player.timeAsUTC() * 1000;
     } else {
       // Chromium tells no dates: its time begins with the first segment of the list it saw first.
@@ -170,7 +174,7 @@ try {
   }));
   // One after the other: what counts is how soon each gets its picture, not how fast five share two cores.
   for (const [nth, page] of pages.entries()) {
-    await page.evaluate(play, { name: names[nth], url: `${folder}/${PLAYERS[names[nth]].path}${query ? `?${query}` : ""}` });
+    await page.evaluate(play, { name: names[nth], licence: values.clearkey ? new URL(`${folder}/keys/licence.json`).href : null, url: `${folder}/${PLAYERS[names[nth]].path}${query ? `?${query}` : ""}` });
     await page.waitForFunction(() => window.sample().first !== null, null, { timeout: START_MS / names.length, polling: 100 }).catch(() => {});
   }
   console.log("playing");

@@ -133,7 +133,9 @@ fn set(mpd: &Mpd, period: &Period, set: &Set, teller: &mut Teller<'_>) {
         let segments = mpd.segments(period, representation, teller.now_s);
         offset(template, &segments, representation.line, teller);
         if mpd.dynamic {
-            edge(mpd, template, &segments, representation.line, teller);
+            // What a later Period goes on with is old in this one.
+            let goes_on = mpd.periods.last().is_some_and(|last| std::ptr::eq(last, period));
+            edge((mpd, goes_on), template, &segments, representation.line, teller);
         }
         let times = segments.iter().map(|s| {
             let scale = s.timescale as f64;
@@ -221,7 +223,13 @@ fn offset(template: &Template, segments: &[Segment], line: u32, teller: &mut Tel
 }
 
 /// How the listed segments lie around now.
-fn edge(mpd: &Mpd, template: &Template, segments: &[Segment], line: u32, teller: &mut Teller<'_>) {
+fn edge(
+    (mpd, goes_on): (&Mpd, bool),
+    template: &Template,
+    segments: &[Segment],
+    line: u32,
+    teller: &mut Teller<'_>,
+) {
     let (Some(first), Some(last), Some(_)) = (segments.first(), segments.last(), mpd.start_s) else { return };
     // Low latency lists the segment that is made, and may list the one that follows.
     let listed_ahead_s = if template.complete { 0.0 } else { last.seconds() };
@@ -235,7 +243,7 @@ fn edge(mpd: &Mpd, template: &Template, segments: &[Segment], line: u32, teller:
     }
     let behind = teller.now_s - last.complete_s;
     let allowed = 3.0 * last.seconds() + mpd.update_s.unwrap_or(0.0) + SLACK_S;
-    if behind > allowed {
+    if goes_on && behind > allowed {
         teller.tell(&rule::STALE, line, format!("segment {} ended {behind:.1} s ago", last.number));
     }
     if let Some(depth) = mpd.depth_s.filter(|_| template.timeline.is_some()) {

@@ -54,6 +54,9 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
          <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \
          profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\"",
     )?;
+    if all().any(|listing| listing.track.key.is_some()) {
+        out.write_str(" xmlns:cenc=\"urn:mpeg:cenc:2013\" xmlns:dashif=\"https://dashif.org/CPS\"")?;
+    }
     if window.is_past() && window.is_ended() {
         return write_static(window, periods, longest, out);
     }
@@ -85,7 +88,7 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
         )?;
     }
     for period in periods {
-        writeln!(out, " <Period id=\"{}\" start=\"{}\">", period.run.number, Span(period.run.start_ms))?;
+        writeln!(out, " <Period id=\"{}\" start=\"{}\">", period.id(), Span(period.start_ms()))?;
         sets::write(window, period, pace, out)?;
         out.write_str(" </Period>\n")?;
     }
@@ -95,7 +98,7 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
 
 /// A presentation that has ended and begins with what is listed first. Pauses between runs are left out.
 fn write_static(window: &Window, periods: &[Period<'_>], longest: i64, out: &mut String) -> fmt::Result {
-    let lengths: Vec<i64> = periods.iter().map(|p| ends_ms(p) - p.run.start_ms).collect();
+    let lengths: Vec<i64> = periods.iter().map(|p| ends_ms(p) - p.start_ms()).collect();
     let pace = Pace { part: i64::from(window.part_target_us().div_ceil(1000)), early: 0 };
     let length = Span(lengths.iter().sum());
     writeln!(
@@ -105,7 +108,7 @@ fn write_static(window: &Window, periods: &[Period<'_>], longest: i64, out: &mut
         Span(longest),
     )?;
     for (period, length) in periods.iter().zip(lengths) {
-        writeln!(out, " <Period id=\"{}\" duration=\"{}\">", period.run.number, Span(length))?;
+        writeln!(out, " <Period id=\"{}\" duration=\"{}\">", period.id(), Span(length))?;
         sets::write(window, period, pace, out)?;
         out.write_str(" </Period>\n")?;
     }
@@ -114,7 +117,7 @@ fn write_static(window: &Window, periods: &[Period<'_>], longest: i64, out: &mut
 
 /// Unix milliseconds at which the first Period begins.
 fn begin_ms(periods: &[Period<'_>]) -> i64 {
-    periods.first().map_or(0, |p| p.run.start_ms)
+    periods.first().map_or(0, Period::start_ms)
 }
 
 /// When what is listed was last changed: when the newest segment began, or the stream ended.
@@ -129,7 +132,7 @@ fn published_ms(window: &Window, periods: &[Period<'_>]) -> i64 {
         };
         Some(last.wall_ms(began, &listing.track.params))
     });
-    ends.max().unwrap_or(last.run.start_ms)
+    ends.max().unwrap_or(last.start_ms())
 }
 
 /// Unix milliseconds at which the last Period ends.
@@ -139,11 +142,11 @@ fn end_ms(periods: &[Period<'_>]) -> i64 {
 
 /// Unix milliseconds at which the longest of a Period's tracks ends.
 fn ends_ms(period: &Period<'_>) -> i64 {
-    let end = |listing: &Listing<'_>| {
+    let end = |listing: &Listing| {
         let last = listing.entries.last()?;
         Some(period.wall_ms(last.end(), &listing.track.params))
     };
-    period.listings.iter().filter_map(end).max().unwrap_or(period.run.start_ms)
+    period.listings.iter().filter_map(end).max().unwrap_or(period.start_ms())
 }
 
 /// Milliseconds as an XML duration of seconds; 0 when negative.

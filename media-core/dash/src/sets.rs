@@ -15,9 +15,9 @@ use crate::timeline::{Listing, Period};
 const SCTE35: &str = "urn:scte:scte35:2013:bin";
 
 pub(crate) fn write(window: &Window, period: &Period<'_>, pace: Pace, out: &mut String) -> fmt::Result {
-    let mut listings: Vec<&Listing<'_>> = period.listings.iter().collect();
+    let mut listings: Vec<&Listing> = period.listings.iter().collect();
     listings.sort_by_key(|l| l.track.id);
-    let mut video: Vec<(Vec<&Listing<'_>>, Vec<&VideoParams>)> = Vec::new();
+    let mut video: Vec<(Vec<&Listing>, Vec<&VideoParams>)> = Vec::new();
     let mut audio = Vec::new();
     for listing in listings {
         match &listing.track.params {
@@ -44,12 +44,12 @@ pub(crate) fn write(window: &Window, period: &Period<'_>, pace: Pace, out: &mut 
 }
 
 /// Number of a set within its Period, the same in every version of the manifest: pictures 1 to 256, then sounds.
-fn set_id(listing: &Listing<'_>) -> u16 {
+fn set_id(listing: &Listing) -> u16 {
     let id = listing.track.id;
     u16::from(id.nth) + if id.kind == Kind::Video { 1 } else { 257 }
 }
 
-fn open(listing: &Listing<'_>, kind: &str, out: &mut String) -> fmt::Result {
+fn open(listing: &Listing, kind: &str, out: &mut String) -> fmt::Result {
     write!(
         out,
         "  <AdaptationSet id=\"{}\" contentType=\"{kind}\" mimeType=\"{kind}/mp4\" segmentAlignment=\"true\" \
@@ -61,7 +61,7 @@ fn open(listing: &Listing<'_>, kind: &str, out: &mut String) -> fmt::Result {
 fn video_set(
     window: &Window,
     period: &Period<'_>,
-    members: &[&Listing<'_>],
+    members: &[&Listing],
     params: &[&VideoParams],
     pace: Pace,
     out: &mut String,
@@ -77,12 +77,13 @@ fn video_set(
     }
     let divisor = gcd(of.width, of.height).max(1);
     writeln!(out, " par=\"{}:{}\">", of.width / divisor, of.height / divisor)?;
+    protection(first, out)?;
     writeln!(out, "   <InbandEventStream schemeIdUri=\"{SCTE35}\"/>")?;
     writeln!(
         out,
         "   <ProducerReferenceTime id=\"0\" inband=\"true\" type=\"application\" wallClockTime=\"{}\" \
          presentationTime=\"{}\">",
-        Rfc3339(period.run.start_ms),
+        Rfc3339(period.start_ms()),
         offset(period, first),
     )?;
     // Without its own, a player takes the wall clock for a number of NTP.
@@ -104,7 +105,7 @@ fn video_set(
 fn audio_set(
     window: &Window,
     period: &Period<'_>,
-    listing: &Listing<'_>,
+    listing: &Listing,
     params: &AudioParams,
     main: bool,
     pace: Pace,
@@ -114,9 +115,11 @@ fn audio_set(
     if let Some(language) = &params.language {
         write!(out, " lang=\"{}\"", language.tag())?;
     }
+    out.write_str(">\n")?;
+    protection(listing, out)?;
     writeln!(
         out,
-        ">\n   <Label>{}</Label>\n   <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"{}\"/>",
+        "   <Label>{}</Label>\n   <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"{}\"/>",
         params.language.as_ref().map_or(listing.track.name.as_str(), |l| l.name()),
         if main { "main" } else { "alternate" },
     )?;
@@ -132,6 +135,38 @@ fn audio_set(
     out.write_str("   </Representation>\n  </AdaptationSet>\n")
 }
 
+/// How a set is protected, and where keys are had (ISO/IEC 23001-7 §11, DASH-IF "Content Protection and Security").
+fn protection(listing: &Listing, out: &mut String) -> fmt::Result {
+    let Some(key) = &listing.track.key else { return Ok(()) };
+    let (scheme, id) = (key.told.scheme.name(), nx_crypt::uuid(&key.told.key_id));
+    let common = "schemeIdUri=\"urn:mpeg:dash:mp4protection:2011\"";
+    writeln!(out, "   <ContentProtection {common} value=\"{scheme}\" cenc:default_KID=\"{id}\"/>")?;
+    // The common system is in headers, for whoever looks there; it is no way to a key.
+    for system in key.told.systems.iter().filter(|s| s.id != nx_crypt::COMMON) {
+        let name = match system.id {
+            nx_crypt::CLEARKEY => " value=\"ClearKey1.0\"",
+            nx_crypt::WIDEVINE => " value=\"Widevine\"",
+            nx_crypt::PLAYREADY => " value=\"MSPR 2.0\"",
+            _ => "",
+        };
+        writeln!(
+            out,
+            "   <ContentProtection schemeIdUri=\"urn:uuid:{}\"{name}>",
+            nx_crypt::uuid(&system.id)
+        )?;
+        if !system.pssh.is_empty() && !system.dash.contains("pssh") {
+            writeln!(out, "    <cenc:pssh>{}</cenc:pssh>", nx_crypt::base64(&system.pssh))?;
+        }
+        if let Some(url) = &system.licence_url {
+            let url = url.replace('&', "&amp;").replace('<', "&lt;");
+            writeln!(out, "    <dashif:laurl licenseType=\"EME-1.0\">{url}</dashif:laurl>")?;
+        }
+        out.write_str(&system.dash)?;
+        out.write_str("   </ContentProtection>\n")?;
+    }
+    Ok(())
+}
+
 /// Loudspeaker layout of so many channels (ISO/IEC 23091-3 table 2).
 fn layout(channels: u8) -> u8 {
     match channels {
@@ -141,27 +176,27 @@ fn layout(channels: u8) -> u8 {
     }
 }
 
-fn representation(window: &Window, listing: &Listing<'_>, out: &mut String) -> fmt::Result {
+fn representation(window: &Window, listing: &Listing, out: &mut String) -> fmt::Result {
     let bandwidth = window.peak_bps(listing.index).max(1);
     let (name, codecs) = (&listing.track.name, listing.track.params.rfc6381());
     write!(out, "   <Representation id=\"{name}\" codecs=\"{codecs}\" bandwidth=\"{bandwidth}\"")
 }
 
 /// Where the Period begins in the track's time.
-fn offset(period: &Period<'_>, listing: &Listing<'_>) -> i64 {
-    let since_ms = period.run.start_ms.saturating_sub(period.run.wall_at_zero_ms);
+fn offset(period: &Period<'_>, listing: &Listing) -> i64 {
+    let since_ms = period.start_ms().saturating_sub(period.run.wall_at_zero_ms);
     rescale(since_ms, 1000, listing.track.params.timescale()).max(0)
 }
 
-fn template(period: &Period<'_>, listing: &Listing<'_>, pace: Pace, out: &mut String) -> fmt::Result {
+fn template(period: &Period<'_>, listing: &Listing, pace: Pace, out: &mut String) -> fmt::Result {
     write!(
         out,
         "    <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{}\" \
-         initialization=\"$RepresentationID$/init-{}.mp4\" media=\"$RepresentationID$/$Number$-{}.m4s\" \
+         initialization=\"$RepresentationID$/{}\" media=\"$RepresentationID$/$Number$-{}.m4s\" \
          startNumber=\"{}\"",
         listing.track.params.timescale(),
         offset(period, listing),
-        listing.track.run,
+        listing.track.init_name(),
         listing.track.run,
         listing.first_msn,
     )?;

@@ -8,7 +8,10 @@
 //! a list begins behind its newest gap. What was lost with an earlier process is listed all the same, and answered
 //! with nothing: players that are in that Period need it to get to the next.
 
-use nx_hls::{Run, RunTrack, Segment, Window};
+use std::ops::Range;
+use std::sync::Arc;
+
+use nx_hls::{KeyPeriod, Run, RunTrack, Segment, Window};
 use nx_media::{Params, rescale};
 
 /// A segment of the list, in the track's timescale.
@@ -27,16 +30,16 @@ impl Entry {
 
 /// What is listed of one track during one run.
 #[derive(Debug)]
-pub(crate) struct Listing<'a> {
+pub(crate) struct Listing {
     /// Index into [`Window::tracks`].
     pub(crate) index: usize,
-    pub(crate) track: &'a RunTrack,
+    pub(crate) track: Arc<RunTrack>,
     /// Number of the first entry.
     pub(crate) first_msn: u64,
     pub(crate) entries: Vec<Entry>,
 }
 
-impl Listing<'_> {
+impl Listing {
     /// Appends the segment of this number; one that does not follow the last begins the list anew.
     fn push(&mut self, msn: u64, entry: Entry) {
         if msn != self.first_msn.saturating_add(self.entries.len() as u64) {
@@ -63,10 +66,25 @@ impl Listing<'_> {
 #[derive(Debug)]
 pub(crate) struct Period<'a> {
     pub(crate) run: &'a Run,
-    pub(crate) listings: Vec<Listing<'a>>,
+    /// The key that it begins with.
+    key: Option<&'a KeyPeriod>,
+    pub(crate) listings: Vec<Listing>,
 }
 
 impl Period<'_> {
+    /// When it begins, Unix milliseconds.
+    pub(crate) fn start_ms(&self) -> i64 {
+        self.key.map_or(self.run.start_ms, |key| key.begins_ms.max(self.run.start_ms))
+    }
+
+    /// Its name: the run, and with a further key the segment that it begins with.
+    pub(crate) fn id(&self) -> String {
+        match self.key.filter(|key| key.first_msn > self.run.first_msn) {
+            Some(key) => format!("{}.{}", self.run.number, key.first_msn),
+            None => self.run.number.to_string(),
+        }
+    }
+
     /// Unix milliseconds of a track's time.
     pub(crate) fn wall_ms(&self, ticks: i64, params: &Params) -> i64 {
         self.run.wall_at_zero_ms.saturating_add(rescale(ticks, params.timescale(), 1000))
@@ -74,22 +92,47 @@ impl Period<'_> {
 }
 
 /// The Periods of a window, oldest first, and how long an open segment is thought to become, in milliseconds.
-pub(crate) fn periods(window: &Window) -> (Vec<Period<'_>>, i64) {
-    let mut periods: Vec<Period<'_>> = Vec::new();
+pub(crate) fn periods<'a>(window: &'a Window) -> (Vec<Period<'a>>, i64) {
+    let mut periods: Vec<Period<'a>> = Vec::new();
     let mut predicted_us = 0;
     for run in window.runs() {
         // A clock that was set back: what seems to be later cannot be listed.
-        periods.retain(|before| before.run.start_ms < run.start_ms);
-        let is_last = window.runs().last().is_some_and(|last| last.number == run.number);
-        let ahead = (is_last && !window.is_ended()).then(|| Ahead::of(window, run));
+        periods.retain(|before| before.start_ms() < run.start_ms);
+        let ahead = goes_on(window, run).then(|| Ahead::of(window, run));
         predicted_us = ahead.as_ref().map_or(predicted_us, |a| a.predicted_us);
-        let listings = run.tracks.iter().filter_map(|track| listing(window, run, track, ahead.as_ref()));
-        let listings: Vec<_> = listings.collect();
-        if !listings.is_empty() {
-            periods.push(Period { run, listings });
+        for (key, stretch) in stretches(window, run) {
+            let of = |track| listing(window, run, (key, &stretch), track, ahead.as_ref());
+            let listings: Vec<_> = run.tracks.iter().filter_map(of).collect();
+            if !listings.is_empty() {
+                periods.push(Period { run, key, listings });
+            }
         }
     }
     (periods, predicted_us / 1000)
+}
+
+/// A Period ends where another key begins: a header names one.
+fn stretches<'a>(window: &'a Window, run: &Run) -> Vec<(Option<&'a KeyPeriod>, Range<u64>)> {
+    let names = run.tracks.iter().filter_map(|t| window.track_index(&t.name));
+    let mut keys: Vec<&KeyPeriod> = Vec::new();
+    for track in names {
+        keys.extend(listed(window, track, run).filter_map(|s| s.track.key.as_ref()));
+        // That of the segment that is about to begin.
+        let next = window.next(track).filter(|_| goes_on(window, run)).map(|next| next.msn);
+        keys.extend(window.keys(track).iter().filter(|key| Some(key.first_msn) == next));
+    }
+    keys.sort_by_key(|key| key.first_msn);
+    keys.dedup_by_key(|key| key.first_msn);
+    if keys.is_empty() {
+        return vec![(None, 0..u64::MAX)];
+    }
+    let ends = keys.iter().skip(1).map(|key| key.first_msn).chain([u64::MAX]);
+    keys.iter().zip(ends).map(|(key, end)| (Some(*key), key.first_msn..end)).collect()
+}
+
+/// More may come of this run.
+fn goes_on(window: &Window, run: &Run) -> bool {
+    !window.is_ended() && window.runs().last().is_some_and(|last| last.number == run.number)
 }
 
 fn listed<'a>(window: &'a Window, track: usize, run: &Run) -> impl DoubleEndedIterator<Item = &'a Segment> {
@@ -112,15 +155,24 @@ fn length(segment: &Segment) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-fn listing<'a>(
+fn listing(
     window: &Window,
     run: &Run,
-    track: &'a RunTrack,
+    (key, stretch): (Option<&KeyPeriod>, &Range<u64>),
+    track: &Arc<RunTrack>,
     ahead: Option<&Ahead<'_>>,
-) -> Option<Listing<'a>> {
+) -> Option<Listing> {
     let index = window.track_index(&track.name)?;
-    let mut listing = Listing { index, track, first_msn: 0, entries: Vec::new() };
-    let mut any = false;
+    let listed = |window, index, run| listed(window, index, run).filter(|s| stretch.contains(&s.msn));
+    // With the header of its key, which a segment has; it may be in another track only, just now.
+    let keyed = || key.and_then(|key| track.keyed(key)).map(Arc::new);
+    let track = listed(window, index, run)
+        .next()
+        .map(|s| s.track.clone())
+        .or_else(keyed)
+        .unwrap_or_else(|| track.clone());
+    let mut listing = Listing { index, track: track.clone(), first_msn: 0, entries: Vec::new() };
+    let mut any = ahead.is_some() && key.is_some_and(|key| key.first_msn > run.first_msn);
     for segment in listed(window, index, run) {
         any |= segment.has_media() || segment.is_lost();
         if segment.is_gap() && !segment.is_lost() {
@@ -145,7 +197,7 @@ fn listing<'a>(
         last.duration = reaches.min(target).max(last.duration);
     }
     if let Some(ahead) = ahead.filter(|_| any) {
-        ahead.list(&mut listing);
+        ahead.list(&mut listing, stretch);
     }
     (any && !listing.entries.is_empty()).then_some(listing)
 }
@@ -197,19 +249,31 @@ impl<'a> Ahead<'a> {
         self.cuts_us.get(usize::try_from(beyond).ok()?).copied()
     }
 
+    /// Where the segment before this one ends, which another Period lists: `cut_us` at the latest known.
+    fn ended(&self, index: usize, msn: u64, cut_us: i64) -> Option<i64> {
+        let before = listed(self.window, index, self.run).find(|s| s.msn.saturating_add(1) == msn)?;
+        let begun = start(before, self.run);
+        let params = &before.track.params;
+        let told = before.duration.and_then(|ticks| i64::try_from(ticks).ok());
+        let cut = rescale(cut_us, 1_000_000, params.timescale());
+        Some(begun.saturating_add(told.unwrap_or_else(|| whole_frames(cut.saturating_sub(begun), params))))
+    }
+
     /// Lists what the track has open, and what follows up to the segment after the leader's open one.
-    fn list(&self, listing: &mut Listing<'_>) {
-        let params = &listing.track.params;
+    fn list(&self, listing: &mut Listing, stretch: &Range<u64>) {
+        let track = listing.track.clone();
+        let params = &track.params;
         let timescale = params.timescale();
         let from = self.window.next(listing.index).map_or(self.msn, |next| next.msn);
         let oldest = self.msn.saturating_sub(self.window.listed_max() as u64);
-        for msn in from.max(oldest)..=self.msn.saturating_add(1) {
+        for msn in (from.max(oldest)..=self.msn.saturating_add(1)).filter(|msn| stretch.contains(msn)) {
             let (Some(begin), Some(end)) = (self.cut_us(msn), self.cut_us(msn.saturating_add(1))) else {
                 continue;
             };
             let open = listed(self.window, listing.index, self.run).find(|s| s.msn == msn);
             let open = open.filter(|s| !s.parts.is_empty());
             let begun = open.map(|s| start(s, self.run)).or(listing.entries.last().map(|e| e.end()));
+            let begun = begun.or_else(|| self.ended(listing.index, msn, begin));
             let begun = begun.unwrap_or_else(|| rescale(begin, 1_000_000, timescale));
             let end = rescale(end, 1_000_000, timescale).saturating_sub(begun);
             let duration = whole_frames(end, params).max(open.map_or(0, length));

@@ -1,11 +1,14 @@
 //! Collects the samples of one track and closes its parts.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use nx_container::fmp4::{self, EventMessage};
-use nx_media::{Kind, Sample, rescale};
+use nx_media::{Kind, Params, Sample, TrackId, rescale};
 
 use crate::daterange::DateRange;
 use crate::event::Part;
+use crate::sealing::Sealing;
 
 /// Samples in one part at most, whatever their durations say.
 const SAMPLES_MAX: usize = 512;
@@ -15,6 +18,8 @@ const MESSAGES_BYTES_MAX: usize = 16 << 10;
 /// The open part and segment of one track.
 #[derive(Debug)]
 pub(crate) struct Cutter {
+    id: TrackId,
+    params: Params,
     kind: Kind,
     timescale: u32,
     /// Unix time of presentation time 0, milliseconds.
@@ -28,6 +33,7 @@ pub(crate) struct Cutter {
     /// Waits for the next sample to learn its duration.
     pending: Option<Sample>,
     pub(crate) segment: Option<OpenSegment>,
+    sealing: Option<Arc<Sealing>>,
     sequence: u32,
     /// Where the newest sample ends, ticks.
     end: Option<i64>,
@@ -43,12 +49,16 @@ pub(crate) struct OpenSegment {
     pub(crate) msn: u64,
     pub(crate) parts: u32,
     pub(crate) duration: u64,
+    samples: u32,
 }
 
 impl Cutter {
-    pub(crate) fn new(kind: Kind, timescale: u32, part_target_us: u32, wall_at_zero_ms: i64) -> Self {
+    pub(crate) fn new(id: TrackId, params: &Params, part_target_us: u32, wall_at_zero_ms: i64) -> Self {
+        let (kind, timescale) = (params.kind(), params.timescale());
         let part_max = u64::from(part_target_us) * u64::from(timescale) / 1_000_000;
         Self {
+            id,
+            params: params.clone(),
             kind,
             timescale,
             wall_at_zero_ms,
@@ -58,6 +68,7 @@ impl Cutter {
             held: 0,
             pending: None,
             segment: None,
+            sealing: None,
             sequence: 0,
             end: None,
             messages: Vec::new(),
@@ -74,8 +85,9 @@ impl Cutter {
         self.segment.map_or(0, |s| s.duration) + self.held
     }
 
-    pub(crate) fn open(&mut self, msn: u64) {
-        self.segment = Some(OpenSegment { msn, parts: 0, duration: 0 });
+    pub(crate) fn open(&mut self, msn: u64, sealing: Option<Arc<Sealing>>) {
+        self.segment = Some(OpenSegment { msn, parts: 0, duration: 0, samples: 0 });
+        self.sealing = sealing;
     }
 
     /// Length of the newest frame, ticks; 0 before there was one.
@@ -134,7 +146,8 @@ impl Cutter {
         [before, full.then(|| self.flush()).flatten()]
     }
 
-    /// Closes the open part. Samples that the container cannot hold (over 4 GiB, before time 0) are left out.
+    /// Closes the open part. Samples that the container cannot hold (over 4 GiB, before time 0) are left out, and those
+    /// that should be encrypted and cannot be.
     pub(crate) fn flush(&mut self) -> Option<Part> {
         let held = std::mem::take(&mut self.held);
         let samples = std::mem::take(&mut self.samples);
@@ -148,7 +161,11 @@ impl Cutter {
         }
         let bytes = fmp4::fragment_behind(&self.messages, self.sequence, self.kind, &samples);
         self.messages.clear();
-        let bytes = bytes.ok()?;
+        let mut bytes = bytes.ok()?;
+        if let Some(sealing) = &self.sealing {
+            bytes = sealing.seal(&bytes, &self.params, self.id, segment.msn, segment.samples)?;
+        }
+        segment.samples = segment.samples.saturating_add(u32::try_from(samples.len()).unwrap_or(u32::MAX));
         let part = Part {
             msn: segment.msn,
             index: segment.parts,

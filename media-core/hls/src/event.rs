@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use nx_crypt::Protection;
 use nx_media::{Params, TrackId};
 
 use crate::daterange::DateRange;
@@ -23,6 +24,20 @@ pub struct Run {
     pub wall_at_zero_ms: i64,
     /// Longest part, in microseconds; the same in every run of a stream.
     pub part_target_us: u32,
+    /// Its keys as far as they are known, oldest first; none when it is not encrypted. Further ones come as
+    /// [`Event::Key`].
+    pub keys: Vec<KeyPeriod>,
+}
+
+/// From a segment on, every track of the run is encrypted with this key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyPeriod {
+    /// The first segment.
+    pub first_msn: u64,
+    /// When it begins in the track that decides where segments are cut, Unix milliseconds.
+    pub begins_ms: i64,
+    /// What is told of the key.
+    pub told: Arc<Protection>,
 }
 
 impl Run {
@@ -51,6 +66,31 @@ pub struct RunTrack {
     pub params: Params,
     /// CMAF header: `ftyp` and `moov`.
     pub init: Bytes,
+    /// The key that the header names; segments of an encrypted run have one, [`Run::tracks`] have none.
+    pub key: Option<KeyPeriod>,
+}
+
+impl RunTrack {
+    /// The track with the header of a key period; `None` when its header cannot be protected.
+    #[must_use]
+    pub fn keyed(&self, period: &KeyPeriod) -> Option<Self> {
+        let init = nx_crypt::protect(&self.init, self.params.kind(), &period.told)?;
+        Some(Self { init, key: Some(period.clone()), ..self.clone() })
+    }
+
+    /// What its header is called in URLs: `init-RUN.mp4`, with a key `init-RUN.MSN.mp4`.
+    #[must_use]
+    pub fn init_name(&self) -> String {
+        match &self.key {
+            None => format!("init-{}.mp4", self.run),
+            Some(key) => format!("init-{}.{}.mp4", self.run, key.first_msn),
+        }
+    }
+
+    /// What tells its header from others of the track: run, and first segment of the key.
+    pub(crate) fn header(&self) -> (u32, Option<u64>) {
+        (self.run, self.key.as_ref().map(|key| key.first_msn))
+    }
 }
 
 /// A piece of a segment that players may fetch as soon as it is there (RFC 8216bis §4.4.4.9).
@@ -98,6 +138,8 @@ pub struct Stored {
 pub enum Event {
     /// What follows belongs to this run; viewers see a discontinuity if there was another before.
     Run(Arc<Run>),
+    /// From a segment of the run on there is another key.
+    Key(KeyPeriod),
     /// A part of a track is complete.
     Part {
         /// Index into [`Run::tracks`].

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use nx_media::Kind;
 
-use crate::playlist::{Line, write_lead};
+use crate::playlist::{Lead, Line};
 use crate::rendition::{Rendition, Segment};
 use crate::window::Window;
 
@@ -36,10 +36,10 @@ impl Window {
         self.write_control(out)?;
         out.write_str("#EXT-X-I-FRAMES-ONLY\n")?;
         self.dates.write(first.program_date_time_ms, 0, out)?;
-        let mut run = None;
+        let mut lead = Lead::default();
         for segment in track.listed() {
             let Some(line) = Line::of(segment) else { break };
-            write_lead(segment, &mut run, out)?;
+            lead.write(segment, out)?;
             write_picture(segment, line, out)?;
         }
         out.write_str(if self.ended { "#EXT-X-ENDLIST\n" } else { "" })

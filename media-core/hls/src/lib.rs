@@ -20,12 +20,14 @@ mod date;
 mod daterange;
 mod event;
 mod i_frames;
+mod key_tags;
 mod multivariant;
 mod packager;
 mod past;
 mod playlist;
 mod remains;
 mod rendition;
+mod sealing;
 mod target;
 mod text;
 mod track;
@@ -36,11 +38,12 @@ mod window;
 pub use breaks::{Away, Mark};
 pub use date::Rfc3339;
 pub use daterange::{Announced, Asset, DateRange, RANGES_MAX};
-pub use event::{Event, Part, Run, RunTrack, Stored};
+pub use event::{Event, KeyPeriod, Part, Run, RunTrack, Stored};
 pub use packager::{Config, Packager, Start, TrackSpec};
 pub use playlist::{Ask, Skip};
 pub use remains::{GAP_MSNS, Remains};
 pub use rendition::Segment;
+pub use sealing::Hindrance;
 pub use text::{
     Captions, Embedded, RENDITIONS_MAX, TEXT_BYTES_MAX, TextCue, TextRendition, escape, text_name,
 };

@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 
 use nx_media::{AudioCodec, AudioParams, Kind, Params, VideoRange};
 
+use crate::key_tags;
 use crate::rendition::{Rendition, Segment};
 use crate::text;
 use crate::window::Window;
@@ -61,6 +62,10 @@ impl Window {
             out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
         }
         let shown = || self.by_id().map(|(_, t)| t).filter(|t| t.has_media());
+        let newest = |t: &'_ Rendition| t.segments.back().and_then(|s| s.track.key.clone());
+        if let Some(key) = shown().filter_map(newest).max_by_key(|key| key.first_msn) {
+            key_tags::write_session(&key.told, out)?;
+        }
         let mut video: Vec<&Rendition> = shown().filter(|t| t.track.id.kind == Kind::Video).collect();
         // Players try the first: the publisher's first choice. Then the best first.
         if let Some((_, others)) = video.split_first_mut() {

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use nx_container::fmp4;
+use nx_crypt::Key;
 use nx_media::{Params, Sample, TrackId, rescale};
 
 use crate::cues::Cues;
 use crate::daterange::DateRange;
-use crate::event::{self, Event, Run, RunTrack};
+use crate::event::{self, Event, KeyPeriod, Run, RunTrack};
+use crate::sealing::{Hindrance, Vault};
 use crate::target::{self, Frame};
 use crate::text::{Captions, TextCue};
 use crate::track::{Cut, Track};
@@ -84,6 +86,7 @@ pub struct Packager {
     /// The leader before this one has decided up to here, microseconds.
     taken_over_us: i64,
     cues: Cues,
+    vault: Vault,
     out: VecDeque<Event>,
 }
 
@@ -107,6 +110,7 @@ impl Packager {
             decided_us: i64::MIN,
             taken_over_us: i64::MIN,
             cues: Cues::default(),
+            vault: Vault::default(),
             out: VecDeque::new(),
         }
     }
@@ -116,7 +120,8 @@ impl Packager {
         self.end_run();
         let track = |spec: &TrackSpec| {
             let (id, params) = (spec.id, spec.params.clone());
-            Arc::new(RunTrack { id, name: id.to_string(), run: self.runs, init: fmp4::init(&params), params })
+            let (name, init) = (id.to_string(), fmp4::init(&params));
+            Arc::new(RunTrack { id, name, run: self.runs, params, init, key: None })
         };
         self.next_run = Some(tracks.iter().map(track).collect());
     }
@@ -133,6 +138,29 @@ impl Packager {
     pub fn finish(&mut self) {
         self.end_run();
         self.out.push_back(Event::End);
+    }
+
+    /// From now on nothing is put out but encrypted: no run begins before there is a key, or with a track that cannot
+    /// be encrypted ([`Packager::hindrance`]).
+    pub fn encrypt(&mut self) {
+        self.vault.shut();
+    }
+
+    /// Another key, from the next segment on. The key that is used already changes nothing.
+    pub fn set_key(&mut self, key: Key) {
+        self.vault.put(key);
+    }
+
+    /// It has a key, or needs none.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.vault.has_key()
+    }
+
+    /// Why nothing is put out although it comes, in a stream that must be encrypted.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<Hindrance> {
+        self.vault.hindrance(self.next_run.as_deref()?)
     }
 
     /// Takes a sample of `track` (index into the tracks declared). `wall_ms` is the Unix time at which it came.
@@ -271,7 +299,7 @@ impl Packager {
     /// Starts the announced run if this sample can: a key frame of the leading track.
     fn start_run(&mut self, track: usize, sample: &Sample, wall_ms: i64) -> bool {
         let leader = self.leader();
-        if track != leader || !sample.key {
+        if track != leader || !sample.key || self.hindrance().is_some() {
             return false;
         }
         let Some(tracks) = self.next_run.take() else { return false };
@@ -282,8 +310,10 @@ impl Packager {
         let pts_us = rescale(sample.pts, lead.params.timescale(), 1_000_000);
         let wall_at_zero_ms = wall_ms - pts_us / 1000;
         let cutting = tracks.iter().enumerate();
-        self.tracks =
-            cutting.map(|(index, t)| Track::new(index, &t.params, target_us, wall_at_zero_ms)).collect();
+        self.tracks = cutting
+            .map(|(index, t)| Track::new(index, t.id, &t.params, target_us, wall_at_zero_ms))
+            .collect();
+        let key = self.vault.begin_run();
         let run = Arc::new(Run {
             number: self.runs,
             first_msn: self.next_msn,
@@ -291,6 +321,10 @@ impl Packager {
             start_ms: wall_ms,
             wall_at_zero_ms,
             part_target_us: target_us,
+            keys: key
+                .map(|told| KeyPeriod { first_msn: self.next_msn, begins_ms: wall_ms, told })
+                .into_iter()
+                .collect(),
         });
         self.runs += 1;
         self.out.push_back(Event::Run(run.clone()));
@@ -316,15 +350,20 @@ impl Packager {
 
     /// Begins a segment at a presentation time and tells every track.
     fn cut(&mut self, at_us: i64) {
-        let cut = Cut { msn: self.next_msn, at_us };
+        if let Some(told) = self.vault.turn() {
+            let begins_ms =
+                self.run.as_ref().map_or(0, |run| run.wall_at_zero_ms).saturating_add(at_us / 1000);
+            self.out.push_back(Event::Key(KeyPeriod { first_msn: self.next_msn, begins_ms, told }));
+        }
+        let cut = Cut { msn: self.next_msn, at_us, sealing: self.vault.sealing() };
         self.next_msn += 1;
         if let Some(leader) = self.tracks.get_mut(self.leader) {
-            leader.advance(cut, &mut self.out);
+            leader.advance(cut.clone(), &mut self.out);
         }
         let behind_max = BEHIND_US_MAX.div_ceil(self.config.segment_ms.saturating_mul(1000).max(1));
         let behind_max = usize::try_from(behind_max).unwrap_or(1);
         for (_, track) in self.tracks.iter_mut().enumerate().filter(|(index, _)| *index != self.leader) {
-            track.announce(cut, behind_max, &mut self.out);
+            track.announce(cut.clone(), behind_max, &mut self.out);
         }
     }
 

@@ -21,10 +21,12 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use nx_crypt::Protection;
 use nx_media::Params;
 
 use crate::date::Rfc3339;
 use crate::event::{Part, Run};
+use crate::key_tags;
 use crate::rendition::{Rendition, Segment};
 use crate::window::{Position, Window};
 
@@ -103,9 +105,9 @@ impl Window {
             out.write_char('\n')?;
         }
         let old = track.listed().len() - track.begun_within(self.target_s * PART_TARGETS * 1_000_000);
-        let mut run = None;
+        let mut lead = Lead::default();
         for (nth, segment) in track.listed().enumerate().skip(skipped) {
-            write_lead(segment, &mut run, out)?;
+            lead.write(segment, out)?;
             if nth >= old && !self.past {
                 write_parts(segment, part_target, out)?;
             }
@@ -192,17 +194,29 @@ impl Window {
     }
 }
 
-/// What stands before a segment. The init segment is named when `run` was another.
-pub(crate) fn write_lead(segment: &Segment, run: &mut Option<u32>, out: &mut String) -> fmt::Result {
-    if segment.discontinuity {
-        out.write_str("#EXT-X-DISCONTINUITY\n")?;
+/// What stands before segments: key and header when they are others than those of the segment before.
+#[derive(Debug, Default)]
+pub(crate) struct Lead<'a> {
+    header: Option<(u32, Option<u64>)>,
+    key: Option<&'a Protection>,
+}
+
+impl<'a> Lead<'a> {
+    pub(crate) fn write(&mut self, segment: &'a Segment, out: &mut String) -> fmt::Result {
+        if segment.discontinuity {
+            out.write_str("#EXT-X-DISCONTINUITY\n")?;
+        }
+        let track = &segment.track;
+        if self.header.replace(track.header()) != Some(track.header()) && !segment.is_lost() {
+            let key = track.key.as_ref().map(|key| &*key.told);
+            if std::mem::replace(&mut self.key, key) != key {
+                key_tags::write(key, out)?;
+            }
+            writeln!(out, "#EXT-X-MAP:URI=\"{}\"", track.init_name())?;
+        }
+        write_date(segment.program_date_time_ms, out)?;
+        segment.mark.write(out)
     }
-    let of = segment.track.run;
-    if run.replace(of) != Some(of) && !segment.is_lost() {
-        writeln!(out, "#EXT-X-MAP:URI=\"init-{of}.mp4\"")?;
-    }
-    write_date(segment.program_date_time_ms, out)?;
-    segment.mark.write(out)
 }
 
 fn seconds(ticks: u64, params: &Params) -> f64 {

@@ -97,6 +97,7 @@ impl Window {
             start_ms: lost.start_ms,
             wall_at_zero_ms: lost.wall_at_zero_ms,
             part_target_us: next.part_target_us,
+            keys: Vec::new(),
         }));
     }
 }

@@ -8,7 +8,7 @@ use nx_media::{Kind, Params, rescale};
 
 use crate::bandwidth::Meter;
 use crate::breaks::Mark;
-use crate::event::{Part, Run, RunTrack, Stored};
+use crate::event::{KeyPeriod, Part, Run, RunTrack, Stored};
 use crate::window::Position;
 
 /// A segment of one track.
@@ -88,6 +88,9 @@ pub(crate) fn us(ticks: u64, params: &Params) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Rendition {
     pub(crate) track: Arc<RunTrack>,
+    /// Keys of the run, oldest first, and the track with the header of one of them.
+    keys: Vec<KeyPeriod>,
+    keyed: Option<Arc<RunTrack>>,
     /// Oldest first; the first `retired` are no longer listed.
     pub(crate) segments: VecDeque<Segment>,
     retired: usize,
@@ -106,14 +109,16 @@ impl Rendition {
     pub(crate) fn continuing(
         before: Option<Self>,
         track: &Arc<RunTrack>,
-        first_msn: u64,
+        (first_msn, keys): (u64, &[KeyPeriod]),
         discontinuities: u64,
     ) -> Self {
-        let next = Position { msn: first_msn, part: 0 };
+        let (next, keys) = (Position { msn: first_msn, part: 0 }, keys.to_vec());
         match before {
-            Some(t) => Self { track: track.clone(), next, ..t },
+            Some(t) => Self { track: track.clone(), keys, keyed: None, next, ..t },
             None => Self {
                 track: track.clone(),
+                keys,
+                keyed: None,
                 segments: VecDeque::new(),
                 retired: 0,
                 discontinuity_sequence: discontinuities,
@@ -146,7 +151,7 @@ impl Rendition {
             mark: Mark::default(),
         };
         let segments = (first_msn..).zip(gaps).map(gap).collect();
-        Self { segments, ..Self::continuing(None, track, first_msn, discontinuities) }
+        Self { segments, ..Self::continuing(None, track, (first_msn, &[]), discontinuities) }
     }
 
     /// A track that a new run lacks, if anybody can be watching it.
@@ -276,13 +281,49 @@ impl Rendition {
         self.meter.segment_end(half_us);
     }
 
+    /// From a segment of the run on there is another key.
+    pub(crate) fn add_key(&mut self, period: KeyPeriod) {
+        if self.keys.last().is_none_or(|last| last.first_msn < period.first_msn) {
+            self.keys.push(period);
+        }
+        // A live window looks a few segments back, one onto the past is given every key with its run.
+        let old = self.segments.front().map_or(0, |s| s.msn);
+        while self.keys.get(1).is_some_and(|second| second.first_msn <= old) {
+            self.keys.remove(0);
+        }
+    }
+
+    /// Keys of its run that segments have, or will have, oldest first.
+    pub(crate) fn keys(&self) -> &[KeyPeriod] {
+        &self.keys
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// The track as a segment has it.
+    fn track_at(&mut self, msn: u64) -> Arc<RunTrack> {
+        let Some(period) = self.keys.iter().rfind(|key| key.first_msn <= msn).or(self.keys.first()) else {
+            return self.track.clone();
+        };
+        let same = |t: &&Arc<RunTrack>| t.key.as_ref() == Some(period);
+        if let Some(keyed) = self.keyed.as_ref().filter(same) {
+            return keyed.clone();
+        }
+        let keyed = self.track.keyed(period).map_or_else(|| self.track.clone(), Arc::new);
+        self.keyed = Some(keyed.clone());
+        keyed
+    }
+
     fn open(&mut self, run: &Run, msn: u64, wall_ms: i64, i_frame_bytes: Option<usize>, mark: Mark) {
+        let track = self.track_at(msn);
         // A track that joins late starts its list there; only a list that goes on has a seam to mark.
         let other = self.segments.back().is_some_and(|last| last.track.run != self.track.run);
         let seam = other || (msn == run.first_msn && !self.segments.is_empty());
         self.segments.push_back(Segment {
             msn,
-            track: self.track.clone(),
+            track,
             discontinuity: seam,
             program_date_time_ms: wall_ms,
             parts: Vec::new(),

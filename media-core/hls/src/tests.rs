@@ -3,6 +3,7 @@
 mod clock;
 mod delta;
 mod i_frames;
+mod keys;
 mod lists;
 mod parts;
 mod remains;

@@ -1,12 +1,14 @@
 //! One track of the packager: where it is cut, and what becomes of it when it is ahead or falls behind.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use nx_media::{Kind, Params, Sample, rescale};
+use nx_media::{Kind, Params, Sample, TrackId, rescale};
 
 use crate::cutter::Cutter;
 use crate::daterange::DateRange;
 use crate::event::{Event, Part};
+use crate::sealing::Sealing;
 
 /// Samples that wait for the leader: how many at most, and for how much of their own time, microseconds.
 const AHEAD_MAX: usize = 1024;
@@ -17,12 +19,14 @@ const SILENT_US: i64 = 2_000_000;
 const LATE_US_MAX: i64 = 5_000_000;
 
 /// A place where every track is cut.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cut {
     /// Segment that begins.
     pub(crate) msn: u64,
     /// Presentation time, microseconds.
     pub(crate) at_us: i64,
+    /// How the segment is encrypted.
+    pub(crate) sealing: Option<Arc<Sealing>>,
 }
 
 /// State of a track during a run.
@@ -50,11 +54,17 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    pub(crate) fn new(index: usize, params: &Params, part_target_us: u32, wall_at_zero_ms: i64) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        id: TrackId,
+        params: &Params,
+        part_target_us: u32,
+        wall_at_zero_ms: i64,
+    ) -> Self {
         Self {
             index,
             kind: params.kind(),
-            cutter: Cutter::new(params.kind(), params.timescale(), part_target_us, wall_at_zero_ms),
+            cutter: Cutter::new(id, params, part_target_us, wall_at_zero_ms),
             cuts: VecDeque::new(),
             start_us: i64::MIN,
             missed: 0,
@@ -134,7 +144,7 @@ impl Track {
     /// Ends the open segment and begins the next.
     pub(crate) fn advance(&mut self, cut: Cut, out: &mut VecDeque<Event>) {
         self.close(cut.at_us, out);
-        self.cutter.open(cut.msn);
+        self.cutter.open(cut.msn, cut.sealing);
         (self.start_us, self.missed) = (cut.at_us, 0);
     }
 

@@ -8,7 +8,7 @@ use crate::breaks::Mark;
 use crate::playlist::{Line, write_date};
 use crate::window::Window;
 
-/// No MPEG-TS can be made of the stream: a kind of track is there, and only in codecs that do not fit.
+/// No MPEG-TS can be made of the stream: it is encrypted, or a kind of track is there only in codecs that do not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{codec} cannot be carried in MPEG-TS")]
 pub struct NotInTs {
@@ -34,6 +34,9 @@ impl Window {
     /// # Errors
     /// [`NotInTs`].
     pub fn ts_tracks(&self) -> Result<Vec<usize>, NotInTs> {
+        if self.is_encrypted() {
+            return Err(NotInTs { codec: "an encrypted stream" });
+        }
         let mut shown = Vec::with_capacity(2);
         for kind in [Kind::Video, Kind::Audio] {
             let of_kind = || self.by_id().filter(|(_, t)| t.track.id.kind == kind);

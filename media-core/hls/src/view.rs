@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::Run;
+use crate::event::{KeyPeriod, Run};
 use crate::rendition::{Rendition, Segment};
 use crate::window::Window;
 
@@ -15,6 +15,12 @@ impl Window {
     /// Segments of a track that a manifest lists, oldest first; the last may be open.
     pub fn listed(&self, track: usize) -> impl DoubleEndedIterator<Item = &Segment> {
         self.tracks.get(track).into_iter().flat_map(Rendition::listed)
+    }
+
+    /// Keys of a track's run that its segments have, or will have, oldest first.
+    #[must_use]
+    pub fn keys(&self, track: usize) -> &[KeyPeriod] {
+        self.tracks.get(track).map_or(&[], Rendition::keys)
     }
 
     /// Segments that a manifest lists at most.

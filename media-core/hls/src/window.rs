@@ -111,6 +111,11 @@ impl Window {
                 self.start_run(run);
                 None
             }
+            Event::Key(period) => {
+                let running = self.run.as_ref().map_or(0, |run| run.tracks.len());
+                self.tracks.iter_mut().take(running).for_each(|t| t.add_key(period.clone()));
+                None
+            }
             Event::Part { track, part } => {
                 self.add_part(track, part);
                 Some(track)
@@ -273,12 +278,26 @@ impl Window {
         self.tracks.get(track).map_or(0, |t| t.meter.mean_bps())
     }
 
-    /// CMAF header of a track in a run, as long as a segment that needs it is held.
+    /// CMAF header of a track in a run, as long as a segment that needs it is held; in an encrypted run that of the key
+    /// which begins with a segment ([`RunTrack::init_name`]).
     #[must_use]
-    pub fn init(&self, name: &str, run: u32) -> Option<Bytes> {
+    pub fn init(&self, name: &str, run: u32, key: Option<u64>) -> Option<Bytes> {
         let track = self.tracks.iter().find(|t| t.track.name == name)?;
-        let mut of = track.segments.iter().rev().map(|s| &s.track).chain([&track.track]);
-        of.find(|t| t.run == run && !t.init.is_empty()).map(|t| t.init.clone())
+        let own = (!track.is_encrypted()).then_some(&track.track);
+        let mut of = track.segments.iter().rev().map(|s| &s.track).chain(own);
+        let held = of.find(|t| t.header() == (run, key) && !t.init.is_empty()).map(|t| t.init.clone());
+        // Manifests tell of a segment before it begins.
+        held.or_else(|| {
+            let period = track.keys().iter().find(|period| Some(period.first_msn) == key);
+            period.filter(|_| track.track.run == run).and_then(|p| track.track.keyed(p)).map(|t| t.init)
+        })
+    }
+
+    /// Something of it is encrypted: what shows it in the clear must not be given out.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.tracks.iter().any(Rendition::is_encrypted)
+            || self.tracks.iter().flat_map(|t| &t.segments).any(|s| s.track.key.is_some())
     }
 
     /// A part by number. The one hinted next is [`Lookup::Soon`].
@@ -359,7 +378,8 @@ impl Window {
         for track in &run.tracks {
             let before = old.iter().position(|t| t.track.name == track.name).map(|at| old.remove(at));
             let before = before.filter(|t| self.past || t.reaches(run.first_msn));
-            self.tracks.push(Rendition::continuing(before, track, run.first_msn, self.discontinuities));
+            let begins = (run.first_msn, run.keys.as_slice());
+            self.tracks.push(Rendition::continuing(before, track, begins, self.discontinuities));
         }
         old.retain(|t| self.past || t.reaches(run.first_msn));
         let goes_on = |t: Rendition| t.vanishing(run.first_msn);

@@ -167,6 +167,7 @@ fn what_was_said_of_a_range_stays() {
             start_ms,
             wall_at_zero_ms: NOW_MS,
             part_target_us: 1,
+            keys: Vec::new(),
         })));
         window.apply(nx_hls::Event::DateRange(checked(old).range));
         let known = window.date_ranges().next().unwrap();

@@ -38,10 +38,19 @@ fn run(number: u32, ids: &[TrackId]) -> Arc<Run> {
             run: number,
             params: params(id),
             init: Bytes::new(),
+            key: None,
         })
     };
     let tracks = ids.iter().map(track).collect();
-    Arc::new(Run { number, first_msn: 0, tracks, start_ms: 0, wall_at_zero_ms: 0, part_target_us: 1_000_000 })
+    Arc::new(Run {
+        number,
+        first_msn: 0,
+        tracks,
+        start_ms: 0,
+        wall_at_zero_ms: 0,
+        part_target_us: 1_000_000,
+        keys: Vec::new(),
+    })
 }
 
 fn live() -> Arc<LiveStream> {

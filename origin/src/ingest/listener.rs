@@ -284,7 +284,7 @@ impl Guest {
         let refusal = match self.hub.admission.decide(&ask, crate::clock::unix_s()).await {
             Err(refusal) => Some(refusal.text),
             Ok(_) if self.hub.entry(&key).is_none() => Some(format!("nobody publishes {key}")),
-            Ok(_) => None,
+            Ok(_) => self.hub.keys.refusal(&key),
         };
         if let Some(reason) = refusal {
             self.session.refuse_play(&reason);

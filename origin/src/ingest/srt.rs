@@ -82,6 +82,9 @@ async fn attend(hub: &Arc<Hub>, shards: Shards, request: Request) -> Result<(), 
         let Some(entry) = hub.entry(&key) else {
             return refuse(answer, Reject::NotFound, format!("nobody publishes {key}"));
         };
+        if let Some(text) = hub.keys.refusal(&key) {
+            return refuse(answer, Reject::Forbidden, text);
+        }
         let (live, runtime) = (entry.live.clone(), Handle::current());
         tracing::info!(stream = %key, %peer, "playing over SRT");
         answer.accept(

@@ -108,6 +108,7 @@ impl Stream {
         (status.repairs.kinds, status.repairs.recent) = (kinds, recent);
         status.discontinuities = self.entry.live.read(nx_hls::Window::discontinuities);
         status.hints = hints(&tracks, &self.pipeline.tracks(), hub.config.stream.segment_ms);
+        status.hints.splice(0..0, self.pipeline.hindrance().map(str::to_owned));
         status.tracks = tracks;
     }
 

@@ -63,7 +63,10 @@ impl Stream {
         entry.adopted.store(true, Ordering::Relaxed);
         let (config, wall_ms) = (&hub.config.stream, nx_delivery::wall_ms());
         let (keeper, mark) = (hub.keeper(&key), entry.mark.as_ref());
-        let pipeline = Pipeline::new(entry.live.clone(), config, mark, keeper, now_ms, wall_ms);
+        let mut pipeline = Pipeline::new(entry.live.clone(), config, mark, keeper, now_ms, wall_ms);
+        if let Some(keys) = hub.keys.of(&key) {
+            pipeline.encrypt(keys);
+        }
         Self {
             key,
             entry,
@@ -329,6 +332,7 @@ impl Stream {
         if idle && !self.ended && idle_ms > patience_ms {
             self.end(hub, now_ms);
         }
+        self.pipeline.turn_key(nx_delivery::wall_ms());
         self.update_status(hub, now_ms);
         let forgotten = self.ended && idle && now_ms - self.idle_since_ms > ENDED_MS;
         // A publisher that has the name but has not arrived here keeps it alive.

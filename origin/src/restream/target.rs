@@ -135,7 +135,17 @@ async fn ended(live: &LiveStream) {
 
 /// Carries one life of the stream; true when the task shall end.
 async fn serve(job: &Job, to: &Target, insecure: bool, live: &Arc<LiveStream>, stop: &mut Stop) -> bool {
-    let mut follower = Follower::new(live.clone());
+    let keys = job.hub.keys.of(&job.stream);
+    if keys.as_ref().is_some_and(|keys| !keys.clear_targets()) {
+        let text = "the stream is encrypted and a target would get it in the clear; set clear_targets in its section of origin.encryption if that is wanted";
+        job.failed(&Failure::Final(text.into()), stop).await;
+        return tokio::select! {
+            biased;
+            () = stop.asked() => true,
+            () = ended(live) => false,
+        };
+    }
+    let mut follower = Follower::new(live.clone()).opening(keys);
     let mut here = to.clone();
     loop {
         job.enter(LinkState::Connecting);

@@ -12,6 +12,8 @@ const BOX_LEN: usize = 8;
 const TFHD_KNOWN: u32 = TFHD_BASE_IS_MOOF | TFHD_DEFAULT_DURATION | TFHD_DEFAULT_FLAGS;
 const TRUN_NEEDED: u32 = TRUN_DATA_OFFSET | TRUN_SIZE;
 const TRUN_KNOWN: u32 = TRUN_NEEDED | TRUN_DURATION | TRUN_FLAGS | TRUN_CTS;
+/// What an encrypted fragment has behind its entries (`nx-crypt`); the bytes of its samples are then encrypted.
+const PROTECTION: &[[u8; 4]] = &[*b"senc", *b"saiz", *b"saio", *b"sgpd", *b"sbgp"];
 
 /// The bytes are not fragments of ours. Stored media is damaged, or it is of another maker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -173,6 +175,7 @@ fn moof(cursor: &mut Cursor<'_>) -> Result<Moof, ReadError> {
     let needed = u64::from(count) * entry_len;
     cursor.same("trun size", needed, trun_end.saturating_sub(entries) as u64)?;
     cursor.at = trun_end;
+    cursor.pass(PROTECTION)?;
     cursor.close("traf size", traf_end)?;
     cursor.close("moof size", moof_end)?;
     let base = i64::try_from(base).map_err(|_| ReadError::Time { offset: entries })?;

@@ -38,7 +38,8 @@ fn dates_and_lengths_agree_after_a_day() {
     // 60 frames of 30000/1001 per second; 86 of 1024 samples at 44.1 kHz.
     for (params, id, ticks) in [(video(), TrackId::VIDEO, 60 * 3003u64), (odd, TrackId::AUDIO, 86 * 1024)] {
         let scale = params.timescale();
-        let track = Arc::new(RunTrack { id, name: id.to_string(), run: 0, params, init: Bytes::new() });
+        let track =
+            Arc::new(RunTrack { id, name: id.to_string(), run: 0, params, init: Bytes::new(), key: None });
         let mut window = Window::new(8, 2, 0);
         window.apply(Event::Run(Arc::new(Run {
             number: 0,
@@ -47,6 +48,7 @@ fn dates_and_lengths_agree_after_a_day() {
             wall_at_zero_ms: WALL,
             start_ms: WALL,
             part_target_us: 2_002_000,
+            keys: Vec::new(),
         })));
         let (mut sum, mut before, mut day) = (0.0, None, 0);
         for msn in 0..86_400 * u64::from(scale) / ticks {

@@ -56,7 +56,7 @@ fn what_was_lost_is_listed_as_gaps_under_its_numbers_and_dates() {
     );
     let part = "#EXT-X-PART:DURATION=0.333333,URI=\"104.0-1.m4s\",INDEPENDENT=YES";
     assert!(text.contains(part), "{text}");
-    assert!(rig.window.init("v1", 0).is_none() && rig.window.init("v1", 1).is_some());
+    assert!(rig.window.init("v1", 0, None).is_none() && rig.window.init("v1", 1, None).is_some());
     for told in 100..104 {
         assert!(matches!(rig.window.segment(0, told), Lookup::Missing));
         assert!(rig.window.is_cut_off("v1", told, None) && rig.window.is_cut_off("a1", told, Some(0)));

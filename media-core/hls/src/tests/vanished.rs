@@ -67,7 +67,9 @@ fn a_lost_picture_goes_on_with_gaps_like_the_leader_and_ends_after_a_window_of_t
     assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{text}");
     assert!(sound.contains("RENDITION-REPORT:URI=\"../v1/index.m3u8\",LAST-MSN=104\n"), "{sound}");
     assert_eq!(rig.window.part(1, 104, 0), Lookup::Missing, "a gap has no parts");
-    assert!(matches!(rig.window.segment(1, 104), Lookup::Missing) && rig.window.init("v1", 0).is_some());
+    assert!(
+        matches!(rig.window.segment(1, 104), Lookup::Missing) && rig.window.init("v1", 0, None).is_some()
+    );
     assert!(matches!(rig.window.segment(1, 102), Lookup::Found(_)));
 
     sound_only(&mut rig, 8_000, &mut validator);
@@ -76,7 +78,7 @@ fn a_lost_picture_goes_on_with_gaps_like_the_leader_and_ends_after_a_window_of_t
     assert!(!named(&rig, "a1").expect("it goes on").contains("v1"));
     sound_only(&mut rig, 16_000, &mut validator);
     assert_eq!((rig.window.track_index("v1"), rig.window.vanished().count()), (None, 0));
-    assert!(rig.window.init("v1", 0).is_none());
+    assert!(rig.window.init("v1", 0, None).is_none());
 }
 
 #[test]

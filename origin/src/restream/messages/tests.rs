@@ -8,7 +8,7 @@ use nx_hls::RunTrack;
 use super::*;
 
 fn track(id: TrackId, params: Params) -> Arc<RunTrack> {
-    Arc::new(RunTrack { id, name: id.to_string(), run: 0, params, init: Bytes::new() })
+    Arc::new(RunTrack { id, name: id.to_string(), run: 0, params, init: Bytes::new(), key: None })
 }
 
 fn video(codec: VideoCodec, width: u32) -> Params {
