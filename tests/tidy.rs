@@ -22,6 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("origin/admission", &["nx-media"]),
     ("edge-node", &["nx-media", "nx-delivery", "nx-web"]),
     ("origin/srt", &[]),
+    ("transcoder/worker-protocol", &["nx-media"]),
+    ("transcoder", &["nx-media", "nx-codec", "nx-worker-protocol"]),
     (
         "origin",
         &[
@@ -36,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nx-store",
             "nx-contract",
             "nx-delivery",
+            "nx-worker-protocol",
         ],
     ),
     (".", &["nx-contract", "nx-delivery", "nx-doctor", "nx-edge-node", "nx-gateway", "nx-origin"]),
