@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::audience::Audience;
+use crate::images::Pictures;
 use crate::past::{Archive, Past};
 use crate::qoe::Quality;
 use crate::rendered::Rendered;
@@ -36,6 +37,7 @@ pub struct LiveStream {
     rendered: AtomicU64,
     released: AtomicBool,
     past: OnceLock<Past>,
+    pictures: Pictures,
 }
 
 /// Wakes those who wait for a track. A publisher's thread pays for one wake-up however many watch: it wakes the
@@ -163,6 +165,7 @@ impl LiveStream {
             rendered: AtomicU64::new(0),
             released: AtomicBool::new(false),
             past: OnceLock::new(),
+            pictures: Pictures::default(),
         }
     }
 
@@ -173,6 +176,10 @@ impl LiveStream {
 
     pub(crate) fn past(&self) -> Option<&Past> {
         self.past.get()
+    }
+
+    pub(crate) fn pictures(&self) -> &Pictures {
+        &self.pictures
     }
 
     /// Its name.

@@ -21,6 +21,7 @@ mod figures;
 mod follow;
 mod gate;
 mod hub;
+mod images;
 mod ingest;
 mod journal;
 mod keep;
@@ -42,6 +43,7 @@ pub use config::{
     Config, HttpConfig, Policy, RtmpConfig, RtmpsConfig, SourceConfig, SrtConfig, StreamConfig, TargetConfig,
 };
 pub use hub::Hub;
+pub use images::ImagesConfig;
 pub use keep::StoreConfig;
 pub use open::Doors;
 pub use outbound::Outbound;

@@ -33,7 +33,8 @@ pub(crate) fn key_frame(codec: VideoCodec, config: &Bytes, sample: &Bytes) -> Re
     decoder.send_eof()?;
     let mut frame = Video::empty();
     decoder.receive_frame(&mut frame)?;
-    if frame.width() == 0 || frame.height() == 0 || frame.width().saturating_mul(frame.height()) > PIXELS_MAX {
+    if frame.width() == 0 || frame.height() == 0 || frame.width().saturating_mul(frame.height()) > PIXELS_MAX
+    {
         return Err(format!("{} x {} pixels are no picture", frame.width(), frame.height()).into());
     }
     Ok(frame)

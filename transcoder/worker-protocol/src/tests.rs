@@ -27,8 +27,7 @@ const GOLDEN: &[&[u8]] = &[
 fn frames_are_what_the_description_says() {
     let (config, sample) = (Bytes::from_static(&[7, 8]), Bytes::from_static(&[9, 9, 9]));
     let draw = Request::Draw { cell: 99, codec: VideoCodec::Avc, config, sample };
-    let last =
-        Request::Draw { cell: 0, codec: VideoCodec::Vp9, config: Bytes::new(), sample: Bytes::new() };
+    let last = Request::Draw { cell: 0, codec: VideoCodec::Vp9, config: Bytes::new(), sample: Bytes::new() };
     let requests = [sheet(10, 10, 160, 90), sheet(1, 1, 320, 0), draw, last, Request::Finish];
     let replies = [
         Reply::Hello(1),

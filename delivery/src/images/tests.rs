@@ -1,0 +1,1 @@
+//! Thumbnails: what is asked for, and what of the window is shown.
