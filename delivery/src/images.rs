@@ -197,6 +197,3 @@ fn settled_ms(stream: &LiveStream, now_ms: i64) -> i64 {
     let late_ms = i64::try_from(stream.read(Window::target_s) * past::LATE_TARGETS).unwrap_or(0) * 1000;
     now_ms.saturating_sub(late_ms)
 }
-
-#[cfg(test)]
-mod tests;

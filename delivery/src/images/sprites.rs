@@ -142,7 +142,7 @@ fn settled(stream: &LiveStream, now_ms: i64) -> i64 {
     if over { i64::MAX } else { settled_ms(stream, now_ms) }
 }
 
-/// `None` when there is no picture. Reads files.
+/// `None` when nothing is stored. Reads files.
 fn write_view(
     archive: &Arc<dyn Archive>,
     (from_ms, until_ms): (i64, i64),
@@ -161,7 +161,7 @@ fn write_view(
         (ends_ms.div_euclid(sheet_ms) + 1) * sheet_ms,
     )?;
     let sheets = grid.sheets(&whole);
-    Ok((!sheets.is_empty()).then(|| write(&found, &sheets, grid)))
+    Ok(Some(write(&found, &sheets, grid)))
 }
 
 fn write(found: &[Found], sheets: &BTreeMap<i64, Sheet<'_>>, grid: Grid) -> String {
@@ -203,7 +203,8 @@ fn write(found: &[Found], sheets: &BTreeMap<i64, Sheet<'_>>, grid: Grid) -> Stri
         }
     }
     let length_ms = at_ms + last.map_or(0, |last| last.ends_ms() - last.segment.begins_ms);
-    open.into_iter().for_each(|before| cue(before, length_ms));
+    // Pictures of what is behind it will come.
+    open.into_iter().for_each(|before| cue(before, length_ms.min(before.0 + grid.every_s * 1000)));
     out
 }
 

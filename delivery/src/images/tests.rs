@@ -1,1 +1,0 @@
-//! Thumbnails: what is asked for, and what of the window is shown.
