@@ -20,6 +20,7 @@ mod encoder;
 mod enhanced;
 mod h2_abuse;
 mod https;
+mod images;
 mod inputs;
 mod live;
 mod low_latency;
