@@ -43,8 +43,8 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
         edge.iter().for_each(|(name, listening)| announce(name, listening.address));
         let (out, viewers) = (doors.outbound(), edge[0].1.address);
         http.extend(edge.into_iter().map(|(_, listening)| listening));
-        let (streams, recordings) = (hub.clone(), hub.clone());
-        let core = nx_gateway::Core { streams, recordings, desired: out.clone(), announce: out };
+        let (streams, recordings, posters) = (hub.clone(), hub.clone(), hub.clone());
+        let core = nx_gateway::Core { streams, recordings, posters, desired: out.clone(), announce: out };
         let face = nx_gateway::Face::new(core, &config.gateway, viewers, stopped.clone());
         let face = Arc::new(face.map_err(Error::msg)?);
         let address = config.gateway.listen;

@@ -31,7 +31,7 @@ pub use still::{KeyFrame, Still};
 const WIDTHS: [u16; 4] = [160, 320, 640, 1280];
 /// Of a thumbnail and of a poster whose width is not asked for.
 const WIDTH: u16 = 320;
-const POSTER_WIDTH: u16 = 1280;
+const POSTER_WIDTH: u16 = 640;
 /// How long the newest picture is new: at most one is decoded in this time, for each width.
 const NEW: Duration = Duration::from_secs(2);
 /// How long before a time its key frame may be, milliseconds.

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::past::View;
 use crate::problem::Problem;
 use crate::reply::{self, About, Content, Reply};
-use crate::route::{self, PATH_MAX, Resource};
+use crate::route::{self, Image, PATH_MAX, Resource};
 
 /// Seconds that nothing at a path without meaning is remembered for: a target duration at most (RFC 8216bis B.1).
 const NOTHING_S: u32 = 1;
@@ -192,7 +192,8 @@ async fn reply(
         resource,
         Resource::Init { .. } | Resource::Segment { .. } | Resource::Film | Resource::Image(_)
     ) && stream.past().is_some();
-    if resource != Resource::Time && !stored && holds.until(stream, 0, begun).await?.found.is_none() {
+    let waits = !matches!(resource, Resource::Time | Resource::Image(Image::Poster));
+    if waits && !stored && holds.until(stream, 0, begun).await?.found.is_none() {
         return Err(not_live(stream.key()));
     }
     match resource {

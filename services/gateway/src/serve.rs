@@ -10,7 +10,7 @@ use nx_contract::announce::Announce;
 use nx_contract::desired::Desired;
 use nx_contract::recordings::Recordings;
 use nx_contract::streams::{State, Streams};
-use nx_delivery::{Answer, Body, Handler, Metrics, Problem, Request, Response};
+use nx_delivery::{Answer, Body, Directory, Handler, Media, Metrics, Problem, Request, Response, Upload};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -31,6 +31,8 @@ pub struct Core {
     pub streams: Arc<dyn Streams>,
     /// What was.
     pub recordings: Arc<dyn Recordings>,
+    /// Posters for the status page, which may load nothing from elsewhere.
+    pub posters: Arc<dyn Directory>,
     /// Relays and keys.
     pub desired: Arc<dyn Desired>,
     /// Texts and marks that go into streams.
@@ -40,6 +42,7 @@ pub struct Core {
 /// Serves the gateway's port.
 pub struct Face {
     core: Core,
+    media: Media,
     token: Option<Token>,
     edge: SocketAddr,
     stop: watch::Receiver<bool>,
@@ -56,7 +59,8 @@ impl Face {
         edge: SocketAddr,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        Ok(Self { core, token: config.token()?, edge, stop })
+        let media = Media::new(core.posters.clone(), "gateway", 0);
+        Ok(Self { core, media, token: config.token()?, edge, stop })
     }
 
     /// Answers any request; `B` is its body.
@@ -77,6 +81,9 @@ impl Face {
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(announce::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
             return announce::answer(&self.core.announce, self.token.as_ref(), route, asked, body).await;
+        }
+        if head.uri.path().ends_with("/poster.jpg") {
+            return self.media.answer(&http::Request::from_parts(head, Upload::None), peer).await;
         }
         self.answer(&http::Request::from_parts(head, ()))
     }

@@ -77,7 +77,7 @@ async fn a_thumbnail_is_the_newest_key_frame_for_two_seconds() {
     assert_eq!(notes.last().0, "live/cam1/v1/9-0-640", "still new");
     tokio::time::advance(Duration::from_secs(2)).await;
     node.get("/live/cam1/poster.jpg").await.expect("a picture");
-    assert_eq!(notes.last().0, "live/cam1/v1/10-0-1280");
+    assert_eq!(notes.last().0, "live/cam1/v1/10-0-640");
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +135,7 @@ async fn a_page_does_without_a_poster() {
         failing.get("/live/cam1/thumbnail.jpg").await.expect_err("a problem").slug,
         "picture-unreadable"
     );
-    for node in [failing, Node::showing(VideoCodec::Avc, 5)] {
+    for node in [failing, Node::showing(VideoCodec::Avc, 5), Node::empty()] {
         let poster = node.get("/live/cam1/poster.jpg").await.expect("an answer");
         assert_eq!((poster.status(), bytes(poster)), (StatusCode::NO_CONTENT, Vec::new()));
     }

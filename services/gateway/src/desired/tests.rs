@@ -138,6 +138,12 @@ impl nx_contract::recordings::Recordings for Fake {
     }
 }
 
+impl nx_delivery::Directory for Fake {
+    fn find(&self, _: &nx_media::StreamKey) -> Option<Arc<nx_delivery::LiveStream>> {
+        None
+    }
+}
+
 impl Streams for Fake {
     fn list(&self) -> Vec<Stream> {
         Vec::new()
@@ -154,8 +160,13 @@ fn face(token: bool) -> Face {
     let (_, stop) = tokio::sync::watch::channel(false);
     let config = Config { token: token.then(|| Token::new(SECRET)), ..Config::default() };
     let fake = Arc::new(Fake::default());
-    let core =
-        Core { streams: fake.clone(), recordings: fake.clone(), desired: fake.clone(), announce: fake };
+    let core = Core {
+        streams: fake.clone(),
+        recordings: fake.clone(),
+        posters: fake.clone(),
+        desired: fake.clone(),
+        announce: fake,
+    };
     Face::new(core, &config, ([127, 0, 0, 1], 8888).into(), stop).unwrap()
 }
 
