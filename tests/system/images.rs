@@ -428,7 +428,11 @@ fn pictures_are_upright_and_in_shape() {
         let turn = format!("h264_metadata=display_orientation=insert:rotate={angle}");
         let turned = drawn(&format!("turned-{angle}"), halves, &["-bsf:v", &turn]);
         assert_eq!(turned.len(), 64 * 128);
-        assert_eq!((turned[64 * 4 + 32] > 250, turned[64 * 124 + 32] > 250), (white_above, !white_above), "{angle}");
+        assert_eq!(
+            (turned[64 * 4 + 32] > 250, turned[64 * 124 + 32] > 250),
+            (white_above, !white_above),
+            "{angle}"
+        );
     }
     // Pixels twice as wide as high.
     assert_eq!(drawn("wide", &format!("{halves},scale=64:64,setsar=2"), &[]).len(), 128 * 64);
