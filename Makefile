@@ -8,9 +8,13 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nexus-cos
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export PATH := $(CACHE)/tools/bin:$(PATH)
 NEXUS := $(CARGO_TARGET_DIR)/release/nexus
+# The worker is built by itself: the server needs nothing of libav, not even to be built.
+LIBAV := --features nx-transcoder/libav
+TRANSCODER := cargo build --release --locked -p nx-transcoder --features libav
+HAS_LIBAV := pkg-config --exists libavcodec libavfilter libavformat libswscale libswresample 2>/dev/null && ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1
 SAY = @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help up build web test lint fmt bench fuzz system-build system-test tools e2e-tools
+.PHONY: help up build transcoder web test lint fmt bench fuzz system-build system-transcoder system-test tools e2e-tools
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +27,11 @@ build: web ## the release binary, also linked as target/release/nexus
 	$(SAY) "building nexus (release)"
 	@cargo build --release --locked
 	@mkdir -p target/release && ln -sfn $(NEXUS) target/release/nexus
+	@if $(HAS_LIBAV); then $(TRANSCODER); else echo "no pictures: libav is not here to build against; see 'make transcoder'"; fi
+
+transcoder: system-transcoder ## nexus-transcoder, which makes pictures of streams; installs what it needs
+	$(SAY) "building nexus-transcoder (release)"
+	@$(TRANSCODER)
 
 web: ## the web pages, when Node is at hand
 	@./scripts/web.sh
@@ -30,14 +39,15 @@ web: ## the web pages, when Node is at hand
 test: system-test web e2e-tools tools ## every test, with real servers and browsers
 	$(SAY) "tests"
 	@cargo build --release --locked
-	@NEXUS_BIN=$(NEXUS) cargo nextest run --workspace --locked --no-fail-fast
+	@$(TRANSCODER)
+	@NEXUS_BIN=$(NEXUS) cargo nextest run --workspace $(LIBAV) --locked --no-fail-fast
 	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=10
 
-lint: tools web ## formatting, clippy, documentation, licences, house rules
+lint: tools web system-transcoder ## formatting, clippy, documentation, licences, house rules
 	$(SAY) "lint"
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets --locked -- -D warnings
-	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	@cargo clippy --workspace --all-targets $(LIBAV) --locked -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(LIBAV) --locked --quiet
 	@./scripts/deny.sh
 	@if command -v npm >/dev/null; then npm --prefix web run --silent check; fi
 
@@ -55,8 +65,11 @@ fuzz: tools ## every fuzz target for SECONDS_EACH seconds
 system-build:
 	@./scripts/packages.sh build
 
+system-transcoder:
+	@./scripts/packages.sh build transcoder
+
 system-test:
-	@./scripts/packages.sh build test
+	@./scripts/packages.sh build transcoder test
 
 tools:
 	@./scripts/tools.sh $(CACHE)/tools

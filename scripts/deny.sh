@@ -2,8 +2,8 @@
 # Licences, bans, duplicates and sources of all dependencies; advisories where their database can be reached.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo deny --log-level error check licenses bans sources
-if ! timeout 60 cargo deny --log-level error check advisories 2>/tmp/nexus-advisories.$$; then
+cargo deny --workspace --log-level error check licenses bans sources
+if ! timeout 60 cargo deny --workspace --log-level error check advisories 2>/tmp/nexus-advisories.$$; then
   if grep -qiE 'fetch|clone|network|resolve|connect' /tmp/nexus-advisories.$$; then
     echo "advisories: the database cannot be reached from here, not checked"
   else

@@ -41,10 +41,9 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
         let edge = nx_edge_node::start(&config.edge, &certs, hub.clone(), &stopped, GRACE).await;
         let edge = edge.map_err(Error::msg)?;
         edge.iter().for_each(|(name, listening)| announce(name, listening.address));
-        let (out, viewers) = (doors.outbound(), edge[0].1.address);
+        let viewers = edge[0].1.address;
         http.extend(edge.into_iter().map(|(_, listening)| listening));
-        let (streams, recordings, titles) = (hub.clone(), hub.clone(), hub.clone());
-        let core = nx_gateway::Core { streams, recordings, titles, desired: out.clone(), announce: out };
+        let core = nx_gateway::Core::new(&hub, &doors.outbound());
         let face = nx_gateway::Face::new(core, &config.gateway, viewers, stopped.clone());
         let face = Arc::new(face.map_err(Error::msg)?);
         let address = config.gateway.listen;

@@ -24,6 +24,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("origin/admission", &["nx-media"]),
     ("edge-node", &["nx-media", "nx-delivery", "nx-web"]),
     ("origin/srt", &[]),
+    ("transcoder/worker-protocol", &["nx-media"]),
+    ("transcoder", &["nx-media", "nx-codec", "nx-worker-protocol"]),
     (
         "origin",
         &[
@@ -40,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nx-vod",
             "nx-contract",
             "nx-delivery",
+            "nx-worker-protocol",
         ],
     ),
     (".", &["nx-contract", "nx-delivery", "nx-doctor", "nx-edge-node", "nx-gateway", "nx-origin"]),

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::audience::Audience;
+use crate::images::Pictures;
 use crate::past::{Archive, Past};
 use crate::qoe::Quality;
 use crate::rendered::Rendered;
@@ -39,6 +40,7 @@ pub struct LiveStream {
     released: AtomicBool,
     past: OnceLock<Past>,
     keys: OnceLock<Arc<dyn Keys>>,
+    pictures: Pictures,
 }
 
 /// The keys of a stream, where anybody may have them.
@@ -176,6 +178,7 @@ impl LiveStream {
             released: AtomicBool::new(false),
             past: OnceLock::new(),
             keys: OnceLock::new(),
+            pictures: Pictures::default(),
         }
     }
 
@@ -195,6 +198,10 @@ impl LiveStream {
 
     pub(crate) fn past(&self) -> Option<&Past> {
         self.past.get()
+    }
+
+    pub(crate) fn pictures(&self) -> &Pictures {
+        &self.pictures
     }
 
     /// Its name.

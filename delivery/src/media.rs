@@ -17,13 +17,14 @@ use crate::cmcd::{self, Object};
 use crate::cmsd::Node;
 use crate::growing::Growing;
 use crate::holds::Holds;
+use crate::images::{self, Painter};
 use crate::listen::{Request, Response};
 use crate::live::{LiveStream, Text};
 use crate::metrics::Metrics;
 use crate::past::View;
 use crate::problem::Problem;
 use crate::reply::{self, About, Content, Reply};
-use crate::route::{self, PATH_MAX, Resource};
+use crate::route::{self, Image, PATH_MAX, Resource};
 
 /// Seconds that nothing at a path without meaning is remembered for: a target duration at most (RFC 8216bis B.1).
 const NOTHING_S: u32 = 1;
@@ -32,6 +33,11 @@ const NOTHING_S: u32 = 1;
 pub trait Directory: Send + Sync + 'static {
     /// The stream of a name, if anybody knows it. Costs no memory for names that do not exist.
     fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>>;
+
+    /// Who draws pictures of streams here, if anybody does.
+    fn painter(&self) -> Option<Arc<dyn Painter>> {
+        None
+    }
 }
 
 /// The media handler of an origin or an edge.
@@ -118,19 +124,17 @@ impl Media {
         }
         let nothing = || Problem::not_found(format!("nothing is served at {path:.200}")).kept(NOTHING_S);
         let route = route::parse(path).ok_or_else(nothing)?;
-        if let Resource::NotBuilt(what) = route.resource {
-            return Err(Problem::not_built(format!(
-                "{what} comes with a later version; HLS is at index.m3u8"
-            )));
-        }
         let stream = self.directory.find(&route.key).ok_or_else(|| unknown(&route.key))?;
         let report = cmcd::read(query, request.headers());
         if let Some(report) = &report {
             stream.quality().take(report);
         }
         let view = view_of(&stream, route.resource, query).await?;
-        let reply = reply(view.as_ref().unwrap_or(&stream), &self.holds, route.resource, query).await?;
-        if matches!(reply.content, Content::Text(..)) {
+        let view = view.as_ref().unwrap_or(&stream);
+        let image = matches!(route.resource, Resource::Image(_));
+        let painter = image.then(|| self.directory.painter()).flatten();
+        let reply = reply(view, &self.holds, painter, route.resource, query).await?;
+        if matches!(reply.content, Content::Text(..)) && !image {
             let session = report.as_ref().and_then(|r| r.session.as_deref());
             let viewer = Viewer::of(session, peer.ip(), request.headers());
             stream.audience().note(viewer, crate::wall_ms());
@@ -152,7 +156,7 @@ fn unknown(key: &StreamKey) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "stream-unknown", "No such stream", detail).kept(1)
 }
 
-fn not_live(key: &StreamKey) -> Problem {
+pub(crate) fn not_live(key: &StreamKey) -> Problem {
     let detail = format!("{key} is known and has nothing to show yet; ask again shortly");
     Problem::new(StatusCode::NOT_FOUND, "stream-not-live", "Not live yet", detail).retry_after(1).kept(1)
 }
@@ -182,17 +186,21 @@ fn fits_ts(stream: &LiveStream) -> Result<(), Problem> {
 async fn reply(
     stream: &Arc<LiveStream>,
     holds: &Holds,
+    painter: Option<Arc<dyn Painter>>,
     resource: Resource<'_>,
     query: &str,
 ) -> Result<Reply, Problem> {
     // As after a restart: players that know it from before wait. Many never ask again after a 404.
     let begun = |w: &Window| w.tracks().next().is_some().then_some(());
-    let stored = matches!(resource, Resource::Init { .. } | Resource::Segment { .. } | Resource::Film)
-        && stream.past().is_some();
-    if !matches!(resource, Resource::Time | Resource::Key { .. } | Resource::Licence)
-        && !stored
-        && holds.until(stream, 0, begun).await?.found.is_none()
-    {
+    let stored = matches!(
+        resource,
+        Resource::Init { .. } | Resource::Segment { .. } | Resource::Film | Resource::Image(_)
+    ) && stream.past().is_some();
+    let waits = !matches!(
+        resource,
+        Resource::Time | Resource::Key { .. } | Resource::Licence | Resource::Image(Image::Poster)
+    );
+    if waits && !stored && holds.until(stream, 0, begun).await?.found.is_none() {
         return Err(not_live(stream.key()));
     }
     if shows_clear(resource) && stream.read(Window::is_encrypted) {
@@ -241,7 +249,7 @@ async fn reply(
         }
         Resource::Manifest => manifest(stream, holds).await,
         Resource::Time => Ok(Reply::clock()),
-        Resource::NotBuilt(what) => Err(Problem::not_built(what)),
+        Resource::Image(image) => images::reply(painter, stream, image, query).await,
     }
 }
 
@@ -250,7 +258,7 @@ async fn reply(
 fn shows_clear(resource: Resource<'_>) -> bool {
     match resource {
         // Made from what is in the clear.
-        Resource::TsPlaylist | Resource::TsSegment { .. } | Resource::Film | Resource::NotBuilt(_) => true,
+        Resource::TsPlaylist | Resource::TsSegment { .. } | Resource::Film | Resource::Image(_) => true,
         // As encrypted as the packager made it.
         Resource::Init { .. } | Resource::Segment { .. } | Resource::Part { .. } => false,
         // No pictures and no sound. Text is in the clear, as everywhere.
@@ -327,7 +335,7 @@ async fn film(stream: &LiveStream, query: &str) -> Result<Reply, Problem> {
     Ok(Reply::film(film, format!("{}{begins}.mp4", stream.key().as_str().replace('/', "-"))))
 }
 
-fn nothing_stored(key: &StreamKey) -> Problem {
+pub(crate) fn nothing_stored(key: &StreamKey) -> Problem {
     let detail = format!("nothing of {key} is stored for that time; without start, end and delay it is live");
     Problem::new(StatusCode::NOT_FOUND, "not-stored", "Nothing stored", detail).kept(NOTHING_S)
 }

@@ -20,7 +20,7 @@ use crate::problem::Problem;
 /// Views of a stream that are kept for the next who asks; the one that was not asked for longest goes first.
 const VIEWS_MAX: usize = 16;
 /// A view whose end has passed still waits for the segment that was being made then, in target durations.
-const LATE_TARGETS: u64 = 3;
+pub(crate) const LATE_TARGETS: u64 = 3;
 /// What of the time before a delayed view is read for its list, milliseconds.
 const DELAYED_MS: i64 = 600_000;
 /// Longest delay, seconds: a year.
@@ -43,6 +43,15 @@ pub trait Archive: Debug + Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>>;
+
+    /// The first bytes of a segment of a run.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn beginning(&self, track: &str, msn: u64, run: u32, bytes: usize) -> io::Result<Option<Bytes>> {
+        let segment = self.segment(track, msn, Some(run))?;
+        Ok(segment.map(|whole| whole.slice(..bytes.min(whole.len()))))
+    }
 
     /// What is shown between two times as one MP4, Unix milliseconds.
     ///
@@ -139,7 +148,7 @@ impl View {
 }
 
 /// Unix milliseconds.
-fn moment(text: &str, now_ms: i64) -> Option<i64> {
+pub(crate) fn moment(text: &str, now_ms: i64) -> Option<i64> {
     let (negative, number) = text.strip_prefix('-').map_or((false, text), |number| (true, number));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |t: &str| !t.is_empty() && t.len() <= 12 && t.bytes().all(|b| b.is_ascii_digit());
@@ -181,6 +190,15 @@ impl Debug for Feed {
 impl Past {
     pub(crate) fn new(archive: Arc<dyn Archive>) -> Self {
         Self { archive, views: Mutex::default() }
+    }
+
+    pub(crate) fn archive(&self) -> Arc<dyn Archive> {
+        self.archive.clone()
+    }
+
+    /// When the stream was on last, Unix milliseconds: its beginning.
+    pub(crate) fn newest_recording_ms(&self) -> Option<i64> {
+        self.archive.newest_recording_ms()
     }
 
     /// What an ended stream shows to who asks for nothing in particular: all of the last time that it was on.
@@ -298,13 +316,13 @@ impl Kept {
     }
 }
 
-fn unreadable() -> Problem {
+pub(crate) fn unreadable() -> Problem {
     let detail = "what is stored of this stream cannot be read now; ask again shortly";
     Problem::new(http::StatusCode::SERVICE_UNAVAILABLE, "store-unreadable", "Store not readable", detail)
         .retry_after(2)
 }
 
-fn broken(stream: &LiveStream, error: &io::Error) -> Problem {
+pub(crate) fn broken(stream: &LiveStream, error: &io::Error) -> Problem {
     if let Some(told) = error.get_ref().and_then(|e| e.downcast_ref::<Problem>()) {
         return told.clone();
     }

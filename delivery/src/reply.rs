@@ -49,6 +49,8 @@ pub(crate) enum Content {
     Film(Film, String),
     /// The time of day.
     Clock,
+    /// A JPEG; none at all when it is empty.
+    Picture(Bytes),
     /// Media: the same for ever under its name.
     Media { slices: VecDeque<Bytes>, content_type: &'static str, duration_ms: Option<u64> },
 }
@@ -81,6 +83,17 @@ impl Reply {
     /// A stretch of what is stored, under a name to save it by.
     pub(crate) fn film(film: Film, name: String) -> Self {
         Self { content: Content::Film(film, name), keep: Keep::Now, object: Object::Muxed, held: None }
+    }
+
+    /// A picture. Without bytes it says that there is none.
+    pub(crate) fn picture(jpeg: Bytes, keep: Keep) -> Self {
+        Self { content: Content::Picture(jpeg), keep, object: Object::Other, held: None }
+    }
+
+    /// An index of pictures.
+    pub(crate) fn pictures(index: Arc<Rendered>) -> Self {
+        let content = Content::Text(index, "text/vtt");
+        Self { content, keep: Keep::Now, object: Object::Other, held: None }
     }
 
     /// The server's clock, for players of DASH (`urn:mpeg:dash:utc:http-xsdate:2014`).
@@ -142,8 +155,8 @@ impl Reply {
         cors(headers);
         headers.insert(header::CACHE_CONTROL, self.keep.header(about.target_s));
         let duration_ms = match &self.content {
-            Content::Text(..) | Content::Growing(_) | Content::Film(..) | Content::Clock => None,
             Content::Media { duration_ms, .. } => *duration_ms,
+            _ => None,
         };
         let dash = matches!(self.content, Content::Text(_, MANIFEST));
         let About { ended, node, duress, .. } = about;
@@ -162,6 +175,7 @@ impl Reply {
                 set(headers, header::CONTENT_DISPOSITION, &format!("inline; filename=\"{name}\""));
                 respond_film(film, method, request, &mut response);
             }
+            Content::Picture(jpeg) => respond_picture(jpeg, request, &mut response),
             Content::Growing(segment) => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
                 *response.body_mut() = Body::Growing(Box::new(segment));
@@ -223,6 +237,25 @@ fn respond_media(slices: VecDeque<Bytes>, method: &Method, request: &HeaderMap, 
     };
     *response.status_mut() = status;
     *response.body_mut() = Body::Slices(slices);
+}
+
+/// Another picture has another tag, whatever its name.
+fn respond_picture(jpeg: Bytes, request: &HeaderMap, response: &mut Response) {
+    if jpeg.is_empty() {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return;
+    }
+    let mut hasher = DefaultHasher::new();
+    jpeg.hash(&mut hasher);
+    let etag = format!("\"{:016x}\"", hasher.finish());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
+    set(headers, header::ETAG, &etag);
+    if (Validators { etag: &etag, changed: None }).not_modified(request) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return;
+    }
+    *response.body_mut() = Body::Slices(VecDeque::from([jpeg]));
 }
 
 /// As media; but what is stored may grow or go, so its front is what tells it apart.

@@ -45,8 +45,21 @@ pub(crate) enum Resource<'a> {
     Key { id: [u8; 16] },
     /// `keys/licence.json`: the same as a licence of ClearKey (W3C EME §9.1.4)
     Licence,
-    /// In the contract, not in this version.
-    NotBuilt(&'static str),
+    /// Something to look at that does not move.
+    Image(Image),
+}
+
+/// A picture of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Image {
+    /// `thumbnail.jpg`
+    Thumbnail,
+    /// `poster.jpg`: for pages, which do without when there is none
+    Poster,
+    /// `sprites.vtt`
+    Index,
+    /// `sprites/NUMBER.jpg`
+    Sheet(u64),
 }
 
 /// Reads a path such as `/live/cam1/v1/17.3.m4s`.
@@ -59,7 +72,9 @@ pub(crate) fn parse(path: &str) -> Option<Route<'_>> {
         "manifest.mpd" => Resource::Manifest,
         "video.mp4" => Resource::Film,
         "time" => Resource::Time,
-        "thumbnail.jpg" => Resource::NotBuilt("thumbnails"),
+        "thumbnail.jpg" => Resource::Image(Image::Thumbnail),
+        "poster.jpg" => Resource::Image(Image::Poster),
+        "sprites.vtt" => Resource::Image(Image::Index),
         _ => file(rest)?,
     };
     Some(Route { key: StreamKey::new(app, name).ok()?, resource })
@@ -71,6 +86,7 @@ fn file(rest: &str) -> Option<Resource<'_>> {
     match (track, extension) {
         ("ts", "ts") => Some(Resource::TsSegment { msn: number(stem)? }),
         (_, "vtt") => Some(Resource::Text { track, msn: number(stem)? }),
+        ("sprites", "jpg") => Some(Resource::Image(Image::Sheet(number(stem)?))),
         ("breaks", "json") => Some(Resource::Break { id: stem }),
         (_, "m3u8") if stem == "index" => Some(Resource::Playlist { track }),
         (_, "m3u8") if stem == "iframes" => Some(Resource::IFrames { track }),
@@ -137,6 +153,10 @@ mod tests {
             ("/live/cam1/s1/index.m3u8", Some(Resource::Playlist { track: "s1" })),
             ("/live/cam1/s1/12.vtt", Some(Resource::Text { track: "s1", msn: 12 })),
             ("/live/cam1/breaks/ad-1.json", Some(Resource::Break { id: "ad-1" })),
+            ("/live/cam1/thumbnail.jpg", Some(Resource::Image(Image::Thumbnail))),
+            ("/live/cam1/sprites.vtt", Some(Resource::Image(Image::Index))),
+            ("/live/cam1/sprites/883.jpg", Some(Resource::Image(Image::Sheet(883)))),
+            ("/live/cam1/sprites/0883.jpg", None),
             ("/live/cam1/s1/012.vtt", None),
             ("/live/cam1/v1/012.m4s", None),
             ("/live/cam1/v1/+12.m4s", None),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address;
 use crate::captions::CaptionsConfig;
+use crate::images::ImagesConfig;
 use crate::keep::StoreConfig;
 use crate::keys::EncryptionConfig;
 use crate::switch::Rules;
@@ -37,6 +38,8 @@ pub struct Config {
     pub vod: VodConfig,
     /// Which of them are encrypted, and with what.
     pub encryption: Vec<EncryptionConfig>,
+    /// How pictures of them are made.
+    pub images: ImagesConfig,
     /// Where streams are sent to, beyond what the API was asked for.
     pub targets: Vec<TargetConfig>,
     /// Where streams are fetched from, beyond what the API was asked for.
@@ -324,6 +327,7 @@ impl Config {
                 self.vod.bytes_max >= self.vod.file_bytes_max,
                 "must be at least vod.file_bytes_max",
             ),
+            ("images.patience_ms", (100..=60_000).contains(&self.images.patience_ms), "must be 100 to 60000"),
             ("srt.latency_ms", (20..=30_000).contains(&self.srt.latency_ms), "must be 20 to 30000"),
             ("srt.connections_max", self.srt.connections_max > 0, "must be at least 1"),
             ("rtmp.connections_max", rtmp.connections_max > 0, "must be at least 1"),

@@ -32,6 +32,7 @@ impl Hub {
                 out.single(name, "counter", help, value);
             }
         }
+        self.images.metrics(out);
         let streams = self.list();
         out.single("nexus_streams", "gauge", "Streams known.", streams.len());
         type Gauge = (&'static str, &'static str, &'static str, fn(&Stream) -> u64);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nx_admission::Admission;
 use nx_contract::streams::{Ingest, Refusal, Server, State, Stream, Streams};
-use nx_delivery::{Directory, LiveStream};
+use nx_delivery::{Directory, LiveStream, Painter};
 use nx_hls::{Rfc3339, Window};
 use nx_media::StreamKey;
 use tokio::sync::Notify;
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::desired::Book;
 use crate::figures;
+use crate::images::Studio;
 use crate::ingest::clip::Clip;
 use crate::ingest::login::Logins;
 use crate::journal::{Journal, Mark};
@@ -50,6 +51,7 @@ pub struct Hub {
     pub(crate) kept: Option<Arc<Kept>>,
     /// Files.
     pub(crate) titles: Titles,
+    pub(crate) images: Studio,
     started_wall_ms: i64,
     streams: Mutex<HashMap<StreamKey, Arc<Entry>>>,
     /// Rings when somebody takes a name.
@@ -110,7 +112,9 @@ impl Hub {
             let text = |(key, text): (String, String)| format!("origin.admission.{key} {text}");
             faults.into_iter().map(text).collect::<Vec<_>>().join("; ")
         };
+        let store = (config.store.keep_s > 0).then(|| config.store.folder(data));
         let hub = Arc::new(Self {
+            images: Studio::new(&config.images, store.as_deref()),
             book: Book::open(data)?,
             admission: Admission::new(config.admission.clone()).map_err(faults)?,
             slates: Slates::load(&config.stream)?,
@@ -310,6 +314,10 @@ impl Directory for Hub {
         let on = self.entry(key).map(|entry| entry.live.clone());
         let title = || self.titles.find(key, self.keys.rule(key).is_some());
         on.or_else(title).or_else(|| self.off(key))
+    }
+
+    fn painter(&self) -> Option<Arc<dyn Painter>> {
+        Some(Arc::new(self.images.clone()))
     }
 }
 

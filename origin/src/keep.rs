@@ -38,6 +38,12 @@ impl Default for StoreConfig {
     }
 }
 
+impl StoreConfig {
+    pub(crate) fn folder(&self, data: &Path) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| data.join("store"))
+    }
+}
+
 /// The store of an origin, and its streams that are not on.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -57,7 +63,7 @@ impl Kept {
         if config.keep_s == 0 {
             return Ok(None);
         }
-        let folder = config.folder.clone().unwrap_or_else(|| data.join("store"));
+        let folder = config.folder(data);
         let budget = Budget {
             keep_ms: i64::from(config.keep_s) * 1000,
             stream_bytes: config.stream_bytes_max,

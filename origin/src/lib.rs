@@ -21,6 +21,7 @@ mod figures;
 mod follow;
 mod gate;
 mod hub;
+mod images;
 mod ingest;
 mod journal;
 mod keep;
@@ -45,6 +46,7 @@ pub use config::{
     Config, HttpConfig, Policy, RtmpConfig, RtmpsConfig, SourceConfig, SrtConfig, StreamConfig, TargetConfig,
 };
 pub use hub::Hub;
+pub use images::ImagesConfig;
 pub use keep::StoreConfig;
 pub use keys::{ClearKeys, EncryptionConfig, Source};
 pub use open::Doors;

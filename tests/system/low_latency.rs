@@ -121,7 +121,7 @@ fn impossible_wishes_are_refused_with_a_reason() {
         ("/live/no/v9/index.m3u8".to_owned(), 404),
         ("/live/unknown/index.m3u8".to_owned(), 404),
         ("/live/../../etc/passwd".to_owned(), 404),
-        ("/live/no/thumbnail.jpg".to_owned(), 501),
+        ("/live/no/thumbnail.jpg?width=321".to_owned(), 400),
     ] {
         let reply = http::get(server.edge(), &path).unwrap_or_else(|e| panic!("{path}: {e}"));
         assert_eq!(reply.status, status, "{path}");

@@ -22,6 +22,7 @@ mod enhanced;
 mod files;
 mod h2_abuse;
 mod https;
+mod images;
 mod inputs;
 mod live;
 mod low_latency;

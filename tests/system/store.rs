@@ -16,7 +16,7 @@ const KEPT: &str = "[origin.store]\nkeep_s = 3600\n[origin.stream]\nreconnect_s 
 const KEEP: (&str, &str) = ("NEXUS__ORIGIN__STORE__KEEP_S", "3600");
 
 /// Sends a clip in real time, as it is.
-fn send(server: &Server, clip: &Path, key: &str) -> Process {
+pub(crate) fn send(server: &Server, clip: &Path, key: &str) -> Process {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-re", "-i"]).arg(clip).args(["-c", "copy", "-f", "flv"]);
     Process::start(command.arg(format!("rtmp://{}/{key}", server.rtmp())))
@@ -30,7 +30,7 @@ fn recordings(server: &Server, key: &str) -> Vec<Value> {
 }
 
 /// The newest recording, once it is over.
-fn over(server: &Server, key: &str) -> Value {
+pub(crate) fn over(server: &Server, key: &str) -> Value {
     let ended = || recordings(server, key).into_iter().next().filter(|r| r["ends_at"].is_string());
     eventually(Duration::from_secs(40), ended).unwrap_or_else(|| panic!("not over: {}", server.log()))
 }

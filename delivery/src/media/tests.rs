@@ -1,6 +1,7 @@
 //! Answers to requests for a stream's resources, by tables.
 
 mod crowd;
+mod pictures;
 mod texts;
 mod vanished;
 

@@ -11,7 +11,7 @@ use nx_contract::desired::Desired;
 use nx_contract::recordings::Recordings;
 use nx_contract::streams::{State, Streams};
 use nx_contract::titles::Titles;
-use nx_delivery::{Answer, Body, Handler, Metrics, Problem, Request, Response};
+use nx_delivery::{Answer, Body, Directory, Handler, Media, Metrics, Problem, Request, Response, Upload};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -37,15 +37,30 @@ pub struct Core {
     pub recordings: Arc<dyn Recordings>,
     /// Files, and uploads of them.
     pub titles: Arc<dyn Titles>,
+    /// Posters for the status page, which may load nothing from elsewhere.
+    pub posters: Arc<dyn Directory>,
     /// Relays and keys.
     pub desired: Arc<dyn Desired>,
     /// Texts and marks that go into streams.
     pub announce: Arc<dyn Announce>,
 }
 
+impl Core {
+    /// A hub that is all of them, and what goes in and out of it.
+    pub fn new<H, O>(hub: &Arc<H>, out: &Arc<O>) -> Self
+    where
+        H: Streams + Recordings + Titles + Directory,
+        O: Desired + Announce,
+    {
+        let (streams, recordings, titles, posters) = (hub.clone(), hub.clone(), hub.clone(), hub.clone());
+        Self { streams, recordings, titles, posters, desired: out.clone(), announce: out.clone() }
+    }
+}
+
 /// Serves the gateway's port.
 pub struct Face {
     core: Core,
+    media: Media,
     token: Option<Token>,
     edge: SocketAddr,
     stop: watch::Receiver<bool>,
@@ -62,7 +77,8 @@ impl Face {
         edge: SocketAddr,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        Ok(Self { core, token: config.token()?, edge, stop })
+        let media = Media::new(core.posters.clone(), "gateway", 0);
+        Ok(Self { core, media, token: config.token()?, edge, stop })
     }
 
     /// Answers any request; `B` is its body.
@@ -94,6 +110,9 @@ impl Face {
         }
         if let Some(rest) = below(UPLOADS) {
             return Ok(uploads::answer(&self.core.titles, self.token.as_ref(), rest, asked(), body).await);
+        }
+        if head.uri.path().ends_with("/poster.jpg") {
+            return self.media.answer(&http::Request::from_parts(head, Upload::None), peer).await;
         }
         self.answer(&http::Request::from_parts(head, ()))
     }

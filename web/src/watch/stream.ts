@@ -6,6 +6,8 @@ export interface Stream {
   name: string;
   /** Path of the multivariant playlist, with the playback token of the page, if it has one. */
   playlist: string;
+  /** Path of a picture to show before the first of the player. */
+  poster: string;
   /** Addresses for other players. */
   links: { hls: string; ts: string; rtmp: string };
 }
@@ -23,6 +25,7 @@ export function streamFromPath(path: string, search: string): Stream | null {
     app: readable(app),
     name: readable(name),
     playlist: `${base}/index.m3u8${query}`,
+    poster: `${base}/poster.jpg${query}`,
     links: {
       hls: at("/index.m3u8"),
       ts: at("/ts/index.m3u8"),

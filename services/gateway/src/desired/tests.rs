@@ -169,6 +169,12 @@ impl Titles for Fake {
     }
 }
 
+impl nx_delivery::Directory for Fake {
+    fn find(&self, _: &nx_media::StreamKey) -> Option<Arc<nx_delivery::LiveStream>> {
+        None
+    }
+}
+
 impl Streams for Fake {
     fn list(&self) -> Vec<Stream> {
         Vec::new()
@@ -185,13 +191,7 @@ fn face(token: bool) -> Face {
     let (_, stop) = tokio::sync::watch::channel(false);
     let config = Config { token: token.then(|| Token::new(SECRET)), ..Config::default() };
     let fake = Arc::new(Fake::default());
-    let core = Core {
-        streams: fake.clone(),
-        recordings: fake.clone(),
-        titles: fake.clone(),
-        desired: fake.clone(),
-        announce: fake,
-    };
+    let core = Core::new(&fake, &fake);
     Face::new(core, &config, ([127, 0, 0, 1], 8888).into(), stop).unwrap()
 }
 

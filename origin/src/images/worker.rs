@@ -1,0 +1,75 @@
+//! A worker process, as seen from the server.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nx_worker_protocol::{LENGTH, Reply, Request, VERSION, frame_len};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// How long a worker may take to say what it is: it loads some hundred libraries.
+const START: Duration = Duration::from_secs(10);
+
+/// Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    child: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+}
+
+impl Worker {
+    /// Starts one, with nothing of ours but a pair of pipes.
+    ///
+    /// # Errors
+    /// It does not start, or is of another version.
+    pub(crate) async fn start(program: &Path) -> io::Result<Self> {
+        let mut child = Command::new(program)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let (Some(input), Some(output)) = (input, output) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let mut worker = Self { child, input, output };
+        match timeout(START, worker.hear()).await?? {
+            Reply::Hello(VERSION) => Ok(worker),
+            other => Err(io::Error::other(format!(
+                "it says {other:?}, not that it speaks version {VERSION}; build it from the same sources"
+            ))),
+        }
+    }
+
+    /// Says something that has no answer. [`io::ErrorKind::InvalidInput`] when it cannot be said at all.
+    pub(crate) async fn tell(&mut self, request: &Request, patience: Duration) -> io::Result<()> {
+        let frame = request.write().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+        timeout(patience, self.input.write_all(&frame)).await?
+    }
+
+    /// Says something and waits for the answer.
+    pub(crate) async fn ask(&mut self, request: &Request, patience: Duration) -> io::Result<Reply> {
+        self.tell(request, patience).await?;
+        timeout(patience, self.hear()).await?
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(crate) async fn kill(mut self) {
+        let _ = self.child.kill().await;
+    }
+
+    async fn hear(&mut self) -> io::Result<Reply> {
+        let mut length = [0; LENGTH];
+        self.output.read_exact(&mut length).await?;
+        let mut frame = vec![0; frame_len(length).map_err(io::Error::other)?];
+        self.output.read_exact(&mut frame).await?;
+        Reply::read(frame.into()).map_err(io::Error::other)
+    }
+}

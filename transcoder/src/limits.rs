@@ -1,0 +1,31 @@
+//! What the process may have.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Address space: libav's libraries take a quarter of it, the pictures of an 8K decoder as much again.
+const MEMORY_BYTES: u64 = 2 << 30;
+/// CPU time for one request, seconds. The server's patience with the clock on the wall is shorter.
+const REQUEST_S: u64 = 20;
+const NICENESS: i32 = 10;
+
+/// No files, no sockets, bounded memory, behind everybody else. Before anything is read.
+pub(crate) fn confine() -> io::Result<()> {
+    let exactly = |n: u64| Rlimit { current: Some(n), maximum: Some(n) };
+    nice(NICENESS)?;
+    setrlimit(Resource::As, exactly(MEMORY_BYTES))?;
+    setrlimit(Resource::Core, exactly(0))?;
+    setrlimit(Resource::Fsize, exactly(0))?;
+    // What is open stays open.
+    setrlimit(Resource::Nofile, exactly(0))?;
+    Ok(())
+}
+
+/// CPU time for another request: a worker whose server died while it was lost in a loop ends by itself.
+pub(crate) fn grant_time() -> io::Result<()> {
+    let used = u64::try_from(clock_gettime(ClockId::ProcessCPUTime).tv_sec).unwrap_or(0);
+    setrlimit(Resource::Cpu, Rlimit { current: Some(used + REQUEST_S), maximum: None })?;
+    Ok(())
+}
