@@ -139,7 +139,7 @@ fn a_thumbnail_is_what_was_sent_and_goes_on_with_the_stream() {
     let before = made();
     std::thread::scope(|scope| {
         for _ in 0..20 {
-            scope.spawn(|| jpeg(&server, "/live/thumb/thumbnail.jpg?width=640"));
+            scope.spawn(|| jpeg(&server, "/live/thumb/thumbnail.jpg?width=1280"));
         }
     });
     assert!((1..=3).contains(&(made() - before)), "{before} {}", made());
