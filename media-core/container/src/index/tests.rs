@@ -169,3 +169,8 @@ fn clocks_that_leap_go_on_for_all_tracks_alike() {
     assert_eq!(video, [900_000, 903_000, 906_000, 909_000, 912_000]);
     assert_eq!(audio, [901_000, 904_000, 907_000, 907_000, 910_000]);
 }
+
+#[test]
+fn a_place_has_32_bytes() {
+    assert_eq!(size_of::<Place>(), 32, "the bound of samples is one of memory");
+}

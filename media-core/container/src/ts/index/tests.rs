@@ -209,3 +209,96 @@ fn says_what_is_left_out() {
     assert_eq!(index.tracks.len(), 2);
     assert_eq!(index.left_out, ["stream 0x101: AAC in LATM is not carried"]);
 }
+
+/// A PES packet of open length in transport packets, of which the last is stuffed.
+fn packets(pid: u16, counter: &mut u8, pts: Option<u64>, payload: &[u8]) -> Vec<u8> {
+    let mut pes = vec![0, 0, 1, 0xe0, 0, 0, 0x80];
+    match pts {
+        Some(pts) => {
+            let byte = |shift: u32| u8::try_from(pts >> shift & 0xff).unwrap();
+            pes.extend([
+                0x80,
+                5,
+                0x21 | (byte(30) & 7) << 1,
+                byte(22),
+                byte(14) | 1,
+                byte(7),
+                byte(0) << 1 | 1,
+            ]);
+        }
+        None => pes.extend([0, 0]),
+    }
+    pes.extend(payload);
+    let mut out = Vec::new();
+    for (nth, chunk) in pes.chunks(184).enumerate() {
+        let [high, low] = pid.to_be_bytes();
+        let stuffing = 184 - chunk.len();
+        out.extend([
+            0x47,
+            high | if nth == 0 { 0x40 } else { 0 },
+            low,
+            0x10 | *counter | if stuffing > 0 { 0x20 } else { 0 },
+        ]);
+        *counter = (*counter + 1) & 0xf;
+        if stuffing > 0 {
+            out.push(u8::try_from(stuffing - 1).unwrap());
+            out.extend(std::iter::once(0).chain(std::iter::repeat(0xff)).take(stuffing - 1));
+        }
+        out.extend(chunk);
+    }
+    out
+}
+
+#[test]
+fn access_units_need_not_end_with_their_packets() {
+    // All bytes of each stream, cut anywhere behind the first unit. A picture that has a time begins and ends with its
+    // packet, so that only the first one may have one; sound has some everywhere.
+    let mut streams = BTreeMap::<u16, (usize, Vec<u8>)>::new();
+    let mut demuxer = Demuxer::new(Config::default());
+    demuxer.push(FFMPEG);
+    demuxer.flush();
+    while let Some(event) = demuxer.poll() {
+        if let Event::Unit { pid, unit, .. } = event {
+            let (first, all) = streams.entry(pid).or_default();
+            *first = if *first == 0 { unit.payload.len() } else { *first };
+            all.extend_from_slice(&unit.payload);
+        }
+    }
+    for size in [90, 170, 183, 200, 700, 1_900, 5_000] {
+        // The tables.
+        let mut file = FFMPEG[..3 * 188].to_vec();
+        let cut = streams.iter().map(|(pid, (first, all))| {
+            let (first, rest) = all.split_at(*first);
+            (*pid, std::iter::once(first).chain(rest.chunks(size)).enumerate(), 0u8)
+        });
+        let mut cut: Vec<_> = cut.collect();
+        loop {
+            let before = file.len();
+            for (pid, chunks, counter) in &mut cut {
+                let Some((nth, chunk)) = chunks.next() else { continue };
+                let dated = nth == 0 || nth % 3 == 0 && *pid != 0x100;
+                let pts = dated.then(|| 900_000 + nth as u64 * 7 * size as u64);
+                file.extend(packets(*pid, counter, pts, chunk));
+            }
+            if file.len() == before {
+                break;
+            }
+        }
+        let (index, _) = index(Kind::Ts, &file).unwrap();
+        sound(&file, &index);
+        let (live, mut shared) = (live(&file), 0);
+        for track in &index.tracks {
+            let Packing::Ts { pid, .. } = track.packing else { panic!("{:?}", track.packing) };
+            let mut frames = live[&pid].iter();
+            for (nth, place) in track.samples.iter().enumerate() {
+                let payload = payload(&file, track, place).unwrap();
+                assert!(frames.any(|f| f.payload == payload), "{size} {pid:#x} {nth}: {place:?}");
+                shared += usize::from(place.cut.tail > 0);
+            }
+            // Of sound that its times have overlap, some is left out.
+            let all = track.id.kind == nx_media::Kind::Audio || track.samples.len() == live[&pid].len();
+            assert!(all, "{size} {pid:#x}: {} of {}", track.samples.len(), live[&pid].len());
+        }
+        assert!(shared > 0, "{size}: some share packets");
+    }
+}
