@@ -121,7 +121,7 @@ fn tells_kinds_by_their_first_bytes() {
         ("two packets", packets(188, 0, 2), None),
         ("nothing", vec![], None),
         ("zeros", vec![0; 1024], None),
-        ("mp4", b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec(), None),
+        ("mp4", b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec(), Some(Kind::Mp4)),
     ] {
         assert_eq!(sniff(&head), want, "{name}");
     }
