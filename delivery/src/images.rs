@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::caching::Keep;
 use crate::live::LiveStream;
-use crate::media::{not_live, nothing_stored};
+use crate::media::{encrypted, not_live, nothing_stored};
 use crate::past;
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -72,9 +72,9 @@ pub(crate) struct Pictures {
     index: tokio::sync::Mutex<Option<sprites::Index>>,
 }
 
-/// The one place that decides whether anybody may see pictures of a stream in the clear.
-fn check_open(_stream: &LiveStream) -> Result<(), Problem> {
-    Ok(())
+/// Pictures of an encrypted stream would be in the clear.
+fn check_open(stream: &LiveStream) -> Result<(), Problem> {
+    if stream.read(Window::is_encrypted) { Err(encrypted(stream.key())) } else { Ok(()) }
 }
 
 /// Answers for a picture or an index of pictures.
@@ -84,8 +84,8 @@ pub(crate) async fn reply(
     image: Image,
     query: &str,
 ) -> Result<Reply, Problem> {
-    check_open(stream)?;
     let painter = painter.ok_or_else(|| Problem::not_built("this node makes no pictures; ask the origin"));
+    let painter = painter.and_then(|painter| check_open(stream).map(|()| painter));
     match image {
         Image::Index => sprites::index(stream, query).await,
         Image::Sheet(number) => sprites::sheet(&*painter?, stream, number, query).await,

@@ -258,7 +258,9 @@ async fn reply(
 fn shows_clear(resource: Resource<'_>) -> bool {
     match resource {
         // Made from what is in the clear.
-        Resource::TsPlaylist | Resource::TsSegment { .. } | Resource::Film | Resource::Image(_) => true,
+        Resource::TsPlaylist | Resource::TsSegment { .. } | Resource::Film => true,
+        // For a page that does without there is an empty one.
+        Resource::Image(image) => image != Image::Poster,
         // As encrypted as the packager made it.
         Resource::Init { .. } | Resource::Segment { .. } | Resource::Part { .. } => false,
         // No pictures and no sound. Text is in the clear, as everywhere.
@@ -279,7 +281,7 @@ fn no_keys(key: &StreamKey) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no-keys", "No keys here", detail).kept(NOTHING_S)
 }
 
-fn encrypted(key: &StreamKey) -> Problem {
+pub(crate) fn encrypted(key: &StreamKey) -> Problem {
     let detail = format!(
         "{key} is encrypted and this is only had in the clear; play index.m3u8 or manifest.mpd with a key"
     );

@@ -361,14 +361,14 @@ fn players_play_on_over_a_change_of_key_and_out_of_the_past() {
     let encoder = ffmpeg(server.rtmp(), "live/watched", SMALL);
     multivariant(&server, "live/watched");
     let live = format!("http://{}/live/watched", server.edge());
-    for (player, fared) in watch(&live, 24) {
+    for (player, fared) in watch(&live, 14) {
         eprintln!("live {player} {fared}");
         assert!(fared["alive"] == true && fared["reopened"] == 0, "{player}: {fared}\n{}", server.log());
     }
     let doctor = |path: &str| {
         let url = format!("{live}/{path}");
         let nexus = crate::support::server::nexus_bin();
-        let args = ["doctor", &url, "--seconds", "14", "--format", "json"];
+        let args = ["doctor", &url, "--seconds", "12", "--format", "json"];
         let (_, out, err) = run(nexus.to_str().expect("a path"), &args, Duration::from_secs(60));
         let report: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
         report.to_string()
@@ -379,7 +379,7 @@ fn players_play_on_over_a_change_of_key_and_out_of_the_past() {
     }
     drop(encoder);
     until(&server, "live/watched", "ended", |s| s["state"] == "ended");
-    for (player, fared) in watch(&format!("{live}?start=-3600"), 14) {
+    for (player, fared) in watch(&format!("{live}?start=-3600"), 8) {
         eprintln!("past {player} {fared}");
         let clean = fared["fatal"].as_array().is_some_and(Vec::is_empty);
         assert!(clean && fared["alive"] == true, "{player}: {fared}");

@@ -13,7 +13,8 @@ use crate::cipher::{Ctr, Way, cbc};
 use crate::subsample::{Sub, ranges};
 
 fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).map(|d| d as u8).collect();
+    let digits: Vec<u8> =
+        hex.chars().filter_map(|c| c.to_digit(16)).map(|d| u8::try_from(d).unwrap()).collect();
     digits.chunks(2).map(|pair| pair[0] * 16 + pair[1]).collect()
 }
 
@@ -109,9 +110,9 @@ fn key(scheme: Scheme) -> Key {
 }
 
 fn nal(first: u8, len: usize) -> Vec<u8> {
-    let mut unit = (len as u32).to_be_bytes().to_vec();
+    let mut unit = u32::try_from(len).unwrap().to_be_bytes().to_vec();
     unit.push(first);
-    unit.extend((1..len).map(|n| n as u8));
+    unit.extend((1..len).map(|n| u8::try_from(n % 256).unwrap()));
     unit
 }
 
@@ -119,7 +120,7 @@ fn nal(first: u8, len: usize) -> Vec<u8> {
 fn slices_are_protected_behind_their_headers_and_nothing_else_is() {
     let avc = video(VideoCodec::Avc);
     let sample = [nal(0x67, 20), nal(0x68, 5), nal(0x65, 100), nal(0x41, 48)].concat();
-    let clear = (24 + 9 + 4 + 32) as u16;
+    let clear = 24 + 9 + 4 + 32;
     let cbcs = ranges(&avc, Scheme::Cbcs, &sample).unwrap();
     assert_eq!(cbcs, [Sub { clear, protected: 68 }, Sub { clear: 52, protected: 0 }]);
     let cenc = ranges(&avc, Scheme::Cenc, &sample).unwrap();
