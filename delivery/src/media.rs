@@ -128,9 +128,11 @@ impl Media {
             stream.quality().take(report);
         }
         let view = view_of(&stream, route.resource, query).await?;
-        let (view, painter) = (view.as_ref().unwrap_or(&stream), self.directory.painter());
+        let view = view.as_ref().unwrap_or(&stream);
+        let image = matches!(route.resource, Resource::Image(_));
+        let painter = image.then(|| self.directory.painter()).flatten();
         let reply = reply(view, &self.holds, painter, route.resource, query).await?;
-        if matches!(reply.content, Content::Text(..)) && !matches!(route.resource, Resource::Image(_)) {
+        if matches!(reply.content, Content::Text(..)) && !image {
             let session = report.as_ref().and_then(|r| r.session.as_deref());
             let viewer = Viewer::of(session, peer.ip(), request.headers());
             stream.audience().note(viewer, crate::wall_ms());

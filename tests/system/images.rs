@@ -139,7 +139,7 @@ fn a_thumbnail_is_what_was_sent_and_goes_on_with_the_stream() {
     let before = made();
     std::thread::scope(|scope| {
         for _ in 0..20 {
-            scope.spawn(|| jpeg(&server, "/live/thumb/thumbnail.jpg?width=640"));
+            scope.spawn(|| jpeg(&server, "/live/thumb/thumbnail.jpg?width=1280"));
         }
     });
     assert!((1..=3).contains(&(made() - before)), "{before} {}", made());
@@ -362,12 +362,12 @@ impl Drop for Worker {
 }
 
 /// Configuration record and first key frame of what ffmpeg encodes.
-fn key_frame(source: &str, name: &str) -> (Bytes, Bytes) {
+fn key_frame(source: &str, name: &str, more: &[&str]) -> (Bytes, Bytes) {
     let file = scratch("images-poison").join(format!("{name}.mp4"));
     let to = file.to_str().expect("a path");
     let args = ["-v", "error", "-y", "-f", "lavfi", "-i", source, "-frames:v", "1", "-c:v", "libx264"];
     let fast = ["-preset", "ultrafast", "-threads", "1", "-movflags", "frag_keyframe+empty_moov", to];
-    let (ok, _, err) = run("ffmpeg", &[&args[..], &fast].concat(), SOON * 3);
+    let (ok, _, err) = run("ffmpeg", &[&args[..], more, &fast].concat(), SOON * 3);
     assert!(ok, "{err}");
     let all = Bytes::from(std::fs::read(file).expect("a file"));
     let find = |name: &[u8]| all.windows(4).position(|w| w == name).expect("a box");
@@ -380,7 +380,7 @@ fn key_frame(source: &str, name: &str) -> (Bytes, Bytes) {
 
 #[test]
 fn poisonous_bitstreams_have_a_stated_result() {
-    let (config, sample) = key_frame("testsrc2=size=320x180", "good");
+    let (config, sample) = key_frame("testsrc2=size=320x180", "good", &[]);
     let mut worker = Worker::start();
     let mut draw = |sample: &[u8]| worker.picture(VideoCodec::Avc, &config, sample);
     assert!(draw(&sample).is_some_and(|r| r.is_ok()));
@@ -403,9 +403,37 @@ fn poisonous_bitstreams_have_a_stated_result() {
             assert!(worker.picture(codec, &config, sample).is_some_and(|r| r.is_err()), "{codec:?}");
         }
     }
-    let (config, bomb) = key_frame("color=size=8192x8192", "bomb");
+    let (config, bomb) = key_frame("color=size=8192x8192", "bomb", &[]);
     let told = worker.picture(VideoCodec::Avc, &config, &bomb).expect("it lives");
     assert!(told.is_err(), "more than 8K");
-    let (config, odd) = key_frame("testsrc2=size=34x66,format=yuv444p10", "odd");
+    let (config, odd) = key_frame("testsrc2=size=34x66,format=yuv444p10", "odd", &[]);
     assert!(worker.picture(VideoCodec::Avc, &config, &odd).is_some_and(|r| r.is_ok()), "4:4:4 with 10 bits");
+}
+
+#[test]
+fn pictures_are_upright_and_in_shape() {
+    let mut worker = Worker::start();
+    let halves = "color=white:size=128x64,drawbox=x=64:w=64:h=64:color=black:t=fill";
+    let mut drawn = |name: &str, source: &str, more: &[&str]| {
+        let (config, sample) = key_frame(source, name, more);
+        let jpeg = worker.picture(VideoCodec::Avc, &config, &sample).expect("it lives").expect("a picture");
+        let file = scratch("images-shape").join(format!("{name}.jpg"));
+        std::fs::write(&file, jpeg).expect("a file");
+        pixels(&file, "format=gray")
+    };
+    let plain = drawn("plain", halves, &[]);
+    assert_eq!((plain.len(), plain[0] > 250, plain[127] < 5), (128 * 64, true, true), "as it is");
+    // Turned to the left, the white is below; to the right, above.
+    for (angle, white_above) in [("90", false), ("270", true)] {
+        let turn = format!("h264_metadata=display_orientation=insert:rotate={angle}");
+        let turned = drawn(&format!("turned-{angle}"), halves, &["-bsf:v", &turn]);
+        assert_eq!(turned.len(), 64 * 128);
+        assert_eq!(
+            (turned[64 * 4 + 32] > 250, turned[64 * 124 + 32] > 250),
+            (white_above, !white_above),
+            "{angle}"
+        );
+    }
+    // Pixels twice as wide as high.
+    assert_eq!(drawn("wide", &format!("{halves},scale=64:64,setsar=2"), &[]).len(), 128 * 64);
 }
