@@ -1,12 +1,11 @@
-//! One MP4 of a stretch of a stream: its front in memory, its media in files that are read as they are sent.
+//! One MP4 of a stretch of a stream: its front in memory, its media somewhere else, read as they are sent.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fmt::Debug;
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,11 +15,20 @@ use tokio::task::JoinHandle;
 /// Bytes that are read at a time.
 const READ: u64 = 256 << 10;
 
-/// A range of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where media lie. Reading blocks: not for an async task.
+pub trait Source: Debug + Send + Sync {
+    /// The `len` bytes from `at` on.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn read(&self, at: u64, len: u64) -> io::Result<Bytes>;
+}
+
+/// A range of media.
+#[derive(Debug, Clone)]
 pub struct Piece {
-    /// Which file.
-    pub path: PathBuf,
+    /// Whose.
+    pub source: Arc<dyn Source>,
     /// Where it begins.
     pub offset: u64,
     /// Bytes.
@@ -82,9 +90,7 @@ impl Film {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.front)))));
         }
         if self.reading.is_none() {
-            let Some(piece) = self.pieces.front() else { return Poll::Ready(None) };
-            let (path, at, len) = (piece.path.clone(), piece.offset, piece.bytes.min(READ));
-            self.reading = Some(tokio::task::spawn_blocking(move || read(&path, at, len)));
+            self.read_on();
         }
         let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
         let read = ready!(Pin::new(reading).poll(cx)).unwrap_or_else(|e| Err(io::Error::other(e)));
@@ -95,20 +101,33 @@ impl Film {
             if piece.bytes == 0 {
                 self.pieces.pop_front();
             }
+            // The next is under way while this is sent.
+            self.read_on();
         }
         Poll::Ready(Some(read.map(Frame::data)))
     }
-}
 
-fn read(path: &PathBuf, at: u64, len: u64) -> io::Result<Bytes> {
-    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-    File::open(path)?.read_exact_at(&mut bytes, at)?;
-    Ok(bytes.into())
+    fn read_on(&mut self) {
+        let Some(piece) = self.pieces.front() else { return };
+        let (source, at, len) = (piece.source.clone(), piece.offset, piece.bytes.min(READ));
+        self.reading = Some(tokio::task::spawn_blocking(move || source.read(at, len)));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bytes that may vanish.
+    #[derive(Debug)]
+    struct Memory(Bytes);
+
+    impl Source for Memory {
+        fn read(&self, at: u64, len: u64) -> io::Result<Bytes> {
+            let (at, len) = (at as usize, len as usize);
+            if at + len > self.0.len() { Err(io::ErrorKind::NotFound.into()) } else { Ok(self.0.slice(at..at + len)) }
+        }
+    }
 
     async fn all(mut film: Film) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -120,13 +139,13 @@ mod tests {
 
     #[tokio::test]
     async fn any_range_is_the_same_bytes_as_of_the_whole() {
-        let path = std::env::temp_dir().join(format!("nx-film-{}", std::process::id()));
-        let media: Vec<u8> = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
-        std::fs::write(&path, &media).expect("writes");
-        let film = || {
-            let piece = |offset, bytes| Piece { path: path.clone(), offset, bytes };
+        let media: Bytes = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
+        let of = |media: &Bytes| {
+            let source = Arc::new(Memory(media.clone()));
+            let piece = |offset, bytes| Piece { source: source.clone(), offset, bytes };
             Film::new(Bytes::from_static(b"front"), [piece(10, 400_000), piece(500_000, 3)])
         };
+        let film = || of(&media);
         let whole = [&b"front"[..], &media[10..400_010], &media[500_000..500_003]].concat();
         assert_eq!(film().len(), whole.len() as u64);
         for (first, last) in
@@ -137,7 +156,6 @@ mod tests {
             let body = all(cut).await.expect("reads");
             assert!(body == whole[first as usize..=last as usize], "{first} to {last}");
         }
-        std::fs::remove_file(&path).expect("removes");
-        assert!(all(film()).await.is_err(), "what cannot be read ends the answer early");
+        assert!(all(of(&media.slice(..500_001))).await.is_err(), "what cannot be read ends the answer early");
     }
 }

@@ -1,7 +1,7 @@
 //! The tracks of a run, as a file: a line of JSON, then the CMAF headers of its tracks one behind the other.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ use bytes::Bytes;
 use nx_hls::{Run, RunTrack};
 use nx_media::{Params, TrackId};
 use serde::{Deserialize, Serialize};
+
+use crate::marker;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -52,17 +54,27 @@ pub(crate) fn write(folder: &Path, run: &Run) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(&head)?;
     bytes.push(b'\n');
     run.tracks.iter().for_each(|t| bytes.extend_from_slice(&t.init));
-    let (whole, draft) = (path(folder, run.number), folder.join("run.draft"));
-    let mut file = File::create(&draft)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, &whole)?;
-    File::open(folder)?.sync_all()
+    marker::place(folder, &format!("run-{}", run.number), &bytes)
+}
+
+/// The runs whose tracks are here with a lower number, in no order.
+pub(crate) fn before(folder: &Path, number: u32) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let of = name.to_str().and_then(|name| name.strip_prefix("run-")?.parse::<u32>().ok());
+        found.extend(of.filter(|of| *of < number));
+    }
+    Ok(found)
 }
 
 pub(crate) fn read(folder: &Path, number: u32) -> io::Result<Arc<Run>> {
+    parse(number, &fs::read(path(folder, number))?.into())
+}
+
+/// Reads the bytes of such a file.
+pub(crate) fn parse(number: u32, bytes: &Bytes) -> io::Result<Arc<Run>> {
     let broken = || io::Error::new(io::ErrorKind::InvalidData, format!("run-{number} is not whole"));
-    let bytes = Bytes::from(fs::read(path(folder, number))?);
     let line = bytes.iter().position(|b| *b == b'\n').ok_or_else(broken)?;
     let head: Head = serde_json::from_slice(bytes.get(..line).unwrap_or_default())?;
     let mut at = line + 1;

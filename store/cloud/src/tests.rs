@@ -1,0 +1,1 @@
+//! Against storage that lies.
