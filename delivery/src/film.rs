@@ -125,7 +125,11 @@ mod tests {
     impl Source for Memory {
         fn read(&self, at: u64, len: u64) -> io::Result<Bytes> {
             let (at, len) = (at as usize, len as usize);
-            if at + len > self.0.len() { Err(io::ErrorKind::NotFound.into()) } else { Ok(self.0.slice(at..at + len)) }
+            if at + len > self.0.len() {
+                Err(io::ErrorKind::NotFound.into())
+            } else {
+                Ok(self.0.slice(at..at + len))
+            }
         }
     }
 

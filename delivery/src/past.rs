@@ -319,7 +319,8 @@ const AWAY_S: u32 = 5;
 fn broken(stream: &LiveStream, error: &io::Error) -> Problem {
     // The store says so itself, once.
     if error.kind() == io::ErrorKind::HostUnreachable {
-        let detail = "this part of the past is in object storage, which does not answer now; ask again shortly";
+        let detail =
+            "this part of the past is in object storage, which does not answer now; ask again shortly";
         let status = http::StatusCode::SERVICE_UNAVAILABLE;
         return Problem::new(status, "store-away", "Object storage away", detail).retry_after(AWAY_S);
     }

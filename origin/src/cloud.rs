@@ -68,7 +68,11 @@ impl CloudConfig {
         let plain = self.endpoint.as_deref().is_some_and(|e| e.starts_with("http://"));
         let rules = [
             ("url", url.is_none_or(known), "begins with s3://, az:// or file:///"),
-            ("url", url.is_none() || keep_s > 0, "needs store.keep_s: what is uploaded is first kept on disk"),
+            (
+                "url",
+                url.is_none() || keep_s > 0,
+                "needs store.keep_s: what is uploaded is first kept on disk",
+            ),
             ("endpoint", self.allow_http || !plain, "is not encrypted; set https://, or allow_http = true"),
             (
                 "secret_key_file",
@@ -109,10 +113,7 @@ mod tests {
                 CloudConfig { endpoint: Some("http://h".into()), ..url("s3://b") },
                 Some("store.cloud.endpoint"),
             ),
-            (
-                CloudConfig { endpoint: Some("http://h".into()), allow_http: true, ..url("s3://b") },
-                None,
-            ),
+            (CloudConfig { endpoint: Some("http://h".into()), allow_http: true, ..url("s3://b") }, None),
             (
                 CloudConfig { access_key_file: Some("f".into()), ..url("s3://b") },
                 Some("store.cloud.secret_key_file"),

@@ -186,7 +186,12 @@ fn cloud(kept: &Kept, out: &mut Metrics) {
         ("uploaded_bytes_total", "counter", "Bytes of their media.", of.uploaded_bytes),
         ("failures_total", "counter", "Uploads and deletions that failed and are tried again.", of.failures),
         ("shed_total", "counter", "Volumes whose media left the disk, safe in object storage.", of.shed),
-        ("dropped_total", "counter", "Volumes dropped before they were uploaded: the disk was full.", of.dropped),
+        (
+            "dropped_total",
+            "counter",
+            "Volumes dropped before they were uploaded: the disk was full.",
+            of.dropped,
+        ),
         ("reads_total", "counter", "Ranges read from object storage.", of.reads),
         ("read_failures_total", "counter", "Reads that got nothing.", of.read_failures),
     ] {

@@ -178,11 +178,7 @@ impl Cloud {
         Ok(if found.is_empty() { last } else { found.into() })
     }
 
-    fn held(
-        &self,
-        key: (String, u64, u64),
-        fetch: impl FnOnce() -> io::Result<Bytes>,
-    ) -> io::Result<Bytes> {
+    fn held(&self, key: (String, u64, u64), fetch: impl FnOnce() -> io::Result<Bytes>) -> io::Result<Bytes> {
         self.reads.get(key, || {
             let got = fetch();
             self.read.fetch_add(1, Ordering::Relaxed);

@@ -60,7 +60,8 @@ impl Cloud {
         folder: Name,
         upload_bps: Option<u64>,
     ) -> Result<Self, OpenError> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("cloud").enable_all().build()?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).thread_name("cloud").enable_all().build()?;
         let (stopped, _) = watch::channel(false);
         Ok(Self { storage, folder, runtime: Some(runtime), stopped, upload_bps, free: Mutex::new(None) })
     }
@@ -146,7 +147,8 @@ impl Cloud {
             at = end;
         }
         if has != bytes || crc.finalize() != sum.crc.clone().finalize() {
-            let why = format!("object storage has something else in {name} than was sent: {has} of {bytes} bytes");
+            let why =
+                format!("object storage has something else in {name} than was sent: {has} of {bytes} bytes");
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, why));
         }
         Ok(())
@@ -205,7 +207,8 @@ impl Objects for Cloud {
         self.block(READ, async {
             match range {
                 Some((at, len)) => {
-                    let bytes = self.storage.get_range(&name, at..at.saturating_add(len)).await.map_err(away)?;
+                    let bytes =
+                        self.storage.get_range(&name, at..at.saturating_add(len)).await.map_err(away)?;
                     let short = || format!("{name} has {} of {len} bytes at {at}", bytes.len());
                     let whole = bytes.len() as u64 == len;
                     if whole { Ok(bytes) } else { Err(io::Error::new(io::ErrorKind::UnexpectedEof, short())) }

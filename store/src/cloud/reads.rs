@@ -161,7 +161,8 @@ mod tests {
         let reads = Reads::default();
         let (go, wait) = channel::<()>();
         std::thread::scope(|scope| {
-            let first = scope.spawn(|| {
+            let reads = &reads;
+            let first = scope.spawn(move || {
                 reads.get(key("a"), || {
                     let _ = wait.recv();
                     Err(io::Error::new(io::ErrorKind::HostUnreachable, "away"))
@@ -170,14 +171,17 @@ mod tests {
             while reads.lock().running.is_empty() {
                 std::thread::yield_now();
             }
-            let second = scope.spawn(|| reads.get(key("a"), || panic!("somebody asks already")));
+            let second = scope.spawn(move || reads.get(key("a"), || panic!("somebody asks already")));
             while reads.lock().waiting == 0 {
                 std::thread::yield_now();
             }
             drop(go);
             for thread in [first, second] {
                 let error = thread.join().expect("no panic").expect_err("fails");
-                assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::HostUnreachable, "away"));
+                assert_eq!(
+                    (error.kind(), error.to_string().as_str()),
+                    (io::ErrorKind::HostUnreachable, "away")
+                );
             }
         });
         assert_eq!(reads.get(key("a"), || Ok(Bytes::from_static(b"y"))).expect("reads"), "y");
