@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, nginx-new and shaka-packager into the given folder
+# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, moto_server, nginx-new and shaka-packager into the given folder
 # unless they are on the PATH already.
 set -euo pipefail
 into=$1
@@ -31,6 +31,13 @@ has h3-python || {
   "$into/venv/bin/pip" install -q --disable-pip-version-check aioquic==1.7.2
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/h3-python"
   chmod +x "$into/bin/h3-python"
+}
+# A server that speaks S3.
+has moto_server || {
+  echo "installing moto_server"
+  venv
+  "$into/venv/bin/pip" install -q --disable-pip-version-check 'moto[server]==5.2.5'
+  ln -sf "$into/venv/bin/moto_server" "$into/bin/"
 }
 # nginx 1.26 of Debian 13 beside the system's, with libraries of its own: the peer over TLS and HTTP/3. apt checks the
 # signatures.

@@ -16,13 +16,13 @@ const KEPT: &str = "[origin.store]\nkeep_s = 3600\n[origin.stream]\nreconnect_s 
 const KEEP: (&str, &str) = ("NEXUS__ORIGIN__STORE__KEEP_S", "3600");
 
 /// Sends a clip in real time, as it is.
-fn send(server: &Server, clip: &Path, key: &str) -> Process {
+pub(crate) fn send(server: &Server, clip: &Path, key: &str) -> Process {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-re", "-i"]).arg(clip).args(["-c", "copy", "-f", "flv"]);
     Process::start(command.arg(format!("rtmp://{}/{key}", server.rtmp())))
 }
 
-fn recordings(server: &Server, key: &str) -> Vec<Value> {
+pub(crate) fn recordings(server: &Server, key: &str) -> Vec<Value> {
     let path = format!("/api/streamcore/v1/recordings?stream={key}");
     let reply = http::get(server.gateway(), &path).expect("an answer");
     let page: Value = serde_json::from_slice(&reply.body).expect("JSON");
@@ -30,14 +30,14 @@ fn recordings(server: &Server, key: &str) -> Vec<Value> {
 }
 
 /// The newest recording, once it is over.
-fn over(server: &Server, key: &str) -> Value {
+pub(crate) fn over(server: &Server, key: &str) -> Value {
     let ended = || recordings(server, key).into_iter().next().filter(|r| r["ends_at"].is_string());
     eventually(Duration::from_secs(40), ended).unwrap_or_else(|| panic!("not over: {}", server.log()))
 }
 
 /// Hashes of the packets of pictures and of sound, nothing decoded. One after the other: of both together, ffmpeg's
 /// reader of DASH leaves the last packet out.
-fn packets(url: &str) -> [Vec<String>; 2] {
+pub(crate) fn packets(url: &str) -> [Vec<String>; 2] {
     ["0:v:0", "0:a:0"].map(|stream| {
         let args = ["-v", "error", "-i", url, "-map", stream, "-c", "copy", "-f", "framehash", "-"];
         let (ok, out, err) = run("ffmpeg", &args, Duration::from_secs(40));
@@ -48,7 +48,7 @@ fn packets(url: &str) -> [Vec<String>; 2] {
 }
 
 /// The same packets, but for sound before the first picture, which no segment has. Told by place: the hashes are many.
-fn assert_same(got: &[Vec<String>; 2], want: &[Vec<String>; 2], what: &str) {
+pub(crate) fn assert_same(got: &[Vec<String>; 2], want: &[Vec<String>; 2], what: &str) {
     for (nth, (got, want)) in got.iter().zip(want).enumerate() {
         let early = want.len().checked_sub(got.len()).filter(|early| *early <= nth * 2);
         let differs = got.iter().rev().zip(want.iter().rev()).position(|(a, b)| a != b);
@@ -180,7 +180,7 @@ fn a_stream_that_is_not_on_shows_its_last_time_and_a_new_one_is_another() {
 }
 
 /// The segments that a playlist lists.
-fn listed(playlist: &str) -> Vec<String> {
+pub(crate) fn listed(playlist: &str) -> Vec<String> {
     playlist.lines().filter(|l| l.ends_with(".m4s") && !l.starts_with('#')).map(str::to_owned).collect()
 }
 
