@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, moto_server, nginx-new and shaka-packager into the given folder
-# unless they are on the PATH already.
+# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, moto_server, nginx-new and shaka-packager into the
+# given folder unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }

@@ -160,7 +160,6 @@ impl Cloud {
         let takes = Duration::from_secs_f64(bytes as f64 * 8.0 / bps as f64);
         let begins = {
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-            #[expect(clippy::disallowed_methods, reason = "the rim: how fast is sent")]
             let now = Instant::now();
             let begins = free.unwrap_or(now).max(now);
             *free = Some(begins + takes);

@@ -150,7 +150,11 @@ fn upload(cloud: &Cloud, log: &Log, folder: &str, volume: &Volume) -> io::Result
     let heads = heads::write(&media, &records)?;
     objects.put(&name("heads"), &heads, heads.len() as u64)?;
     objects.put(&name("index"), &index, index.len() as u64)?;
-    marker::set_safe(log.folder(), volume.number, &marker::proof(&index, volume.bytes))?;
+    match marker::set_safe(log.folder(), volume.number, &marker::proof(&index, volume.bytes)) {
+        // A full disk is freed of its media all the same: without the mark it is found there at the next start.
+        Err(e) if e.kind() == io::ErrorKind::StorageFull => {}
+        marked => marked?,
+    }
     if log.set_safe(volume) {
         cloud.uploaded.fetch_add(1, Ordering::Relaxed);
         cloud.uploaded_bytes.fetch_add(volume.bytes, Ordering::Relaxed);

@@ -373,7 +373,7 @@ fn one_stream_that_fails_delays_no_other_and_every_fault_heals() {
         }
         store.confirm();
         until("the others are uploaded", || store.cloud_totals().is_some_and(|t| t.uploaded >= 3));
-        assert_eq!(shelf.lock().objects.contains_key("live/ill/00000000000000000000.index"), false);
+        assert!(!shelf.lock().objects.contains_key("live/ill/00000000000000000000.index"));
         shelf.set(Fault::None, "");
         until_safe(&store);
         until("it is up", || store.cloud_totals().is_some_and(|t| t.up));
