@@ -141,7 +141,9 @@ impl Recordings for Hub {
         let Some(kept) = &self.kept else { return Vec::new() };
         let mut all = Vec::new();
         for (key, log) in kept.store.list() {
-            let on = self.entry(&key).is_some_and(|entry| entry.live.read(|w| !w.is_ended()));
+            // Its last segments may still be on their way to the disk.
+            let on =
+                log.is_open() || self.entry(&key).is_some_and(|entry| entry.live.read(|w| !w.is_ended()));
             let recordings = log.recordings(kept.join_ms);
             let newest = recordings.len().saturating_sub(1);
             all.extend(recordings.iter().enumerate().map(|(nth, r)| recording(&key, r, on && nth == newest)));

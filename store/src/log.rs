@@ -117,6 +117,12 @@ impl Log {
         self.epoch.load(Ordering::Acquire)
     }
 
+    /// Whether more of the present stretch may come.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.lock().writer.is_some()
+    }
+
     /// What there is; `None` when nothing is kept.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
