@@ -115,7 +115,8 @@ pub(crate) struct Cloud {
     /// Everything that earlier machines left there is known here.
     restored: AtomicBool,
     stopped: Mutex<bool>,
-    stop: Condvar,
+    /// It ends, or everything is known.
+    news: Condvar,
     pub(crate) uploaded: AtomicU64,
     pub(crate) uploaded_bytes: AtomicU64,
     failures: AtomicU64,
@@ -134,7 +135,7 @@ impl Cloud {
             reads_fail: AtomicBool::new(false),
             restored: AtomicBool::new(false),
             stopped: Mutex::new(false),
-            stop: Condvar::new(),
+            news: Condvar::new(),
             uploaded: AtomicU64::new(0),
             uploaded_bytes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -148,6 +149,11 @@ impl Cloud {
     /// Whether the streams here are all that are there.
     pub(crate) fn is_restored(&self) -> bool {
         self.restored.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_restored(&self) {
+        self.restored.store(true, Ordering::Release);
+        self.news.notify_all();
     }
 
     /// A range as it is, once for all who want it now.
@@ -236,7 +242,7 @@ impl Cloud {
     /// Ends the threads that carry volumes.
     pub(crate) fn stop(&self) {
         *self.stopped() = true;
-        self.stop.notify_all();
+        self.news.notify_all();
         self.tier.objects.stop();
     }
 
@@ -244,9 +250,12 @@ impl Cloud {
         *self.stopped()
     }
 
-    /// Waits for so long, or for the end.
+    /// Waits for so long, or until there is news.
     pub(crate) fn rest(&self, time: Duration) {
-        drop(self.stop.wait_timeout_while(self.stopped(), time, |stopped| !*stopped));
+        let stopped = self.stopped();
+        if !*stopped {
+            drop(self.news.wait_timeout(stopped, time));
+        }
     }
 
     fn stopped(&self) -> MutexGuard<'_, bool> {

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use nx_media::StreamKey;
 
@@ -33,7 +32,7 @@ pub(crate) fn run(shared: &Shared, cloud: &Cloud) {
         cloud.rest(upload::pause(failures));
         failures += 1;
     }
-    cloud.restored.store(true, Ordering::Release);
+    cloud.set_restored();
 }
 
 /// How many volumes came back.

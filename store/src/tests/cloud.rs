@@ -25,6 +25,8 @@ struct State {
     of: String,
     stopped: bool,
     calls: usize,
+    /// Calls that are left until the process is no more; that one is half done.
+    left: Option<usize>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -57,6 +59,16 @@ impl Shelf {
     fn call(&self, name: &str) -> io::Result<Fault> {
         let mut state = self.lock();
         state.calls += 1;
+        if let Some(left) = &mut state.left {
+            match left.checked_sub(1) {
+                Some(less) => *left = less,
+                None => state.stopped = true,
+            }
+            if state.stopped {
+                self.changed.notify_all();
+                return Ok(Fault::Torn);
+            }
+        }
         let concerned = |s: &State| if name.contains(&s.of) { s.fault } else { Fault::None };
         while concerned(&state) == Fault::Stall && !state.stopped {
             state = self.changed.wait(state).expect("not poisoned");
@@ -265,6 +277,45 @@ fn a_process_killed_at_any_step_of_an_upload_begins_again() {
             assert_eq!(std::fs::read(&marks[1].0).expect("reads"), marks[1].1);
         }
     }
+}
+
+#[test]
+fn a_hundred_processes_that_end_somewhere_lose_nothing() {
+    let (folder, shelf) = (Folder::new("cloud-hundred"), Arc::new(Shelf::default()));
+    let budget = Budget { keep_ms: 60_000, ..EVER };
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = 0;
+    for _ in 0..100 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        shelf.lock().left = Some((random % 17) as usize);
+        let store = folder.over(budget, shelf.tier());
+        let of = run(store.log(&key()).next_run().min(1_000));
+        let count = 1 + random % 12;
+        keep(&store, &of, next..next + count);
+        next += count;
+        if random & 64 == 0 {
+            store.close(&store.log(&key()));
+            store.confirm();
+        }
+        until("it ends", || shelf.lock().stopped || store.cloud_totals().is_some_and(|t| t.waiting == 0));
+        shelf.lock().stopped = true;
+    }
+    shelf.lock().left = None;
+    let store = folder.over(budget, shelf.tier());
+    until_safe(&store);
+    store.confirm();
+    assert_eq!(folder.files(".media").len(), 0, "all of it is old");
+    assert_eq!(numbers(&store, 0), (0..next).collect::<Vec<_>>());
+    assert_eq!(numbers(&store, 1), (0..next).collect::<Vec<_>>());
+    assert_plays(&store, 0..next);
+    drop(store);
+    std::fs::remove_dir_all(&folder.0).expect("removes");
+    let store = folder.over(budget, shelf.tier());
+    until("the past is back", || store.find(&key()).is_some_and(|log| log.epoch() > 0));
+    assert_eq!(numbers(&store, 0), (0..next).collect::<Vec<_>>());
+    assert_plays(&store, 0..next);
 }
 
 #[test]
