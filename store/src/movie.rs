@@ -69,7 +69,9 @@ impl Log {
             making.add(heads.as_ref(), volume, record)?;
             open = Some((volume.number, heads));
         }
-        let to_us = making.movie_us(to_ms);
+        // What nothing is kept of is not shown as a still.
+        let ends_ms = records.iter().map(|(_, r)| r.ends_ms()).max();
+        let to_us = making.movie_us(ends_ms.map_or(to_ms, |ends_ms| ends_ms.min(to_ms)));
         let Making { writer, pieces, media, .. } = making;
         let front = writer.finish(Span { from_us: from_us.max(0), to_us }, media);
         match front {

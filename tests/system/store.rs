@@ -91,6 +91,11 @@ fn film(server: &Server, recording: &Value, sent: &[Vec<String>; 2]) {
     let (_, out, err) = run("ffprobe", &probe, SOON);
     let seconds: f64 = out.trim().parse().unwrap_or_else(|_| panic!("{out} {err}"));
     assert!((seconds - 2.5).abs() < 0.01, "{seconds}");
+    let open = format!("http://{}/live/show/video.mp4?start={begins:.3}", server.edge());
+    let probe = ["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", &open];
+    let (_, out, err) = run("ffprobe", &probe, SOON);
+    let seconds: f64 = out.trim().parse().unwrap_or_else(|_| panic!("{out} {err}"));
+    assert!((13.5..14.5).contains(&seconds), "it ends where the stream did: {seconds}");
     let (from, to) = (begins + 900.0, begins + 910.0);
     let none =
         http::get(server.edge(), &format!("/live/show/video.mp4?start={from}&end={to}")).expect("an answer");
