@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, tus-python, nginx-new and shaka-packager into the given folder
-# unless they are on the PATH already.
+# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, tus-python, moto_server, nginx-new and shaka-packager into
+# the given folder unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -39,6 +39,13 @@ has tus-python || {
   "$into/venv/bin/pip" install -q --disable-pip-version-check tuspy==1.1.0
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/tus-python"
   chmod +x "$into/bin/tus-python"
+}
+# A server that speaks S3.
+has moto_server || {
+  echo "installing moto_server"
+  venv
+  "$into/venv/bin/pip" install -q --disable-pip-version-check 'moto[server]==5.2.5'
+  ln -sf "$into/venv/bin/moto_server" "$into/bin/"
 }
 # nginx 1.26 of Debian 13 beside the system's, with libraries of its own: the peer over TLS and HTTP/3. apt checks the
 # signatures.

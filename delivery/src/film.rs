@@ -1,12 +1,11 @@
-//! One MP4 of a stretch of a stream: its front in memory, its media in files that are read as they are sent.
+//! One MP4 of a stretch of a stream: its front in memory, its media somewhere else, read as they are sent.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fmt::Debug;
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,17 +15,29 @@ use tokio::task::JoinHandle;
 /// Bytes that are read at a time.
 const READ: u64 = 256 << 10;
 
-/// A range of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where media lie. Reading blocks: not for an async task.
+pub trait Source: Debug + Send + Sync {
+    /// The `len` bytes from `at` on.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn read(&self, at: u64, len: u64) -> io::Result<Bytes>;
+
+    /// Tells it from what was or will be in its place.
+    fn version(&self) -> u64 {
+        0
+    }
+}
+
+/// A range of media.
+#[derive(Debug, Clone)]
 pub struct Piece {
-    /// Which file.
-    pub path: PathBuf,
+    /// Whose.
+    pub source: Arc<dyn Source>,
     /// Where it begins.
     pub offset: u64,
     /// Bytes.
     pub bytes: u64,
-    /// What the file must be still, if it may become another: size, and when it was changed (Unix nanoseconds).
-    pub stamp: Option<(u64, i128)>,
 }
 
 /// See the module.
@@ -49,9 +60,9 @@ impl Film {
         &self.front
     }
 
-    /// What its files must be still.
-    pub(crate) fn stamps(&self) -> impl Iterator<Item = (u64, i128)> {
-        self.pieces.iter().filter_map(|p| p.stamp)
+    /// Which versions its media are.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = u64> {
+        self.pieces.iter().map(|p| p.source.version())
     }
 
     /// Bytes left.
@@ -89,9 +100,7 @@ impl Film {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.front)))));
         }
         if self.reading.is_none() {
-            let Some(piece) = self.pieces.front() else { return Poll::Ready(None) };
-            let now = Piece { bytes: piece.bytes.min(READ), ..piece.clone() };
-            self.reading = Some(tokio::task::spawn_blocking(move || read(&now)));
+            self.read_on();
         }
         let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
         let read = ready!(Pin::new(reading).poll(cx)).unwrap_or_else(|e| Err(io::Error::other(e)));
@@ -102,28 +111,37 @@ impl Film {
             if piece.bytes == 0 {
                 self.pieces.pop_front();
             }
+            // The next is under way while this is sent.
+            self.read_on();
         }
         Poll::Ready(Some(read.map(Frame::data)))
     }
-}
 
-fn read(piece: &Piece) -> io::Result<Bytes> {
-    let mut bytes = vec![0; usize::try_from(piece.bytes).map_err(io::Error::other)?];
-    let file = File::open(&piece.path)?;
-    file.read_exact_at(&mut bytes, piece.offset)?;
-    if let Some(stamp) = piece.stamp {
-        let now = file.metadata()?;
-        let changed_ns = i128::from(now.mtime()) * 1_000_000_000 + i128::from(now.mtime_nsec());
-        if stamp != (now.len(), changed_ns) {
-            return Err(io::Error::other("the file has changed"));
-        }
+    fn read_on(&mut self) {
+        let Some(piece) = self.pieces.front() else { return };
+        let (source, at, len) = (piece.source.clone(), piece.offset, piece.bytes.min(READ));
+        self.reading = Some(tokio::task::spawn_blocking(move || source.read(at, len)));
     }
-    Ok(bytes.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bytes that may vanish.
+    #[derive(Debug)]
+    struct Memory(Bytes);
+
+    impl Source for Memory {
+        fn read(&self, at: u64, len: u64) -> io::Result<Bytes> {
+            let (at, len) = (at as usize, len as usize);
+            if at + len > self.0.len() {
+                Err(io::ErrorKind::NotFound.into())
+            } else {
+                Ok(self.0.slice(at..at + len))
+            }
+        }
+    }
 
     async fn all(mut film: Film) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -135,13 +153,13 @@ mod tests {
 
     #[tokio::test]
     async fn any_range_is_the_same_bytes_as_of_the_whole() {
-        let path = std::env::temp_dir().join(format!("nx-film-{}", std::process::id()));
-        let media: Vec<u8> = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
-        std::fs::write(&path, &media).expect("writes");
-        let film = || {
-            let piece = |offset, bytes| Piece { path: path.clone(), offset, bytes, stamp: None };
+        let media: Bytes = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
+        let of = |media: &Bytes| {
+            let source = Arc::new(Memory(media.clone()));
+            let piece = |offset, bytes| Piece { source: source.clone(), offset, bytes };
             Film::new(Bytes::from_static(b"front"), [piece(10, 400_000), piece(500_000, 3)])
         };
+        let film = || of(&media);
         let whole = [&b"front"[..], &media[10..400_010], &media[500_000..500_003]].concat();
         assert_eq!(film().len(), whole.len() as u64);
         for (first, last) in
@@ -152,10 +170,6 @@ mod tests {
             let body = all(cut).await.expect("reads");
             assert!(body == whole[first as usize..=last as usize], "{first} to {last}");
         }
-        let stamp = Some((media.len() as u64, 0));
-        let changed = Film::new(Bytes::new(), [Piece { path: path.clone(), offset: 0, bytes: 9, stamp }]);
-        assert!(all(changed).await.is_err(), "what is another file by now ends the answer early");
-        std::fs::remove_file(&path).expect("removes");
-        assert!(all(film()).await.is_err(), "what cannot be read ends the answer early");
+        assert!(all(of(&media.slice(..500_001))).await.is_err(), "what cannot be read ends the answer early");
     }
 }

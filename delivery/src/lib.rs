@@ -44,7 +44,7 @@ mod upload;
 pub use audience::Audience;
 pub use body::Body;
 pub use certs::Certs;
-pub use film::{Film, Piece};
+pub use film::{Film, Piece, Source};
 pub use images::{KeyFrame, Order, Painter, Painting, Still};
 pub use listen::{Answer, Handler, Limits, Listening, Request, Response, bind, cannot_listen, serve};
 pub use live::{Keys, LiveStream};

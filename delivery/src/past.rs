@@ -32,6 +32,11 @@ pub trait Archive: Debug + Send + Sync {
     /// Grows with every segment that is stored.
     fn version(&self) -> u64;
 
+    /// Grows when something older than what was read has come back: views are made anew.
+    fn epoch(&self) -> u64 {
+        0
+    }
+
     /// When the stream was on last, Unix milliseconds: its beginning; `None` when nothing is stored.
     fn newest_recording_ms(&self) -> Option<i64>;
 
@@ -41,7 +46,7 @@ pub trait Archive: Debug + Send + Sync {
     /// The bytes of a segment; of this run, if one is given.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The store cannot be read; [`io::ErrorKind::HostUnreachable`] when storage elsewhere does not answer.
     fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>>;
 
     /// The first bytes of a segment of a run.
@@ -170,6 +175,8 @@ pub(crate) struct Past {
 
 #[derive(Debug)]
 struct Kept {
+    /// Of the archive, when the view was made.
+    epoch: u64,
     stream: Arc<LiveStream>,
     feed: Turn<Feed>,
     ended: AtomicBool,
@@ -252,8 +259,10 @@ impl Past {
     fn kept(&self, live: &LiveStream, view: View) -> Arc<Kept> {
         let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
         let at = views.iter().position(|(of, _)| *of == view);
+        let epoch = self.archive.epoch();
         let found = at.and_then(|at| views.remove(at)).map(|(_, kept)| kept);
-        let kept = found.unwrap_or_else(|| Arc::new(Kept::new(live, view)));
+        let kept = found.filter(|kept| kept.epoch == epoch);
+        let kept = kept.unwrap_or_else(|| Arc::new(Kept::new(live, view, epoch)));
         if views.len() >= VIEWS_MAX {
             views.pop_front();
         }
@@ -307,12 +316,13 @@ impl Past {
 }
 
 impl Kept {
-    fn new(live: &LiveStream, view: View) -> Self {
+    fn new(live: &LiveStream, view: View, epoch: u64) -> Self {
         let (target_s, listed) = live.read(|w| (w.target_s(), w.listed_max()));
         let listed = matches!(view, View::Delayed(_)).then_some(listed);
         let window = Window::past(target_s, listed, &view.to_string());
         let stream = Arc::new(LiveStream::new(live.key().clone(), window));
-        Self { stream, feed: Turn::new(Feed { reader: None, version: None }), ended: AtomicBool::new(false) }
+        let feed = Turn::new(Feed { reader: None, version: None });
+        Self { epoch, stream, feed, ended: AtomicBool::new(false) }
     }
 }
 
@@ -322,9 +332,19 @@ pub(crate) fn unreadable() -> Problem {
         .retry_after(2)
 }
 
+/// Seconds after which it is worth asking storage elsewhere again.
+const AWAY_S: u32 = 5;
+
 pub(crate) fn broken(stream: &LiveStream, error: &io::Error) -> Problem {
     if let Some(told) = error.get_ref().and_then(|e| e.downcast_ref::<Problem>()) {
         return told.clone();
+    }
+    // The store says so itself, once.
+    if error.kind() == io::ErrorKind::HostUnreachable {
+        let detail =
+            "this part of the past is in object storage, which does not answer now; ask again shortly";
+        let status = http::StatusCode::SERVICE_UNAVAILABLE;
+        return Problem::new(status, "store-away", "Object storage away", detail).retry_after(AWAY_S);
     }
     tracing::warn!(stream = %stream.key(), %error, "the store cannot be read");
     unreadable()

@@ -263,7 +263,7 @@ fn respond_film(film: Film, method: &Method, request: &HeaderMap, response: &mut
     let len = film.len();
     let mut hasher = DefaultHasher::new();
     film.front().hash(&mut hasher);
-    film.stamps().for_each(|stamp| stamp.hash(&mut hasher));
+    film.versions().for_each(|version| version.hash(&mut hasher));
     let etag = format!("\"{:016x}\"", hasher.finish());
     let validators = Validators { etag: &etag, changed: None };
     let headers = response.headers_mut();

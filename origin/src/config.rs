@@ -345,6 +345,7 @@ impl Config {
             rules.into_iter().filter(|r| !r.1).map(|(key, _, hint)| (key.to_owned(), hint.to_owned()));
         let admission =
             self.admission.validate().into_iter().map(|(k, hint)| (format!("admission.{k}"), hint));
-        faults.chain(admission).chain(feed_faults(self)).collect()
+        let cloud = self.store.cloud.faults(self.store.keep_s, self.store.bytes_max);
+        faults.chain(admission).chain(cloud).chain(feed_faults(self)).collect()
     }
 }

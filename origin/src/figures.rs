@@ -4,6 +4,7 @@ use nx_contract::streams::{Link, ObjectCount, Qoe, State, Stream, Streams, Trans
 use nx_delivery::{LiveStream, Metrics};
 
 use crate::hub::{Hub, lock};
+use crate::keep::Kept;
 
 impl Hub {
     /// Adds the origin's figures to a page of metrics.
@@ -31,6 +32,7 @@ impl Hub {
             ] {
                 out.single(name, "counter", help, value);
             }
+            cloud(kept, out);
         }
         self.images.metrics(out);
         let streams = self.list();
@@ -164,5 +166,36 @@ fn inputs(streams: &[Stream], out: &mut Metrics) {
                 out.value(name, &[("stream", &stream.key), ("track", &track.name)], ms);
             }
         }
+    }
+}
+
+/// Figures of object storage, if there is any.
+fn cloud(kept: &Kept, out: &mut Metrics) {
+    let Some(of) = kept.cloud_totals() else { return };
+    let oldest_s = of.oldest_waiting_ms.map_or(0, |ms| (nx_delivery::wall_ms() - ms).max(0) / 1000);
+    for (name, kind, help, value) in [
+        ("up", "gauge", "1 while object storage answers.", u64::from(of.up)),
+        ("waiting_volumes", "gauge", "Volumes that are to be uploaded.", of.waiting),
+        ("waiting_bytes", "gauge", "Bytes of them.", of.waiting_bytes),
+        (
+            "waiting_oldest_seconds",
+            "gauge",
+            "Age of what the oldest of them has last.",
+            u64::try_from(oldest_s).unwrap_or(0),
+        ),
+        ("uploaded_total", "counter", "Volumes uploaded and confirmed.", of.uploaded),
+        ("uploaded_bytes_total", "counter", "Bytes of their media.", of.uploaded_bytes),
+        ("failures_total", "counter", "Uploads and deletions that failed and are tried again.", of.failures),
+        ("shed_total", "counter", "Volumes whose media left the disk, safe in object storage.", of.shed),
+        (
+            "dropped_total",
+            "counter",
+            "Volumes dropped before they were uploaded: the disk was full.",
+            of.dropped,
+        ),
+        ("reads_total", "counter", "Ranges read from object storage.", of.reads),
+        ("read_failures_total", "counter", "Reads that got nothing.", of.read_failures),
+    ] {
+        out.single(&format!("nexus_store_cloud_{name}"), kind, help, value);
     }
 }

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use nx_contract::recordings::{Recording, Recordings};
-use nx_delivery::{Archive, Film, LiveStream, Piece, Reader};
+use nx_delivery::{Archive, Film, LiveStream, Piece, Reader, Source};
 use nx_hls::{Event, Lookup, Rfc3339, Run, Window};
 use nx_media::StreamKey;
-use nx_store::{Budget, Cursor, Log, Store};
+use nx_store::{Budget, Cursor, Log, Media, Store, Tier};
 use serde::{Deserialize, Serialize};
 
+use crate::cloud::CloudConfig;
 use crate::hub::{Hub, lock};
 
 /// Streams that are not on and were asked for lately: their views are kept.
@@ -30,11 +31,19 @@ pub struct StoreConfig {
     pub stream_bytes_max: u64,
     /// What all streams may take together. Bytes.
     pub bytes_max: u64,
+    /// Object storage behind the disk.
+    pub cloud: CloudConfig,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { keep_s: 0, folder: None, stream_bytes_max: 64 << 30, bytes_max: 256 << 30 }
+        Self {
+            keep_s: 0,
+            folder: None,
+            stream_bytes_max: 64 << 30,
+            bytes_max: 256 << 30,
+            cloud: CloudConfig::default(),
+        }
     }
 }
 
@@ -58,7 +67,7 @@ impl Kept {
     /// Opens the store if anything is to be kept.
     ///
     /// # Errors
-    /// In words: the folder cannot be used.
+    /// In words: the folder cannot be used, or the settings of object storage make no sense.
     pub(crate) fn open(config: &StoreConfig, data: &Path, reconnect_s: u32) -> Result<Option<Self>, String> {
         if config.keep_s == 0 {
             return Ok(None);
@@ -69,7 +78,12 @@ impl Kept {
             stream_bytes: config.stream_bytes_max,
             bytes: config.bytes_max,
         };
-        let store = Store::open(&folder, budget).map_err(|e| {
+        let tier = config.cloud.open()?.map(|objects| Tier {
+            objects,
+            keep_ms: i64::from(config.cloud.keep_s.max(config.keep_s)) * 1000,
+            bytes: config.cloud.most(),
+        });
+        let store = Store::open_with(&folder, budget, tier).map_err(|e| {
             format!(
                 "the store in {} cannot be used: {e}; check the folder's rights, or set origin.store.folder",
                 folder.display()
@@ -84,6 +98,10 @@ impl Kept {
 
     pub(crate) fn totals(&self) -> nx_store::Totals {
         self.store.totals()
+    }
+
+    pub(crate) fn cloud_totals(&self) -> Option<nx_store::CloudTotals> {
+        self.store.cloud_totals()
     }
 }
 
@@ -130,7 +148,9 @@ impl Recordings for Hub {
         let Some(kept) = &self.kept else { return Vec::new() };
         let mut all = Vec::new();
         for (key, log) in kept.store.list() {
-            let on = self.entry(&key).is_some_and(|entry| entry.live.read(|w| !w.is_ended()));
+            // Its last segments may still be on their way to the disk.
+            let on =
+                log.is_open() || self.entry(&key).is_some_and(|entry| entry.live.read(|w| !w.is_ended()));
             let recordings = log.recordings(kept.join_ms);
             let newest = recordings.len().saturating_sub(1);
             all.extend(recordings.iter().enumerate().map(|(nth, r)| recording(&key, r, on && nth == newest)));
@@ -200,6 +220,10 @@ impl Archive for Archived {
         self.log.version()
     }
 
+    fn epoch(&self) -> u64 {
+        self.log.epoch()
+    }
+
     fn newest_recording_ms(&self) -> Option<i64> {
         self.log.recordings(self.join_ms).last().map(|r| r.begins_ms)
     }
@@ -214,13 +238,25 @@ impl Archive for Archived {
 
     fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>> {
         let movie = self.log.movie(from_ms, to_ms)?;
-        let piece =
-            |p: nx_store::Piece| Piece { path: p.path, offset: p.offset, bytes: p.bytes, stamp: None };
+        let piece = |p: nx_store::Piece| {
+            let (offset, bytes) = (p.offset, p.bytes);
+            Piece { source: Arc::new(Volume(p.media)), offset, bytes }
+        };
         Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
     }
 
     fn init(&self, track: &str, run: u32, key: Option<u64>) -> io::Result<Option<Bytes>> {
         self.log.init(track, run, key)
+    }
+}
+
+/// Media of the store, for those who send them.
+#[derive(Debug)]
+struct Volume(Media);
+
+impl Source for Volume {
+    fn read(&self, at: u64, len: u64) -> io::Result<Bytes> {
+        nx_store::Source::read(&self.0, at, len)
     }
 }
 

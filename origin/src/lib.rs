@@ -14,6 +14,7 @@ mod announce;
 mod captions;
 mod claims;
 mod clock;
+mod cloud;
 mod config;
 mod cues;
 mod desired;

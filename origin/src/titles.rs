@@ -1,17 +1,19 @@
 //! Files that are played as streams: a title is a stream that is over, and its past is the file.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::StatusCode;
 use nx_container::index::IndexError;
-use nx_delivery::{Archive, Film, LiveStream, Piece, Problem, Reader};
+use nx_delivery::{Archive, Film, LiveStream, Piece, Problem, Reader, Source};
 use nx_hls::{Event, Window};
 use nx_media::StreamKey;
-use nx_vod::{Bounds, Found, Library, Title, TitleError, Uploads};
+use nx_vod::{Bounds, Found, Identity, Library, Title, TitleError, Uploads};
 use serde::{Deserialize, Serialize};
 
 use crate::hub::lock;
@@ -175,17 +177,38 @@ impl Archive for Filed {
 
     fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>> {
         let movie = self.open()?.movie(from_ms, to_ms).map_err(told)?;
-        let piece = |p: nx_vod::Piece| Piece {
-            path: p.path,
-            offset: p.offset,
-            bytes: p.bytes,
-            stamp: Some((p.identity.bytes, p.identity.changed_ns)),
+        let piece = |p: nx_vod::Piece| {
+            let (offset, bytes) = (p.offset, p.bytes);
+            Piece { source: Arc::new(Same { path: p.path, identity: p.identity }), offset, bytes }
         };
         Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
     }
 
     fn init(&self, track: &str, run: u32, _: Option<u64>) -> io::Result<Option<Bytes>> {
         Ok(self.open()?.init(track, run))
+    }
+}
+
+/// A file as long as it is what it was.
+#[derive(Debug)]
+struct Same {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl Source for Same {
+    fn read(&self, at: u64, len: u64) -> io::Result<Bytes> {
+        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        let file = File::open(&self.path)?;
+        file.read_exact_at(&mut bytes, at)?;
+        if Identity::of(&file.metadata()?) != self.identity {
+            return Err(io::Error::other("the file has changed"));
+        }
+        Ok(bytes.into())
+    }
+
+    fn version(&self) -> u64 {
+        self.identity.run().into()
     }
 }
 

@@ -4,15 +4,22 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use nx_hls::{Event, KeyPeriod, Run, Segment, Stored};
 use nx_media::rescale;
 
+use crate::cloud::Cloud;
+use crate::marker;
+use crate::open::Found;
 use crate::record::Record;
 use crate::run;
+use crate::source::Media;
+use crate::store::now_ms;
 use crate::volume::{Volume, Writer};
+
+mod tier;
 
 /// A volume is closed when it has so many bytes.
 const VOLUME_BYTES: u64 = 64 << 20;
@@ -26,6 +33,10 @@ pub struct Log {
     state: Mutex<State>,
     /// Segments kept since the start: what was read before is stale when this has grown.
     version: AtomicU64,
+    /// Times that older volumes came back: what was read before lacks them.
+    epoch: AtomicU64,
+    /// Object storage, and the stream's folder there.
+    remote: Option<(Arc<Cloud>, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +49,8 @@ struct State {
     keys: Vec<KeyPeriod>,
     /// Newest segment that the disk has confirmed.
     safe_msn: Option<u64>,
+    /// Volumes that are to be removed from object storage.
+    gone: VecDeque<u64>,
 }
 
 /// How far somebody has read.
@@ -76,7 +89,7 @@ pub struct Span {
     pub begins_ms: i64,
     /// When the newest segment begins, Unix milliseconds.
     pub last_ms: i64,
-    /// Size on disk.
+    /// Size, on disk and in object storage.
     pub bytes: u64,
     /// Newest segment that the disk has confirmed since the start.
     pub safe_msn: Option<u64>,
@@ -89,14 +102,15 @@ pub struct Recording {
     pub begins_ms: i64,
     /// When its newest segment ends, Unix milliseconds.
     pub ends_ms: i64,
-    /// Size on disk.
+    /// Size, on disk and in object storage.
     pub bytes: u64,
 }
 
 impl Log {
-    pub(crate) fn new(folder: PathBuf, volumes: VecDeque<Volume>) -> Self {
-        let state = Mutex::new(State { volumes, ..State::default() });
-        Self { folder, state, version: AtomicU64::new(0) }
+    pub(crate) fn new(folder: PathBuf, found: Found, remote: Option<(Arc<Cloud>, String)>) -> Self {
+        let Found { volumes, gone } = found;
+        let state = Mutex::new(State { volumes, gone, ..State::default() });
+        Self { folder, state, version: AtomicU64::new(0), epoch: AtomicU64::new(0), remote }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -107,6 +121,18 @@ impl Log {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Grows when what is older comes back from object storage: cursors that have passed it do not see it.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Whether more of the present stretch may come.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.lock().writer.is_some()
     }
 
     /// What there is; `None` when nothing is kept.
@@ -162,10 +188,10 @@ impl Log {
         Ok(events)
     }
 
-    /// The bytes of a segment; `run` when it has to be of that one. Reads files.
+    /// The bytes of a segment; `run` when it has to be of that one. Reads files, or object storage.
     ///
     /// # Errors
-    /// The files cannot be read.
+    /// The files cannot be read; [`io::ErrorKind::HostUnreachable`] when object storage cannot.
     pub fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>> {
         let mut found = None;
         for volume in self.volumes().iter().filter(|v| (v.number..=v.last_msn).contains(&msn)) {
@@ -173,17 +199,51 @@ impl Log {
             for record in records.iter().filter(|r| r.msn == msn && run.is_none_or(|run| run == r.run)) {
                 let of = run::read(&self.folder, record.run)?;
                 if of.tracks.get(usize::from(record.track)).is_some_and(|t| t.name == track) {
-                    found = Some(volume.media(&self.folder, record)?);
+                    found = self.bytes(volume, record)?.or(found);
                 }
             }
         }
         Ok(found)
     }
 
+    /// `None` when it was dropped meanwhile.
+    fn bytes(&self, volume: &Volume, record: &Record) -> io::Result<Option<Bytes>> {
+        let read = match (volume.media(&self.folder, record), &self.remote) {
+            (Err(e), Some((cloud, folder))) if e.kind() == io::ErrorKind::NotFound => {
+                let name = format!("{folder}/{:020}.media", volume.number);
+                cloud.range(&name, record.offset, record.bytes.into()).and_then(|bytes| {
+                    let whole = crc32fast::hash(&bytes) == record.crc;
+                    let other = || io::Error::new(io::ErrorKind::InvalidData, format!("{name} is another"));
+                    if whole { Ok(bytes) } else { Err(other()) }
+                })
+            }
+            (read, _) => read,
+        };
+        match read {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// The media of a volume, wherever they are.
+    pub(crate) fn media(&self, volume: &Volume) -> Media {
+        let away = |(cloud, folder): &(Arc<Cloud>, String)| {
+            (cloud.clone(), format!("{folder}/{:020}.media", volume.number))
+        };
+        let away = self.remote.as_ref().map(away);
+        Media { path: volume.media_path(&self.folder), bytes: volume.bytes, away }
+    }
+
     /// The first run that it has nothing of.
     #[must_use]
     pub fn next_run(&self) -> u32 {
-        self.lock().volumes.back().map_or(0, |v| v.last_run.saturating_add(1))
+        let unknown = self.remote.as_ref().is_some_and(|(cloud, _)| !cloud.is_restored());
+        match self.lock().volumes.back() {
+            Some(last) => last.last_run.saturating_add(1),
+            // What a lost disk had may come back: its numbers were lower.
+            None if unknown => u32::try_from(now_ms() / 1000).unwrap_or(u32::MAX),
+            None => 0,
+        }
     }
 
     /// The stretches of time that the stream was on, oldest first. A pause of up to `join_ms` joins two.
@@ -239,10 +299,17 @@ impl Log {
         if state.volumes.back().is_some_and(|v| record.msn > v.last_msn && full(v)) {
             state.close()?;
         }
-        let fits = state.volumes.back().copied().filter(|v| record.msn <= v.last_msn || !full(v));
+        let last = state.volumes.back().copied();
+        let fits = last.filter(|v| !v.away && (record.msn <= v.last_msn || !full(v)));
         if state.writer.is_none() {
             state.writer = Some(match fits {
-                Some(last) => Writer::reopen(&self.folder, last)?,
+                Some(last) => {
+                    marker::unset_safe(&self.folder, last.number)?;
+                    Writer::reopen(&self.folder, Volume { safe: false, ..last })?
+                }
+                None if last.is_some_and(|v| v.number == record.msn) => {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
                 None => Writer::create(&self.folder, &record)?,
             });
         }
@@ -273,32 +340,35 @@ impl Log {
         self.lock().close()
     }
 
-    /// Size of what is kept, and when the oldest volume that can be dropped begins.
+    /// Size of what is kept on disk, and when the oldest volume there that can be dropped begins.
     pub(crate) fn weight(&self) -> (u64, Option<i64>) {
         let state = self.lock();
-        let droppable = state.volumes.front().filter(|_| state.volumes.len() > 1 || state.writer.is_none());
-        (state.volumes.iter().map(|v| v.bytes).sum(), droppable.map(|v| v.begins_ms))
+        let droppable = state.closed().find(|v| !v.away);
+        let here = state.volumes.iter().filter(|v| !v.away);
+        (here.map(|v| v.bytes).sum(), droppable.map(|v| v.begins_ms))
     }
 
     /// When the segments of the oldest volume end, as far as is known; the one that is written is never the oldest.
     pub(crate) fn oldest_ends_ms(&self) -> Option<i64> {
-        let state = self.lock();
-        let closed = usize::from(state.writer.is_none()) + state.volumes.len();
-        state.volumes.front().filter(|_| closed > 1).map(|v| v.last_ms)
+        self.lock().closed().next().map(|v| v.last_ms)
     }
 
-    /// Drops the oldest volume, and the runs that only it had.
-    pub(crate) fn drop_oldest(&self) -> io::Result<()> {
-        let (gone, next_run) = {
+    /// Drops the oldest volume `of` these, here and in object storage, and the runs that only it had.
+    pub(crate) fn drop_oldest(&self, of: impl Fn(&Volume) -> bool) -> io::Result<()> {
+        let (gone, needed) = {
             let mut state = self.lock();
-            if state.volumes.len() == 1 {
-                state.close()?;
-            }
-            let Some(gone) = state.volumes.pop_front() else { return Ok(()) };
+            let Some(at) = state.closed().position(of) else { return Ok(()) };
+            let Some(gone) = state.volumes.remove(at) else { return Ok(()) };
             (gone, state.volumes.front().map_or(gone.last_run, |v| v.first_run))
         };
+        let runs = run::before(&self.folder, needed)?;
+        if self.remote.is_some() {
+            // A disk too full for the mark is freed all the same: what stays there is found at the next start.
+            let _ = marker::set_gone(&self.folder, gone.number, &runs);
+            self.lock().gone.push_back(gone.number);
+        }
         gone.remove(&self.folder)?;
-        for number in gone.first_run..next_run.max(gone.first_run) {
+        for number in runs {
             let _ = std::fs::remove_file(run::path(&self.folder, number));
         }
         Ok(())
@@ -333,6 +403,12 @@ impl State {
             (self.run, self.keys) = (Some(of.number), keys);
         }
         Ok(u8::try_from(nth % 256).unwrap_or(0))
+    }
+
+    /// All but the one that is written.
+    fn closed(&self) -> impl Iterator<Item = &Volume> {
+        let count = self.volumes.len().saturating_sub(usize::from(self.writer.is_some()));
+        self.volumes.iter().take(count)
     }
 
     fn close(&mut self) -> io::Result<()> {

@@ -2,8 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,9 +9,11 @@ use nx_container::fmp4::{self, Header, MovieError, MovieWriter, Span};
 use nx_hls::Run;
 use nx_media::{Kind, rescale};
 
+use crate::cloud::heads::Heads;
 use crate::log::Log;
 use crate::record::Record;
 use crate::run;
+use crate::source::{Media, Source};
 use crate::volume::Volume;
 
 /// Bytes that the header of a fragment mostly has.
@@ -24,7 +24,7 @@ const HEADER_MAX: usize = 1 << 20;
 const GOP_MAX_MS: i64 = 60_000;
 
 /// See the module.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Movie {
     /// What stands before the media.
     pub front: Bytes,
@@ -32,11 +32,11 @@ pub struct Movie {
     pub pieces: Vec<Piece>,
 }
 
-/// A range of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A range of a volume.
+#[derive(Debug, Clone)]
 pub struct Piece {
-    /// Which file.
-    pub path: PathBuf,
+    /// Whose.
+    pub media: Media,
     /// Where it begins.
     pub offset: u64,
     /// Bytes.
@@ -44,10 +44,11 @@ pub struct Piece {
 }
 
 impl Log {
-    /// What is shown between two times, Unix milliseconds, to the frame; `None` when nothing is kept of it. Reads files.
+    /// What is shown between two times, Unix milliseconds, to the frame; `None` when nothing is kept of it. Reads files,
+    /// and of what is in object storage the headers.
     ///
     /// # Errors
-    /// The files cannot be read; [`io::ErrorKind::Unsupported`] with a [`MovieError`] when one MP4 cannot have it.
+    /// They cannot be read; [`io::ErrorKind::Unsupported`] with a [`MovieError`] when one MP4 cannot have it.
     pub fn movie(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Movie>> {
         let records = self.between(from_ms, to_ms)?;
         if records.is_empty() {
@@ -56,25 +57,39 @@ impl Log {
         let mut making =
             Making { log: self, writer: MovieWriter::default(), run: None, pieces: Vec::new(), media: 0 };
         let mut from_us = 0;
-        let mut open: Option<(u64, File)> = None;
+        let mut open: Option<(u64, Box<dyn Source>)> = None;
         for (volume, record) in &records {
             if making.begin_run(record)? {
                 from_us = making.movie_us(from_ms);
             }
-            let file = match open.take().filter(|(number, _)| *number == volume.number) {
-                Some((_, file)) => file,
-                None => File::open(volume.media_path(self.folder()))?,
+            let heads = match open.take().filter(|(number, _)| *number == volume.number) {
+                Some((_, heads)) => heads,
+                None => self.heads(volume)?,
             };
-            making.add(&file, volume, record)?;
-            open = Some((volume.number, file));
+            making.add(heads.as_ref(), volume, record)?;
+            open = Some((volume.number, heads));
         }
-        let to_us = making.movie_us(to_ms);
+        // What nothing is kept of is not shown as a still.
+        let ends_ms = records.iter().map(|(_, r)| r.ends_ms()).max();
+        let to_us = making.movie_us(ends_ms.map_or(to_ms, |ends_ms| ends_ms.min(to_ms)));
         let Making { writer, pieces, media, .. } = making;
         let front = writer.finish(Span { from_us: from_us.max(0), to_us }, media);
         match front {
             Ok(front) => Ok(Some(Movie { front, pieces })),
             Err(MovieError::Empty) => Ok(None),
             Err(error) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
+        }
+    }
+
+    /// Where the headers of a volume's fragments are read.
+    fn heads(&self, volume: &Volume) -> io::Result<Box<dyn Source>> {
+        let Media { path, away, .. } = self.media(volume);
+        match (File::open(path), away) {
+            (Err(e), Some((cloud, name))) if e.kind() == io::ErrorKind::NotFound => {
+                let name = name.replace(".media", ".heads");
+                Ok(Box::new(Heads::read(&cloud.whole(&name)?)?))
+            }
+            (file, _) => Ok(Box::new(file?)),
         }
     }
 
@@ -141,35 +156,36 @@ impl Making<'_> {
         self.writer.movie_us(wall_ms.saturating_sub(zero_ms).saturating_mul(1000))
     }
 
-    fn add(&mut self, file: &File, volume: &Volume, record: &Record) -> io::Result<()> {
+    fn add(&mut self, heads: &dyn Source, volume: &Volume, record: &Record) -> io::Result<()> {
         let Some(run) = &self.run else { return Ok(()) };
         let Some(track) = run.tracks.get(usize::from(record.track)) else { return Ok(()) };
         let mut at = 0;
         while at < u64::from(record.bytes) {
-            let (fragment, media, end) = header(file, record.offset + at, u64::from(record.bytes) - at)?;
+            let (fragment, media, end) = header(heads, record.offset + at, u64::from(record.bytes) - at)?;
             let added = self.writer.fragment(track.id, self.media + at + media as u64, &fragment);
             added.map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
             at += end as u64;
         }
         self.media += u64::from(record.bytes);
-        let path = volume.media_path(self.log.folder());
-        let follows = |p: &&mut Piece| p.path == path && p.offset + p.bytes == record.offset;
+        let media = self.log.media(volume);
+        let follows = |p: &&mut Piece| p.media.path == media.path && p.offset + p.bytes == record.offset;
         match self.pieces.last_mut().filter(follows) {
             Some(last) => last.bytes += u64::from(record.bytes),
-            None => self.pieces.push(Piece { path, offset: record.offset, bytes: record.bytes.into() }),
+            None => self.pieces.push(Piece { media, offset: record.offset, bytes: record.bytes.into() }),
         }
         Ok(())
     }
 }
 
-/// Reads the header of the fragment at a place, of at most so many bytes.
-fn header(file: &File, at: u64, most: u64) -> io::Result<(fmp4::Fragment, usize, usize)> {
+/// Reads the header of the fragment at a place, of at most so many bytes: what it says, where its media begin, and where
+/// it ends.
+pub(crate) fn header(from: &dyn Source, at: u64, most: u64) -> io::Result<(fmp4::Fragment, usize, usize)> {
     let mut len = HEADER;
     loop {
-        let mut bytes = vec![0; len.min(usize::try_from(most).unwrap_or(len))];
-        file.read_exact_at(&mut bytes, at)?;
-        let whole = bytes.len() as u64 == most;
-        match fmp4::header(&bytes.into()).map_err(io::Error::other)? {
+        let wanted = (len as u64).min(most);
+        let bytes = from.read(at, wanted)?;
+        let whole = wanted == most || (bytes.len() as u64) < wanted;
+        match fmp4::header(&bytes).map_err(io::Error::other)? {
             Header::Whole(fragment, media, end) => return Ok((fragment, media, end)),
             Header::Needs(more) if more <= HEADER_MAX && !whole => len = more,
             Header::Needs(_) => return Err(io::ErrorKind::InvalidData.into()),

@@ -1,6 +1,6 @@
 //! All streams on this disk, and the thread that writes them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 use nx_hls::{Run, Segment};
 use nx_media::StreamKey;
 
+use crate::cloud::upload;
+use crate::cloud::{Cloud, CloudTotals, Tier};
 use crate::log::Log;
-use crate::open;
+use crate::open::{self, Found};
+use crate::volume::Volume;
 
 /// Bytes that may wait for the disk, all streams together.
 const WAITING_BYTES: u64 = 64 << 20;
@@ -52,13 +55,14 @@ pub struct Totals {
 pub struct Store {
     shared: Arc<Shared>,
     jobs: Option<Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     folder: PathBuf,
     budget: Budget,
+    cloud: Option<Arc<Cloud>>,
     logs: Mutex<HashMap<StreamKey, Arc<Log>>>,
     waiting: AtomicU64,
     kept: AtomicU64,
@@ -80,11 +84,22 @@ impl Store {
     /// # Errors
     /// The folder cannot be read or made.
     pub fn open(folder: &Path, budget: Budget) -> io::Result<Self> {
+        Self::open_with(folder, budget, None)
+    }
+
+    /// The same with object storage behind it.
+    ///
+    /// # Errors
+    /// The folder cannot be read or made; storage that is away is no error.
+    pub fn open_with(folder: &Path, budget: Budget, tier: Option<Tier>) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let logs = open::streams(folder)?.into_iter().map(|(key, log)| (key, Arc::new(log))).collect();
+        let cloud = tier.map(|tier| Arc::new(Cloud::new(tier)));
+        let log = |key: &StreamKey, found| new_log(folder, cloud.as_ref(), key, found);
+        let logs = open::streams(folder, log)?.into_iter().map(|(key, log)| (key, Arc::new(log))).collect();
         let shared = Arc::new(Shared {
             folder: folder.to_owned(),
             budget,
+            cloud,
             logs: Mutex::new(logs),
             waiting: AtomicU64::new(0),
             kept: AtomicU64::new(0),
@@ -95,7 +110,11 @@ impl Store {
         let (jobs, inbox) = channel();
         let writer = Writer { shared: shared.clone(), complained: None };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&inbox))?;
-        Ok(Self { shared, jobs: Some(jobs), thread: Some(thread) })
+        let mut threads = vec![thread];
+        if let Some(cloud) = &shared.cloud {
+            threads.extend(upload::start(&shared, cloud)?);
+        }
+        Ok(Self { shared, jobs: Some(jobs), threads })
     }
 
     /// What is kept of a stream, if it ever was.
@@ -113,9 +132,7 @@ impl Store {
     /// The log of a stream that is about to be kept. Touches no disk.
     #[must_use]
     pub fn log(&self, key: &StreamKey) -> Arc<Log> {
-        let folder = || self.shared.folder.join(key.app()).join(key.name());
-        let log = || Arc::new(Log::new(folder(), VecDeque::new()));
-        self.shared.logs().entry(key.clone()).or_insert_with(log).clone()
+        self.shared.log(key)
     }
 
     /// Keeps a whole segment of a track of `run`. Never waits: with too much waiting for the disk it is lost.
@@ -150,6 +167,17 @@ impl Store {
         Totals { kept: count(kept), bytes: count(bytes), lost: count(lost), dropped: count(dropped) }
     }
 
+    /// How object storage is doing, if there is any.
+    #[must_use]
+    pub fn cloud_totals(&self) -> Option<CloudTotals> {
+        let mut totals = self.shared.cloud.as_ref()?.totals();
+        for (count, bytes, oldest_ms) in self.shared.logs().values().map(|log| log.backlog()) {
+            (totals.waiting, totals.waiting_bytes) = (totals.waiting + count, totals.waiting_bytes + bytes);
+            totals.oldest_waiting_ms = totals.oldest_waiting_ms.into_iter().chain(oldest_ms).min();
+        }
+        Some(totals)
+    }
+
     fn send(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
             let _ = jobs.send(job);
@@ -160,14 +188,28 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.jobs = None;
-        if let Some(thread) = self.thread.take() {
+        if let Some(cloud) = &self.shared.cloud {
+            cloud.stop();
+        }
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
+fn new_log(folder: &Path, cloud: Option<&Arc<Cloud>>, key: &StreamKey, found: Found) -> Log {
+    let remote = cloud.map(|cloud| (cloud.clone(), format!("{}/{}", key.app(), key.name())));
+    Log::new(folder.join(key.app()).join(key.name()), found, remote)
+}
+
 impl Shared {
-    fn logs(&self) -> MutexGuard<'_, HashMap<StreamKey, Arc<Log>>> {
+    /// The log of a stream, made if need be.
+    pub(crate) fn log(&self, key: &StreamKey) -> Arc<Log> {
+        let log = || Arc::new(new_log(&self.folder, self.cloud.as_ref(), key, Found::default()));
+        self.logs().entry(key.clone()).or_insert_with(log).clone()
+    }
+
+    pub(crate) fn logs(&self) -> MutexGuard<'_, HashMap<StreamKey, Arc<Log>>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -178,7 +220,7 @@ impl Shared {
 }
 
 /// Unix milliseconds.
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "the rim: how old what is kept is")]
     let now = std::time::SystemTime::now();
     now.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
@@ -241,28 +283,73 @@ impl Writer {
     fn tidy(&mut self) {
         let Budget { keep_ms, stream_bytes, bytes } = self.shared.budget;
         let logs: Vec<Arc<Log>> = self.shared.logs().values().cloned().collect();
-        let too_old = now_ms().saturating_sub(keep_ms);
+        let kept_ms = self.shared.cloud.as_ref().map_or(keep_ms, |cloud| cloud.tier.keep_ms);
+        let now_ms = now_ms();
+        let too_old = |ends_ms: i64, kept_ms: i64| ends_ms < now_ms.saturating_sub(kept_ms);
         for log in &logs {
-            while log.oldest_ends_ms().is_some_and(|ends| ends < too_old)
-                || (log.weight().0 > stream_bytes && log.weight().1.is_some())
-            {
-                if !self.drop_oldest(log) {
+            while log.oldest_ends_ms().is_some_and(|ends| too_old(ends, kept_ms)) {
+                if !self.drop_oldest(log, |_| true) {
                     break;
                 }
             }
+            while let Some(volume) = log.sheddable().filter(|v| too_old(v.last_ms, keep_ms)) {
+                if !self.shed(log, &volume) {
+                    break;
+                }
+            }
+            while log.weight().0 > stream_bytes && log.weight().1.is_some() && self.free(log) {}
         }
         while self.shared.logs().values().map(|l| l.weight().0).sum::<u64>() > bytes && self.make_room() {}
+        self.tidy_there(&logs);
     }
 
-    /// Drops the oldest volume of all; false when there is none to drop.
+    /// Drops what is too much for object storage.
+    fn tidy_there(&mut self, logs: &[Arc<Log>]) {
+        let Some(most) = self.shared.cloud.as_ref().map(|cloud| cloud.tier.bytes) else { return };
+        while logs.iter().map(|l| l.weight_there().0).sum::<u64>() > most {
+            let oldest = logs.iter().filter_map(|l| Some((l.weight_there().1?, l))).min_by_key(|l| l.0);
+            if !oldest.is_some_and(|(_, log)| self.drop_oldest(log, |v| v.safe)) {
+                break;
+            }
+        }
+    }
+
+    /// Frees disk: of what is safe elsewhere the oldest, else of all; false when there is nothing to free.
     fn make_room(&mut self) -> bool {
-        let oldest =
-            self.shared.logs().values().filter_map(|l| Some((l.weight().1?, l.clone()))).min_by_key(|l| l.0);
-        oldest.is_some_and(|(_, log)| self.drop_oldest(&log))
+        let logs: Vec<Arc<Log>> = self.shared.logs().values().cloned().collect();
+        let safe = logs.iter().filter_map(|l| Some((l.sheddable()?, l))).min_by_key(|(v, _)| v.begins_ms);
+        if let Some((volume, log)) = safe {
+            return self.shed(log, &volume);
+        }
+        let oldest = logs.iter().filter_map(|l| Some((l.weight().1?, l))).min_by_key(|l| l.0);
+        oldest.is_some_and(|(_, log)| self.free(log))
     }
 
-    fn drop_oldest(&mut self, log: &Log) -> bool {
-        let dropped = log.drop_oldest();
+    /// The same for one stream.
+    fn free(&mut self, log: &Log) -> bool {
+        match log.sheddable() {
+            Some(volume) => self.shed(log, &volume),
+            None => {
+                if let Some(cloud) = &self.shared.cloud {
+                    cloud.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+                self.drop_oldest(log, |v| !v.away)
+            }
+        }
+    }
+
+    fn shed(&mut self, log: &Log, volume: &Volume) -> bool {
+        let shed = log.shed(volume);
+        let done = shed.is_ok();
+        if let Some(cloud) = &self.shared.cloud {
+            cloud.shed.fetch_add(u64::from(done), Ordering::Relaxed);
+        }
+        self.check(shed);
+        done
+    }
+
+    fn drop_oldest(&mut self, log: &Log, of: fn(&Volume) -> bool) -> bool {
+        let dropped = log.drop_oldest(of);
         let done = dropped.is_ok();
         self.shared.dropped.fetch_add(u64::from(done), Ordering::Relaxed);
         tracing::debug!(folder = %log.folder().display(), "oldest volume dropped");

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::marker;
 use crate::record::{RECORD, Record};
+use crate::source::Source;
 
 /// Records at the end of a volume that are compared with their media when it is opened: those that the disk may not
 /// have had when the power went are of the last second.
@@ -30,6 +32,10 @@ pub(crate) struct Volume {
     pub(crate) last_msn: u64,
     pub(crate) first_run: u32,
     pub(crate) last_run: u32,
+    /// Object storage has it.
+    pub(crate) safe: bool,
+    /// Its media are there alone.
+    pub(crate) away: bool,
 }
 
 fn media_path(folder: &Path, number: u64) -> PathBuf {
@@ -38,11 +44,6 @@ fn media_path(folder: &Path, number: u64) -> PathBuf {
 
 fn index_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:020}.index"))
-}
-
-/// The number in the name of an index file.
-pub(crate) fn number(name: &str) -> Option<u64> {
-    name.strip_suffix(".index").filter(|stem| stem.len() == 20)?.parse().ok()
 }
 
 impl Volume {
@@ -57,7 +58,38 @@ impl Volume {
             last_msn: record.msn,
             first_run: record.run,
             last_run: record.run,
+            safe: false,
+            away: false,
         }
+    }
+
+    /// The volume that a whole index describes.
+    pub(crate) fn described(number: u64, index: &[u8]) -> Option<(Self, Vec<Record>)> {
+        let (records, rest) = index.as_chunks();
+        let records: Vec<Record> = records.iter().map(Record::read).collect::<Option<_>>()?;
+        let mut volume = Self::empty(number, records.first().filter(|_| rest.is_empty())?);
+        records.iter().for_each(|r| volume.note(r));
+        Some((volume, records))
+    }
+
+    /// A volume that object storage has: there is nothing to cut off, whatever the disk still has of it.
+    fn recover_safe(folder: &Path, number: u64) -> io::Result<Option<Self>> {
+        if !marker::has_safe(folder, number) {
+            return Ok(None);
+        }
+        let index = std::fs::read(index_path(folder, number))?;
+        let found = Self::described(number, &index).map(|(volume, _)| volume);
+        let proven = |v: &Self| marker::is_safe(folder, number, &marker::proof(&index, v.bytes));
+        let Some(volume) = found.filter(proven) else {
+            marker::unset_safe(folder, number)?;
+            return Ok(None);
+        };
+        let media = media_path(folder, number);
+        let here = std::fs::metadata(&media).is_ok_and(|m| m.len() >= volume.bytes);
+        if !here {
+            marker::remove(&media)?;
+        }
+        Ok(Some(Self { safe: true, away: !here, ..volume }))
     }
 
     fn note(&mut self, record: &Record) {
@@ -74,6 +106,9 @@ impl Volume {
     /// # Errors
     /// The files cannot be read or shortened.
     pub(crate) fn recover(folder: &Path, number: u64) -> io::Result<Option<Self>> {
+        if let Some(volume) = Self::recover_safe(folder, number)? {
+            return Ok(Some(volume));
+        }
         let open = |path| OpenOptions::new().read(true).write(true).open(path);
         let (media, index) = (open(media_path(folder, number))?, open(index_path(folder, number))?);
         let (has, len) = (media.metadata()?.len(), index.metadata()?.len());
@@ -114,23 +149,31 @@ impl Volume {
 
     /// The bytes of a segment.
     pub(crate) fn media(&self, folder: &Path, record: &Record) -> io::Result<Bytes> {
-        let media = File::open(media_path(folder, self.number))?;
-        let mut bytes = vec![0; record.bytes as usize];
-        media.read_exact_at(&mut bytes, record.offset)?;
-        Ok(bytes.into())
+        File::open(media_path(folder, self.number))?.read(record.offset, record.bytes.into())
     }
 
     /// Removes its files. The index goes first: media without one is rubbish that the next start clears away.
     pub(crate) fn remove(&self, folder: &Path) -> io::Result<()> {
-        std::fs::remove_file(index_path(folder, self.number))?;
-        std::fs::remove_file(media_path(folder, self.number))
+        remove(folder, self.number)
+    }
+
+    /// Its index, as bytes.
+    pub(crate) fn index(&self, folder: &Path) -> io::Result<Bytes> {
+        File::open(index_path(folder, self.number))?.read(0, self.records * RECORD as u64)
     }
 }
 
-/// Removes media that has no index.
+/// Removes what there is of a volume.
+pub(crate) fn remove(folder: &Path, number: u64) -> io::Result<()> {
+    marker::remove(&index_path(folder, number))?;
+    marker::remove(&media_path(folder, number))?;
+    marker::unset_safe(folder, number)
+}
+
+/// Removes media and marks that have no index, and what a killed process had only begun to write.
 pub(crate) fn remove_stray(folder: &Path, name: &str) {
-    let Some(stem) = name.strip_suffix(".media") else { return };
-    if stem.parse().is_ok_and(|number| !index_path(folder, number).exists()) {
+    let number = marker::number(name, "media").or_else(|| marker::number(name, "safe"));
+    if number.is_some_and(|number| !index_path(folder, number).exists()) || name.ends_with(".draft") {
         let _ = std::fs::remove_file(folder.join(name));
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod ffmpeg;
 pub(crate) mod hls;
 pub(crate) mod http;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod server;

@@ -14,6 +14,7 @@ mod api;
 mod bad_network;
 mod browser;
 mod captions;
+mod cloud;
 mod crypt;
 mod dash;
 mod durable;

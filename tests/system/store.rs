@@ -22,7 +22,7 @@ pub(crate) fn send(server: &Server, clip: &Path, key: &str) -> Process {
     Process::start(command.arg(format!("rtmp://{}/{key}", server.rtmp())))
 }
 
-fn recordings(server: &Server, key: &str) -> Vec<Value> {
+pub(crate) fn recordings(server: &Server, key: &str) -> Vec<Value> {
     let path = format!("/api/streamcore/v1/recordings?stream={key}");
     let reply = http::get(server.gateway(), &path).expect("an answer");
     let page: Value = serde_json::from_slice(&reply.body).expect("JSON");
@@ -37,7 +37,7 @@ pub(crate) fn over(server: &Server, key: &str) -> Value {
 
 /// Hashes of the packets of pictures and of sound, nothing decoded. One after the other: of both together, ffmpeg's
 /// reader of DASH leaves the last packet out.
-fn packets(url: &str) -> [Vec<String>; 2] {
+pub(crate) fn packets(url: &str) -> [Vec<String>; 2] {
     ["0:v:0", "0:a:0"].map(|stream| {
         let args = ["-v", "error", "-i", url, "-map", stream, "-c", "copy", "-f", "framehash", "-"];
         let (ok, out, err) = run("ffmpeg", &args, Duration::from_secs(40));
@@ -48,7 +48,7 @@ fn packets(url: &str) -> [Vec<String>; 2] {
 }
 
 /// The same packets, but for sound before the first picture, which no segment has. Told by place: the hashes are many.
-fn assert_same(got: &[Vec<String>; 2], want: &[Vec<String>; 2], what: &str) {
+pub(crate) fn assert_same(got: &[Vec<String>; 2], want: &[Vec<String>; 2], what: &str) {
     for (nth, (got, want)) in got.iter().zip(want).enumerate() {
         let early = want.len().checked_sub(got.len()).filter(|early| *early <= nth * 2);
         let differs = got.iter().rev().zip(want.iter().rev()).position(|(a, b)| a != b);
@@ -91,6 +91,11 @@ fn film(server: &Server, recording: &Value, sent: &[Vec<String>; 2]) {
     let (_, out, err) = run("ffprobe", &probe, SOON);
     let seconds: f64 = out.trim().parse().unwrap_or_else(|_| panic!("{out} {err}"));
     assert!((seconds - 2.5).abs() < 0.01, "{seconds}");
+    let open = format!("http://{}/live/show/video.mp4?start={begins:.3}", server.edge());
+    let probe = ["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", &open];
+    let (_, out, err) = run("ffprobe", &probe, SOON);
+    let seconds: f64 = out.trim().parse().unwrap_or_else(|_| panic!("{out} {err}"));
+    assert!((13.5..14.5).contains(&seconds), "it ends where the stream did: {seconds}");
     let (from, to) = (begins + 900.0, begins + 910.0);
     let none =
         http::get(server.edge(), &format!("/live/show/video.mp4?start={from}&end={to}")).expect("an answer");
@@ -180,7 +185,7 @@ fn a_stream_that_is_not_on_shows_its_last_time_and_a_new_one_is_another() {
 }
 
 /// The segments that a playlist lists.
-fn listed(playlist: &str) -> Vec<String> {
+pub(crate) fn listed(playlist: &str) -> Vec<String> {
     playlist.lines().filter(|l| l.ends_with(".m4s") && !l.starts_with('#')).map(str::to_owned).collect()
 }
 
