@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use nx_contract::recordings::{Recording, Recordings};
 use nx_delivery::{Archive, Film, LiveStream, Piece, Reader};
-use nx_hls::{Event, Lookup, Rfc3339, Run, Window};
+use nx_hls::{Event, Lookup, Rfc3339, Run, Unstored, Window};
 use nx_media::StreamKey;
 use nx_store::{Budget, Cursor, Log, Store};
 use serde::{Deserialize, Serialize};
@@ -205,10 +205,10 @@ impl Archive for Archived {
         self.log.segment(track, msn, run)
     }
 
-    fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>> {
-        let movie = self.log.movie(from_ms, to_ms)?;
+    fn film(&self, from_ms: i64, to_ms: i64, live: Vec<Unstored>) -> io::Result<Option<Film>> {
+        let movie = self.log.movie(from_ms, to_ms, &live)?;
         let piece = |p: nx_store::Piece| Piece { path: p.path, offset: p.offset, bytes: p.bytes };
-        Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
+        Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece), m.rest)))
     }
 
     fn init(&self, track: &str, run: u32) -> io::Result<Option<Bytes>> {

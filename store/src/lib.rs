@@ -4,6 +4,7 @@
 //! FOLDER/APP/STREAM/run-7             tracks of a run: a line of JSON, then their CMAF headers
 //! FOLDER/APP/STREAM/N.media           a volume: whole segments of all tracks, one behind the other
 //! FOLDER/APP/STREAM/N.index           its records, 64 bytes each; N is the first media sequence number
+//! FOLDER/assets                       which stretches are kept when the rest goes
 //! ```
 //!
 //! * Media is written before its record, and a record has checksums of both: whatever a killed process or a lost
@@ -13,21 +14,26 @@
 //! * One thread writes. What it cannot take in time, or the disk refuses, is missing from the past; live streams
 //!   never wait for it.
 //! * The past is dropped by whole volumes, the oldest first: of a stream when it is older than it is to be kept, or
-//!   weighs too much; of any stream when all together weigh too much.
+//!   weighs too much; of any stream when all together weigh too much. A volume that an asset needs any of is *pinned*:
+//!   it stays. When pinned volumes fill all the room, no more is kept until some of them go.
 //!
 //! Not here: playlists (`nx-hls` writes them from the events that [`Log::read`] gives), HTTP (`nx-delivery`).
 
+mod assets;
 mod log;
 mod movie;
 mod open;
+mod pins;
 mod record;
 mod run;
 mod store;
 mod volume;
 
-pub use log::{Cursor, Log, Recording, Span};
-pub use movie::{Movie, Piece};
-pub use store::{Budget, Store, Totals};
+pub use assets::{ASSETS_MAX, Asset, Assets, Kind, Stage};
+pub use log::{Cursor, Log, Recording, Span, Stretch};
+pub use movie::{Movie, Piece, Unstored};
+pub use pins::{Hold, Terms};
+pub use store::{Budget, Room, Store, Totals};
 
 #[cfg(test)]
 mod tests;

@@ -70,6 +70,19 @@ pub struct Span {
     pub safe_msn: Option<u64>,
 }
 
+/// What is kept of a stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// When the earliest segment of it begins, Unix milliseconds.
+    pub begins_ms: i64,
+    /// When the latest segment of it ends, Unix milliseconds.
+    pub ends_ms: i64,
+    /// How long it plays, without pauses and what lies outside of the stretch; milliseconds.
+    pub duration_ms: u64,
+    /// Size of its segments.
+    pub bytes: u64,
+}
+
 /// A stretch of time that a stream was on and is kept of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recording {
@@ -141,6 +154,30 @@ impl Log {
             }
         }
         Ok(events)
+    }
+
+    /// What is kept between two times, Unix milliseconds; `None` when nothing is. Reads files.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn stretch(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Stretch>> {
+        let mut found: Vec<Record> = Vec::new();
+        for volume in self.volumes().iter().filter(|v| v.ends_ms > from_ms && v.begins_ms < to_ms) {
+            let records = volume.records(&self.folder, 0)?.into_iter();
+            found.extend(records.filter(|r| r.ends_ms() > from_ms && r.begins_ms < to_ms));
+        }
+        found.sort_unstable_by_key(|r| r.begins_ms);
+        let Some(first) = found.first() else { return Ok(None) };
+        let mut stretch =
+            Stretch { begins_ms: first.begins_ms, ends_ms: first.begins_ms, duration_ms: 0, bytes: 0 };
+        for record in &found {
+            let (from, to) =
+                (record.begins_ms.max(stretch.ends_ms).max(from_ms), record.ends_ms().min(to_ms));
+            stretch.duration_ms += u64::try_from(to - from).unwrap_or(0);
+            stretch.ends_ms = stretch.ends_ms.max(record.ends_ms());
+            stretch.bytes += u64::from(record.bytes);
+        }
+        Ok(Some(stretch))
     }
 
     /// The bytes of a segment; `run` when it has to be of that one. Reads files.
@@ -250,32 +287,24 @@ impl Log {
         self.lock().close()
     }
 
-    /// Size of what is kept, and when the oldest volume that can be dropped begins.
-    pub(crate) fn weight(&self) -> (u64, Option<i64>) {
+    /// All volumes, and the number of the one that is being written.
+    pub(crate) fn open_volume(&self) -> (VecDeque<Volume>, Option<u64>) {
         let state = self.lock();
-        let droppable = state.volumes.front().filter(|_| state.volumes.len() > 1 || state.writer.is_none());
-        (state.volumes.iter().map(|v| v.bytes).sum(), droppable.map(|v| v.begins_ms))
+        (state.volumes.clone(), state.writer.as_ref().map(|w| w.volume.number))
     }
 
-    /// When the segments of the oldest volume end, as far as is known; the one that is written is never the oldest.
-    pub(crate) fn oldest_ends_ms(&self) -> Option<i64> {
-        let state = self.lock();
-        let closed = usize::from(state.writer.is_none()) + state.volumes.len();
-        state.volumes.front().filter(|_| closed > 1).map(|v| v.last_ms)
-    }
-
-    /// Drops the oldest volume, and the runs that only it had.
-    pub(crate) fn drop_oldest(&self) -> io::Result<()> {
-        let (gone, next_run) = {
+    /// Drops a volume that is not being written, and the runs that only it had.
+    pub(crate) fn drop_volume(&self, number: u64) -> io::Result<()> {
+        let (gone, runs) = {
             let mut state = self.lock();
-            if state.volumes.len() == 1 {
-                state.close()?;
-            }
-            let Some(gone) = state.volumes.pop_front() else { return Ok(()) };
-            (gone, state.volumes.front().map_or(gone.last_run, |v| v.first_run))
+            let Some(at) = state.volumes.iter().position(|v| v.number == number) else { return Ok(()) };
+            let Some(gone) = state.volumes.remove(at) else { return Ok(()) };
+            let has = |run: &u32| state.volumes.iter().any(|v| (v.first_run..=v.last_run).contains(run));
+            let runs = gone.first_run..=gone.last_run;
+            (gone, runs.filter(|run| !has(run) && state.run != Some(*run)).collect::<Vec<u32>>())
         };
         gone.remove(&self.folder)?;
-        for number in gone.first_run..next_run.max(gone.first_run) {
+        for number in runs {
             let _ = std::fs::remove_file(run::path(&self.folder, number));
         }
         Ok(())

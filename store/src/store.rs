@@ -15,6 +15,8 @@ use nx_media::StreamKey;
 
 use crate::log::Log;
 use crate::open;
+use crate::pins::{Hold, Terms};
+use crate::volume::Volume;
 
 /// Bytes that may wait for the disk, all streams together.
 const WAITING_BYTES: u64 = 64 << 20;
@@ -45,6 +47,21 @@ pub struct Totals {
     pub lost: u64,
     /// Volumes dropped to stay within the budget.
     pub dropped: u64,
+    /// Segments refused: what is pinned fills all the room.
+    pub refused: u64,
+}
+
+/// What is taken of the room that there is; as of the last second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes kept.
+    pub bytes: u64,
+    /// Of them, those that are pinned.
+    pub pinned: u64,
+    /// Bytes that may be kept.
+    pub bytes_max: u64,
+    /// What is pinned fills it: nothing more is kept.
+    pub full: bool,
 }
 
 /// See the module.
@@ -65,6 +82,9 @@ struct Shared {
     bytes: AtomicU64,
     lost: AtomicU64,
     dropped: AtomicU64,
+    refused: AtomicU64,
+    terms: Option<Arc<dyn Terms>>,
+    room: Mutex<Room>,
 }
 
 enum Job {
@@ -80,6 +100,14 @@ impl Store {
     /// # Errors
     /// The folder cannot be read or made.
     pub fn open(folder: &Path, budget: Budget) -> io::Result<Self> {
+        Self::open_under(folder, budget, None)
+    }
+
+    /// The same where `terms` say how long each stream is kept, rather than the budget, and what of it is pinned.
+    ///
+    /// # Errors
+    /// The folder cannot be read or made.
+    pub fn open_under(folder: &Path, budget: Budget, terms: Option<Arc<dyn Terms>>) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let logs = open::streams(folder)?.into_iter().map(|(key, log)| (key, Arc::new(log))).collect();
         let shared = Arc::new(Shared {
@@ -91,6 +119,9 @@ impl Store {
             bytes: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            terms,
+            room: Mutex::new(Room { bytes_max: budget.bytes, ..Room::default() }),
         });
         let (jobs, inbox) = channel();
         let writer = Writer { shared: shared.clone(), complained: None };
@@ -146,8 +177,20 @@ impl Store {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
-        let Shared { kept, bytes, lost, dropped, .. } = &*self.shared;
-        Totals { kept: count(kept), bytes: count(bytes), lost: count(lost), dropped: count(dropped) }
+        let Shared { kept, bytes, lost, dropped, refused, .. } = &*self.shared;
+        Totals {
+            kept: count(kept),
+            bytes: count(bytes),
+            lost: count(lost),
+            dropped: count(dropped),
+            refused: count(refused),
+        }
+    }
+
+    /// What is taken of the room that there is.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        *self.shared.room()
     }
 
     fn send(&self, job: Job) {
@@ -169,6 +212,18 @@ impl Drop for Store {
 impl Shared {
     fn logs(&self) -> MutexGuard<'_, HashMap<StreamKey, Arc<Log>>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every stream, and what of it is held.
+    fn held(&self) -> Vec<(Arc<Log>, Hold)> {
+        let logs: Vec<_> = self.logs().iter().map(|(key, log)| (key.clone(), log.clone())).collect();
+        let budget = Hold { keep_ms: self.budget.keep_ms, pins: Vec::new() };
+        let hold = |key| self.terms.as_ref().map_or_else(|| budget.clone(), |terms| terms.hold(key));
+        logs.iter().map(|(key, log)| (log.clone(), hold(key))).collect()
     }
 
     /// A volume is an eighth of what is kept, so that what is dropped at a time is little of it; at most ten minutes.
@@ -218,11 +273,22 @@ impl Writer {
         let bytes = segment.bytes() as u64;
         self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
         let volume_ms = self.shared.volume_ms();
-        let mut kept = log.append(run, track, segment, volume_ms);
-        if kept.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::StorageFull) && self.make_room() {
-            kept = log.append(run, track, segment, volume_ms);
+        let mut kept = match self.shared.room().full {
+            true => Err(io::ErrorKind::QuotaExceeded.into()),
+            false => log.append(run, track, segment, volume_ms),
+        };
+        if kept.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::StorageFull) {
+            if self.make_room(&self.shared.held()) {
+                kept = log.append(run, track, segment, volume_ms);
+            } else if self.shared.room().pinned > 0 {
+                kept = Err(io::ErrorKind::QuotaExceeded.into());
+            }
         }
-        let count = if kept.is_ok() { &self.shared.kept } else { &self.shared.lost };
+        let count = match &kept {
+            Ok(()) => &self.shared.kept,
+            Err(e) if e.kind() == io::ErrorKind::QuotaExceeded => &self.shared.refused,
+            Err(_) => &self.shared.lost,
+        };
         count.fetch_add(1, Ordering::Relaxed);
         if kept.is_ok() {
             self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -237,35 +303,54 @@ impl Writer {
         }
     }
 
-    /// Drops what is too old or too much.
+    /// Drops what is too old or too much, and looks how much room there is.
     fn tidy(&mut self) {
-        let Budget { keep_ms, stream_bytes, bytes } = self.shared.budget;
-        let logs: Vec<Arc<Log>> = self.shared.logs().values().cloned().collect();
-        let too_old = now_ms().saturating_sub(keep_ms);
-        for log in &logs {
-            while log.oldest_ends_ms().is_some_and(|ends| ends < too_old)
-                || (log.weight().0 > stream_bytes && log.weight().1.is_some())
-            {
-                if !self.drop_oldest(log) {
+        let Budget { stream_bytes, bytes: bytes_max, .. } = self.shared.budget;
+        let (now_ms, held) = (now_ms(), self.shared.held());
+        for (log, hold) in &held {
+            let too_old = now_ms.saturating_sub(hold.keep_ms);
+            loop {
+                let weight = log.weight(hold);
+                let too_much = weight.bytes - weight.pinned > stream_bytes;
+                let Some(oldest) = weight.droppable.filter(|v| too_much || v.last_ms < too_old) else {
+                    break;
+                };
+                if !self.drop_volume(log, &oldest) {
                     break;
                 }
             }
         }
-        while self.shared.logs().values().map(|l| l.weight().0).sum::<u64>() > bytes && self.make_room() {}
+        let weigh = || {
+            let weights = held.iter().map(|(log, hold)| log.weight(hold));
+            weights.fold((0, 0), |(bytes, pinned), w| (bytes + w.bytes, pinned + w.pinned))
+        };
+        while weigh().0 > bytes_max && self.make_room(&held) {}
+        let (bytes, pinned) = weigh();
+        let (room, folder) =
+            (Room { bytes, pinned, bytes_max, full: pinned >= bytes_max }, &self.shared.folder);
+        let before = std::mem::replace(&mut *self.shared.room(), room);
+        if room.full && !before.full {
+            let folder = folder.display();
+            tracing::error!(
+                pinned,
+                bytes_max,
+                "assets fill the store in {folder}: live streams go on, nothing more of them is kept; delete assets or raise origin.store.bytes_max"
+            );
+        }
     }
 
     /// Drops the oldest volume of all; false when there is none to drop.
-    fn make_room(&mut self) -> bool {
-        let oldest =
-            self.shared.logs().values().filter_map(|l| Some((l.weight().1?, l.clone()))).min_by_key(|l| l.0);
-        oldest.is_some_and(|(_, log)| self.drop_oldest(&log))
+    fn make_room(&mut self, held: &[(Arc<Log>, Hold)]) -> bool {
+        let droppable = held.iter().filter_map(|(log, hold)| Some((log.weight(hold).droppable?, log)));
+        let oldest = droppable.min_by_key(|(volume, _)| volume.begins_ms);
+        oldest.is_some_and(|(volume, log)| self.drop_volume(log, &volume))
     }
 
-    fn drop_oldest(&mut self, log: &Log) -> bool {
-        let dropped = log.drop_oldest();
+    fn drop_volume(&mut self, log: &Log, volume: &Volume) -> bool {
+        let dropped = log.drop_volume(volume.number);
         let done = dropped.is_ok();
         self.shared.dropped.fetch_add(u64::from(done), Ordering::Relaxed);
-        tracing::debug!(folder = %log.folder().display(), "oldest volume dropped");
+        tracing::debug!(folder = %log.folder().display(), volume.number, "oldest volume dropped");
         self.check(dropped);
         done
     }
@@ -276,6 +361,10 @@ impl Writer {
         if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
             self.complained = Some(Instant::now());
             let folder = self.shared.folder.display();
+            if error.kind() == io::ErrorKind::QuotaExceeded {
+                tracing::error!("assets fill {folder}: live streams go on, their past has gaps");
+                return;
+            }
             tracing::error!(%error, "the store in {folder} cannot be written; live streams go on, their past has gaps");
         }
     }

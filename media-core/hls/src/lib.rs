@@ -38,6 +38,7 @@ pub use date::Rfc3339;
 pub use daterange::{Announced, Asset, DateRange, RANGES_MAX};
 pub use event::{Event, Part, Run, RunTrack, Stored};
 pub use packager::{Config, Packager, Start, TrackSpec};
+pub use past::Unstored;
 pub use playlist::{Ask, Skip};
 pub use remains::{GAP_MSNS, Remains};
 pub use rendition::Segment;
