@@ -44,7 +44,8 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
         let (out, viewers) = (doors.outbound(), edge[0].1.address);
         http.extend(edge.into_iter().map(|(_, listening)| listening));
         let (streams, recordings) = (hub.clone(), hub.clone());
-        let core = nx_gateway::Core { streams, recordings, desired: out.clone(), announce: out };
+        let assets = hub.clone();
+        let core = nx_gateway::Core { streams, recordings, assets, desired: out.clone(), announce: out };
         let face = nx_gateway::Face::new(core, &config.gateway, viewers, stopped.clone());
         let face = Arc::new(face.map_err(Error::msg)?);
         let address = config.gateway.listen;

@@ -324,6 +324,6 @@ impl Config {
             rules.into_iter().filter(|r| !r.1).map(|(key, _, hint)| (key.to_owned(), hint.to_owned()));
         let admission =
             self.admission.validate().into_iter().map(|(k, hint)| (format!("admission.{k}"), hint));
-        faults.chain(admission).chain(feed_faults(self)).collect()
+        faults.chain(admission).chain(feed_faults(self)).chain(self.store.faults()).collect()
     }
 }

@@ -11,6 +11,7 @@
 
 mod address;
 mod announce;
+mod assets;
 mod captions;
 mod claims;
 mod clock;
@@ -42,7 +43,7 @@ pub use config::{
     Config, HttpConfig, Policy, RtmpConfig, RtmpsConfig, SourceConfig, SrtConfig, StreamConfig, TargetConfig,
 };
 pub use hub::Hub;
-pub use keep::StoreConfig;
+pub use keep::{StoreConfig, StoreRule};
 pub use open::Doors;
 pub use outbound::Outbound;
 pub use serve::Face;

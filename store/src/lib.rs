@@ -20,6 +20,7 @@
 //! Not here: playlists (`nx-hls` writes them from the events that [`Log::read`] gives), HTTP (`nx-delivery`).
 
 mod assets;
+mod bits;
 mod log;
 mod movie;
 mod open;
@@ -30,8 +31,9 @@ mod store;
 mod volume;
 
 pub use assets::{ASSETS_MAX, Asset, Assets, Kind, Stage};
-pub use log::{Cursor, Log, Recording, Span, Stretch};
-pub use movie::{Movie, Piece, Unstored};
+pub use bits::Stretch;
+pub use log::{Cursor, Log, Recording, Span};
+pub use movie::{Movie, Piece};
 pub use pins::{Hold, Terms};
 pub use store::{Budget, Room, Store, Totals};
 

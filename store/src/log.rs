@@ -70,19 +70,6 @@ pub struct Span {
     pub safe_msn: Option<u64>,
 }
 
-/// What is kept of a stretch of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
-    /// When the earliest segment of it begins, Unix milliseconds.
-    pub begins_ms: i64,
-    /// When the latest segment of it ends, Unix milliseconds.
-    pub ends_ms: i64,
-    /// How long it plays, without pauses and what lies outside of the stretch; milliseconds.
-    pub duration_ms: u64,
-    /// Size of its segments.
-    pub bytes: u64,
-}
-
 /// A stretch of time that a stream was on and is kept of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recording {
@@ -154,30 +141,6 @@ impl Log {
             }
         }
         Ok(events)
-    }
-
-    /// What is kept between two times, Unix milliseconds; `None` when nothing is. Reads files.
-    ///
-    /// # Errors
-    /// The files cannot be read.
-    pub fn stretch(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Stretch>> {
-        let mut found: Vec<Record> = Vec::new();
-        for volume in self.volumes().iter().filter(|v| v.ends_ms > from_ms && v.begins_ms < to_ms) {
-            let records = volume.records(&self.folder, 0)?.into_iter();
-            found.extend(records.filter(|r| r.ends_ms() > from_ms && r.begins_ms < to_ms));
-        }
-        found.sort_unstable_by_key(|r| r.begins_ms);
-        let Some(first) = found.first() else { return Ok(None) };
-        let mut stretch =
-            Stretch { begins_ms: first.begins_ms, ends_ms: first.begins_ms, duration_ms: 0, bytes: 0 };
-        for record in &found {
-            let (from, to) =
-                (record.begins_ms.max(stretch.ends_ms).max(from_ms), record.ends_ms().min(to_ms));
-            stretch.duration_ms += u64::try_from(to - from).unwrap_or(0);
-            stretch.ends_ms = stretch.ends_ms.max(record.ends_ms());
-            stretch.bytes += u64::from(record.bytes);
-        }
-        Ok(Some(stretch))
     }
 
     /// The bytes of a segment; `run` when it has to be of that one. Reads files.

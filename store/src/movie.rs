@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nx_container::fmp4::{self, Header, MovieError, MovieWriter, Span};
-use nx_hls::Run;
-pub use nx_hls::Unstored;
+use nx_hls::{Run, Unstored};
 use nx_media::{Kind, rescale};
 
+use crate::bits::{Bit, Place};
 use crate::log::Log;
 use crate::record::Record;
 use crate::run;
@@ -44,57 +44,6 @@ pub struct Piece {
     pub offset: u64,
     /// Bytes.
     pub bytes: u64,
-}
-
-/// A segment of the stretch, or what there is of it so far.
-struct Bit {
-    begins_ms: i64,
-    ends_ms: i64,
-    run: u32,
-    /// Index into the run's tracks.
-    track: usize,
-    msn: u64,
-    independent: bool,
-    /// Earliest presentation time, in the track's timescale.
-    pts: i64,
-    place: Place,
-}
-
-enum Place {
-    Stored(Volume, Record),
-    Held(Vec<Bytes>),
-}
-
-impl Bit {
-    fn stored(volume: Volume, record: Record) -> Self {
-        Self {
-            begins_ms: record.begins_ms,
-            ends_ms: record.ends_ms(),
-            run: record.run,
-            track: usize::from(record.track),
-            msn: record.msn,
-            independent: record.independent,
-            pts: record.pts,
-            place: Place::Stored(volume, record),
-        }
-    }
-
-    /// `None` of a gap.
-    fn held(of: &Unstored) -> Option<Self> {
-        let (segment, first) = (&of.segment, of.segment.parts.first()?);
-        let ticks: u64 = segment.parts.iter().map(|p| p.duration).sum();
-        let ms = rescale(i64::try_from(ticks).ok()?, segment.track.params.timescale(), 1000);
-        Some(Self {
-            begins_ms: segment.program_date_time_ms,
-            ends_ms: segment.program_date_time_ms + ms,
-            run: of.run.number,
-            track: of.track,
-            msn: segment.msn,
-            independent: first.independent,
-            pts: first.pts,
-            place: Place::Held(segment.parts.iter().map(|p| p.bytes.clone()).collect()),
-        })
-    }
 }
 
 impl Log {
@@ -141,20 +90,7 @@ impl Log {
 
     /// The segments of a stretch, and before it back to the key frame that its first picture needs.
     fn between(&self, from_ms: i64, to_ms: i64, live: &[Unstored]) -> io::Result<Vec<Bit>> {
-        let mut found: Vec<Bit> = Vec::new();
-        let reach = |v: &&Volume| v.ends_ms > from_ms.saturating_sub(GOP_MAX_MS) && v.begins_ms < to_ms;
-        for volume in self.volumes().iter().filter(reach) {
-            let records = volume.records(self.folder(), 0)?;
-            found
-                .extend(records.into_iter().filter(|r| r.begins_ms < to_ms).map(|r| Bit::stored(*volume, r)));
-        }
-        let has = |found: &[Bit], bit: &Bit| {
-            found.iter().any(|f| (f.run, f.track) == (bit.run, bit.track) && f.msn >= bit.msn)
-        };
-        let held: Vec<Bit> = live.iter().filter_map(Bit::held).collect();
-        let held: Vec<Bit> =
-            held.into_iter().filter(|bit| bit.begins_ms < to_ms && !has(&found, bit)).collect();
-        found.extend(held);
+        let mut found = self.bits(from_ms.saturating_sub(GOP_MAX_MS), to_ms, live)?;
         let runs: Vec<Arc<Run>> = {
             let mut numbers: Vec<u32> = found.iter().map(|bit| bit.run).collect();
             numbers.dedup();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use nx_contract::announce::Announce;
+use nx_contract::assets::Assets;
 use nx_contract::desired::Desired;
 use nx_contract::recordings::Recordings;
 use nx_contract::streams::{State, Streams};
@@ -14,12 +15,13 @@ use nx_delivery::{Answer, Body, Handler, Metrics, Problem, Request, Response};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::announce;
 use crate::api::{self, Paging};
 use crate::config::{Config, Token};
 use crate::desired::{self, Asked};
-use crate::recordings;
+use crate::{announce, assets, recordings};
 
+/// What belongs to the streaming core.
+pub(crate) const CORE: &str = "/api/streamcore/v1";
 pub(crate) const STREAMS: &str = "/api/streamcore/v1/streams";
 const RECORDINGS: &str = "/api/streamcore/v1/recordings";
 /// How often a status page hears.
@@ -31,6 +33,8 @@ pub struct Core {
     pub streams: Arc<dyn Streams>,
     /// What was.
     pub recordings: Arc<dyn Recordings>,
+    /// What of it outlives the rest.
+    pub assets: Arc<dyn Assets>,
     /// Relays and keys.
     pub desired: Arc<dyn Desired>,
     /// Texts and marks that go into streams.
@@ -78,6 +82,11 @@ impl Face {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
             return announce::answer(&self.core.announce, self.token.as_ref(), route, asked, body).await;
         }
+        if let Some(route) = head.uri.path().strip_prefix(CORE).and_then(assets::route) {
+            let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
+            let (assets, edge) = (&self.core.assets, edge_url(&head.headers, self.edge));
+            return assets::answer(assets, self.token.as_ref(), &edge, route, asked, body).await;
+        }
         self.answer(&http::Request::from_parts(head, ()))
     }
 
@@ -88,6 +97,7 @@ impl Face {
         let path = request.uri().path();
         match path {
             "/" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Status), request.headers())),
+            "/recordings" => Ok(assets::page(request.headers(), &edge_url(request.headers(), self.edge))),
             STREAMS => {
                 let paging = Paging::parse(request.uri().query().unwrap_or_default())?;
                 Ok(json(&self.page(&paging, request.headers())))
@@ -116,7 +126,7 @@ impl Face {
         }
         if path.starts_with("/api/") {
             return Err(Problem::not_built(format!(
-                "{path:.200} is not served by this version; {STREAMS} and {RECORDINGS} are"
+                "{path:.200} is not served by this version; {STREAMS}, {RECORDINGS} and {CORE}/assets are"
             )));
         }
         Err(Problem::not_found(format!("nothing is served at {path:.200}; the status page is at /")))

@@ -1,0 +1,1 @@
+//! Assets under a clock of the test.
