@@ -197,7 +197,7 @@ fn a_stream_that_stops_becomes_a_recording_that_joins_its_reconnects() {
     // Of the other the retention is over, and then there is nothing of it.
     let gone = || {
         let path = "/live/short/index.m3u8?start=-3600";
-        let reply = http::get(server.edge(), path).expect("an answer");
+        let reply = http::get(server.edge(), path).unwrap_or_else(|e| panic!("{e}: {}", server.log()));
         (items(&server, "stream=live/short").is_empty() && reply.status == 404).then_some(())
     };
     assert!(eventually(Duration::from_secs(60), gone).is_some(), "{}", server.log());

@@ -109,7 +109,7 @@ impl Shelf {
         lock(&self.book).assets.iter().find(|a| a.once.as_deref() == once).cloned()
     }
 
-    fn find(&self, wanted: &Wanted) -> Result<Found, Fault> {
+    pub(super) fn find(&self, wanted: &Wanted) -> Result<Found, Fault> {
         let now_ms = nx_delivery::wall_ms();
         let ms = |name, of: &Option<wire::Moment>| of.as_ref().map(|of| time(name, of, now_ms)).transpose();
         let (from_ms, to_ms) = (ms("from", &wanted.from)?, ms("to", &wanted.to)?);

@@ -17,6 +17,7 @@ impl Folder {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("nx-shelf-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a folder");
         Self(path)
     }
 
@@ -206,7 +207,6 @@ fn changes_are_checked_and_kept() {
 #[test]
 fn without_a_store_there_is_nothing_and_with_assets_there_is_a_store() {
     let folder = Folder::new("without");
-    std::fs::create_dir_all(&folder.0).expect("a folder");
     let nothing = hub(&folder, 0);
     let new = NewCut {
         stream: "live/a".into(),
