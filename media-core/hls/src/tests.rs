@@ -5,6 +5,7 @@ mod delta;
 mod i_frames;
 mod lists;
 mod parts;
+mod past;
 mod remains;
 mod sources;
 mod text;
