@@ -109,8 +109,8 @@ fn a_clip_of_a_running_stream_is_ready_with_its_last_frame() {
         assert_frames(&asset, 45);
         std::thread::sleep(Duration::from_millis(2_500));
     }
-    let reply = http::get(server.edge(), text(&asset, "hls_path")).expect("an answer");
-    let list = String::from_utf8(reply.body).expect("text");
+    let path = text(&asset, "hls_path").replace("index.m3u8", "v1/index.m3u8");
+    let list = playlist(&server, &path).expect("a list");
     let offset = list.lines().find_map(|l| l.strip_prefix("#EXT-X-START:TIME-OFFSET=")).expect("a start");
     let (offset, precise) = offset.split_once(',').expect("and how");
     assert_eq!(precise, "PRECISE=YES");

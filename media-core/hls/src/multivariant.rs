@@ -60,7 +60,6 @@ impl Window {
         if self.running().iter().flat_map(Rendition::listed).all(Segment::starts_independent) {
             out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
         }
-        self.write_start(out)?;
         let shown = || self.by_id().map(|(_, t)| t).filter(|t| t.has_media());
         let mut video: Vec<&Rendition> = shown().filter(|t| t.track.id.kind == Kind::Video).collect();
         // Players try the first: the publisher's first choice. Then the best first.

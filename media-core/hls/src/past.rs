@@ -69,9 +69,13 @@ impl Window {
         self
     }
 
-    /// Spec: RFC 8216bis §4.4.2.2. It stands in the multivariant playlist and so not in the others.
+    /// The same in the lists of all tracks, and not in the multivariant one: there FFmpeg takes it for a list of
+    /// segments, and has everything twice.
+    ///
+    /// Spec: RFC 8216bis §4.4.2.2.
     pub(crate) fn write_start(&self, out: &mut String) -> fmt::Result {
-        let first = self.running().iter().find_map(|t| t.listed().next());
+        let leader = self.run.as_ref().and_then(|run| self.tracks.get(run.leader()));
+        let first = leader.and_then(|track| track.listed().next());
         let (Some(start_ms), Some(first)) = (self.start_ms, first) else { return Ok(()) };
         let offset = (start_ms - first.program_date_time_ms).max(0);
         if offset == 0 && self.ended {
