@@ -30,7 +30,7 @@ try {
     viewport: { width: Number(values.width), height: 900 },
     colorScheme: values.dark ? "dark" : "light",
   });
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(30_000);
   const noted = audit(page, gateway);
   const shot = async (name) => {
     if (!values.screenshots) return;
@@ -104,6 +104,10 @@ try {
   await named.waitFor();
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   console.log(JSON.stringify({ frame_s, began, bytes, file, sideways_scroll: overflow, ...noted }));
+} catch (error) {
+  const pages = browser.contexts().flatMap((context) => context.pages());
+  for (const page of pages) console.error(await page.innerText("body").catch(() => "no page"));
+  throw error;
 } finally {
   await browser.close();
 }
