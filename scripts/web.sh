@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../web"
 if ! command -v npm >/dev/null; then
-  echo "no Node.js here: building without the watch and status pages (install nodejs and npm, then 'make web')"
+  echo "no Node.js here: building without the web pages (install nodejs and npm, then 'make web')"
   exit 0
 fi
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then

@@ -45,14 +45,16 @@ pub struct Piece {
 pub struct Film {
     front: Bytes,
     pieces: VecDeque<Piece>,
+    /// What no file has yet.
+    rest: VecDeque<Bytes>,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 impl Film {
-    /// `front`, and behind it these pieces.
+    /// `front`, behind it these pieces, and behind them the rest.
     #[must_use]
-    pub fn new(front: Bytes, pieces: impl IntoIterator<Item = Piece>) -> Self {
-        Self { front, pieces: pieces.into_iter().collect(), reading: None }
+    pub fn new(front: Bytes, pieces: impl IntoIterator<Item = Piece>, rest: Vec<Bytes>) -> Self {
+        Self { front, pieces: pieces.into_iter().collect(), rest: rest.into(), reading: None }
     }
 
     /// Its first bytes, which tell it from any other.
@@ -68,7 +70,8 @@ impl Film {
     /// Bytes left.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.front.len() as u64 + self.pieces.iter().map(|p| p.bytes).sum::<u64>()
+        let rest: usize = self.rest.iter().map(Bytes::len).sum();
+        (self.front.len() + rest) as u64 + self.pieces.iter().map(|p| p.bytes).sum::<u64>()
     }
 
     /// Nothing is left.
@@ -92,6 +95,13 @@ impl Film {
             begins = ends;
         }
         self.pieces.retain(|p| p.bytes > 0);
+        for bytes in &mut self.rest {
+            let (ends, len) = (begins + bytes.len() as u64, bytes.len());
+            let within = |at: u64| usize::try_from(at.clamp(begins, ends) - begins).unwrap_or(len);
+            *bytes = bytes.slice(within(first)..within(end).max(within(first)));
+            begins = ends;
+        }
+        self.rest.retain(|bytes| !bytes.is_empty());
         self
     }
 
@@ -100,6 +110,9 @@ impl Film {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.front)))));
         }
         if self.reading.is_none() {
+            if self.pieces.is_empty() {
+                return Poll::Ready(self.rest.pop_front().map(|bytes| Ok(Frame::data(bytes))));
+            }
             self.read_on();
         }
         let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
@@ -157,14 +170,22 @@ mod tests {
         let of = |media: &Bytes| {
             let source = Arc::new(Memory(media.clone()));
             let piece = |offset, bytes| Piece { source: source.clone(), offset, bytes };
-            Film::new(Bytes::from_static(b"front"), [piece(10, 400_000), piece(500_000, 3)])
+            let rest = vec![Bytes::from_static(b"of it"), Bytes::from_static(b"all")];
+            Film::new(Bytes::from_static(b"front"), [piece(10, 400_000), piece(500_000, 3)], rest)
         };
         let film = || of(&media);
-        let whole = [&b"front"[..], &media[10..400_010], &media[500_000..500_003]].concat();
+        let whole = [&b"front"[..], &media[10..400_010], &media[500_000..500_003], b"of itall"].concat();
         assert_eq!(film().len(), whole.len() as u64);
-        for (first, last) in
-            [(0, 400_007), (0, 4), (2, 6), (5, 5), (300_000, 400_006), (400_005, 400_007), (400_004, 400_004)]
-        {
+        for (first, last) in [
+            (0, 400_015),
+            (0, 400_007),
+            (0, 4),
+            (2, 6),
+            (5, 5),
+            (300_000, 400_006),
+            (400_005, 400_007),
+            (400_009, 400_014),
+        ] {
             let cut = film().cut(first, last);
             assert_eq!(cut.len(), last - first + 1);
             let body = all(cut).await.expect("reads");

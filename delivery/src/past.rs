@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use nx_hls::{Event, Rfc3339, Window};
+use nx_hls::{Event, Rfc3339, Unstored, Window};
 use tokio::sync::Mutex as Turn;
 
 use crate::film::Film;
@@ -58,11 +58,11 @@ pub trait Archive: Debug + Send + Sync {
         Ok(segment.map(|whole| whole.slice(..bytes.min(whole.len()))))
     }
 
-    /// What is shown between two times as one MP4, Unix milliseconds.
+    /// What is shown between two times as one MP4, Unix milliseconds. Of what is `live` it takes what is not stored yet.
     ///
     /// # Errors
     /// The store cannot be read; [`io::ErrorKind::Unsupported`] when one MP4 cannot have it, with the reason.
-    fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>>;
+    fn film(&self, from_ms: i64, to_ms: i64, live: Vec<Unstored>) -> io::Result<Option<Film>>;
 
     /// The CMAF header of a track in a run, in an encrypted one that of the key which begins with a segment.
     ///
@@ -290,7 +290,8 @@ impl Past {
             return Err(Problem::bad_request("an MP4 has a start and an end; delay is for playlists"));
         };
         let until_ms = until.unwrap_or_else(crate::wall_ms);
-        let read = tokio::task::spawn_blocking(move || archive.film(from_ms, until_ms));
+        let held = live.read(|w| w.held_before(until_ms));
+        let read = tokio::task::spawn_blocking(move || archive.film(from_ms, until_ms, held));
         read.await.map_err(|_| unreadable())?.map_err(|error| match error.kind() {
             io::ErrorKind::Unsupported => Problem::new(
                 http::StatusCode::CONFLICT,
@@ -320,6 +321,11 @@ impl Kept {
         let (target_s, listed) = live.read(|w| (w.target_s(), w.listed_max()));
         let listed = matches!(view, View::Delayed(_)).then_some(listed);
         let window = Window::past(target_s, listed, &view.to_string());
+        // Of a clip, the first picture is wanted; where a list goes on, its newest.
+        let window = match view {
+            View::Between(start, Some(_)) if start > 0 => window.beginning_at(start),
+            _ => window,
+        };
         let stream = Arc::new(LiveStream::new(live.key().clone(), window));
         let feed = Turn::new(Feed { reader: None, version: None });
         Self { epoch, stream, feed, ended: AtomicBool::new(false) }

@@ -346,6 +346,6 @@ impl Config {
         let admission =
             self.admission.validate().into_iter().map(|(k, hint)| (format!("admission.{k}"), hint));
         let cloud = self.store.cloud.faults(self.store.keep_s, self.store.bytes_max);
-        faults.chain(admission).chain(cloud).chain(feed_faults(self)).collect()
+        faults.chain(admission).chain(cloud).chain(feed_faults(self)).chain(self.store.faults()).collect()
     }
 }

@@ -19,11 +19,23 @@ impl Hub {
             out.single(name, "counter", help, value);
         }
         if let Some(kept) = &self.kept {
-            let totals = kept.totals();
+            let (totals, room) = (kept.totals(), kept.store.room());
+            for (name, help, value) in [
+                ("nexus_store_bytes", "Bytes on disk.", room.bytes),
+                ("nexus_store_pinned_bytes", "Bytes that belong to recordings and clips.", room.pinned),
+                ("nexus_assets", "Recordings and clips, deleted ones included.", kept.shelf.count()),
+            ] {
+                out.single(name, "gauge", help, value);
+            }
             for (name, help, value) in [
                 ("nexus_store_segments_total", "Segments written to disk.", totals.kept),
                 ("nexus_store_bytes_total", "Bytes of them.", totals.bytes),
                 ("nexus_store_lost_total", "Segments lost: the disk was slow, full or away.", totals.lost),
+                (
+                    "nexus_store_refused_total",
+                    "Segments not kept: recordings and clips fill the store.",
+                    totals.refused,
+                ),
                 (
                     "nexus_store_dropped_total",
                     "Volumes dropped to stay within what may be kept.",

@@ -134,6 +134,7 @@ impl Hub {
             totals: Mutex::default(),
         });
         hub.book.read().keys.iter().for_each(|key| outbound::desired::admit(&hub, key));
+        crate::assets::tend(&hub)?;
         Ok(hub)
     }
 

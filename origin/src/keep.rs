@@ -1,5 +1,7 @@
 //! What is kept of the streams beyond their windows: segments go to the store as they end, views read them back.
 
+mod rules;
+
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,11 +10,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use nx_contract::recordings::{Recording, Recordings};
 use nx_delivery::{Archive, Film, LiveStream, Piece, Reader, Source};
-use nx_hls::{Event, Lookup, Rfc3339, Run, Window};
+use nx_hls::{Event, Lookup, Rfc3339, Run, Unstored, Window};
 use nx_media::StreamKey;
 use nx_store::{Budget, Cursor, Log, Media, Store, Tier};
 use serde::{Deserialize, Serialize};
 
+pub use self::rules::StoreRule;
+pub(crate) use self::rules::{Rule, Rules};
+use crate::assets::Shelf;
 use crate::cloud::CloudConfig;
 use crate::hub::{Hub, lock};
 
@@ -33,6 +38,10 @@ pub struct StoreConfig {
     pub bytes_max: u64,
     /// Object storage behind the disk.
     pub cloud: CloudConfig,
+    /// How long deleted recordings and clips can be restored. Seconds.
+    pub trash_s: u32,
+    /// What differs from stream to stream; of those that fit, the one that says most counts.
+    pub rule: Vec<StoreRule>,
 }
 
 impl Default for StoreConfig {
@@ -43,6 +52,8 @@ impl Default for StoreConfig {
             stream_bytes_max: 64 << 30,
             bytes_max: 256 << 30,
             cloud: CloudConfig::default(),
+            trash_s: 7 * 86_400,
+            rule: Vec::new(),
         }
     }
 }
@@ -56,25 +67,28 @@ impl StoreConfig {
 /// The store of an origin, and its streams that are not on.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    store: Store,
+    pub(crate) store: Store,
+    /// What outlives the rest.
+    pub(crate) shelf: Arc<Shelf>,
     /// A pause of up to this long is one recording.
-    join_ms: i64,
+    pub(crate) join_ms: i64,
     /// The one asked for last is last.
     off: Mutex<VecDeque<Arc<LiveStream>>>,
 }
 
 impl Kept {
-    /// Opens the store if anything is to be kept.
+    /// Opens the store if anything is to be kept, or was made an asset.
     ///
     /// # Errors
     /// In words: the folder cannot be used, or the settings of object storage make no sense.
     pub(crate) fn open(config: &StoreConfig, data: &Path, reconnect_s: u32) -> Result<Option<Self>, String> {
-        if config.keep_s == 0 {
+        let folder = config.folder(data);
+        let rules = Rules::new(config)?;
+        if !rules.keep_any() && !folder.join("assets").exists() {
             return Ok(None);
         }
-        let folder = config.folder(data);
         let budget = Budget {
-            keep_ms: i64::from(config.keep_s) * 1000,
+            keep_ms: rules.longest_ms(),
             stream_bytes: config.stream_bytes_max,
             bytes: config.bytes_max,
         };
@@ -83,17 +97,26 @@ impl Kept {
             keep_ms: i64::from(config.cloud.keep_s.max(config.keep_s)) * 1000,
             bytes: config.cloud.most(),
         });
-        let store = Store::open_with(&folder, budget, tier).map_err(|e| {
+        let unusable = |e| {
             format!(
                 "the store in {} cannot be used: {e}; check the folder's rights, or set origin.store.folder",
                 folder.display()
             )
-        })?;
-        Ok(Some(Self { store, join_ms: i64::from(reconnect_s) * 1000 + 5_000, off: Mutex::default() }))
+        };
+        let assets = nx_store::Assets::open(&folder).map_err(unusable)?;
+        let shelf = Arc::new(Shelf::new(assets, rules, config.trash_s));
+        let store = Store::open_with(&folder, budget, Some(shelf.clone()), tier).map_err(unusable)?;
+        let join_ms = i64::from(reconnect_s) * 1000 + 5_000;
+        Ok(Some(Self { store, shelf, join_ms, off: Mutex::default() }))
     }
 
     fn archive(&self, log: Arc<Log>) -> Arc<dyn Archive> {
         Arc::new(Archived { log, join_ms: self.join_ms })
+    }
+
+    /// The log of a stream that is on, if it is kept or ever was.
+    fn log(&self, key: &StreamKey) -> Option<Arc<Log>> {
+        if self.shelf.rule(key).keeps() { Some(self.store.log(key)) } else { self.store.find(key) }
     }
 
     pub(crate) fn totals(&self) -> nx_store::Totals {
@@ -108,14 +131,16 @@ impl Kept {
 impl Hub {
     /// Gives a stream its past.
     pub(crate) fn remember(&self, key: &StreamKey, live: &LiveStream) {
-        if let Some(kept) = &self.kept {
-            live.remember(kept.archive(kept.store.log(key)));
+        if let Some(kept) = &self.kept
+            && let Some(log) = kept.log(key)
+        {
+            live.remember(kept.archive(log));
         }
     }
 
     /// Who keeps what a stream's packager makes.
     pub(crate) fn keeper(&self, key: &StreamKey) -> Option<Keeper> {
-        let kept = self.kept.clone()?;
+        let kept = self.kept.clone().filter(|kept| kept.shelf.rule(key).keeps())?;
         let log = kept.store.log(key);
         Some(Keeper { kept, log, run: None })
     }
@@ -161,20 +186,26 @@ impl Recordings for Hub {
 }
 
 fn recording(key: &StreamKey, of: &nx_store::Recording, on: bool) -> Recording {
-    let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
-    let (begin, end) = (seconds(of.begins_ms), seconds(of.ends_ms));
     // One that goes on has no end yet.
-    let query = if on { format!("start={begin}") } else { format!("start={begin}&end={end}") };
+    let [hls_path, dash_path, mp4_path] = paths(key.as_str(), of.begins_ms, (!on).then_some(of.ends_ms));
     Recording {
         stream: key.to_string(),
         begins_at: Rfc3339(of.begins_ms).to_string(),
         ends_at: (!on).then(|| Rfc3339(of.ends_ms).to_string()),
         duration_ms: u64::try_from(of.ends_ms - of.begins_ms).unwrap_or(0),
         bytes: of.bytes,
-        hls_path: format!("/{key}/index.m3u8?{query}"),
-        dash_path: format!("/{key}/manifest.mpd?{query}"),
-        mp4_path: format!("/{key}/video.mp4?{query}"),
+        hls_path,
+        dash_path,
+        mp4_path,
     }
+}
+
+/// Where a stretch of a stream is had as HLS, as DASH and as MP4.
+pub(crate) fn paths(stream: &str, begins_ms: i64, ends_ms: Option<i64>) -> [String; 3] {
+    let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
+    let end = ends_ms.map(|ms| format!("&end={}", seconds(ms))).unwrap_or_default();
+    let query = format!("start={}{end}", seconds(begins_ms));
+    ["index.m3u8", "manifest.mpd", "video.mp4"].map(|name| format!("/{stream}/{name}?{query}"))
 }
 
 /// Keeps the segments of one stream.
@@ -236,13 +267,13 @@ impl Archive for Archived {
         self.log.segment(track, msn, run)
     }
 
-    fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>> {
-        let movie = self.log.movie(from_ms, to_ms)?;
+    fn film(&self, from_ms: i64, to_ms: i64, live: Vec<Unstored>) -> io::Result<Option<Film>> {
+        let movie = self.log.movie(from_ms, to_ms, &live)?;
         let piece = |p: nx_store::Piece| {
             let (offset, bytes) = (p.offset, p.bytes);
             Piece { source: Arc::new(Volume(p.media)), offset, bytes }
         };
-        Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
+        Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece), m.rest)))
     }
 
     fn init(&self, track: &str, run: u32, key: Option<u64>) -> io::Result<Option<Bytes>> {

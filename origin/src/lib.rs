@@ -11,6 +11,7 @@
 
 mod address;
 mod announce;
+mod assets;
 mod captions;
 mod claims;
 mod clock;
@@ -48,7 +49,7 @@ pub use config::{
 };
 pub use hub::Hub;
 pub use images::ImagesConfig;
-pub use keep::StoreConfig;
+pub use keep::{StoreConfig, StoreRule};
 pub use keys::{ClearKeys, EncryptionConfig, Source};
 pub use open::Doors;
 pub use outbound::Outbound;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use nx_container::index::IndexError;
 use nx_delivery::{Archive, Film, LiveStream, Piece, Problem, Reader, Source};
-use nx_hls::{Event, Window};
+use nx_hls::{Event, Unstored, Window};
 use nx_media::StreamKey;
 use nx_vod::{Bounds, Found, Identity, Library, Title, TitleError, Uploads};
 use serde::{Deserialize, Serialize};
@@ -175,13 +175,13 @@ impl Archive for Filed {
         self.open()?.segment(track, msn, run).map_err(told)
     }
 
-    fn film(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Film>> {
+    fn film(&self, from_ms: i64, to_ms: i64, _: Vec<Unstored>) -> io::Result<Option<Film>> {
         let movie = self.open()?.movie(from_ms, to_ms).map_err(told)?;
         let piece = |p: nx_vod::Piece| {
             let (offset, bytes) = (p.offset, p.bytes);
             Piece { source: Arc::new(Same { path: p.path, identity: p.identity }), offset, bytes }
         };
-        Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece))))
+        Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece), Vec::new())))
     }
 
     fn init(&self, track: &str, run: u32, _: Option<u64>) -> io::Result<Option<Bytes>> {

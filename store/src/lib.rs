@@ -6,6 +6,7 @@
 //! FOLDER/APP/STREAM/N.index           its records, 64 bytes each; N is the first media sequence number
 //! FOLDER/APP/STREAM/N.safe            object storage has it
 //! FOLDER/APP/STREAM/N.gone            it is to be removed from there
+//! FOLDER/assets                       which stretches are kept when the rest goes
 //! ```
 //!
 //! * Media is written before its record, and a record has checksums of both: whatever a killed process or a lost
@@ -15,7 +16,8 @@
 //! * One thread writes. What it cannot take in time, or the disk refuses, is missing from the past; live streams
 //!   never wait for it.
 //! * The past is dropped by whole volumes, the oldest first: of a stream when it is older than it is to be kept, or
-//!   weighs too much; of any stream when all together weigh too much.
+//!   weighs too much; of any stream when all together weigh too much. A volume that an asset needs any of is *pinned*:
+//!   it stays. When pinned volumes fill all the room, no more is kept until some of them go.
 //!
 //! With object storage behind the disk ([`Tier`]):
 //!
@@ -26,24 +28,31 @@
 //! * What is past the storage's own time or budget goes there and here; `N.gone` is the queue of that.
 //! * An index that is there and not here, as after a lost disk, is fetched when the store is opened.
 //!
-//! Not here: storage itself (`nx-cloud`), playlists (`nx-hls` writes them from the events that [`Log::read`] gives), HTTP (`nx-delivery`).
+//! Not here: storage itself (`nx-cloud`), playlists (`nx-hls` writes them from the events that [`Log::read`] gives),
+//! HTTP (`nx-delivery`).
 
+mod assets;
+mod bits;
 mod cloud;
 mod log;
 mod marker;
 mod movie;
 mod open;
+mod pins;
 mod record;
 mod run;
 mod source;
 mod store;
 mod volume;
 
+pub use assets::{ASSETS_MAX, Asset, Assets, Kind, Stage};
+pub use bits::Stretch;
 pub use cloud::{CloudTotals, Objects, Tier};
 pub use log::{Cursor, Log, Recording, Span};
 pub use movie::{Movie, Piece};
+pub use pins::{Hold, Terms};
 pub use source::{Media, Source};
-pub use store::{Budget, Store, Totals};
+pub use store::{Budget, Room, Store, Totals};
 
 #[cfg(test)]
 mod tests;

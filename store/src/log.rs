@@ -340,29 +340,26 @@ impl Log {
         self.lock().close()
     }
 
-    /// Size of what is kept on disk, and when the oldest volume there that can be dropped begins.
-    pub(crate) fn weight(&self) -> (u64, Option<i64>) {
-        let state = self.lock();
-        let droppable = state.closed().find(|v| !v.away);
-        let here = state.volumes.iter().filter(|v| !v.away);
-        (here.map(|v| v.bytes).sum(), droppable.map(|v| v.begins_ms))
+    /// Closed volumes, oldest first: all but the one that is being written.
+    pub(crate) fn closed(&self) -> Vec<Volume> {
+        self.lock().closed().copied().collect()
     }
 
-    /// When the segments of the oldest volume end, as far as is known; the one that is written is never the oldest.
-    pub(crate) fn oldest_ends_ms(&self) -> Option<i64> {
-        self.lock().closed().next().map(|v| v.last_ms)
-    }
-
-    /// Drops the oldest volume `of` these, here and in object storage, and the runs that only it had.
-    pub(crate) fn drop_oldest(&self, of: impl Fn(&Volume) -> bool) -> io::Result<()> {
-        let (gone, needed) = {
+    /// Drops a volume that is not being written, here and in object storage, and the runs that only it had.
+    pub(crate) fn drop_volume(&self, number: u64) -> io::Result<()> {
+        let (gone, mut runs, needed) = {
             let mut state = self.lock();
-            let Some(at) = state.closed().position(of) else { return Ok(()) };
+            let Some(at) = state.volumes.iter().position(|v| v.number == number) else { return Ok(()) };
             let Some(gone) = state.volumes.remove(at) else { return Ok(()) };
-            (gone, state.volumes.front().map_or(gone.last_run, |v| v.first_run))
+            let has = |run: &u32| state.volumes.iter().any(|v| (v.first_run..=v.last_run).contains(run));
+            let runs = gone.first_run..=gone.last_run;
+            let runs: Vec<u32> = runs.filter(|run| !has(run) && state.run != Some(*run)).collect();
+            (gone, runs, state.volumes.front().filter(|_| at == 0).map_or(0, |v| v.first_run))
         };
-        let runs = run::before(&self.folder, needed)?;
-        if self.remote.is_some() {
+        if self.remote.is_none() {
+            // Those, too, that a process left which was killed here.
+            runs.extend(run::before(&self.folder, needed.min(gone.first_run))?);
+        } else {
             // A disk too full for the mark is freed all the same: what stays there is found at the next start.
             let _ = marker::set_gone(&self.folder, gone.number, &runs);
             self.lock().gone.push_back(gone.number);

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nx_container::fmp4::{self, Header, MovieError, MovieWriter, Span};
-use nx_hls::Run;
+use nx_hls::{Run, Unstored};
 use nx_media::{Kind, rescale};
 
+use crate::bits::{Bit, Place};
 use crate::cloud::heads::Heads;
 use crate::log::Log;
 use crate::record::Record;
@@ -30,6 +31,8 @@ pub struct Movie {
     pub front: Bytes,
     /// The media, in order.
     pub pieces: Vec<Piece>,
+    /// Behind them, the media that no file has yet.
+    pub rest: Vec<Bytes>,
 }
 
 /// A range of a volume.
@@ -44,38 +47,45 @@ pub struct Piece {
 }
 
 impl Log {
-    /// What is shown between two times, Unix milliseconds, to the frame; `None` when nothing is kept of it. Reads files,
-    /// and of what is in object storage the headers.
+    /// What is shown between two times, Unix milliseconds, to the frame; `None` when nothing is kept of it. Of what is
+    /// `live` it takes what is not stored yet. Reads files, and of
+    /// what is in object storage the headers.
     ///
     /// # Errors
-    /// They cannot be read; [`io::ErrorKind::Unsupported`] with a [`MovieError`] when one MP4 cannot have it.
-    pub fn movie(&self, from_ms: i64, to_ms: i64) -> io::Result<Option<Movie>> {
-        let records = self.between(from_ms, to_ms)?;
-        if records.is_empty() {
+    /// The files cannot be read; [`io::ErrorKind::Unsupported`] with a [`MovieError`] when one MP4 cannot have it.
+    pub fn movie(&self, from_ms: i64, to_ms: i64, live: &[Unstored]) -> io::Result<Option<Movie>> {
+        let bits = self.between(from_ms, to_ms, live)?;
+        if bits.is_empty() {
             return Ok(None);
         }
+        let (pieces, rest) = Default::default();
         let mut making =
-            Making { log: self, writer: MovieWriter::default(), run: None, pieces: Vec::new(), media: 0 };
+            Making { log: self, live, writer: MovieWriter::default(), run: None, pieces, rest, media: 0 };
         let mut from_us = 0;
+        // What nothing is kept of is not shown as a still.
+        let ends_ms = bits.iter().map(|bit| bit.ends_ms).max();
         let mut open: Option<(u64, Box<dyn Source>)> = None;
-        for (volume, record) in &records {
-            if making.begin_run(record)? {
+        for bit in bits {
+            if making.begin_run(&bit)? {
                 from_us = making.movie_us(from_ms);
             }
-            let heads = match open.take().filter(|(number, _)| *number == volume.number) {
-                Some((_, heads)) => heads,
-                None => self.heads(volume)?,
-            };
-            making.add(heads.as_ref(), volume, record)?;
-            open = Some((volume.number, heads));
+            match bit.place {
+                Place::Stored(volume, record) => {
+                    let heads = match open.take().filter(|(number, _)| *number == volume.number) {
+                        Some((_, heads)) => heads,
+                        None => self.heads(&volume)?,
+                    };
+                    making.add(heads.as_ref(), &volume, &record)?;
+                    open = Some((volume.number, heads));
+                }
+                Place::Held(parts) => making.add_held(bit.track, parts)?,
+            }
         }
-        // What nothing is kept of is not shown as a still.
-        let ends_ms = records.iter().map(|(_, r)| r.ends_ms()).max();
         let to_us = making.movie_us(ends_ms.map_or(to_ms, |ends_ms| ends_ms.min(to_ms)));
-        let Making { writer, pieces, media, .. } = making;
+        let Making { writer, pieces, rest, media, .. } = making;
         let front = writer.finish(Span { from_us: from_us.max(0), to_us }, media);
         match front {
-            Ok(front) => Ok(Some(Movie { front, pieces })),
+            Ok(front) => Ok(Some(Movie { front, pieces, rest })),
             Err(MovieError::Empty) => Ok(None),
             Err(error) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
         }
@@ -94,54 +104,59 @@ impl Log {
     }
 
     /// The segments of a stretch, and before it back to the key frame that its first picture needs.
-    fn between(&self, from_ms: i64, to_ms: i64) -> io::Result<Vec<(Volume, Record)>> {
-        let mut found: Vec<(Volume, Record)> = Vec::new();
-        let reach = |v: &&Volume| v.ends_ms > from_ms.saturating_sub(GOP_MAX_MS) && v.begins_ms < to_ms;
-        for volume in self.volumes().iter().filter(reach) {
-            let records = volume.records(self.folder(), 0)?;
-            found.extend(records.into_iter().filter(|r| r.begins_ms < to_ms).map(|r| (*volume, r)));
-        }
+    fn between(&self, from_ms: i64, to_ms: i64, live: &[Unstored]) -> io::Result<Vec<Bit>> {
+        let mut found = self.bits(from_ms.saturating_sub(GOP_MAX_MS), to_ms, live)?;
         let runs: Vec<Arc<Run>> = {
-            let mut numbers: Vec<u32> = found.iter().map(|(_, r)| r.run).collect();
+            let mut numbers: Vec<u32> = found.iter().map(|bit| bit.run).collect();
             numbers.dedup();
-            numbers.iter().map(|number| run::read(self.folder(), *number)).collect::<io::Result<_>>()?
+            numbers.iter().map(|number| self.run(*number, live)).collect::<io::Result<_>>()?
         };
-        let is_picture = |r: &Record| {
-            let of = runs.iter().find(|run| run.number == r.run);
-            let track = of.and_then(|run| run.tracks.get(usize::from(r.track)));
-            track.is_some_and(|t| t.id.kind == Kind::Video)
+        let is_picture = |bit: &Bit| {
+            let of = runs.iter().find(|run| run.number == bit.run);
+            of.and_then(|run| run.tracks.get(bit.track)).is_some_and(|t| t.id.kind == Kind::Video)
         };
-        let key = found.iter().rfind(|(_, r)| {
-            r.independent && r.begins_ms <= from_ms && r.ends_ms() > from_ms - GOP_MAX_MS && is_picture(r)
+        let key = found.iter().rfind(|bit| {
+            bit.independent
+                && bit.begins_ms <= from_ms
+                && bit.ends_ms > from_ms - GOP_MAX_MS
+                && is_picture(bit)
         });
-        let begins_ms = key.map_or(from_ms, |(_, r)| r.begins_ms.min(from_ms));
-        found.retain(|(_, r)| r.ends_ms() > begins_ms);
+        let begins_ms = key.map_or(from_ms, |bit| bit.begins_ms.min(from_ms));
+        found.retain(|bit| bit.ends_ms > begins_ms);
         Ok(found)
+    }
+
+    /// The tracks of a run; of one that is live they may not be written yet.
+    fn run(&self, number: u32, live: &[Unstored]) -> io::Result<Arc<Run>> {
+        let known = live.iter().find(|l| l.run.number == number).map(|l| l.run.clone());
+        known.map_or_else(|| run::read(self.folder(), number), Ok)
     }
 }
 
 struct Making<'a> {
     log: &'a Log,
+    live: &'a [Unstored],
     writer: MovieWriter,
     run: Option<Arc<Run>>,
     pieces: Vec<Piece>,
+    rest: Vec<Bytes>,
     media: u64,
 }
 
 impl Making<'_> {
     /// Whether this is the first run of all.
-    fn begin_run(&mut self, record: &Record) -> io::Result<bool> {
-        if self.run.as_ref().is_some_and(|run| run.number == record.run) {
+    fn begin_run(&mut self, bit: &Bit) -> io::Result<bool> {
+        if self.run.as_ref().is_some_and(|run| run.number == bit.run) {
             return Ok(false);
         }
-        let run = run::read(self.log.folder(), record.run)?;
+        let run = self.log.run(bit.run, self.live)?;
         if !run.keys.is_empty() {
             let text =
                 "it is encrypted, which an MP4 to download cannot say; play index.m3u8 or manifest.mpd";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
-        let scale = run.tracks.get(usize::from(record.track)).map_or(1, |t| t.params.timescale());
-        let pts_us = rescale(record.pts, scale, 1_000_000);
+        let scale = run.tracks.get(bit.track).map_or(1, |t| t.params.timescale());
+        let pts_us = rescale(bit.pts, scale, 1_000_000);
         let tracks = run.tracks.iter().map(|t| (t.id, &t.params));
         let begun = self.writer.run(tracks, pts_us);
         begun.map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
@@ -172,6 +187,23 @@ impl Making<'_> {
         match self.pieces.last_mut().filter(follows) {
             Some(last) => last.bytes += u64::from(record.bytes),
             None => self.pieces.push(Piece { media, offset: record.offset, bytes: record.bytes.into() }),
+        }
+        Ok(())
+    }
+
+    /// Adds parts that are in memory, one fragment each.
+    fn add_held(&mut self, track: usize, parts: Vec<Bytes>) -> io::Result<()> {
+        let Some(id) = self.run.as_ref().and_then(|run| run.tracks.get(track)).map(|t| t.id) else {
+            return Ok(());
+        };
+        for part in parts {
+            let Header::Whole(fragment, media, _) = fmp4::header(&part).map_err(io::Error::other)? else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            let added = self.writer.fragment(id, self.media + media as u64, &fragment);
+            added.map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
+            self.media += part.len() as u64;
+            self.rest.push(part);
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::cloud::upload;
 use crate::cloud::{Cloud, CloudTotals, Tier};
 use crate::log::Log;
 use crate::open::{self, Found};
+use crate::pins::{Hold, Terms, Weight};
 use crate::volume::Volume;
 
 /// Bytes that may wait for the disk, all streams together.
@@ -48,6 +49,21 @@ pub struct Totals {
     pub lost: u64,
     /// Volumes dropped to stay within the budget.
     pub dropped: u64,
+    /// Segments refused: what is pinned fills all the room.
+    pub refused: u64,
+}
+
+/// What is taken of the room that there is; as of the last second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes kept.
+    pub bytes: u64,
+    /// Of them, those that are pinned.
+    pub pinned: u64,
+    /// Bytes that may be kept.
+    pub bytes_max: u64,
+    /// What is pinned fills it: nothing more is kept.
+    pub full: bool,
 }
 
 /// See the module.
@@ -69,6 +85,9 @@ pub(crate) struct Shared {
     bytes: AtomicU64,
     lost: AtomicU64,
     dropped: AtomicU64,
+    refused: AtomicU64,
+    terms: Option<Arc<dyn Terms>>,
+    room: Mutex<Room>,
 }
 
 enum Job {
@@ -84,14 +103,20 @@ impl Store {
     /// # Errors
     /// The folder cannot be read or made.
     pub fn open(folder: &Path, budget: Budget) -> io::Result<Self> {
-        Self::open_with(folder, budget, None)
+        Self::open_with(folder, budget, None, None)
     }
 
-    /// The same with object storage behind it.
+    /// The same where `terms` say how long each stream is kept, rather than the budget, and what of it is pinned; and with
+    /// object storage behind it.
     ///
     /// # Errors
     /// The folder cannot be read or made; storage that is away is no error.
-    pub fn open_with(folder: &Path, budget: Budget, tier: Option<Tier>) -> io::Result<Self> {
+    pub fn open_with(
+        folder: &Path,
+        budget: Budget,
+        terms: Option<Arc<dyn Terms>>,
+        tier: Option<Tier>,
+    ) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let cloud = tier.map(|tier| Arc::new(Cloud::new(tier)));
         let log = |key: &StreamKey, found| new_log(folder, cloud.as_ref(), key, found);
@@ -106,6 +131,9 @@ impl Store {
             bytes: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            terms,
+            room: Mutex::new(Room { bytes_max: budget.bytes, ..Room::default() }),
         });
         let (jobs, inbox) = channel();
         let writer = Writer { shared: shared.clone(), complained: None };
@@ -163,8 +191,20 @@ impl Store {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
-        let Shared { kept, bytes, lost, dropped, .. } = &*self.shared;
-        Totals { kept: count(kept), bytes: count(bytes), lost: count(lost), dropped: count(dropped) }
+        let Shared { kept, bytes, lost, dropped, refused, .. } = &*self.shared;
+        Totals {
+            kept: count(kept),
+            bytes: count(bytes),
+            lost: count(lost),
+            dropped: count(dropped),
+            refused: count(refused),
+        }
+    }
+
+    /// What is taken of the room that there is.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        *self.shared.room()
     }
 
     /// How object storage is doing, if there is any.
@@ -211,6 +251,18 @@ impl Shared {
 
     pub(crate) fn logs(&self) -> MutexGuard<'_, HashMap<StreamKey, Arc<Log>>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every stream, and what of it is held.
+    fn held(&self) -> Vec<(Arc<Log>, Hold)> {
+        let logs: Vec<_> = self.logs().iter().map(|(key, log)| (key.clone(), log.clone())).collect();
+        let budget = Hold { keep_ms: self.budget.keep_ms, pins: Vec::new() };
+        let hold = |key| self.terms.as_ref().map_or_else(|| budget.clone(), |terms| terms.hold(key));
+        logs.iter().map(|(key, log)| (log.clone(), hold(key))).collect()
     }
 
     /// A volume is an eighth of what is kept, so that what is dropped at a time is little of it; at most ten minutes.
@@ -260,11 +312,22 @@ impl Writer {
         let bytes = segment.bytes() as u64;
         self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
         let volume_ms = self.shared.volume_ms();
-        let mut kept = log.append(run, track, segment, volume_ms);
-        if kept.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::StorageFull) && self.make_room() {
-            kept = log.append(run, track, segment, volume_ms);
+        let mut kept = match self.shared.room().full {
+            true => Err(io::ErrorKind::QuotaExceeded.into()),
+            false => log.append(run, track, segment, volume_ms),
+        };
+        if kept.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::StorageFull) {
+            if self.make_room(&self.shared.held()) {
+                kept = log.append(run, track, segment, volume_ms);
+            } else if self.shared.room().pinned > 0 {
+                kept = Err(io::ErrorKind::QuotaExceeded.into());
+            }
         }
-        let count = if kept.is_ok() { &self.shared.kept } else { &self.shared.lost };
+        let count = match &kept {
+            Ok(()) => &self.shared.kept,
+            Err(e) if e.kind() == io::ErrorKind::QuotaExceeded => &self.shared.refused,
+            Err(_) => &self.shared.lost,
+        };
         count.fetch_add(1, Ordering::Relaxed);
         if kept.is_ok() {
             self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -279,63 +342,83 @@ impl Writer {
         }
     }
 
-    /// Drops what is too old or too much.
+    /// Drops what is too old or too much, and looks how much room there is.
     fn tidy(&mut self) {
-        let Budget { keep_ms, stream_bytes, bytes } = self.shared.budget;
-        let logs: Vec<Arc<Log>> = self.shared.logs().values().cloned().collect();
-        let kept_ms = self.shared.cloud.as_ref().map_or(keep_ms, |cloud| cloud.tier.keep_ms);
-        let now_ms = now_ms();
-        let too_old = |ends_ms: i64, kept_ms: i64| ends_ms < now_ms.saturating_sub(kept_ms);
-        for log in &logs {
-            while log.oldest_ends_ms().is_some_and(|ends| too_old(ends, kept_ms)) {
-                if !self.drop_oldest(log, |_| true) {
+        let Budget { stream_bytes, bytes: bytes_max, .. } = self.shared.budget;
+        let there_ms = self.shared.cloud.as_ref().map_or(0, |cloud| cloud.tier.keep_ms);
+        let (now_ms, held) = (now_ms(), self.shared.held());
+        for (log, hold) in &held {
+            let older = |than_ms: i64| move |v: &Volume| v.last_ms < now_ms.saturating_sub(than_ms);
+            while let Some(volume) = log.droppable(hold, older(hold.keep_ms.max(there_ms))) {
+                if !self.drop_volume(log, &volume) {
                     break;
                 }
             }
-            while let Some(volume) = log.sheddable().filter(|v| too_old(v.last_ms, keep_ms)) {
+            while let Some(volume) = log.sheddable().filter(older(hold.keep_ms)) {
                 if !self.shed(log, &volume) {
                     break;
                 }
             }
-            while log.weight().0 > stream_bytes && log.weight().1.is_some() && self.free(log) {}
+            let too_much = |weight: Weight| weight.bytes - weight.pinned > stream_bytes;
+            while too_much(log.weight(hold)) && self.free(log, hold) {}
         }
-        while self.shared.logs().values().map(|l| l.weight().0).sum::<u64>() > bytes && self.make_room() {}
-        self.tidy_there(&logs);
+        let weigh = || {
+            let weights = held.iter().map(|(log, hold)| log.weight(hold));
+            weights.fold((0, 0), |(bytes, pinned), w| (bytes + w.bytes, pinned + w.pinned))
+        };
+        while weigh().0 > bytes_max && self.make_room(&held) {}
+        let (bytes, pinned) = weigh();
+        self.look(Room { bytes, pinned, bytes_max, full: pinned >= bytes_max });
+        self.tidy_there(&held);
+    }
+
+    fn look(&self, room: Room) {
+        let before = std::mem::replace(&mut *self.shared.room(), room);
+        if room.full && !before.full {
+            let (folder, Room { pinned, bytes_max, .. }) = (self.shared.folder.display(), room);
+            tracing::error!(
+                pinned,
+                bytes_max,
+                "assets fill the store in {folder}: live streams go on, nothing more of them is kept; delete assets or raise origin.store.bytes_max"
+            );
+        }
     }
 
     /// Drops what is too much for object storage.
-    fn tidy_there(&mut self, logs: &[Arc<Log>]) {
+    fn tidy_there(&mut self, held: &[(Arc<Log>, Hold)]) {
         let Some(most) = self.shared.cloud.as_ref().map(|cloud| cloud.tier.bytes) else { return };
-        while logs.iter().map(|l| l.weight_there().0).sum::<u64>() > most {
-            let oldest = logs.iter().filter_map(|l| Some((l.weight_there().1?, l))).min_by_key(|l| l.0);
-            if !oldest.is_some_and(|(_, log)| self.drop_oldest(log, |v| v.safe)) {
+        while held.iter().map(|(log, _)| log.bytes_there()).sum::<u64>() > most {
+            let droppable =
+                held.iter().filter_map(|(log, hold)| Some((log.droppable(hold, |v| v.safe)?, log)));
+            let oldest = droppable.min_by_key(|(volume, _)| volume.begins_ms);
+            if !oldest.is_some_and(|(volume, log)| self.drop_volume(log, &volume)) {
                 break;
             }
         }
     }
 
-    /// Frees disk: of what is safe elsewhere the oldest, else of all; false when there is nothing to free.
-    fn make_room(&mut self) -> bool {
-        let logs: Vec<Arc<Log>> = self.shared.logs().values().cloned().collect();
-        let safe = logs.iter().filter_map(|l| Some((l.sheddable()?, l))).min_by_key(|(v, _)| v.begins_ms);
-        if let Some((volume, log)) = safe {
+    /// Frees disk: of what is safe elsewhere the oldest, else of all that is not pinned; false when there is nothing to
+    /// free.
+    fn make_room(&mut self, held: &[(Arc<Log>, Hold)]) -> bool {
+        let safe = held.iter().filter_map(|(log, _)| Some((log.sheddable()?, log)));
+        if let Some((volume, log)) = safe.min_by_key(|(v, _)| v.begins_ms) {
             return self.shed(log, &volume);
         }
-        let oldest = logs.iter().filter_map(|l| Some((l.weight().1?, l))).min_by_key(|l| l.0);
-        oldest.is_some_and(|(_, log)| self.free(log))
+        let droppable = held.iter().filter_map(|(log, hold)| Some((log.weight(hold).droppable?, log, hold)));
+        let oldest = droppable.min_by_key(|(volume, ..)| volume.begins_ms);
+        oldest.is_some_and(|(_, log, hold)| self.free(log, hold))
     }
 
     /// The same for one stream.
-    fn free(&mut self, log: &Log) -> bool {
-        match log.sheddable() {
-            Some(volume) => self.shed(log, &volume),
-            None => {
-                if let Some(cloud) = &self.shared.cloud {
-                    cloud.dropped.fetch_add(1, Ordering::Relaxed);
-                }
-                self.drop_oldest(log, |v| !v.away)
-            }
+    fn free(&mut self, log: &Log, hold: &Hold) -> bool {
+        if let Some(volume) = log.sheddable() {
+            return self.shed(log, &volume);
         }
+        let Some(volume) = log.weight(hold).droppable else { return false };
+        if let Some(cloud) = &self.shared.cloud {
+            cloud.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        self.drop_volume(log, &volume)
     }
 
     fn shed(&mut self, log: &Log, volume: &Volume) -> bool {
@@ -348,11 +431,11 @@ impl Writer {
         done
     }
 
-    fn drop_oldest(&mut self, log: &Log, of: fn(&Volume) -> bool) -> bool {
-        let dropped = log.drop_oldest(of);
+    fn drop_volume(&mut self, log: &Log, volume: &Volume) -> bool {
+        let dropped = log.drop_volume(volume.number);
         let done = dropped.is_ok();
         self.shared.dropped.fetch_add(u64::from(done), Ordering::Relaxed);
-        tracing::debug!(folder = %log.folder().display(), "oldest volume dropped");
+        tracing::debug!(folder = %log.folder().display(), volume.number, "oldest volume dropped");
         self.check(dropped);
         done
     }
@@ -363,6 +446,10 @@ impl Writer {
         if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
             self.complained = Some(Instant::now());
             let folder = self.shared.folder.display();
+            if error.kind() == io::ErrorKind::QuotaExceeded {
+                tracing::error!("assets fill {folder}: live streams go on, their past has gaps");
+                return;
+            }
             tracing::error!(%error, "the store in {folder} cannot be written; live streams go on, their past has gaps");
         }
     }

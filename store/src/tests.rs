@@ -13,6 +13,7 @@ use crate::record::{RECORD, Record};
 use crate::store::{Budget, Store};
 
 mod cloud;
+mod pins;
 
 const EVER: Budget = Budget { keep_ms: i64::MAX / 2, stream_bytes: u64::MAX, bytes: u64::MAX };
 const START_MS: i64 = 1_763_700_000_000;

@@ -51,3 +51,26 @@ fn the_status_page_shows_the_stream() {
         serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
     assert_eq!(report["expected"].as_bool(), Some(true), "{report}");
 }
+
+#[test]
+fn the_page_of_recordings_cuts_a_clip_saves_it_and_brings_it_back() {
+    let server = Server::start(&[("NEXUS__ORIGIN__STORE__KEEP_S", "3600")]);
+    let _encoder = ffmpeg(server.rtmp(), "live/wind", SMALL);
+    playable(&server, "live/wind");
+    let folder = scratch("recordings-page");
+    let folder = folder.to_str().expect("a plain path");
+    let url = format!("http://{}", server.gateway());
+    let args = [script("recordings.mjs"), url, "live/wind".into(), "--screenshots".into(), folder.into()];
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (ok, out, err) = run("node", &args, Duration::from_secs(90));
+    assert!(ok, "{out}\n{err}\n{}", server.log());
+    let report: serde_json::Value =
+        serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
+    let frame_s = report["frame_s"].as_f64().unwrap_or_default();
+    assert!((frame_s - 1.0 / 30.0).abs() < 0.001, "a step is a frame: {report}");
+    assert!(report["bytes"].as_u64() > Some(1_000) && report["sideways_scroll"] == false, "{report}");
+    assert_eq!(report["console_errors"].as_array().map(Vec::len), Some(0), "{report}");
+    let edge = format!("http://{}/", server.edge());
+    let asked = report["external_requests"].as_array().expect("requests");
+    assert!(asked.iter().all(|url| url.as_str().is_some_and(|url| url.starts_with(&edge))), "{report}");
+}

@@ -11,6 +11,7 @@ mod support;
 mod abuse;
 mod admission;
 mod api;
+mod assets;
 mod bad_network;
 mod browser;
 mod captions;

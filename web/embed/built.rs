@@ -15,8 +15,9 @@ pub(crate) fn page(name: Page) -> Asset {
     let path = match name {
         Page::Watch => "watch.html",
         Page::Status => "status.html",
+        Page::Recordings => "recordings.html",
     };
-    file(path).expect("the build script saw both pages")
+    file(path).expect("the build script saw every page")
 }
 
 pub(crate) fn file(path: &str) -> Option<Asset> {

@@ -1,4 +1,4 @@
-//! The web pages of Nexus COS: the watch page of the edge and the status page of the gateway.
+//! The web pages of Nexus COS: the watch page of the edge, and the gateway's pages of streams and of recordings.
 //!
 //! The pages are built by Node into `web/dist` and embedded in debug and release builds alike, so the
 //! server has no files to lose. Where they have not been built, the crate still builds, and each page
@@ -40,6 +40,8 @@ pub enum Page {
     Watch,
     /// Lists the live streams; served at `/` by the gateway.
     Status,
+    /// Lists, plays and cuts what is kept; served at `/recordings` by the gateway.
+    Recordings,
 }
 
 /// A file to answer a request with.

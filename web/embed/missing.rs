@@ -5,11 +5,13 @@ use std::borrow::Cow;
 
 const WATCH: &str = include_str!("missing-watch.html");
 const STATUS: &str = include_str!("missing-status.html");
+const RECORDINGS: &str = include_str!("missing-recordings.html");
 
 pub(crate) fn page(name: Page) -> Asset {
     let (html, etag) = match name {
         Page::Watch => (WATCH, "\"missing-watch\""),
         Page::Status => (STATUS, "\"missing-status\""),
+        Page::Recordings => (RECORDINGS, "\"missing-recordings\""),
     };
     Asset {
         bytes: Cow::Borrowed(html.as_bytes()),

@@ -40,6 +40,7 @@ pub use date::Rfc3339;
 pub use daterange::{Announced, Asset, DateRange, RANGES_MAX};
 pub use event::{Event, KeyPeriod, Part, Run, RunTrack, Stored};
 pub use packager::{Config, Packager, Start, TrackSpec};
+pub use past::Unstored;
 pub use playlist::{Ask, Skip};
 pub use remains::{GAP_MSNS, Remains};
 pub use rendition::Segment;

@@ -12,7 +12,7 @@ use nx_media::rescale;
 use crate::breaks::Mark;
 use crate::event::{Run, Stored};
 use crate::playlist::SKIP_TARGETS;
-use crate::rendition::{Rendition, us};
+use crate::rendition::{Rendition, Segment, us};
 use crate::window::Window;
 
 /// Segments that a list may have: weeks.
@@ -20,7 +20,70 @@ const LISTED_MAX: usize = 1 << 20;
 /// Holes of one run that are filled with gaps; a longer one is a jump.
 const HOLE_MAX: u64 = 1 << 12;
 
+/// A segment of a live window, or what there is of it so far, for whoever makes one thing of what is stored and what
+/// is not yet.
+#[derive(Debug, Clone)]
+pub struct Unstored {
+    /// The run that goes on.
+    pub run: Arc<Run>,
+    /// Index into [`Run::tracks`].
+    pub track: usize,
+    /// With the parts that there are.
+    pub segment: Segment,
+}
+
 impl Window {
+    /// Segments of the run that goes on, as far as they are held, that begin before a time; Unix milliseconds.
+    #[must_use]
+    pub fn held_before(&self, to_ms: i64) -> Vec<Unstored> {
+        let Some(run) = &self.run else { return Vec::new() };
+        let mut held = Vec::new();
+        for (track, of) in self.running().iter().enumerate() {
+            let own = of.segments.iter().filter(|s| s.track.run == run.number && !s.parts.is_empty());
+            let early = own.filter(|s| s.program_date_time_ms < to_ms);
+            held.extend(early.map(|segment| Unstored { run: run.clone(), track, segment: segment.clone() }));
+        }
+        held.sort_by_key(|of| (of.segment.msn, of.track));
+        held
+    }
+
+    /// Up to when everything that is shown is held, of every track of the run that goes on; Unix milliseconds.
+    #[must_use]
+    pub fn complete_until_ms(&self) -> Option<i64> {
+        let run = self.run.as_ref()?;
+        let until = |of: &Rendition| {
+            let part = of.segments.back()?.parts.last()?;
+            // What is decoded later is shown later.
+            let ends = part.dts.saturating_add(i64::try_from(part.duration).ok()?);
+            Some(run.wall_at_zero_ms + rescale(ends, of.track.params.timescale(), 1000))
+        };
+        let each: Option<Vec<i64>> = self.running().iter().map(until).collect();
+        each?.into_iter().min()
+    }
+
+    /// Players begin at a time of what is listed rather than where the list does or, while it grows, near its end;
+    /// Unix milliseconds.
+    #[must_use]
+    pub fn beginning_at(mut self, start_ms: i64) -> Self {
+        self.start_ms = Some(start_ms);
+        self
+    }
+
+    /// The same in the lists of all tracks, and not in the multivariant one: there FFmpeg takes it for a list of
+    /// segments, and has everything twice.
+    ///
+    /// Spec: RFC 8216bis §4.4.2.2.
+    pub(crate) fn write_start(&self, out: &mut String) -> fmt::Result {
+        let leader = self.run.as_ref().and_then(|run| self.tracks.get(run.leader()));
+        let first = leader.and_then(|track| track.listed().next());
+        let (Some(start_ms), Some(first)) = (self.start_ms, first) else { return Ok(()) };
+        let offset = (start_ms - first.program_date_time_ms).max(0);
+        if offset == 0 && self.ended {
+            return Ok(());
+        }
+        writeln!(out, "#EXT-X-START:TIME-OFFSET={}.{:03},PRECISE=YES", offset / 1000, offset % 1000)
+    }
+
     /// A window onto what is stored, fed with [`crate::Event::Run`] and [`crate::Event::Stored`]. It lists everything,
     /// or the newest `listed` segments. The addresses of its playlists end with `?query`.
     #[must_use]

@@ -94,6 +94,7 @@ impl Window {
         if track.listed().all(Segment::starts_independent) {
             out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
         }
+        self.write_start(out)?;
         let since = if without_dates { first_msn + skipped as u64 } else { 0 };
         self.dates.write(from_ms, since, out)?;
         if skipped > 0 {

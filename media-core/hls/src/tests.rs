@@ -6,6 +6,7 @@ mod i_frames;
 mod keys;
 mod lists;
 mod parts;
+mod past;
 mod remains;
 mod sources;
 mod text;

@@ -67,6 +67,8 @@ pub struct Window {
     pub(crate) past: bool,
     /// What the addresses of its other playlists end with: nothing, or `?` and a query.
     pub(crate) query: String,
+    /// See [`Window::beginning_at`].
+    pub(crate) start_ms: Option<i64>,
     /// What is left of it, until there is a run.
     pub(crate) lost: Remains,
 }
@@ -94,6 +96,7 @@ impl Window {
             resumed: false,
             past: false,
             query: String::new(),
+            start_ms: None,
             lost: Remains::default(),
         }
     }

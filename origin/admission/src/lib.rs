@@ -35,5 +35,5 @@ pub use answer::{Grant, Refusal, RefusalKind};
 pub use ask::{Action, Ask, Input, Protocol, percent_decoded};
 pub use config::{Config, HookConfig, KeyConfig, OnFailure, Policy, StreamRule, TokenConfig};
 pub use limits::{Lease, Limits, Measured};
-pub use pattern::Network;
+pub use pattern::{Network, StreamPattern};
 pub use secret::Secret;

@@ -10,14 +10,17 @@ use serde::{Deserialize, Serialize};
 
 /// A stream name such as `live/show`, or the beginning of one: `live/*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StreamPattern {
+pub struct StreamPattern {
     text: String,
     open: bool,
 }
 
 impl StreamPattern {
-    /// Reads it; the error says what to write instead.
-    pub(crate) fn new(name: &str) -> Result<Self, String> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn new(name: &str) -> Result<Self, String> {
         let (text, open) = name.strip_suffix('*').map_or((name, false), |text| (text, true));
         // The rest of an open name may be anything, so it is checked as if it were there.
         let whole = match (open, text.contains('/')) {
@@ -33,7 +36,9 @@ impl StreamPattern {
         }
     }
 
-    pub(crate) fn matches(&self, stream: &StreamKey) -> bool {
+    /// Whether it is the stream's.
+    #[must_use]
+    pub fn matches(&self, stream: &StreamKey) -> bool {
         if self.open { stream.as_str().starts_with(&self.text) } else { stream.as_str() == self.text }
     }
 
@@ -43,7 +48,8 @@ impl StreamPattern {
     }
 
     /// Of several patterns that match, the one that says most has the greatest rank.
-    pub(crate) fn rank(&self) -> (bool, usize) {
+    #[must_use]
+    pub fn rank(&self) -> (bool, usize) {
         (!self.open, self.text.len())
     }
 }

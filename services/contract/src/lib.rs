@@ -1,6 +1,7 @@
 //! What services and the streaming core tell each other: wire types and the traits that give them, no behaviour.
 
 pub mod announce;
+pub mod assets;
 pub mod desired;
 pub mod keys;
 pub mod recordings;

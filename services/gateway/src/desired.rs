@@ -193,4 +193,4 @@ pub(crate) fn problem(fault: Fault) -> Problem {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,10 +1,11 @@
 //! The gateway: one door in front of everything.
 //!
-//! Behind it in this version: the status page, the list of live streams, and what operators want of them: targets,
-//! sources and publish keys. What the contract promises and is not built answers 501.
+//! Behind it in this version: the pages of streams and recordings, the list of live streams, recordings and clips, and
+//! what operators want of streams: targets, sources and publish keys. What the contract promises and is not built answers 501.
 
 mod announce;
 mod api;
+mod assets;
 mod config;
 mod desired;
 mod guard;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use nx_contract::announce::Announce;
+use nx_contract::assets::Assets;
 use nx_contract::desired::Desired;
 use nx_contract::recordings::Recordings;
 use nx_contract::streams::{State, Streams};
@@ -15,13 +16,13 @@ use nx_delivery::{Answer, Body, Directory, Handler, Media, Metrics, Problem, Req
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::announce;
 use crate::api::{self, Paging};
 use crate::config::{Config, Token};
 use crate::desired::{self, Asked};
-use crate::recordings;
-use crate::{titles, uploads};
+use crate::{announce, assets, recordings, titles, uploads};
 
+/// What belongs to the streaming core.
+pub(crate) const CORE: &str = "/api/streamcore/v1";
 pub(crate) const STREAMS: &str = "/api/streamcore/v1/streams";
 const RECORDINGS: &str = "/api/streamcore/v1/recordings";
 const TITLES: &str = "/api/streamcore/v1/titles";
@@ -39,6 +40,8 @@ pub struct Core {
     pub titles: Arc<dyn Titles>,
     /// Posters for the status page, which may load nothing from elsewhere.
     pub posters: Arc<dyn Directory>,
+    /// What of it outlives the rest.
+    pub assets: Arc<dyn Assets>,
     /// Relays and keys.
     pub desired: Arc<dyn Desired>,
     /// Texts and marks that go into streams.
@@ -49,11 +52,12 @@ impl Core {
     /// A hub that is all of them, and what goes in and out of it.
     pub fn new<H, O>(hub: &Arc<H>, out: &Arc<O>) -> Self
     where
-        H: Streams + Recordings + Titles + Directory,
+        H: Streams + Recordings + Assets + Titles + Directory,
         O: Desired + Announce,
     {
-        let (streams, recordings, titles, posters) = (hub.clone(), hub.clone(), hub.clone(), hub.clone());
-        Self { streams, recordings, titles, posters, desired: out.clone(), announce: out.clone() }
+        let (streams, recordings, assets) = (hub.clone(), hub.clone(), hub.clone());
+        let (titles, posters) = (hub.clone(), hub.clone());
+        Self { streams, recordings, assets, titles, posters, desired: out.clone(), announce: out.clone() }
     }
 }
 
@@ -114,6 +118,11 @@ impl Face {
         if head.uri.path().ends_with("/poster.jpg") {
             return self.media.answer(&http::Request::from_parts(head, Upload::None), peer).await;
         }
+        if let Some(route) = head.uri.path().strip_prefix(CORE).and_then(assets::route) {
+            let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
+            let (assets, edge) = (&self.core.assets, edge_url(&head.headers, self.edge));
+            return assets::answer(assets, self.token.as_ref(), &edge, route, asked, body).await;
+        }
         self.answer(&http::Request::from_parts(head, ()))
     }
 
@@ -124,6 +133,7 @@ impl Face {
         let path = request.uri().path();
         match path {
             "/" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Status), request.headers())),
+            "/recordings" => Ok(assets::page(request.headers(), &edge_url(request.headers(), self.edge))),
             STREAMS => {
                 let paging = Paging::parse(request.uri().query().unwrap_or_default())?;
                 Ok(json(&self.page(&paging, request.headers())))
@@ -152,7 +162,7 @@ impl Face {
         }
         if path.starts_with("/api/") {
             return Err(Problem::not_built(format!(
-                "{path:.200} is not served by this version; {STREAMS}, {RECORDINGS}, {TITLES} and {UPLOADS} are"
+                "{path:.200} is not served by this version; {STREAMS}, {RECORDINGS}, {CORE}/assets, {TITLES} and {UPLOADS} are"
             )));
         }
         Err(Problem::not_found(format!("nothing is served at {path:.200}; the status page is at /")))

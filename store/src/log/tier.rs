@@ -56,11 +56,9 @@ impl Log {
         Ok(())
     }
 
-    /// Bytes in object storage, and when the oldest volume there begins.
-    pub(crate) fn weight_there(&self) -> (u64, Option<i64>) {
-        let state = self.lock();
-        let there = || state.closed().filter(|v| v.safe);
-        (there().map(|v| v.bytes).sum(), there().next().map(|v| v.begins_ms))
+    /// Bytes in object storage.
+    pub(crate) fn bytes_there(&self) -> u64 {
+        self.lock().closed().filter(|v| v.safe).map(|v| v.bytes).sum()
     }
 
     /// A volume that is to be removed from object storage.

@@ -153,7 +153,7 @@ impl Objects for Shelf {
 
 impl Folder {
     fn over(&self, budget: Budget, tier: Tier) -> Store {
-        Store::open_with(&self.0, budget, Some(tier)).expect("opens")
+        Store::open_with(&self.0, budget, None, Some(tier)).expect("opens")
     }
 }
 

@@ -187,7 +187,7 @@ impl Archive for Kept {
         Ok(part.filter(|_| msn < self.count))
     }
 
-    fn film(&self, _from_ms: i64, _to_ms: i64) -> io::Result<Option<Film>> {
+    fn film(&self, _from_ms: i64, _to_ms: i64, _live: Vec<nx_hls::Unstored>) -> io::Result<Option<Film>> {
         Ok(None)
     }
 

@@ -16,6 +16,9 @@ const TIMESCALE: u32 = nx_media::VIDEO_TIMESCALE;
 /// Samples of one track that a movie may have: more than a day of sound.
 const SAMPLES_MAX: usize = 8 << 20;
 
+/// Times come in milliseconds: a frame that begins so little later began then, microseconds.
+const ROUNDING_US: i64 = 1_000;
+
 /// What does not go into one MP4.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -156,6 +159,8 @@ impl MovieWriter {
         if !self.begun || self.tracks.is_empty() || span.to_us <= span.from_us {
             return Err(MovieError::Empty);
         }
+        let pictures = self.tracks.iter().find(|t| matches!(t.descriptions.first(), Some(Params::Video(_))));
+        let span = pictures.map_or(span, |track| track.whole_frames(span));
         // As long whatever the offsets are.
         let length = self.front(span, media, 0).len() as u64;
         Ok(self.front(span, media, length).into())
@@ -243,6 +248,28 @@ impl Track {
         }
         let description = count(&self.descriptions);
         self.chunks.push(Chunk { at, samples: count(&fragment.samples), description });
+    }
+
+    /// The stretch in which the frames that are on screen in `span` are shown, from the first one's beginning to the
+    /// last one's end: half of a frame is a frame to no player, and each counts it in its own way.
+    fn whole_frames(&self, span: Span) -> Span {
+        let us = |ticks: i64| rescale(ticks, self.timescale, 1_000_000);
+        let durations = self.times.iter().flat_map(|(n, d)| std::iter::repeat_n(*d, usize_of(*n)));
+        let none = self.offsets.is_empty().then_some(&(u32::MAX, 0));
+        let offsets = self.offsets.iter().chain(none);
+        let offsets = offsets.flat_map(|(n, by)| std::iter::repeat_n(*by, usize_of(*n)));
+        let (mut from, mut to, mut decoded) = (None, None, self.begins);
+        for (duration, offset) in durations.zip(offsets) {
+            let shown = us(decoded.saturating_add(offset.into()));
+            decoded = decoded.saturating_add(duration.into());
+            if shown <= span.from_us.saturating_add(ROUNDING_US) {
+                from = from.max(Some(shown));
+            }
+            if shown >= span.to_us.saturating_sub(ROUNDING_US) {
+                to = Some(to.map_or(shown, |to: i64| to.min(shown)));
+            }
+        }
+        Span { from_us: from.unwrap_or(span.from_us), to_us: to.unwrap_or(span.to_us) }
     }
 
     fn push_time(&mut self, duration: u32) {
@@ -368,6 +395,10 @@ fn tkhd(b: &mut Vec<u8>, params: &Params, nth: u32, span: Span) {
         u32b(b, u32::from(saturate(width)) << 16);
         u32b(b, u32::from(saturate(height)) << 16);
     });
+}
+
+fn usize_of(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 fn count<T>(of: &[T]) -> u32 {

@@ -18,7 +18,7 @@ use crate::serve::{Core, Face};
 
 /// Remembers targets; sources and keys only as far as the routes are concerned.
 #[derive(Default)]
-struct Fake(Mutex<Vec<(Option<String>, Target)>>);
+pub(crate) struct Fake(Mutex<Vec<(Option<String>, Target)>>);
 
 fn status() -> Status {
     let since = String::from("now");
@@ -187,7 +187,7 @@ impl Streams for Fake {
 
 const SECRET: &str = "0123456789abcdef";
 
-fn face(token: bool) -> Face {
+pub(crate) fn face(token: bool) -> Face {
     let (_, stop) = tokio::sync::watch::channel(false);
     let config = Config { token: token.then(|| Token::new(SECRET)), ..Config::default() };
     let fake = Arc::new(Fake::default());
@@ -224,19 +224,24 @@ async fn only_who_may_uploads_or_deletes_a_title() {
 }
 
 /// A request: method, path behind the streams, further headers, body.
-type Ask<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+pub(crate) type Ask<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
 
-const LOCAL: &str = "127.0.0.1:40000";
-const AFAR: &str = "192.0.2.7:40000";
-const JSON: (&str, &str) = ("content-type", "application/json");
+pub(crate) const LOCAL: &str = "127.0.0.1:40000";
+pub(crate) const AFAR: &str = "192.0.2.7:40000";
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 
-async fn ask(face: &Face, peer: &str, (method, path, headers, body): Ask<'_>) -> (u16, Value, HeaderMap) {
-    ask_at(face, peer, (method, &format!("/streams{path}"), headers, body)).await
+async fn ask(face: &Face, peer: &str, asked: Ask<'_>) -> (u16, Value, HeaderMap) {
+    ask_at(face, peer, STREAMS, asked).await
 }
 
-/// The same with a path behind `/api/streamcore/v1`.
-async fn ask_at(face: &Face, peer: &str, (method, path, headers, body): Ask<'_>) -> (u16, Value, HeaderMap) {
-    let mut request = http::Request::builder().method(method).uri(format!("/api/streamcore/v1{path}"));
+/// The same, where paths are those behind another address.
+pub(crate) async fn ask_at(
+    face: &Face,
+    peer: &str,
+    address: &str,
+    (method, path, headers, body): Ask<'_>,
+) -> (u16, Value, HeaderMap) {
+    let mut request = http::Request::builder().method(method).uri(format!("{address}{path}"));
     if !headers.iter().any(|(name, _)| *name == "host") {
         request = request.header("host", "localhost:3000");
     }

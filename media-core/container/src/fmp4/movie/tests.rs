@@ -102,6 +102,31 @@ fn a_clip_begins_and_ends_within_its_frames() {
 }
 
 #[test]
+fn the_frames_on_screen_are_shown_whole() {
+    // Frames of a thirtieth of a second; where the clip begins and for how long, in ticks of 1/90000 s.
+    for (from_us, to_us, begins, length) in [
+        (500_000, 1_500_000, 45_000, 90_000),
+        // What a clock of milliseconds makes of frame 16, and of frame 17.
+        (533_000, 567_000, 48_000, 3_000),
+        (534_000, 566_000, 48_000, 3_000),
+        // In the middle of them.
+        (550_000, 551_000, 48_000, 3_000),
+        (550_000, 580_000, 48_000, 6_000),
+        (1_900_000, 9_000_000, 171_000, 9_000),
+    ] {
+        let mut writer = MovieWriter::default();
+        writer.run([(TrackId::VIDEO, &video())], 66_667).expect("a run");
+        add(&mut writer, 0, &frames(0, 60));
+        let front = writer.finish(Span { from_us, to_us }, 9_000).expect("a movie");
+        let words = words(&front, b"elst");
+        assert!(
+            words[2].abs_diff(length) <= 1 && words[4].abs_diff(begins + 6_000) <= 1,
+            "{from_us}: {words:?}"
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_one_file_says_why() {
     let empty = MovieWriter::default().finish(Span { from_us: 0, to_us: 1 }, 0);
     assert_eq!(empty, Err(MovieError::Empty));

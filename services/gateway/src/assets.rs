@@ -1,0 +1,206 @@
+//! Recordings and clips: `…/assets`, `…/assets/ID`, `…/assets/ID/restore` and `…/cuts`; and their page.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use nx_contract::assets::{Asset, AssetChange, Assets, Kind, Moment, NewCut, Room, Wanted};
+use nx_delivery::{Problem, Response};
+use serde::Serialize;
+
+use crate::api::Paging;
+use crate::config::Token;
+use crate::desired::{Asked, text, waiting};
+use crate::guard;
+use crate::serve::{CORE, json};
+
+/// Longest text that is searched for, bytes.
+const WORDS_BYTES_MAX: usize = 200;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    Cuts,
+    All,
+    One(String),
+    Restore(String),
+}
+
+impl Route {
+    fn methods(&self) -> &'static str {
+        match self {
+            Self::Cuts | Self::Restore(_) => "POST",
+            Self::All => "GET, HEAD",
+            Self::One(_) => "GET, HEAD, PATCH, DELETE",
+        }
+    }
+}
+
+/// Reads what follows the core's address; `None` for other resources.
+pub(crate) fn route(rest: &str) -> Option<Route> {
+    let mut segments = rest.strip_prefix('/')?.split('/');
+    let route = match (segments.next()?, segments.next(), segments.next()) {
+        ("cuts", None, None) => Route::Cuts,
+        ("assets", None, None) => Route::All,
+        ("assets", Some(id), None) if is_id(id) => Route::One(id.to_owned()),
+        ("assets", Some(id), Some("restore")) if is_id(id) => Route::Restore(id.to_owned()),
+        _ => return None,
+    };
+    segments.next().is_none().then_some(route)
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+#[derive(Serialize)]
+struct Page {
+    items: Vec<Item>,
+    next_cursor: Option<String>,
+    room: Room,
+}
+
+#[derive(Serialize)]
+struct Item {
+    #[serde(flatten)]
+    asset: Asset,
+    hls_url: String,
+    dash_url: String,
+    mp4_url: String,
+}
+
+impl Item {
+    fn new(asset: Asset, edge: &str) -> Self {
+        Self {
+            hls_url: format!("{edge}{}", asset.hls_path),
+            dash_url: format!("{edge}{}", asset.dash_path),
+            mp4_url: format!("{edge}{}", asset.mp4_path),
+            asset,
+        }
+    }
+}
+
+/// Answers; what changes something only whom [`guard::admit`] lets pass. `edge` is where assets are played.
+pub(crate) async fn answer<B>(
+    assets: &Arc<dyn Assets>,
+    token: Option<&Token>,
+    edge: &str,
+    route: Route,
+    asked: Asked<'_>,
+    body: B,
+) -> Result<Response, Problem>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let Asked { method, uri, headers, peer } = asked;
+    let allowed = route.methods();
+    if !allowed.split(", ").any(|m| m == method.as_str()) {
+        return Err(Problem::method(format!("this resource takes {allowed}")));
+    }
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    if !reads {
+        guard::admit(headers, uri, peer, token)?;
+    }
+    let (assets, once) = (assets.clone(), guard::once(headers)?);
+    let shown = |asset| text(&Item::new(asset, edge));
+    match route {
+        Route::All => {
+            let wanted = wanted(uri.query().unwrap_or_default())?;
+            let find = move || assets.find(&wanted).map(|found| (found, assets.room()));
+            let (found, room) = waiting(find).await?;
+            let items = found.items.into_iter().map(|asset| Item::new(asset, edge)).collect();
+            Ok(json(&text(&Page { items, next_cursor: found.next, room })))
+        }
+        Route::One(id) if reads => Ok(json(&shown(waiting(move || assets.asset(&id)).await?))),
+        Route::One(id) if *method == Method::PATCH => {
+            let change: AssetChange = guard::body(headers, body).await?;
+            Ok(json(&shown(waiting(move || assets.change(&id, change)).await?)))
+        }
+        Route::One(id) => {
+            waiting(move || assets.delete(&id)).await?;
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            Ok(response)
+        }
+        Route::Restore(id) => Ok(json(&shown(waiting(move || assets.restore(&id)).await?))),
+        Route::Cuts => {
+            let new: NewCut = guard::body(headers, body).await?;
+            let made = waiting(move || assets.cut(new, once.as_deref())).await?;
+            let place = HeaderValue::from_str(&format!("{CORE}/assets/{}", made.id));
+            let mut response = json(&shown(made));
+            *response.status_mut() = StatusCode::CREATED;
+            if let Ok(place) = place {
+                response.headers_mut().insert(header::LOCATION, place);
+            }
+            Ok(response)
+        }
+    }
+}
+
+fn wanted(query: &str) -> Result<Wanted, Problem> {
+    let mut wanted = Wanted { limit: Paging::parse(query)?.limit(), ..Wanted::default() };
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        let value = decoded(value);
+        let value = value.ok_or_else(|| Problem::bad_request(format!("{name} is not UTF-8")))?;
+        match name {
+            "cursor" => wanted.cursor = Some(value),
+            "stream" => wanted.stream = Some(value),
+            "kind" => {
+                wanted.kind = Some(match value.as_str() {
+                    "recording" => Kind::Recording,
+                    "clip" => Kind::Clip,
+                    _ => return Err(Problem::bad_request("kind is recording or clip")),
+                });
+            }
+            "from" => wanted.from = Some(Moment::Text(value)),
+            "to" => wanted.to = Some(Moment::Text(value)),
+            "q" if value.len() > WORDS_BYTES_MAX => {
+                return Err(Problem::bad_request(format!("q has at most {WORDS_BYTES_MAX} bytes")));
+            }
+            "q" => wanted.words = Some(value),
+            "deleted" => {
+                wanted.deleted = match value.as_str() {
+                    "true" => true,
+                    "false" => false,
+                    _ => return Err(Problem::bad_request("deleted is true or false")),
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(wanted)
+}
+
+/// A value of a query; `None` when it is no text.
+fn decoded(value: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [char::from(rest.next()?), char::from(rest.next()?)].map(|d| d.to_digit(16));
+                let [high, low] = digits;
+                u8::try_from(high? << 4 | low?).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The page of recordings: it plays what the edge has.
+pub(crate) fn page(headers: &HeaderMap, edge: &str) -> Response {
+    let mut page = nx_delivery::page(&nx_web::page(nx_web::Page::Recordings), headers);
+    let policy = nx_web::CSP
+        .replace("connect-src 'self'", &format!("connect-src 'self' {edge}"))
+        .replace("media-src 'self'", &format!("media-src 'self' {edge}"));
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests;
