@@ -42,7 +42,7 @@ fn segment_begins(server: &Server, key: &str, old_s: f64) -> f64 {
         let list = playlist(server, &format!("/{key}/v1/index.m3u8"))?;
         let dates = list.lines().filter_map(|l| l.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:"));
         let before = now() - old_s;
-        dates.filter_map(seconds).filter(|at| *at < before).last()
+        dates.filter_map(seconds).rfind(|at| *at < before)
     };
     eventually(SOON, look).unwrap_or_else(|| panic!("{key} has no segment: {}", server.log()))
 }

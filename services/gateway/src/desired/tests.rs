@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::Config;
-use crate::serve::{Core, Face};
+use crate::serve::{CORE, Core, Face};
 
 /// Remembers targets; sources and keys only as far as the routes are concerned.
 #[derive(Default)]
@@ -215,7 +215,7 @@ async fn only_who_may_uploads_or_deletes_a_title() {
         ("GET", "/titles", true, AFAR, &[], 200),
         ("POST", "/titles", false, LOCAL, &[], 405),
     ] {
-        let (status, problem, headers) = ask_at(&face(token), peer, (method, path, headers, "")).await;
+        let (status, problem, headers) = ask_at(&face(token), peer, CORE, (method, path, headers, "")).await;
         assert_eq!(status, want, "{method} {path} {token} {peer}: {problem}");
         if path.starts_with("/uploads") {
             assert_eq!(headers.get("tus-resumable").map(|v| v.as_bytes()), Some(&b"1.0.0"[..]));
