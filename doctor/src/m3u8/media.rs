@@ -169,6 +169,11 @@ impl Media {
         self.segments.last().map(|s| (s.msn, index(s)))
     }
 
+    /// Whether both were written when as much was there. A segment with all its parts may still be open.
+    pub(crate) fn is_of_the_time_of(&self, other: &Self) -> bool {
+        self.edge() == other.edge() && self.open.parts.is_empty() == other.open.parts.is_empty()
+    }
+
     /// Sequence number and index of the part that a `PRELOAD-HINT` announces.
     pub(crate) fn next_part(&self) -> (u64, u64) {
         (self.open.msn, u64::try_from(self.open.parts.len()).unwrap_or(u64::MAX))

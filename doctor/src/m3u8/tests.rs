@@ -111,3 +111,14 @@ fn no_prefix_and_no_changed_byte_breaks_the_reader() {
         }
     }
 }
+
+#[test]
+fn a_segment_that_has_all_its_parts_may_still_be_open() {
+    let begun = media(LIVE);
+    let whole = media(&LIVE.replace(
+        "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p9.1.m4s\"",
+        "#EXTINF:0.5,\ns9.m4s\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p10.0.m4s\"",
+    ));
+    assert_eq!(begun.edge(), whole.edge());
+    assert!(begun.is_of_the_time_of(&begun) && !begun.is_of_the_time_of(&whole));
+}

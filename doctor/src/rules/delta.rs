@@ -51,7 +51,8 @@ pub(crate) fn check(base: &Media, delta: &Media, report: &mut Report) {
 /// Compares a delta update with a whole playlist, older or newer.
 pub(crate) fn compare(whole: &Media, delta: &Media, report: &mut Report) {
     let Some(skip) = &delta.skip else { return };
-    if whole.edge() == delta.edge() && whole.first_msn() != delta.first_msn() {
+    let same = whole.is_of_the_time_of(delta);
+    if same && whole.first_msn() != delta.first_msn() {
         let what = format!("begins at {}, the whole playlist at {}", delta.first_msn(), whole.first_msn());
         report.add(&NOT_WHOLE, delta.text.finding(&[skip.line], what));
         return;
@@ -75,7 +76,7 @@ pub(crate) fn compare(whole: &Media, delta: &Media, report: &mut Report) {
         }
     }
     let (last, whole_last) = (delta.segments.last().map(|s| s.msn), whole.segments.last().map(|s| s.msn));
-    if whole.edge() == delta.edge() && last != whole_last {
+    if same && last != whole_last {
         report.add(&NOT_WHOLE, delta.text.finding(&[skip.line], "the last segments differ"));
     }
 }
