@@ -146,7 +146,7 @@ pub fn parse_hex(text: &str) -> Option<[u8; 16]> {
     digits.next().is_none().then_some(out)
 }
 
-/// Reads what [`base64`] writes; white space in it is passed over.
+/// Reads what [`base64()`] writes; white space in it is passed over.
 #[must_use]
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
