@@ -220,23 +220,40 @@ fn respond_media(slices: VecDeque<Bytes>, method: &Method, request: &HeaderMap, 
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return;
     }
+    let slices = match answer_range(len, &validators, method, request, response) {
+        Range::Whole => slices,
+        Range::Part { first, last } => range::cut(slices, first, last),
+        Range::Unsatisfiable => VecDeque::new(),
+    };
+    *response.body_mut() = Body::Slices(slices);
+}
+
+/// Which of `len` bytes are asked for; status and headers say so.
+fn answer_range(
+    len: u64,
+    validators: &Validators<'_>,
+    method: &Method,
+    request: &HeaderMap,
+    response: &mut Response,
+) -> Range {
     // Ranges are for GET alone (RFC 9110 §14.2).
     let ranged = *method == Method::GET && validators.range_holds(request);
     let asked = request.get(header::RANGE).filter(|_| ranged).and_then(|v| v.to_str().ok());
-    let (status, slices) = match range::parse(asked, len) {
-        Range::Whole => (StatusCode::OK, slices),
+    let range = range::parse(asked, len);
+    let headers = response.headers_mut();
+    match range {
+        Range::Whole => {}
         Range::Part { first, last } => {
             set(headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{len}"));
-            (StatusCode::PARTIAL_CONTENT, range::cut(slices, first, last))
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
         Range::Unsatisfiable => {
             set(headers, header::CONTENT_RANGE, &format!("bytes */{len}"));
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            (StatusCode::RANGE_NOT_SATISFIABLE, VecDeque::new())
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
         }
-    };
-    *response.status_mut() = status;
-    *response.body_mut() = Body::Slices(slices);
+    }
+    range
 }
 
 /// Another picture has another tag, whatever its name.
@@ -273,21 +290,10 @@ fn respond_film(film: Film, method: &Method, request: &HeaderMap, response: &mut
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return;
     }
-    let ranged = *method == Method::GET && validators.range_holds(request);
-    let asked = request.get(header::RANGE).filter(|_| ranged).and_then(|v| v.to_str().ok());
-    let film = match range::parse(asked, len) {
+    let film = match answer_range(len, &validators, method, request, response) {
         Range::Whole => film,
-        Range::Part { first, last } => {
-            set(headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{len}"));
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            film.cut(first, last)
-        }
-        Range::Unsatisfiable => {
-            set(headers, header::CONTENT_RANGE, &format!("bytes */{len}"));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            return;
-        }
+        Range::Part { first, last } => film.cut(first, last),
+        Range::Unsatisfiable => return,
     };
     *response.body_mut() = Body::Film(Box::new(film));
 }
