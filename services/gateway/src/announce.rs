@@ -60,9 +60,7 @@ where
         (Kind::Captions, true) => "GET, HEAD",
         (Kind::DateRange, true) => "GET, HEAD, DELETE",
     };
-    if !allowed.split(", ").any(|m| m == method.as_str()) {
-        return Err(Problem::method(format!("this resource takes {allowed}")));
-    }
+    guard::takes(method, allowed)?;
     let Route { stream, kind, id } = route;
     if matches!(*method, Method::GET | Method::HEAD) {
         let id = id.as_deref();

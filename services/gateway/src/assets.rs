@@ -95,9 +95,7 @@ where
 {
     let Asked { method, uri, headers, peer } = asked;
     let allowed = route.methods();
-    if !allowed.split(", ").any(|m| m == method.as_str()) {
-        return Err(Problem::method(format!("this resource takes {allowed}")));
-    }
+    guard::takes(method, allowed)?;
     let reads = matches!(*method, Method::GET | Method::HEAD);
     if !reads {
         guard::admit(headers, uri, peer, token)?;

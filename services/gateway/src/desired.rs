@@ -80,9 +80,7 @@ where
         (true, Kind::Keys) => "GET, HEAD, DELETE",
         (true, _) => "GET, HEAD, PATCH, DELETE",
     };
-    if !allowed.split(", ").any(|m| m == method.as_str()) {
-        return Err(Problem::method(format!("this resource takes {allowed}")));
-    }
+    guard::takes(method, allowed)?;
     if matches!(*method, Method::GET | Method::HEAD) {
         return read(desired, &route);
     }

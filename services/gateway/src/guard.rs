@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use nx_delivery::Problem;
 use serde::de::DeserializeOwned;
@@ -116,4 +116,13 @@ fn forbidden(detail: &str) -> Problem {
 
 fn unauthorized(detail: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+}
+
+/// Refuses a method that is not among those allowed, such as `GET, HEAD, POST`.
+pub(crate) fn takes(method: &Method, allowed: &str) -> Result<(), Problem> {
+    if allowed.split(", ").any(|m| m == method.as_str()) {
+        Ok(())
+    } else {
+        Err(Problem::method(format!("this resource takes {allowed}")))
+    }
 }
