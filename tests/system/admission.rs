@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nx_rtmp::client::Intent;
 
 use crate::api::{SOON, multivariant, refusal, stream, until};
-use crate::encoder::{Process, SMALL, ffmpeg, ffmpeg_to, run};
+use crate::encoder::{Process, SMALL, eventually, ffmpeg, ffmpeg_to, run};
 use crate::support::Server;
 use crate::support::publish::dial;
 
@@ -18,6 +18,13 @@ fn answer(server: &Server, name: &str) -> String {
 
 fn srt(server: &Server, id: &str) -> Process {
     ffmpeg_to(&["-f", "mpegts", &format!("srt://{}?streamid={id}", server.srt())], SMALL)
+}
+
+/// Waits until nobody has the name: who stopped just now may be seen to go only after the next has knocked.
+fn free(server: &Server, key: &str) {
+    let idle = |s: &serde_json::Value| s["inputs"].as_array().is_some_and(Vec::is_empty);
+    let gone = eventually(SOON, || stream(server, key).is_none_or(|s| idle(&s)).then_some(()));
+    assert!(gone.is_some(), "{key} is still taken: {}", server.log());
 }
 
 #[test]
@@ -51,6 +58,7 @@ fn a_key_opens_its_stream_and_nothing_else_does() {
     let live = stream(&server, "live/show").expect("it is live");
     assert_eq!(live["inputs"][0]["admitted_by"], "key", "{live}");
     drop(encoder);
+    free(&server, "live/show");
     let _encoder = srt(&server, "#!::r=live/show,m=publish,key=k-right");
     until(&server, "live/show", "on air over SRT", |s| s["inputs"][0]["protocol"] == "srt");
     assert!(!server.log().contains("k-right") && !server.log().contains("k-wrong"), "{}", server.log());
@@ -97,6 +105,7 @@ fn a_signed_token_opens_the_stream_it_names() {
         );
     }
     assert_eq!(answer(&server, &format!("tv?token={GOOD}")), "");
+    free(&server, "live/tv");
     let _encoder = srt(&server, &format!("publish:live/tv?token={GOOD}"));
     let live = until(&server, "live/tv", "on air over SRT", |s| s["inputs"][0]["protocol"] == "srt");
     assert_eq!(live["inputs"][0]["admitted_by"], "token", "{live}");
