@@ -1,6 +1,7 @@
 //! The rules and their checkers. Numbers follow the catalogue of assertions; letters tell apart what one assertion
 //! says in several ways.
 
+pub(crate) mod alternatives;
 pub(crate) mod blocking;
 pub(crate) mod cache;
 pub(crate) mod changes;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<&'static Rule> {
         delta::ALL,
         renditions::ALL,
         multivariant::ALL,
+        alternatives::ALL,
         delivery::ALL,
         cache::ALL,
         payload::ALL,

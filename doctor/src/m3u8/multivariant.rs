@@ -28,6 +28,10 @@ pub(crate) struct Multivariant {
     pub(crate) i_frames: Vec<Attributes>,
     /// `EXT-X-MEDIA`.
     pub(crate) renditions: Vec<Attributes>,
+    /// `EXT-X-SESSION-KEY`.
+    pub(crate) keys: Vec<Attributes>,
+    /// `EXT-X-CONTENT-STEERING`.
+    pub(crate) steering: Option<Attributes>,
     pub(crate) independent_segments: bool,
     /// Lines of tags that belong into a media playlist.
     pub(crate) strangers: Vec<u32>,
@@ -41,6 +45,8 @@ impl Multivariant {
             variants: Vec::new(),
             i_frames: Vec::new(),
             renditions: Vec::new(),
+            keys: Vec::new(),
+            steering: None,
             independent_segments: false,
             strangers: Vec::new(),
         };
@@ -81,6 +87,11 @@ impl Multivariant {
                 let attributes = self.text.attributes(number, value);
                 self.i_frames.push(attributes);
             }
+            "EXT-X-SESSION-KEY" if self.keys.len() < ENTRIES_MAX => {
+                let attributes = self.text.attributes(number, value);
+                self.keys.push(attributes);
+            }
+            "EXT-X-CONTENT-STEERING" => self.steering = Some(self.text.attributes(number, value)),
             "EXT-X-INDEPENDENT-SEGMENTS" => self.independent_segments = true,
             "EXT-X-DEFINE" => self.text.define(number, value),
             "EXTINF"

@@ -16,6 +16,8 @@ rules! {
         "give _HLS_skip its own cache entry";
     NO_COUNT: "HLS-42f", Error, "EXT-X-SKIP has SKIPPED-SEGMENTS", "rfc8216bis §4.4.5.2",
         "write SKIPPED-SEGMENTS";
+    NOT_RESTATED: "HLS-44", Warning, "the first segment behind a skip says its map, key and date", "rfc8216bis §6.2.5.1",
+        "write EXT-X-MAP, EXT-X-KEY and EXT-X-PROGRAM-DATE-TIME again behind EXT-X-SKIP: players merge them differently";
 }
 
 /// Judges the answer to `_HLS_skip`. `base` is the last whole playlist.
@@ -45,7 +47,23 @@ pub(crate) fn check(base: &Media, delta: &Media, report: &mut Report) {
         let what = format!("{} left, CAN-SKIP-UNTIL {}", seconds(left_us), seconds(until_us));
         report.add(&SKIPPED_TOO_MUCH, delta.text.finding(&[skip.line], what));
     }
+    restated(base, delta, skip.line, report);
     compare(base, delta, report);
+}
+
+/// What applied to the segments that are left out applies to the first that is not.
+fn restated(base: &Media, delta: &Media, skip_line: u32, report: &mut Report) {
+    let Some(first) = delta.segments.first().filter(|_| delta.skipped() > 0) else { return };
+    let Some(known) = base.segment(first.msn) else { return };
+    let unsaid = [
+        ("EXT-X-MAP", known.map.is_some() && first.map.is_none()),
+        ("EXT-X-KEY", known.key.is_some() && first.key.is_none()),
+        ("EXT-X-PROGRAM-DATE-TIME", known.date_us.is_some() && first.date_us.is_none()),
+    ];
+    for (tag, _) in unsaid.into_iter().filter(|(_, unsaid)| *unsaid) {
+        let what = format!("segment {} has no {tag}", first.msn);
+        report.add(&NOT_RESTATED, delta.text.finding(&[skip_line, first.line], what));
+    }
 }
 
 /// Compares a delta update with a whole playlist, older or newer.

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use crate::m3u8::{Attributes, Multivariant, Variant};
 use crate::report::{Report, rules};
 
+use super::alternatives;
+
 rules! {
     NO_BANDWIDTH: "HLS-22a", Error, "every variant has BANDWIDTH", "rfc8216bis §4.4.6.2",
         "write the peak bit rate of the variant in bits per second";
@@ -58,6 +60,7 @@ pub(crate) fn check(playlist: &Multivariant, report: &mut Report) {
     ladder(playlist, report);
     renditions(playlist, report);
     i_frames(playlist, report);
+    alternatives::check(playlist, report);
 }
 
 /// Whether a variant has pictures, as far as its attributes tell.

@@ -36,6 +36,8 @@ rules! {
         "rfc8216bis §4.4.4.4", "complete the EXT-X-KEY";
     CTR: "HLS-30b", Warning, "encrypted samples use cbcs, not SAMPLE-AES-CTR", "Apple 13.11",
         "encrypt with cbcs (SAMPLE-AES); CTR does not play on Apple devices";
+    FAIRPLAY: "HLS-30d", Error, "a FairPlay key has METHOD=SAMPLE-AES and its KEYFORMAT", "Apple 13.2, 13.3",
+        "write METHOD=SAMPLE-AES and KEYFORMAT=\"com.apple.streamingkeydelivery\" with a URI of skd://";
 }
 
 /// Dates may be off by one frame of slow film.
@@ -171,6 +173,11 @@ fn keys(media: &Media, report: &mut Report) {
         }
         if method == Some("SAMPLE-AES-CTR") {
             report.add(&CTR, media.text.finding(&[key.line], "METHOD=SAMPLE-AES-CTR"));
+        }
+        let format = key.get("KEYFORMAT") == Some("com.apple.streamingkeydelivery");
+        let address = key.get("URI").is_some_and(|uri| uri.starts_with("skd:"));
+        if (format || address) && !(format && method == Some("SAMPLE-AES")) {
+            report.add(&FAIRPLAY, media.text.finding(&[key.line], "METHOD or KEYFORMAT is another"));
         }
     }
 }
