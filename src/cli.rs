@@ -80,6 +80,9 @@ pub(crate) enum Command {
     /// Watch any live HLS, LL-HLS or DASH address and name the rules it breaks
     #[command(after_help = nx_doctor::cli::EXAMPLES)]
     Doctor(nx_doctor::cli::Args),
+    /// Check, compare and convert descriptions of a delivery network
+    #[command(after_help = nx_cdn_config::cli::EXAMPLES)]
+    Cdn(nx_cdn_config::cli::Args),
 }
 
 impl fmt::Display for Command {
@@ -93,6 +96,7 @@ impl fmt::Display for Command {
             Self::Catalog { .. } => "nexus catalog",
             Self::Check { .. } => "nexus check",
             Self::Doctor(_) => "nexus doctor",
+            Self::Cdn(_) => "nexus cdn",
         })
     }
 }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     match &cli.command {
         Command::Check { file } => check(file),
         Command::Doctor(args) => nx_doctor::cli::run(args),
+        Command::Cdn(args) => nx_cdn_config::cli::run(args),
         Command::Up | Command::Origin => run(&cli),
         Command::Edge | Command::Gateway | Command::Service { .. } | Command::Catalog { .. } => {
             eprintln!(

@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/contract", &[]),
     ("delivery", &["nx-media", "nx-container", "nx-crypt", "nx-hls", "nx-dash", "nx-web"]),
     ("doctor", &[]),
+    ("cdn-config", &[]),
     ("store", &["nx-media", "nx-container", "nx-crypt", "nx-hls"]),
     ("store/cloud", &["nx-store"]),
     ("vod", &["nx-media", "nx-codec", "nx-container", "nx-hls"]),
