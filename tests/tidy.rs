@@ -48,7 +48,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nx-worker-protocol",
         ],
     ),
-    (".", &["nx-contract", "nx-delivery", "nx-doctor", "nx-edge-node", "nx-gateway", "nx-origin"]),
+    (
+        ".",
+        &[
+            "nx-cdn-config",
+            "nx-contract",
+            "nx-delivery",
+            "nx-doctor",
+            "nx-edge-node",
+            "nx-gateway",
+            "nx-origin",
+        ],
+    ),
 ];
 
 /// Crates with sockets, clocks, threads or randomness: not for the core.

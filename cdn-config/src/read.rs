@@ -123,9 +123,11 @@ impl Network {
                     let faults = check::check(&network);
                     return if faults.is_empty() { Ok(network) } else { Err(faults) };
                 }
-                // Names that were taken out with their tables would be missed without need.
+                // What was taken out would be missed without need.
                 Ok(network) => {
-                    let further = check::check(&network).into_iter().filter(|f| f.kind != Kind::Reference);
+                    let further = check::check(&network)
+                        .into_iter()
+                        .filter(|f| !matches!(f.kind, Kind::Reference | Kind::Conflict));
                     faults.extend(further.map(|f| Fault { key: taken.original(&f.key), ..f }));
                     return Err(faults);
                 }
