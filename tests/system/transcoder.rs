@@ -93,8 +93,11 @@ fn rungs_have_the_times_and_the_key_frames_of_their_source() {
         assert_eq!(track.refused, None, "{told}");
         assert_eq!((&track.times(false), track.times(true)), (times, keys.clone()), "{told}");
         assert!(track.samples.iter().all(|s| s.dts == s.pts), "{told}");
-        let ends = track.samples.iter().map(|s| s.pts + i64::from(s.duration.expect("it is known")));
-        assert!(ends.zip(&times[1..]).all(|(end, next)| end == *next), "{told}");
+        for pair in track.samples.windows(2) {
+            let end = pair[0].pts + i64::from(pair[0].duration.expect("it is known"));
+            // That a key frame cuts the last of the halves short is known when it comes.
+            assert!(end == pair[1].pts || (index == 3 && pair[1].key), "{told}: {end}, {}", pair[1].pts);
+        }
         assert_eq!(track.opened.len(), 1, "{told}");
         assert_eq!(track.opened[0].1, encoder);
         let file = path.with_file_name(format!("plain-{index}.mp4"));
