@@ -61,10 +61,15 @@ impl Sounds {
         if self.voices.iter().all(|voice| !matches!(voice.state, State::On(_))) {
             return Ok(());
         }
-        let header = self.adts.map(|adts| adts.header(sample.payload.len())).transpose();
-        let header = header?.unwrap_or_default();
-        let header = if self.adts.is_some() { &header[..] } else { &[] };
-        let mut packet = Packet::copy(&[header, &sample.payload].concat());
+        let header = match self.adts.map(|adts| adts.header(sample.payload.len())) {
+            Some(Ok(header)) => Bytes::copy_from_slice(&header),
+            None => Bytes::new(),
+            Some(Err(_)) => {
+                self.damaged += 1;
+                return Ok(());
+            }
+        };
+        let mut packet = Packet::copy(&[header, sample.payload.clone()].concat());
         packet.set_pts(Some(sample.pts));
         self.damaged += u64::from(self.decoder.send_packet(&packet).is_err());
         self.drain()
@@ -77,6 +82,12 @@ impl Sounds {
 
     pub(crate) fn damaged(&self) -> u64 {
         self.damaged
+    }
+
+    /// Those that can still be had.
+    pub(crate) fn outputs(&self) -> Vec<u8> {
+        let had = self.voices.iter().filter(|voice| !matches!(voice.state, State::Refused));
+        had.map(|voice| voice.index).collect()
     }
 
     pub(crate) fn want(&mut self, output: u8, on: bool) -> Result<(), Why> {
@@ -183,7 +194,7 @@ impl Voice {
     fn refused_if(&mut self, done: Result<(), Why>) -> Result<(), Why> {
         if let Err(why) = done {
             self.state = State::Refused;
-            self.out.refuse(self.index, &why)?;
+            self.out.refuse(&[self.index], &why)?;
         }
         Ok(())
     }
