@@ -48,9 +48,9 @@ fn usage() -> ExitCode {
 fn work(hardware: bool) -> io::Result<()> {
     ffmpeg_next::init().map_err(io::Error::other)?;
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
+    let out = Out::new()?;
     limits::confine(hardware)?;
     let mut input = io::stdin().lock();
-    let out = Out::new();
     out.say(&Reply::Hello(VERSION))?;
     let mut desk = Desk::default();
     while let Some(frame) = read(&mut input)? {

@@ -202,8 +202,9 @@ pub struct Load {
     pub damaged: u64,
     /// CPU time of the worker since it started, in microseconds.
     pub cpu_us: u64,
-    /// Presentation time of the newest sample that went into the decoder, 90 kHz.
+    /// Presentation time of the newest picture that went into the decoder, of a ladder without any: of the newest
+    /// sound; 90 kHz.
     pub taken: i64,
-    /// Presentation time up to which every output that is on is coded, 90 kHz. What lies between is the lag.
+    /// Up to where every rung that is on is coded, without any: every sound; 90 kHz. What lies between is the lag.
     pub coded: i64,
 }
