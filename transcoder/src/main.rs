@@ -4,23 +4,33 @@
 //! open no file and no socket, has bounded memory and bounded time, and the server starts another when it dies.
 
 mod decode;
+mod graph;
+mod ladder;
 mod limits;
 mod sheet;
 mod stream;
+mod turn;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::process::ExitCode;
 
 use bytes::Bytes;
 use nx_worker_protocol::{LENGTH, Reply, Request, VERSION, frame_len};
 
-use crate::sheet::Sheet;
+use crate::ladder::{Engine, Out};
+use crate::sheet::{Sheet, Why};
+
+/// What encodes in hardware opens devices, and libraries that drive them: the worker may open files then.
+const HARDWARE: &str = "--hardware";
 
 fn main() -> ExitCode {
-    if std::env::args().len() > 1 {
-        return usage();
-    }
-    match work() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let hardware = match &words[..] {
+        [] => false,
+        [word] if word == HARDWARE => true,
+        _ => return usage(),
+    };
+    match work(hardware) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
@@ -28,38 +38,72 @@ fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the command's own output")]
 fn usage() -> ExitCode {
-    eprintln!("nexus-transcoder is started by nexus and has no options; see \"Pictures\" in README.md");
+    eprintln!(
+        "nexus-transcoder is started by nexus, with {HARDWARE} or nothing; see \"Pictures\" in README.md"
+    );
     ExitCode::from(2)
 }
 
 /// Answers requests until the input ends.
-fn work() -> io::Result<()> {
+fn work(hardware: bool) -> io::Result<()> {
     ffmpeg_next::init().map_err(io::Error::other)?;
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
-    limits::confine()?;
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
-    let mut say = |reply: &Reply| -> io::Result<()> {
-        output.write_all(&reply.write().map_err(io::Error::other)?)?;
-        output.flush()
-    };
-    say(&Reply::Hello(VERSION))?;
-    let mut sheet = None;
+    let out = Out::new()?;
+    limits::confine(hardware)?;
+    let mut input = io::stdin().lock();
+    out.say(&Reply::Hello(VERSION))?;
+    let mut desk = Desk::default();
     while let Some(frame) = read(&mut input)? {
         limits::grant_time()?;
-        match Request::read(frame).map_err(io::Error::other)? {
-            Request::Sheet(grid) => sheet = Some(Sheet::new(grid)),
-            Request::Draw { cell, codec, config, sample } => {
-                let drawn = decode::key_frame(codec, &config, &sample)
-                    .and_then(|frame| sheet.as_mut().ok_or("no sheet was begun")?.draw(cell, frame));
-                say(&drawn.map_or_else(|why| Reply::Failed(why.to_string()), |()| Reply::Drawn))?;
-            }
-            Request::Finish => {
-                let made = sheet.take().ok_or("no sheet was begun".into()).and_then(Sheet::jpeg);
-                say(&made.map_or_else(|why: sheet::Why| Reply::Failed(why.to_string()), Reply::Jpeg))?;
-            }
-        }
+        desk.answer(Request::read(frame).map_err(io::Error::other)?, &out)?;
     }
     Ok(())
+}
+
+/// What was begun and is not over.
+#[derive(Default)]
+struct Desk {
+    sheet: Option<Sheet>,
+    ladder: Option<Engine>,
+}
+
+impl Desk {
+    fn answer(&mut self, request: Request, out: &Out) -> io::Result<()> {
+        match request {
+            Request::Sheet(grid) => self.sheet = Some(Sheet::new(grid)),
+            Request::Draw { cell, codec, config, sample } => {
+                let drawn = decode::key_frame(codec, &config, &sample)
+                    .and_then(|frame| self.sheet.as_mut().ok_or("no sheet was begun")?.draw(cell, frame));
+                out.say(&drawn.map_or_else(failed, |()| Reply::Drawn))?;
+            }
+            Request::Finish => {
+                let made = self.sheet.take().ok_or("no sheet was begun".into()).and_then(Sheet::jpeg);
+                out.say(&made.map_or_else(failed, Reply::Jpeg))?;
+            }
+            Request::Ladder(ladder) => {
+                limits::make_room()?;
+                // The one before says its last words first.
+                self.ladder = None;
+                self.ladder = Some(Engine::new(*ladder, out)?);
+            }
+            Request::Sample(kind, sample) => self.step(|ladder| ladder.take(kind, &sample))?,
+            Request::Wanted { output, on } => self.step(|ladder| ladder.want(output, on))?,
+            Request::Flush => {
+                self.step(Engine::flush)?;
+                out.say(&Reply::Flushed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Without a ladder there is nothing to do.
+    fn step(&mut self, step: impl FnOnce(&mut Engine) -> io::Result<()>) -> io::Result<()> {
+        self.ladder.as_mut().map_or(Ok(()), step)
+    }
+}
+
+fn failed(why: Why) -> Reply {
+    Reply::Failed(why.to_string())
 }
 
 /// The next frame; `None` at the end of the input.
