@@ -42,8 +42,9 @@ mod tls;
 mod upload;
 
 pub use audience::Audience;
-pub use body::Body;
+pub use body::{Body, Stream};
 pub use certs::Certs;
+pub use cmcd::next_object;
 pub use film::{Film, Piece, Source};
 pub use images::{KeyFrame, Order, Painter, Painting, Still};
 pub use listen::{Answer, Handler, Limits, Listening, Request, Response, bind, cannot_listen, serve};
@@ -54,6 +55,7 @@ pub use pages::page;
 pub use past::{Archive, Reader};
 pub use problem::Problem;
 pub use qoe::{Quality, QualitySummary};
+pub use reply::{cors, select};
 pub use secure::{Pair, bind_pair, serve_secure};
 pub use tls::{TlsConfig, TlsPair};
 pub use upload::Upload;
