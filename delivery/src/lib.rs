@@ -55,6 +55,7 @@ pub use pages::page;
 pub use past::{Archive, Reader};
 pub use problem::Problem;
 pub use qoe::{Quality, QualitySummary};
+pub use range::cut;
 pub use reply::{cors, select};
 pub use secure::{Pair, bind_pair, serve_secure};
 pub use tls::{TlsConfig, TlsPair};

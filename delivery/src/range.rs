@@ -39,7 +39,8 @@ pub(crate) fn parse(header: Option<&str>, len: u64) -> Range {
 }
 
 /// Cuts these bytes out of a row of slices.
-pub(crate) fn cut(slices: VecDeque<Bytes>, bytes: std::ops::Range<u64>) -> VecDeque<Bytes> {
+#[must_use]
+pub fn cut(slices: VecDeque<Bytes>, bytes: std::ops::Range<u64>) -> VecDeque<Bytes> {
     let mut at = 0u64;
     let mut out = VecDeque::new();
     for slice in slices {

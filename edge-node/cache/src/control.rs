@@ -31,6 +31,8 @@ pub struct Terms {
 pub enum Verdict {
     /// Keep it.
     Keep(Life),
+    /// An error that is not kept. All who wait for it get it, lest each of them ask an origin that is in trouble.
+    Share,
     /// Hand it to who asked, to nobody else; the reason.
     Pass(&'static str),
 }
@@ -70,12 +72,13 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, asked_ms: i64, now_ms: i64
         (!varies_as_we_do(headers), "vary"),
     ] {
         if is {
-            return Verdict::Pass(reason);
+            let failed = error || status.is_server_error();
+            return if failed { Verdict::Share } else { Verdict::Pass(reason) };
         }
     }
     let checked = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
     if said.no_cache && !checked {
-        return Verdict::Pass("no-cache");
+        return if error { Verdict::Share } else { Verdict::Pass("no-cache") };
     }
     let ms = |s: u64| i64::try_from(s.min(LIFETIME_S_MAX)).unwrap_or_default() * 1000;
     let fresh_ms = match explicit {

@@ -177,10 +177,10 @@ impl Fill {
         !self.state().passes
     }
 
-    /// Status and fields are there. Without a life, or too long to be kept, it passes.
+    /// Status and fields are there. For one alone, or too long to be kept, it passes.
     pub fn open(&self, head: Head) {
         let mut state = self.state();
-        state.passes = head.life.is_none() || head.length.is_some_and(|l| l > self.bounds.kept_max);
+        state.passes = head.alone || head.length.is_some_and(|l| l > self.bounds.kept_max);
         state.alone = state.passes;
         state.head = Some(Arc::new(head));
         wake(state);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The times of a response that is kept; all in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Life {
     /// Unix time at which it was generated: when it came, less the age that it had by then.
     pub born_ms: i64,

@@ -21,8 +21,25 @@ pub struct Head {
     pub headers: HeaderMap,
     /// Bytes of the body, where that is known before they are all there.
     pub length: Option<u64>,
-    /// `None`: for who asked alone, never kept.
-    pub life: Option<Life>,
+    /// How long it may be used; of what is not kept, not at all.
+    pub life: Life,
+    /// For who asked alone.
+    pub alone: bool,
+    /// Where it was had from.
+    pub from: From,
+}
+
+/// Where something was had from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// An origin sent it now.
+    Origin,
+    /// It was there, and an origin said that it is still right.
+    Checked,
+    /// It was there, and is stale; no origin answered.
+    Rescue,
+    /// It was on disk.
+    Disk,
 }
 
 /// Something whole.

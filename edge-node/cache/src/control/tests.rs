@@ -21,6 +21,7 @@ fn judged(status: u16, fields: &[(&str, &str)]) -> Result<(i64, i64, i64), &'sta
     let status = StatusCode::from_u16(status).expect("a status");
     match judge(status, &headers(fields), NOW, NOW, &TERMS) {
         Verdict::Keep(life) => Ok((life.fresh_ms / 1000, life.spare_ms / 1000, life.rescue_ms / 1000)),
+        Verdict::Share => Err("shared"),
         Verdict::Pass(why) => Err(why),
     }
 }
@@ -104,12 +105,13 @@ fn directives_mean_what_the_specification_says() {
         ("not there for long", 404, &[(cc, "max-age=600, stale-if-error=60")], Ok((10, 0, 0))),
         ("gone", 410, &[(cc, "max-age=5")], Ok((5, 0, 0))),
         ("forbidden and said for how long", 403, &[(cc, "max-age=5")], Ok((5, 0, 0))),
-        ("forbidden", 403, &[], Err("status")),
-        ("who are you", 401, &[(cc, "max-age=5")], Err("status")),
-        ("too many", 429, &[(cc, "max-age=5")], Err("status")),
+        ("forbidden", 403, &[], Err("shared")),
+        ("who are you", 401, &[(cc, "max-age=5")], Err("shared")),
+        ("too many", 429, &[(cc, "max-age=5")], Err("shared")),
         ("partial", 206, &[(cc, "max-age=5")], Err("status")),
-        ("broken", 500, &[(cc, "max-age=5")], Err("status")),
-        ("busy", 503, &[(cc, "max-age=5")], Err("status")),
+        ("not there, not to be kept", 404, &[(cc, "no-store")], Err("shared")),
+        ("broken", 500, &[(cc, "max-age=5")], Err("shared")),
+        ("busy", 503, &[(cc, "max-age=5")], Err("shared")),
         ("moved", 301, &[(cc, "max-age=5")], Ok((5, 0, day))),
         ("elsewhere for now", 302, &[], Err("status")),
         (

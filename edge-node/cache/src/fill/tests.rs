@@ -8,8 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::life::Life;
-
-const LIFE: Life = Life { born_ms: 0, fresh_ms: 1, spare_ms: 0, rescue_ms: 0 };
+use crate::object::From;
 
 /// Counts how often it is called.
 #[derive(Default)]
@@ -25,8 +24,9 @@ fn fill(kept_max: u64, window: u64) -> Arc<Fill> {
     Fill::new(Bounds { kept_max, window }, Arc::new(Budget::new(1_000_000)))
 }
 
-fn head(length: Option<u64>, life: Option<Life>) -> Head {
-    Head { status: StatusCode::OK, headers: HeaderMap::new(), length, life }
+fn head(length: Option<u64>) -> Head {
+    let headers = HeaderMap::new();
+    Head { status: StatusCode::OK, headers, length, life: Life::default(), alone: false, from: From::Origin }
 }
 
 fn cx() -> Context<'static> {
@@ -51,7 +51,7 @@ fn whoever_comes_late_gets_all_there_is_at_once_and_the_rest_as_it_comes() {
     let fill = fill(100, 10);
     let mut first = fill.join().unwrap();
     assert!(first.poll_head(&cx()).is_pending());
-    fill.open(head(None, Some(LIFE)));
+    fill.open(head(None));
     fill.append(Bytes::from_static(b"abc")).unwrap();
     let mut late = fill.join().unwrap();
     assert!(late.poll_head(&cx()).is_ready());
@@ -75,7 +75,7 @@ fn a_failed_fill_breaks_everybody_and_is_never_whole() {
     ] {
         let fill = fill(100, 10);
         let (mut a, mut b) = (fill.join().unwrap(), fill.join().unwrap());
-        fill.open(head(length, Some(LIFE)));
+        fill.open(head(length));
         let appended = fill.append(Bytes::from(vec![7; body]));
         if ends && appended.is_ok() {
             assert!(fill.complete().is_err(), "{name}");
@@ -95,7 +95,7 @@ fn a_failed_fill_breaks_everybody_and_is_never_whole() {
 fn a_reader_within_its_range_learns_of_a_failure_only_beyond_it() {
     let fill = fill(100, 10);
     let mut reader = fill.join().unwrap();
-    fill.open(head(Some(9), Some(LIFE)));
+    fill.open(head(Some(9)));
     fill.append(Bytes::from_static(b"abc")).unwrap();
     assert_eq!(read(&mut reader, 3), (b"abc".to_vec(), Some(Ok(()))));
     fill.fail(Failure::Bad("gone".into()));
@@ -106,7 +106,7 @@ fn a_reader_within_its_range_learns_of_a_failure_only_beyond_it() {
 fn what_is_for_one_alone_is_for_the_first_and_waits_for_him() {
     let fill = fill(100, 4);
     let (mut leader, mut other) = (fill.join().unwrap(), fill.join().unwrap());
-    fill.open(head(None, None));
+    fill.open(Head { alone: true, ..head(None) });
     assert!(matches!(leader.poll_head(&cx()), Poll::Ready(Ok(_))));
     assert!(matches!(other.poll_head(&cx()), Poll::Ready(Err(Failure::Alone))));
     drop(other);
@@ -127,7 +127,7 @@ fn what_is_for_one_alone_is_for_the_first_and_waits_for_him() {
 fn what_grows_too_large_passes_on_and_breaks_who_is_too_slow() {
     let fill = fill(8, 4);
     let (mut quick, mut slow) = (fill.join().unwrap(), fill.join().unwrap());
-    fill.open(head(None, Some(LIFE)));
+    fill.open(head(None));
     for _ in 0..4 {
         fill.append(Bytes::from_static(b"abc")).unwrap();
         read(&mut quick, u64::MAX);
@@ -145,7 +145,7 @@ fn without_memory_it_is_passed_on_and_not_kept() {
     let budget = Arc::new(Budget::new(4));
     let fill = Fill::new(Bounds { kept_max: 100, window: 10 }, budget.clone());
     let mut reader = fill.join().unwrap();
-    fill.open(head(None, Some(LIFE)));
+    fill.open(head(None));
     fill.append(Bytes::from_static(b"abc")).unwrap();
     assert_eq!(budget.held(), 3);
     fill.append(Bytes::from_static(b"de")).unwrap();
@@ -169,7 +169,7 @@ fn readers_are_called_by_what_they_wait_for_and_once() {
         }
     };
     poll_all(&mut readers);
-    fill.open(head(Some(2), Some(LIFE)));
+    fill.open(head(Some(2)));
     assert_eq!(bell.0.load(Ordering::Relaxed), 100);
     // One that leaves is not called, and nobody else notices.
     readers.truncate(99);
@@ -186,7 +186,7 @@ fn readers_are_called_by_what_they_wait_for_and_once() {
 fn short_pieces_become_few_blocks() {
     let fill = fill(u64::MAX, 10);
     let mut reader = fill.join().unwrap();
-    fill.open(head(None, Some(LIFE)));
+    fill.open(head(None));
     let piece = Bytes::from(vec![1; 10_000]);
     for _ in 0..40 {
         fill.append(piece.clone()).unwrap();
@@ -210,7 +210,7 @@ proptest! {
         let whole: Vec<u8> = (0..pieces.iter().sum::<usize>()).map(|n| (n % 251) as u8).collect();
         let mut readers: Vec<(Reader, Vec<u8>, Option<Result<(), Failure>>)> =
             (0..4).map(|_| (fill.join().unwrap(), vec![], None)).collect();
-        fill.open(head(None, Some(LIFE)));
+        fill.open(head(None));
         let (mut at, mut pieces) = (0, pieces.into_iter());
         let mut ended = false;
         for (who, writes) in steps.into_iter().chain((0..400).map(|n| (n % 4, true))) {
