@@ -31,16 +31,20 @@ impl Face {
 
     /// Live windows first: what is not in them, such as a stream's past, may be behind an upstream.
     async fn answer(&self, request: Request, peer: SocketAddr) -> Result<Response, Problem> {
-        let Some(cache) = self.cache.as_ref().filter(|cache| cache.takes(&request)) else {
-            return self.media.answer(&request, peer).await;
-        };
-        if self.media.finds(request.uri().path()) {
+        let task = self.cache.as_ref().and_then(|cache| Some((cache, cache.takes(&request)?)));
+        let Some((cache, task)) = task else { return self.media.answer(&request, peer).await };
+        let path = request.uri().path();
+        let here = self.media.finds(path);
+        if here || (Media::owns(path) && !cache.has(&task, &request)) {
             let live = self.media.answer(&request, peer).await;
-            if !live.as_ref().is_err_and(|problem| problem.status == StatusCode::NOT_FOUND) {
+            let not_live = |problem: &Problem| {
+                !here || matches!(problem.status, StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED)
+            };
+            if !live.as_ref().is_err_and(not_live) {
                 return live;
             }
         }
-        cache.answer(request).await
+        cache.answer(&task, request).await
     }
 }
 

@@ -10,6 +10,8 @@ use subtle::ConstantTimeEq;
 
 /// Shortest purge key, characters.
 const KEY_LEN_MIN: usize = 16;
+/// Where origins listen for HTTP unless they are told otherwise.
+const ORIGIN_PORT: u16 = 8887;
 /// Longest name of an upstream, characters.
 const NAME_LEN_MAX: usize = 32;
 /// Most upstreams, and most origins of one.
@@ -104,6 +106,16 @@ impl Default for UpstreamConfig {
     }
 }
 
+impl UpstreamConfig {
+    /// The stored plane of our own nodes, `HOST:PORT`: their HTTP listeners at the usual port.
+    #[must_use]
+    pub fn of_nodes(nodes: &[String]) -> Self {
+        let host = |node: &String| node.rsplit_once(':').map_or(node.as_str(), |(host, _)| host).to_owned();
+        let origins = nodes.iter().map(|node| format!("http://{}:{ORIGIN_PORT}", host(node))).collect();
+        Self { origins, ..Self::default() }
+    }
+}
+
 /// A secret: never printed, compared in constant time.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
@@ -191,6 +203,18 @@ fn is_origin(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_own_nodes_are_an_upstream_for_everything() {
+        let nodes = ["10.0.0.1:4443", "[::1]:4443", "origin.example:4443"].map(str::to_owned);
+        let upstream = UpstreamConfig::of_nodes(&nodes);
+        let want = ["http://10.0.0.1:8887", "http://[::1]:8887", "http://origin.example:8887"];
+        assert_eq!(
+            (upstream.path.as_str(), upstream.origins.as_slice()),
+            ("/", &want.map(str::to_owned)[..])
+        );
+        assert_eq!(validate(&CacheConfig::default(), &[upstream]), []);
+    }
 
     #[test]
     fn every_mistake_is_named_and_the_key_never_shown() {

@@ -92,7 +92,7 @@ impl Fetch {
     }
 
     async fn fetch(&mut self) -> Result<(), Failure> {
-        if self.shared && self.old.is_none() && self.from_disk().await {
+        if self.shared && self.old.is_none() && self.read_disk().await {
             return Ok(());
         }
         let answer = self.ask(self.shared).await;
@@ -120,7 +120,7 @@ impl Fetch {
     }
 
     /// Serves what is on disk if that is fresh; what is stale becomes what there was.
-    async fn from_disk(&mut self) -> bool {
+    async fn read_disk(&mut self) -> bool {
         let Some(disk) = self.cache.disk.clone() else { return false };
         let key = self.key.clone();
         let read = tokio::task::spawn_blocking(move || disk.read(&key)).await;

@@ -62,12 +62,20 @@ pub(crate) struct Cache {
     node: String,
 }
 
+/// Who is to answer a request.
+pub(crate) enum Task {
+    /// Whoever drops what is kept.
+    Purge,
+    /// What is kept of this upstream.
+    Serve(Arc<Upstream>),
+}
+
 /// What a request is about.
 struct Wanted {
     upstream: Arc<Upstream>,
     key: Key,
-    /// The request's, and us: for the next node.
-    loops: String,
+    /// Nodes that the request has come through.
+    loops: Option<String>,
 }
 
 impl Cache {
@@ -107,53 +115,53 @@ impl Cache {
         Ok(Some(Arc::new(cache)))
     }
 
-    /// Whether an upstream has what is asked for.
-    pub(crate) fn takes(&self, request: &Request) -> bool {
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        (reads && self.route(request).is_some()) || purge::is_one(request)
-    }
-
-    fn route(&self, request: &Request) -> Option<&Arc<Upstream>> {
-        let (host, path) = (host(request), request.uri().path());
-        self.upstreams.iter().find(|upstream| upstream.takes(&host, path))
-    }
-
-    fn wanted(&self, request: &Request) -> Result<Wanted, Problem> {
-        let path = request.uri().path();
-        let upstream = self.route(request).ok_or_else(|| Problem::not_found("no upstream has this path"))?;
-        if !nx_cache::is_plain(path) {
-            return Err(Problem::bad_request(
-                "the path holds . or .. or what hides them; write where it leads",
-            ));
+    /// Who is to answer, if it is for the cache.
+    pub(crate) fn takes(&self, request: &Request) -> Option<Task> {
+        if purge::is_one(request) {
+            return Some(Task::Purge);
         }
-        let headers = request.headers();
-        let text = |name: &str| headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
-        let mut loops: Vec<&str> = text(CDN_LOOP).collect();
-        if loops.iter().any(|nodes| nodes.split(',').any(|node| node.trim() == self.node)) {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let (host, path) = (host(request), request.uri().path());
+        let upstream = self.upstreams.iter().find(|upstream| upstream.takes(&host, path));
+        upstream.cloned().map(Task::Serve)
+    }
+
+    /// Whether it needs no look at live streams that are not here: its upstream is for these paths or hosts in
+    /// particular, or it is there and fresh.
+    pub(crate) fn has(&self, task: &Task, request: &Request) -> bool {
+        let Task::Serve(upstream) = task else { return true };
+        let object = || self.ram.find(&key(upstream, request));
+        let is_fresh = |object: Arc<Object>| object.head.life.standing(wall_ms()) == Standing::Fresh;
+        !upstream.is_for_all() || object().is_some_and(is_fresh)
+    }
+
+    fn wanted(&self, upstream: &Arc<Upstream>, request: &Request) -> Result<Wanted, Problem> {
+        if !nx_cache::is_plain(request.uri().path()) {
+            let detail = "the path holds . or .. or what hides them; write where it leads";
+            return Err(Problem::bad_request(detail));
+        }
+        let nodes = request.headers().get_all(CDN_LOOP).iter().filter_map(|v| v.to_str().ok());
+        let nodes: Vec<&str> = nodes.collect();
+        let loops = (!nodes.is_empty()).then(|| nodes.join(", "));
+        if loops.as_ref().is_some_and(|nodes| nodes.split(',').any(|node| node.trim() == self.node)) {
             let detail = "an upstream of this edge leads back to it; look at edge.upstream";
             return Err(Problem::new(StatusCode::LOOP_DETECTED, "loop", "Loop", detail));
         }
-        loops.push(&self.node);
-        let target = upstream.query.target(path, request.uri().query().unwrap_or_default());
-        let accept = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok());
-        let key = Key::new(&upstream.name, Coding::of(path, accept), &target);
-        Ok(Wanted { upstream: upstream.clone(), key, loops: loops.join(", ") })
+        Ok(Wanted { upstream: upstream.clone(), key: key(upstream, request), loops })
     }
 
     /// Answers what [`Cache::takes`].
     ///
     /// # Errors
     /// A [`Problem`] for the client.
-    pub(crate) async fn answer(self: &Arc<Self>, request: Request) -> Result<Response, Problem> {
-        if purge::is_one(&request) {
-            return self.purge(request).await;
-        }
-        let wanted = self.wanted(&request)?;
+    pub(crate) async fn answer(self: &Arc<Self>, task: &Task, request: Request) -> Result<Response, Problem> {
+        let Task::Serve(upstream) = task else { return self.purge(request).await };
+        let wanted = self.wanted(upstream, &request)?;
         let answer = self.find(&wanted, &request).await;
         match &answer {
-            Ok(response) => {
-                self.look_ahead(&wanted, &request, response.status());
-            }
+            Ok(response) => self.look_ahead(&wanted, &request, response.status()),
             Err(_) => self.counters.failed.add(1),
         }
         answer
@@ -266,7 +274,7 @@ impl Cache {
             cache: self.clone(),
             upstream: wanted.upstream.clone(),
             key: wanted.key.clone(),
-            headers: fetch::headers(wanted.key.coding(), &wanted.loops, asker),
+            headers: fetch::headers(wanted.key.coding(), &self.loops(wanted), asker),
             shared: asker.is_none(),
             fill,
             old,
@@ -306,6 +314,11 @@ impl Cache {
         }
     }
 
+    /// For the next node: whom the request has come through, and us.
+    fn loops(&self, wanted: &Wanted) -> String {
+        wanted.loops.as_ref().map_or_else(|| self.node.clone(), |nodes| format!("{nodes}, {}", self.node))
+    }
+
     fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.fetches.clone().try_acquire_owned().map_err(|_| problem(&Failure::Busy))
     }
@@ -324,6 +337,13 @@ impl Cache {
         let disk = self.disk.as_ref().map(|d| if d.is_up() { "ok" } else { "failed" });
         serde_json::json!({"upstreams": upstreams, "disk": disk})
     }
+}
+
+/// The name of what is asked for.
+fn key(upstream: &Upstream, request: &Request) -> Key {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let accept = request.headers().get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok());
+    Key::new(&upstream.name, Coding::of(path, accept), &upstream.query.target(path, query))
 }
 
 /// The name under which a viewer came, without its port, in lower case.

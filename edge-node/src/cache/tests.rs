@@ -37,8 +37,13 @@ fn cache(upstream: &UpstreamConfig) -> Arc<Cache> {
 async fn what_leads_out_of_its_route_or_back_to_us_is_refused() {
     let origins = vec!["http://127.0.0.1:1".to_owned()];
     let cache = cache(&UpstreamConfig { path: "/vod/".into(), origins, ..Default::default() });
-    assert!(cache.takes(&request("/vod/a", None)) && !cache.takes(&request("/live/a", None)));
-    let status = |request: Request| cache.wanted(&request).err().map(|problem| problem.status.as_u16());
+    assert!(
+        cache.takes(&request("/vod/a", None)).is_some() && cache.takes(&request("/live/a", None)).is_none()
+    );
+    let status = |request: Request| {
+        let wanted = cache.wanted(&cache.upstreams[0], &request);
+        wanted.err().map(|problem| problem.status.as_u16())
+    };
     assert_eq!(status(request("/vod/a/../../secret", None)), Some(400));
     assert_eq!(status(request("/vod/%2e%2e/secret", None)), Some(400));
     let mut round = request("/vod/a", None);
@@ -59,6 +64,6 @@ async fn nobody_purges_without_the_key() {
         *purge.method_mut() = Method::POST;
         purge
     };
-    let answer = cache.answer(purge()).await;
+    let answer = cache.answer(&Task::Purge, purge()).await;
     assert_eq!(answer.err().map(|problem| problem.status.as_u16()), Some(403), "there is no key");
 }

@@ -55,7 +55,7 @@ impl Origin {
 
 /// One of `edge.upstream`.
 #[derive(Debug)]
-pub(super) struct Upstream {
+pub(crate) struct Upstream {
     pub(super) name: String,
     pub(super) query: Query,
     pub(super) prefetch: Prefetch,
@@ -105,7 +105,12 @@ impl Upstream {
             && path.strip_prefix(self.path.as_str()).is_some_and(below)
     }
 
-    /// Whether any of its origins may be asked now.
+    /// Whether it is asked for whatever nobody else has.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.hosts.is_empty() && self.path == "/"
+    }
+
+    /// How many of its origins may be asked now.
     pub(super) fn up(&self) -> usize {
         let now = wall_ms();
         self.origins.iter().filter(|o| o.health().is_up(now)).count()

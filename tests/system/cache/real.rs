@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::playlist;
 use crate::encoder::{SMALL, decode, ffmpeg, run};
-use crate::store::listed;
+use crate::store::{KEEP, listed};
 
 /// An edge in front of the origin of another process.
 fn before(origin: &Server) -> Server {
@@ -51,13 +51,19 @@ fn titles_play_through_an_edge_and_on_when_the_origin_is_gone() {
     drop(origin);
     let alone = decode(&url(&server), 60);
     assert!(alone.ok && alone.video == 360, "the origin is gone: {alone:?}\n{}", server.log());
-    assert!(figure(&server, "stale_served_total") > 0, "lists are stale, and served");
+    // When its lists are stale, too.
+    let stale = || {
+        let list = get(&server, "/vod/film/v1/index.m3u8");
+        assert_eq!((list.status, list.body.as_slice()), (200, text.as_bytes()));
+        told(&list).ends_with("detail=stale-if-error").then_some(())
+    };
+    assert!(eventually(SOON, stale).is_some());
     let _ = std::fs::remove_dir_all(&data);
 }
 
 #[test]
 fn the_past_of_a_live_stream_comes_through_an_edge() {
-    let origin = Server::start(&[]);
+    let origin = Server::start(&[KEEP]);
     let server = before(&origin);
     let _encoder = ffmpeg(origin.rtmp(), "live/show", SMALL);
     let past = || {

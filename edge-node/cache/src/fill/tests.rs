@@ -33,8 +33,11 @@ fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 
-/// All that a reader gets now, and how it ends: `None` while more may come.
-fn read(reader: &mut Reader, end: u64) -> (Vec<u8>, Option<Result<(), Failure>>) {
+/// How it ended; `None` while more may come.
+type End = Option<Result<(), Failure>>;
+
+/// All that a reader gets now, and how it ends.
+fn read(reader: &mut Reader, end: u64) -> (Vec<u8>, End) {
     let mut all = Vec::new();
     loop {
         match reader.poll_bytes(&cx(), end) {
@@ -208,7 +211,7 @@ proptest! {
     ) {
         let fill = fill(kept_max, window);
         let whole: Vec<u8> = (0..pieces.iter().sum::<usize>()).map(|n| (n % 251) as u8).collect();
-        let mut readers: Vec<(Reader, Vec<u8>, Option<Result<(), Failure>>)> =
+        let mut readers: Vec<(Reader, Vec<u8>, End)> =
             (0..4).map(|_| (fill.join().unwrap(), vec![], None)).collect();
         fill.open(head(None));
         let (mut at, mut pieces) = (0, pieces.into_iter());
