@@ -366,6 +366,46 @@ fn when_origins_fail_others_are_asked_and_then_what_is_stale() {
 }
 
 #[test]
+fn checks_of_health_take_an_origin_out_and_back_in() {
+    let sick = Arc::new(Mutex::new(true));
+    let of = sick.clone();
+    let first = Upstream::start(move |asked, out| {
+        let status =
+            if asked.target == "/ok" && *of.lock().expect("no panic") { "503 Sick" } else { "200 OK" };
+        answer(out, status, &[FRESH], b"first")
+    });
+    let second = Upstream::start(|_, out| answer(out, "200 OK", &[FRESH], b"second"));
+    let settings = settings(&[&first, &second], "") + "health = \"/ok\"\n";
+    let server = Server::configured(&settings);
+    let up = |n: u64| {
+        eventually(SOON, || (figure(&server, "origins_up{upstream=\"origin\"}") == n).then_some(())).is_some()
+    };
+    assert!(up(1));
+    assert_eq!(get(&server, "/o/1.ts").body, b"second");
+    *sick.lock().expect("no panic") = false;
+    assert!(up(2));
+    // A pause behind a failure ends by itself too: only the check says that it was asked again.
+    let healthy =
+        || first.count("/ok") >= 2 && get(&server, &format!("/o/{}.ts", first.count("/ok"))).body == b"first";
+    assert!(eventually(SOON, || healthy().then_some(())).is_some());
+}
+
+#[test]
+fn memory_is_bounded_whatever_is_asked_for() {
+    let origin = plain(500_000);
+    let server = edge(&[&origin], "ram_bytes_max = 8388608\nobject_bytes_max = 1048576\n");
+    assert_eq!(get(&server, "/o/warm.ts").status, 200);
+    let before = server.rss_kib();
+    for n in 0..200 {
+        assert_eq!(get(&server, &format!("/o/{n}.ts")).body.len(), 500_000);
+    }
+    assert!(figure(&server, "kept_bytes{tier=\"ram\"}") <= 8 << 20);
+    assert!(figure(&server, "evictions_total{tier=\"ram\"}") > 180);
+    let grown = server.rss_kib().saturating_sub(before);
+    assert!(grown < 48 << 10, "{grown} KiB for 100 MB that passed through");
+}
+
+#[test]
 fn errors_are_kept_shortly_and_asked_for_once() {
     let origin = Upstream::start(|asked, out| match asked.target.as_str() {
         "/o/none.ts" => answer(out, "404 Not Found", &[("cache-control", "max-age=600")], b"none"),

@@ -29,7 +29,7 @@ pub struct CacheConfig {
     pub disk_bytes_max: u64,
     /// Largest object that is kept; a larger one is passed on while it comes.
     pub object_bytes_max: u64,
-    /// Fetches from origins at a time; further ones get 503.
+    /// Fetches from origins at a time, and as many again for one viewer each; further ones get 503.
     pub fetches_max: usize,
     /// How long something stale may stand in for origins that fail, where they do not say; seconds.
     pub stale_if_error_s: u64,

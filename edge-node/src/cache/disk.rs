@@ -4,7 +4,7 @@
 //! bad disk did to one is found by its checksums, and it is fetched again. A disk that is full or broken is left alone
 //! for a while: the cache goes on from memory.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -191,20 +191,19 @@ impl Disk {
         }
     }
 
-    /// Drops what `is` finds by name and tags; how many that were.
-    pub(super) fn purge(&self, is: impl Fn(&Key, &[String]) -> bool) -> usize {
+    /// Forgets what `is` finds by name and tags; the files, which are for the caller to remove when nobody waits.
+    pub(super) fn purge(&self, is: impl Fn(&Key, &[String]) -> bool) -> Vec<PathBuf> {
         let mut purges = self.purges.write().unwrap_or_else(PoisonError::into_inner);
         *purges += 1;
-        let dropped = Cell::new(0);
+        let files = RefCell::new(Vec::new());
         self.index.retain(|key, entry| {
             let keep = !is(key, &entry.tags);
             if !keep {
-                dropped.set(dropped.get() + 1);
-                let _ = fs::remove_file(path(&self.folder, entry.number));
+                files.borrow_mut().push(path(&self.folder, entry.number));
             }
             keep
         });
-        dropped.get()
+        files.into_inner()
     }
 
     /// Objects, bytes, evicted, written, failed, corrupt, skipped.

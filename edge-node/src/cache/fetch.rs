@@ -78,7 +78,7 @@ pub(super) fn headers(coding: Coding, loops: &str, asker: Option<&HeaderMap>) ->
 }
 
 impl Fetch {
-    /// Fetches. Whatever comes of it, the fill has an end then, and the name is free for another.
+    /// Fetches, and then ends.
     pub(super) async fn run(mut self) {
         self.cache.counters.fetches.add(1);
         if let Err(failure) = self.fetch().await {
@@ -88,7 +88,6 @@ impl Fetch {
             }
             self.fill.fail(failure);
         }
-        self.leave();
     }
 
     async fn fetch(&mut self) -> Result<(), Failure> {
@@ -128,7 +127,7 @@ impl Fetch {
         self.cache.counters.disk_hits.add(1);
         let fresh = object.head.life.standing(wall_ms()) == Standing::Fresh;
         if fresh {
-            self.cache.keep_if_current(&self.key, &self.fill, &object);
+            self.keep(&object, false);
             self.fill.complete_with(&object);
         }
         self.old = Some(object);
@@ -156,7 +155,7 @@ impl Fetch {
         let head = Head { from: From::Rescue, ..old.head.clone() };
         self.cache.counters.rescued.add(1);
         // What came from disk is found in memory the next time, and still asked for first.
-        self.cache.keep_if_current(&self.key, &self.fill, old);
+        self.keep(old, false);
         self.fill.complete_with(&Object { head, body: old.body.clone() });
         true
     }
@@ -184,8 +183,11 @@ impl Fetch {
         let head = Head { headers, life, from: From::Checked, ..old.head.clone() };
         let object = Arc::new(Object { head, body: old.body.clone() });
         self.cache.counters.checked.add(1);
-        if matches!(verdict, Verdict::Keep(_)) && self.cache.keep_if_current(&self.key, &self.fill, &object) {
-            self.cache.keep_on_disk(&self.key, &object, true);
+        if matches!(verdict, Verdict::Keep(_)) {
+            // It lasts, however short it is fresh: worth a file, if there is none of about the same age.
+            let written = self.cache.disk.as_ref().and_then(|disk| disk.born_ms(&self.key));
+            let current = |born: i64| life.born_ms.saturating_sub(born) < DISK_STALE_MS;
+            self.keep(&object, old.head.status.is_success() && !written.is_some_and(current));
         }
         self.fill.complete_with(&object);
         true
@@ -222,20 +224,23 @@ impl Fetch {
             headers.insert(header::DATE, date);
         }
         self.fill.open(Head { status, headers, length, life, alone, from: From::Origin });
-        let mut deserted_ms = None;
-        let mut known_alone = false;
+        let large = |bytes: u64| bytes > self.cache.bounds.kept_max;
+        let (mut deserted_ms, mut left, mut taken) = (None, false, 0);
         loop {
-            if self.shared && !known_alone && !self.fill.is_shared() {
-                // Later askers fetch for themselves, all at once and not one after the other.
-                known_alone = true;
-                self.cache.alone.insert(self.key.clone(), now);
+            if self.shared && !left && !self.fill.is_shared() {
+                left = true;
                 self.leave();
+                if alone || length.is_some_and(large) || large(taken) {
+                    // Later askers fetch for themselves, all at once and not one after the other.
+                    self.cache.alone.insert(self.key.clone(), now);
+                }
             }
             if poll_fn(|cx| self.fill.poll_room(cx)).await == Room::Deserted {
                 return Err(Failure::Slow);
             }
             let Some(bytes) = self.next(&mut response).await? else { break };
             self.cache.counters.fetched_bytes.add(bytes.len() as u64);
+            taken += bytes.len() as u64;
             self.fill.append(bytes)?;
             let since = if self.fill.is_deserted() { deserted_ms.or(Some(wall_ms())) } else { None };
             deserted_ms = since;
@@ -244,10 +249,9 @@ impl Fetch {
             }
         }
         // The name is freed when it is in memory: whoever comes then finds the one or the other.
-        if let Some(object) = self.fill.complete()?.filter(|_| keep)
-            && self.cache.keep_if_current(&self.key, &self.fill, &object)
-        {
-            self.cache.keep_on_disk(&self.key, &object, false);
+        if let Some(object) = self.fill.complete()?.filter(|_| keep) {
+            let worth = life.fresh_ms >= DISK_FRESH_MS && status.is_success();
+            self.keep(&object, worth);
         }
         Ok(())
     }
@@ -260,6 +264,17 @@ impl Fetch {
         }
     }
 
+    /// Keeps what was fetched in memory, and on disk too, unless it was purged meanwhile.
+    fn keep(&self, object: &Arc<Object>, on_disk: bool) {
+        let fills = self.cache.fills();
+        if fills.get(&self.key).is_some_and(|fill| Arc::ptr_eq(fill, &self.fill)) {
+            self.cache.ram.keep(self.key.clone(), object.clone());
+            if let Some(disk) = self.cache.disk.as_ref().filter(|_| on_disk) {
+                disk.keep(self.key.clone(), object.clone());
+            }
+        }
+    }
+
     /// Frees the name, if it is still this fetch's.
     fn leave(&self) {
         let mut fills = self.cache.fills();
@@ -269,26 +284,11 @@ impl Fetch {
     }
 }
 
-impl Cache {
-    /// Keeps what was fetched, unless it was purged meanwhile.
-    fn keep_if_current(&self, key: &Key, fill: &Arc<Fill>, object: &Arc<Object>) -> bool {
-        let fills = self.fills();
-        let current = fills.get(key).is_some_and(|of| Arc::ptr_eq(of, fill));
-        if current {
-            self.ram.keep(key.clone(), object.clone());
-        }
-        current
-    }
-
-    /// Has it written where that is worth it: it will be fresh for a while, or `lasts`, as an origin has just said.
-    fn keep_on_disk(&self, key: &Key, object: &Arc<Object>, lasts: bool) {
-        let Some(disk) = &self.disk else { return };
-        let life = &object.head.life;
-        let current = |born: i64| lasts && life.born_ms.saturating_sub(born) < DISK_STALE_MS;
-        let worth = (lasts || life.fresh_ms >= DISK_FRESH_MS) && object.head.status.is_success();
-        if worth && !disk.born_ms(key).is_some_and(current) {
-            disk.keep(key.clone(), object.clone());
-        }
+/// However a fetch ends, its readers learn of it and its name is free for another.
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        self.fill.fail(Failure::Bad("the fetch was given up".into()));
+        self.leave();
     }
 }
 

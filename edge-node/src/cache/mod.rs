@@ -55,6 +55,8 @@ pub(crate) struct Cache {
     /// When it was learnt that an object is not for sharing.
     alone: quick_cache::sync::Cache<Key, i64>,
     fetches: Arc<Semaphore>,
+    /// Fetches for one viewer each, which last as long as he reads.
+    passing: Arc<Semaphore>,
     ahead: Arc<Semaphore>,
     counters: Counters,
     purge_key: Option<PurgeKey>,
@@ -93,6 +95,7 @@ impl Cache {
         }
         let ms = |s: u64| i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX);
         let client = upstream::client()?;
+        let places = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
         let cache = Self {
             upstreams: Upstream::all(upstreams),
             terms: Terms { error_ms_max: ms(config.error_s_max), rescue_ms: ms(config.stale_if_error_s) },
@@ -102,8 +105,9 @@ impl Cache {
             disk: config.disk.as_ref().map(|f| Disk::open(f, config.disk_bytes_max)).transpose()?,
             fills: Mutex::default(),
             alone: quick_cache::sync::Cache::new(ALONE_MAX),
-            fetches: Arc::new(Semaphore::new(config.fetches_max.min(Semaphore::MAX_PERMITS))),
-            ahead: Arc::new(Semaphore::new(AHEAD_MAX)),
+            fetches: places(config.fetches_max),
+            passing: places(config.fetches_max),
+            ahead: places(AHEAD_MAX),
             counters: Counters::default(),
             purge_key: config.purge_key.clone(),
             node: format!("nexus-{}", nx_delivery::random_id()),
@@ -183,7 +187,13 @@ impl Cache {
         if self.alone.get(&wanted.key).is_some_and(|since| now.saturating_sub(since) < ALONE_MS) {
             return self.alone(wanted, request).await;
         }
-        let (mut reader, joined) = self.join(wanted)?;
+        let (mut reader, joined) = match self.join(wanted) {
+            Ok(joined) => joined,
+            Err(busy) => {
+                let spare = held.filter(|object| object.head.life.may_rescue(now)).ok_or(busy)?;
+                return Ok(self.whole(&spare, request, &answer::hit(&spare.head.life, now)));
+            }
+        };
         let head = match answer::head(&mut reader).await {
             Ok(head) if !(head.alone && request.headers().contains_key(header::RANGE)) => head,
             Err(failure) if failure != Failure::Alone => return Err(problem(&failure)),
@@ -204,7 +214,7 @@ impl Cache {
     /// Fetches for one asker.
     async fn alone(self: &Arc<Self>, wanted: &Wanted, request: &Request) -> Result<Response, Problem> {
         self.counters.passed.add(1);
-        let permit = self.permit()?;
+        let permit = permit(&self.passing)?;
         let fill = Fill::new(self.bounds, self.budget.clone());
         let mut reader = fill.join().ok_or_else(|| problem(&Failure::Busy))?;
         self.spawn(wanted, fill, None, permit, Some(request.headers()));
@@ -228,7 +238,7 @@ impl Cache {
                 Ok((reader, true))
             }
             None => {
-                let permit = self.permit()?;
+                let permit = permit(&self.fetches)?;
                 fills.insert(wanted.key.clone(), fill.clone());
                 drop(fills);
                 self.spawn(wanted, fill, self.ram.find(&wanted.key), permit, None);
@@ -240,7 +250,7 @@ impl Cache {
     /// Starts to fetch what nobody waits for, if it is not being fetched and there is room. `ahead`: what is fetched
     /// although nobody has asked for it.
     fn start(self: &Arc<Self>, wanted: &Wanted, ahead: Option<OwnedSemaphorePermit>) {
-        let Ok(permit) = self.permit() else { return };
+        let Ok(permit) = permit(&self.fetches) else { return };
         let fill = Fill::new(self.bounds, self.budget.clone());
         {
             let mut fills = self.fills();
@@ -319,10 +329,6 @@ impl Cache {
         wanted.loops.as_ref().map_or_else(|| self.node.clone(), |nodes| format!("{nodes}, {}", self.node))
     }
 
-    fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        self.fetches.clone().try_acquire_owned().map_err(|_| problem(&Failure::Busy))
-    }
-
     fn fills(&self) -> MutexGuard<'_, HashMap<Key, Arc<Fill>>> {
         self.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -337,6 +343,10 @@ impl Cache {
         let disk = self.disk.as_ref().map(|d| if d.is_up() { "ok" } else { "failed" });
         serde_json::json!({"upstreams": upstreams, "disk": disk})
     }
+}
+
+fn permit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    places.clone().try_acquire_owned().map_err(|_| problem(&Failure::Busy))
 }
 
 /// The name of what is asked for.

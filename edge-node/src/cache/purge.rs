@@ -88,19 +88,23 @@ impl Cache {
         let meant = |key: &Key| order.upstream.as_deref().is_none_or(|u| u == key.upstream());
         let tagged = |tag: &str| order.tags.iter().any(|t| t == tag);
         // What is being fetched was asked for before this: whoever comes now starts anew. Its tags may not be known yet,
-        // so that by tag all of it goes.
+        // so that by tag all of it goes. All under one lock, so that no fetch carries from one tier into another what has
+        // gone from the first.
         let mut fills = self.fills();
         fills.retain(|key, _| !(meant(key) && (named(key) || !order.tags.is_empty())));
         let ram = self
             .ram
             .purge(|key, object| meant(key) && (named(key) || tags(&object.head.headers).any(tagged)));
-        let disk = self.disk.as_ref().map_or(0, |disk| {
+        let files = self.disk.as_ref().map(|disk| {
             disk.purge(|key, tags| meant(key) && (named(key) || tags.iter().any(|tag| tagged(tag))))
         });
         drop(fills);
-        self.counters.purged.add((ram + disk) as u64);
-        tracing::info!(ram, disk, "purged");
-        ram + disk
+        let files = files.unwrap_or_default();
+        files.iter().for_each(|file| drop(std::fs::remove_file(file)));
+        let purged = ram + files.len();
+        self.counters.purged.add(purged as u64);
+        tracing::info!(ram, disk = files.len(), "purged");
+        purged
     }
 
     /// Under which names upstreams keep what has this address.

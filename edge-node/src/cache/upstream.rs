@@ -216,6 +216,10 @@ fn sound(response: &Response) -> Result<(), &'static str> {
     if lengths > 1 || (lengths == 1 && headers.contains_key(header::TRANSFER_ENCODING)) {
         return Err("it says its length in two ways");
     }
+    let coded: Vec<_> = headers.get_all(header::TRANSFER_ENCODING).iter().collect();
+    if coded.len() > 1 || coded.iter().any(|c| !c.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err("its only Transfer-Encoding may be chunked");
+    }
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if bytes > HEAD_BYTES_MAX {
         return Err("its head is longer than 32 KiB");

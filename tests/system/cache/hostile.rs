@@ -61,6 +61,63 @@ fn a_body_that_breaks_off_breaks_its_readers_and_is_not_kept() {
 }
 
 #[test]
+fn a_part_is_not_taken_for_the_whole_by_an_edge_behind_an_edge() {
+    let calls = AtomicUsize::new(0);
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Upstream::start(move |_, out| {
+        if calls.fetch_add(1, Ordering::SeqCst) > 0 {
+            return answer(out, "200 OK", &[FRESH], b"whole");
+        }
+        out.write_all(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        out.write_all(b"4\r\npart\r\n")?;
+        held.pass();
+        Ok(false)
+    });
+    let parent = edge(&[&origin], "");
+    let child = Server::configured(&format!("[[edge.upstream]]\norigins = [\"http://{}\"]\n", parent.edge()));
+    let mut viewer = TcpStream::connect(child.edge()).expect("a connection");
+    viewer.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    viewer.write_all(b"GET /o/a.ts HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("sends");
+    let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
+    while !all.windows(4).any(|w| w == b"part") {
+        let n = viewer.read(&mut buffer).expect("it flows through both");
+        all.extend_from_slice(&buffer[..n]);
+    }
+    gate.open();
+    let reset = viewer.read_to_end(&mut all).is_err();
+    assert!(!is_whole(&all, reset), "{}", String::from_utf8_lossy(&all));
+    for server in [&child, &parent] {
+        assert_eq!(figure(server, "objects{tier=\"ram\"}"), 0);
+        assert_eq!(figure(server, "fetches_failed_total"), 1);
+    }
+    assert_eq!(get(&child, "/o/a.ts").body, b"whole");
+}
+
+#[test]
+fn beyond_the_bound_of_fetches_others_wait_and_what_is_there_is_served() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Upstream::start(move |asked, out| {
+        if asked.target == "/o/slow.ts" {
+            held.pass();
+        }
+        answer(out, "200 OK", &[FRESH], b"x")
+    });
+    let server = edge(&[&origin], "fetches_max = 1\n");
+    assert_eq!(get(&server, "/o/there.ts").status, 200);
+    let mut waiting = TcpStream::connect(server.edge()).expect("a connection");
+    waiting.write_all(b"GET /o/slow.ts HTTP/1.1\r\nhost: x\r\n\r\n").expect("sends");
+    assert!(eventually(SOON, || (origin.count("/o/slow.ts") == 1).then_some(())).is_some());
+    let busy = get(&server, "/o/other.ts");
+    assert_eq!((busy.status, busy.header("retry-after")), (503, Some("1")));
+    assert_eq!(get(&server, "/o/there.ts").status, 200);
+    gate.open();
+    let free = || (get(&server, "/o/other.ts").status == 200).then_some(());
+    assert!(eventually(SOON, free).is_some());
+}
+
+#[test]
 fn heads_that_two_would_read_in_two_ways_and_bombs_are_refused() {
     let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\nx: {}\r\n\r\na", "y".repeat(40_000));
     let many = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n{}\r\na", "x: y\r\n".repeat(2_000));
@@ -72,6 +129,7 @@ fn heads_that_two_would_read_in_two_ways_and_bombs_are_refused() {
             "length and chunks",
             "HTTP/1.1 200 OK\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         ),
+        ("another coding", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"),
         ("no number", "HTTP/1.1 200 OK\r\ncontent-length: 1x\r\n\r\na"),
         ("negative", "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\na"),
         ("304 to who has nothing", "HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n\r\n"),

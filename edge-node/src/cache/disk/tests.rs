@@ -139,8 +139,11 @@ fn purges_reach_files_and_what_is_being_written() {
     let folder = Folder::new("purge");
     let disk = folder.open(1 << 20);
     fill(&disk, 0..4, 100);
-    assert_eq!(disk.purge(|_, tags| tags.contains(&"even-true".to_owned())), 2);
-    assert_eq!(folder.files().len(), 2);
+    let files = disk.purge(|_, tags| tags.contains(&"even-true".to_owned()));
+    assert_eq!((files.len(), disk.figures()[0]), (2, 2));
+    files.iter().for_each(|file| fs::remove_file(file).expect("it is there"));
+    let left: Vec<usize> = (0..4).filter(|n| disk.read(&key(*n)).is_some()).collect();
+    assert_eq!(left, [1, 3]);
     // As one that had waited since before the purge.
     disk.write(&key(9), &object(9, 100), 0);
     assert!(disk.read(&key(9)).is_none() && folder.files().len() == 2);
