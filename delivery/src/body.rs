@@ -26,6 +26,24 @@ pub enum Body {
     Growing(Box<Growing>),
     /// An MP4, read as it is sent.
     Film(Box<Film>),
+    /// Whatever knows by itself how to go on. One that fails is cut off, never ended.
+    Stream(Stream),
+}
+
+/// A body of another room.
+pub struct Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = io::Error> + Send>>);
+
+impl Stream {
+    /// Sends `body`.
+    pub fn new(body: impl HttpBody<Data = Bytes, Error = io::Error> + Send + 'static) -> Self {
+        Self(Box::pin(body))
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream({:?})", self.0.size_hint().exact())
+    }
 }
 
 impl Body {
@@ -36,6 +54,7 @@ impl Body {
             Self::Empty => Some(0),
             Self::Slices(slices) => Some(slices.iter().map(|s| s.len() as u64).sum()),
             Self::Film(film) => Some(film.len()),
+            Self::Stream(stream) => stream.0.size_hint().exact(),
             Self::Channel(_) | Self::Growing(_) => None,
         }
     }
@@ -64,6 +83,7 @@ impl HttpBody for Body {
             Self::Channel(rx) => rx.poll_recv(cx).map(|s| s.map(|s| Ok(Frame::data(s)))),
             Self::Growing(segment) => segment.poll_frame(cx),
             Self::Film(film) => film.poll_frame(cx),
+            Self::Stream(stream) => stream.0.as_mut().poll_frame(cx),
         }
     }
 
@@ -72,6 +92,7 @@ impl HttpBody for Body {
             Self::Empty => true,
             Self::Slices(slices) => slices.is_empty(),
             Self::Film(film) => film.is_empty(),
+            Self::Stream(stream) => stream.0.is_end_stream(),
             Self::Channel(_) | Self::Growing(_) => false,
         }
     }

@@ -35,6 +35,14 @@ pub(crate) struct Report {
     pub(crate) throughput_kbps: Option<u32>,
     /// `ot`
     pub(crate) object: Option<Object>,
+    /// `nor`: what it is going to ask for next, relative to this; the first of them.
+    pub(crate) next: Option<String>,
+}
+
+/// What a player says that it is going to ask for next, relative to what it asks for now.
+#[must_use]
+pub fn next_object(query: &str, headers: &HeaderMap) -> Option<String> {
+    read(query, headers)?.next
 }
 
 /// Kind of what is asked for (`ot`), the same in CMCD and CMSD.
@@ -102,6 +110,7 @@ impl Report {
                 "v" => self.version = value.parse().unwrap_or(1),
                 "ot" => self.object = Some(Object::of(value)),
                 "sid" => self.session = session(value),
+                "nor" => self.next = value.split('"').nth(1).and_then(unescape),
                 _ => {}
             }
         }
@@ -175,6 +184,7 @@ mod tests {
             buffer_ms: Some(21_300),
             throughput_kbps: Some(48_100),
             object: Some(Object::Video),
+            next: Some("../300kbps/track.m4v".into()),
         }
     }
 
@@ -184,7 +194,7 @@ mod tests {
         assert_eq!(read(&format!("_HLS_msn=7&{EXAMPLE}&x=1"), &HeaderMap::new()), Some(example()));
         let mut headers = HeaderMap::new();
         for (name, value) in [
-            ("cmcd-request", "bl=21300,dl=18500,mtp=48100,nor=\"..%2F300kbps%2Ctrack.m4v\",su"),
+            ("cmcd-request", "bl=21300,dl=18500,mtp=48100,nor=\"..%2F300kbps%2Ftrack.m4v\",su"),
             ("cmcd-object", "br=3200,d=4004,ot=v,tb=6000"),
             ("cmcd-status", "bs,rtp=12000"),
             ("cmcd-session", "cid=\"faec\",pr=1.08,sf=d,sid=\"6e2fb550-c457-11e9-bb97-0800200c9a66\",st=v"),
@@ -197,7 +207,7 @@ mod tests {
     #[test]
     fn reads_the_lists_of_version_2() {
         let report = read(
-            "CMCD=v%3D2,bl%3D(2400;v%201900;a),mtp%3D(5000%204800.5),bs%3Dfalse,ot%3Dav",
+            "CMCD=v%3D2,bl%3D(2400;v%201900;a),mtp%3D(5000%204800.5),bs%3Dfalse,ot%3Dav,nor%3D(%223.m4s%22;r%3D%220-9%22%20%224.m4s%22)",
             &HeaderMap::new(),
         );
         let want = Report {
@@ -205,6 +215,7 @@ mod tests {
             buffer_ms: Some(1900),
             throughput_kbps: Some(4800),
             object: Some(Object::Muxed),
+            next: Some("3.m4s".into()),
             ..Report::default()
         };
         assert_eq!(report, Some(want));

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::rendered::Changed;
 
 /// What may be compared with what the client has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Validators<'a> {
-    /// Strong entity tag, with its quotes.
+    /// Entity tag, with its quotes; empty when there is none.
     pub(crate) etag: &'a str,
     /// Time of the newest change, of what changes.
     pub(crate) changed: Option<Changed>,
@@ -32,7 +32,9 @@ impl Validators<'_> {
     /// Whether a range may be served: without `If-Range`, or when it names these very bytes (§13.1.5). A date
     /// never does.
     pub(crate) fn range_holds(&self, request: &HeaderMap) -> bool {
-        !request.contains_key(header::IF_RANGE) || text(request, header::IF_RANGE) == Some(self.etag)
+        let strong = self.etag.starts_with('"');
+        !request.contains_key(header::IF_RANGE)
+            || (strong && text(request, header::IF_RANGE) == Some(self.etag))
     }
 }
 
@@ -40,9 +42,20 @@ fn text(request: &HeaderMap, name: HeaderName) -> Option<&str> {
     request.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// Whether a list of tags has this one, by weak comparison (§8.8.3.2). Our tags hold no commas.
+/// Whether a list of tags has this one, by weak comparison (§8.8.3.2). Our tags hold no commas; one of somebody else
+/// that does is not found.
 fn lists(list: &str, etag: &str) -> bool {
-    list.trim() == "*" || list.split(',').any(|t| t.trim().strip_prefix("W/").unwrap_or(t.trim()) == etag)
+    fn opaque(tag: &str) -> &str {
+        tag.trim().strip_prefix("W/").unwrap_or(tag.trim())
+    }
+    list.trim() == "*" || (!etag.is_empty() && list.split(',').any(|t| opaque(t) == opaque(etag)))
+}
+
+impl Changed {
+    /// What `Last-Modified` of something says that changes seldom.
+    pub(crate) fn of(field: &HeaderValue) -> Option<Self> {
+        Some(Self { at_s: date(field.to_str().ok()?.trim())?, alone: true })
+    }
 }
 
 const MONTHS: [&str; 12] =
@@ -142,7 +155,15 @@ mod tests {
             fields.iter().for_each(|(name, value)| {
                 request.append(*name, value.parse().unwrap());
             });
-            assert_eq!(Validators { etag: "\"a\"", changed }.not_modified(&request), want, "{fields:?}");
+            for etag in ["\"a\"", "W/\"a\""] {
+                assert_eq!(Validators { etag, changed }.not_modified(&request), want, "{fields:?}");
+            }
+            let any = fields.iter().any(|(_, value)| *value == "*");
+            let told = fields.iter().any(|(name, _)| *name == none);
+            assert_eq!(
+                Validators { etag: "", changed }.not_modified(&request),
+                if told { any } else { want }
+            );
         }
     }
 
@@ -159,11 +180,9 @@ mod tests {
             if let Some(value) = if_range {
                 request.insert(header::IF_RANGE, value.parse().unwrap());
             }
-            assert_eq!(
-                Validators { etag: "\"a\"", changed: None }.range_holds(&request),
-                want,
-                "{if_range:?}"
-            );
+            let holds = |etag| Validators { etag, changed: None }.range_holds(&request);
+            assert_eq!(holds("\"a\""), want, "{if_range:?}");
+            assert_eq!(holds("W/\"a\""), if_range.is_none(), "a weak tag proves nothing: {if_range:?}");
         }
     }
 }

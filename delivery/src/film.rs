@@ -80,10 +80,9 @@ impl Film {
         self.len() == 0
     }
 
-    /// The bytes `first..=last` of it.
-    pub(crate) fn cut(mut self, first: u64, last: u64) -> Self {
-        let whole = self.len();
-        let end = last.saturating_add(1).min(whole);
+    /// These bytes of it.
+    pub(crate) fn cut(mut self, bytes: std::ops::Range<u64>) -> Self {
+        let (first, end) = (bytes.start, bytes.end.min(self.len()));
         let front = self.front.len() as u64;
         let at = |n: u64| usize::try_from(n.min(front)).unwrap_or(0);
         self.front = self.front.slice(at(first)..at(end).max(at(first)));
@@ -186,7 +185,7 @@ mod tests {
             (400_005, 400_007),
             (400_009, 400_014),
         ] {
-            let cut = film().cut(first, last);
+            let cut = film().cut(first..last + 1);
             assert_eq!(cut.len(), last - first + 1);
             let body = all(cut).await.expect("reads");
             assert!(body == whole[first as usize..=last as usize], "{first} to {last}");

@@ -73,6 +73,12 @@ impl Media {
         route::parse(path).is_some()
     }
 
+    /// Whether this path is that of a stream which is known here.
+    #[must_use]
+    pub fn finds(&self, path: &str) -> bool {
+        route::parse(path).is_some_and(|route| self.directory.find(&route.key).is_some())
+    }
+
     /// Answers a request for a stream's resource.
     ///
     /// # Errors

@@ -38,14 +38,15 @@ pub(crate) fn parse(header: Option<&str>, len: u64) -> Range {
     }
 }
 
-/// Cuts the bytes `first..=last` out of a row of slices.
-pub(crate) fn cut(slices: VecDeque<Bytes>, first: u64, last: u64) -> VecDeque<Bytes> {
+/// Cuts these bytes out of a row of slices.
+#[must_use]
+pub fn cut(slices: VecDeque<Bytes>, bytes: std::ops::Range<u64>) -> VecDeque<Bytes> {
     let mut at = 0u64;
     let mut out = VecDeque::new();
     for slice in slices {
         let end = at + slice.len() as u64;
-        let from = first.clamp(at, end) - at;
-        let to = (last + 1).clamp(at, end) - at;
+        let from = bytes.start.clamp(at, end) - at;
+        let to = bytes.end.clamp(at, end) - at;
         if from < to {
             let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(slice.len());
             out.push_back(slice.slice(index(from)..index(to)));
@@ -85,7 +86,7 @@ mod tests {
         let all = || VecDeque::from([Bytes::from_static(b"abc"), Bytes::new(), Bytes::from_static(b"defg")]);
         for first in 0..7u64 {
             for last in first..7 {
-                let got: Vec<u8> = cut(all(), first, last).into_iter().flatten().collect();
+                let got: Vec<u8> = cut(all(), first..last + 1).into_iter().flatten().collect();
                 assert_eq!(got, b"abcdefg"[first as usize..=last as usize], "{first}-{last}");
             }
         }

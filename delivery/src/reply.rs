@@ -19,7 +19,7 @@ use crate::film::Film;
 use crate::growing::Growing;
 use crate::listen::Response;
 use crate::range::{self, Range};
-use crate::rendered::Rendered;
+use crate::rendered::{Changed, Rendered};
 
 static TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 pub(crate) const PLAYLIST: &str = "application/vnd.apple.mpegurl";
@@ -212,48 +212,46 @@ fn respond_media(slices: VecDeque<Bytes>, method: &Method, request: &HeaderMap, 
     let len: u64 = slices.iter().map(|b| b.len() as u64).sum();
     // The name means the same bytes for ever, so any constant would do.
     let etag = format!("\"{len:x}\"");
-    let validators = Validators { etag: &etag, changed: None };
-    let headers = response.headers_mut();
-    set(headers, header::ETAG, &etag);
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if validators.not_modified(request) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return;
+    set(response.headers_mut(), header::ETAG, &etag);
+    if let Some(bytes) = select(len, method, request, response) {
+        *response.body_mut() = Body::Slices(range::cut(slices, bytes));
     }
-    let slices = match answer_range(len, &validators, method, request, response) {
-        Range::Whole => slices,
-        Range::Part { first, last } => range::cut(slices, first, last),
-        Range::Unsatisfiable => VecDeque::new(),
-    };
-    *response.body_mut() = Body::Slices(slices);
 }
 
-/// Which of `len` bytes are asked for; status and headers say so.
-fn answer_range(
+/// Which of the `len` bytes that `response` is about a request wants; status and fields come to say so. Its `ETag` and
+/// `Last-Modified` are what is compared. `None`: none of them, they are there already or do not exist.
+pub fn select(
     len: u64,
-    validators: &Validators<'_>,
     method: &Method,
     request: &HeaderMap,
     response: &mut Response,
-) -> Range {
+) -> Option<std::ops::Range<u64>> {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let (etag, changed) = (headers.get(header::ETAG).cloned(), headers.get(header::LAST_MODIFIED));
+    let etag = etag.as_ref().and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let validators = Validators { etag, changed: changed.and_then(Changed::of) };
+    if validators.not_modified(request) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return None;
+    }
     // Ranges are for GET alone (RFC 9110 §14.2).
     let ranged = *method == Method::GET && validators.range_holds(request);
     let asked = request.get(header::RANGE).filter(|_| ranged).and_then(|v| v.to_str().ok());
-    let range = range::parse(asked, len);
-    let headers = response.headers_mut();
-    match range {
-        Range::Whole => {}
+    match range::parse(asked, len) {
+        Range::Whole => Some(0..len),
         Range::Part { first, last } => {
             set(headers, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{len}"));
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            Some(first..last + 1)
         }
         Range::Unsatisfiable => {
             set(headers, header::CONTENT_RANGE, &format!("bytes */{len}"));
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            None
         }
     }
-    range
 }
 
 /// Another picture has another tag, whatever its name.
@@ -282,20 +280,10 @@ fn respond_film(film: Film, method: &Method, request: &HeaderMap, response: &mut
     film.front().hash(&mut hasher);
     film.versions().for_each(|version| version.hash(&mut hasher));
     let etag = format!("\"{:016x}\"", hasher.finish());
-    let validators = Validators { etag: &etag, changed: None };
-    let headers = response.headers_mut();
-    set(headers, header::ETAG, &etag);
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if validators.not_modified(request) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return;
+    set(response.headers_mut(), header::ETAG, &etag);
+    if let Some(bytes) = select(len, method, request, response) {
+        *response.body_mut() = Body::Film(Box::new(film.cut(bytes)));
     }
-    let film = match answer_range(len, &validators, method, request, response) {
-        Range::Whole => film,
-        Range::Part { first, last } => film.cut(first, last),
-        Range::Unsatisfiable => return,
-    };
-    *response.body_mut() = Body::Film(Box::new(film));
 }
 
 /// The answer to a page that asks what it may.
@@ -320,7 +308,7 @@ pub(crate) fn preflight() -> Response {
 }
 
 /// Any page may play a stream, and measure how it arrives.
-pub(crate) fn cors(headers: &mut HeaderMap) {
+pub fn cors(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
     headers.insert(&TIMING_ALLOW_ORIGIN, HeaderValue::from_static("*"));

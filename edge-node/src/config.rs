@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{self, CacheConfig, UpstreamConfig};
+
 /// Section `edge`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -12,6 +14,10 @@ pub struct Config {
     pub http: HttpConfig,
     /// The same over TLS.
     pub https: HttpsConfig,
+    /// What is kept of what upstreams have.
+    pub cache: CacheConfig,
+    /// Where what is in no live window comes from.
+    pub upstream: Vec<UpstreamConfig>,
 }
 
 /// Section `edge.http`.
@@ -62,6 +68,7 @@ impl Config {
         ]
         .into_iter()
         .flatten()
+        .chain(cache::validate(&self.cache, &self.upstream))
         .collect()
     }
 }

@@ -3,23 +3,48 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, StatusCode};
 use nx_delivery::{Answer, Certs, Directory, Handler, Media, Metrics, Problem, Request, Response};
 use nx_media::StreamKey;
 use nx_web::Page;
 
+use crate::cache::Cache;
 use crate::config::Config;
 
 /// Serves viewers.
 pub(crate) struct Face {
     media: Media,
+    cache: Option<Arc<Cache>>,
     certs: Arc<Certs>,
 }
 
 impl Face {
-    /// An edge that serves what `directory` finds.
-    pub(crate) fn new(directory: Arc<dyn Directory>, config: &Config, certs: Arc<Certs>) -> Self {
-        Self { media: Media::new(directory, "edge", config.http.held_max), certs }
+    /// An edge that serves what `directory` finds, and else what is in the `cache`.
+    pub(crate) fn new(
+        directory: Arc<dyn Directory>,
+        cache: Option<Arc<Cache>>,
+        config: &Config,
+        certs: Arc<Certs>,
+    ) -> Self {
+        Self { media: Media::new(directory, "edge", config.http.held_max), cache, certs }
+    }
+
+    /// Live windows first: what is not in them, such as a stream's past, may be behind an upstream.
+    async fn answer(&self, request: Request, peer: SocketAddr) -> Result<Response, Problem> {
+        let task = self.cache.as_ref().and_then(|cache| Some((cache, cache.takes(&request)?)));
+        let Some((cache, task)) = task else { return self.media.answer(&request, peer).await };
+        let path = request.uri().path();
+        let here = self.media.finds(path);
+        if here || (Media::owns(path) && !cache.has(&task, &request)) {
+            let live = self.media.answer(&request, peer).await;
+            let not_live = |problem: &Problem| {
+                !here || matches!(problem.status, StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED)
+            };
+            if !live.as_ref().is_err_and(not_live) {
+                return live;
+            }
+        }
+        cache.answer(&task, request).await
     }
 }
 
@@ -28,17 +53,19 @@ impl Handler for Face {
         Box::pin(async move {
             match page(&request) {
                 Some(answer) => answer,
-                None => self.media.answer(&request, peer).await,
+                None => self.answer(request, peer).await,
             }
         })
     }
 
     fn ready(&self) -> Result<serde_json::Value, serde_json::Value> {
-        Ok(serde_json::json!({"status": "ok", "role": "edge"}))
+        let cache = self.cache.as_ref().map(|cache| cache.health());
+        Ok(serde_json::json!({"status": "ok", "role": "edge", "cache": cache}))
     }
 
     fn metrics(&self, out: &mut Metrics) {
         self.media.metrics(out);
+        self.cache.iter().for_each(|cache| cache.metrics(out));
         self.certs.metrics(out);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nx_delivery::{Certs, Directory, Handler, Limits, Listening};
 use tokio::sync::watch;
 
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::serve::Face;
 
@@ -13,7 +14,7 @@ use crate::serve::Face;
 /// finished, for at most `grace`. The listener for plain HTTP comes first.
 ///
 /// # Errors
-/// In words, with what to do: an address cannot be had.
+/// In words, with what to do: an address or the cache's folder cannot be had.
 pub async fn start(
     config: &Config,
     certs: &Arc<Certs>,
@@ -21,7 +22,8 @@ pub async fn start(
     stop: &watch::Receiver<bool>,
     grace: Duration,
 ) -> Result<Vec<(&'static str, Listening)>, String> {
-    let face: Arc<dyn Handler> = Arc::new(Face::new(directory, config, certs.clone()));
+    let cache = Cache::open(&config.cache, &config.upstream, stop)?;
+    let face: Arc<dyn Handler> = Arc::new(Face::new(directory, cache, config, certs.clone()));
     let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
     let plain = nx_delivery::bind("edge.http.listen", config.http.listen).await?;
     let plain = nx_delivery::serve(plain, face.clone(), limits, stop.clone(), grace);

@@ -14,6 +14,7 @@ mod api;
 mod assets;
 mod bad_network;
 mod browser;
+mod cache;
 mod captions;
 mod cloud;
 mod crypt;

@@ -13,7 +13,7 @@ use crate::support::ffmpeg::{Kind, clip};
 use crate::support::{Server, http};
 
 const KEPT: &str = "[origin.store]\nkeep_s = 3600\n[origin.stream]\nreconnect_s = 1\n";
-const KEEP: (&str, &str) = ("NEXUS__ORIGIN__STORE__KEEP_S", "3600");
+pub(crate) const KEEP: (&str, &str) = ("NEXUS__ORIGIN__STORE__KEEP_S", "3600");
 
 /// Sends a clip in real time, as it is.
 pub(crate) fn send(server: &Server, clip: &Path, key: &str) -> Process {

@@ -25,7 +25,10 @@ pub(crate) fn head(out: &mut Vec<u8>, framing: Framing, fields: &HeaderMap) {
     out.extend_from_slice(framing.status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(framing.status.canonical_reason().unwrap_or_default().as_bytes());
+    let mut dated = false;
     for (name, value) in fields {
+        // Of what was made elsewhere, the date is when it was made.
+        dated |= name == header::DATE;
         // Ours to say.
         if name == header::CONNECTION || name == header::TRANSFER_ENCODING {
             continue;
@@ -47,8 +50,10 @@ pub(crate) fn head(out: &mut Vec<u8>, framing: Framing, fields: &HeaderMap) {
         Some(false) => out.extend_from_slice(b"\r\nconnection: close"),
         None => {}
     }
-    out.extend_from_slice(b"\r\ndate: ");
-    date(out, framing.unix_s);
+    if !dated {
+        out.extend_from_slice(b"\r\ndate: ");
+        date(out, framing.unix_s);
+    }
     out.extend_from_slice(b"\r\n\r\n");
 }
 

@@ -1,0 +1,393 @@
+//! The stored plane: what viewers ask for that is not in a live window, fetched once and kept.
+//!
+//! A request is routed to an [`Upstream`], which with path and query is the name of what is wanted ([`Key`]). What is
+//! there and fresh is served from memory; else the first who asks starts a fetch (`fetch.rs`), which goes on by itself,
+//! and all who ask meanwhile read along ([`Fill`]). Origins never see a viewer's cookies, credentials or address, so
+//! what is kept is what a stranger gets.
+
+mod answer;
+mod config;
+mod disk;
+mod fetch;
+mod figures;
+mod purge;
+mod ram;
+mod upstream;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderMap, Method, StatusCode, header};
+use nx_cache::{Bounds, Budget, Coding, Failure, Fill, Key, Object, Reader, Standing, Terms};
+use nx_delivery::{Problem, Request, Response, wall_ms};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+pub(crate) use config::validate;
+pub use config::{CacheConfig, Prefetch, PurgeKey, UpstreamConfig};
+use disk::Disk;
+use fetch::Fetch;
+use figures::Counters;
+use ram::Ram;
+use upstream::Upstream;
+
+/// What is held of an object that is passed on, bytes.
+const WINDOW: u64 = 1 << 20;
+/// Fetches ahead of viewers at a time.
+const AHEAD_MAX: usize = 16;
+/// Names that are known to be for one asker each.
+const ALONE_MAX: usize = 4096;
+/// How long that is believed, milliseconds.
+const ALONE_MS: i64 = 10_000;
+/// Which nodes a request has come through (RFC 8586).
+const CDN_LOOP: &str = "cdn-loop";
+
+/// See the module.
+pub(crate) struct Cache {
+    upstreams: Vec<Arc<Upstream>>,
+    client: reqwest::Client,
+    terms: Terms,
+    bounds: Bounds,
+    budget: Arc<Budget>,
+    ram: Ram,
+    disk: Option<Arc<Disk>>,
+    /// What is being fetched and may be read by others. Locked for what must not come between two fetches of one name.
+    fills: Mutex<HashMap<Key, Arc<Fill>>>,
+    /// When it was learnt that an object is not for sharing.
+    alone: quick_cache::sync::Cache<Key, i64>,
+    fetches: Arc<Semaphore>,
+    /// Fetches for one viewer each, which last as long as he reads.
+    passing: Arc<Semaphore>,
+    ahead: Arc<Semaphore>,
+    counters: Counters,
+    purge_key: Option<PurgeKey>,
+    /// This node in [`CDN_LOOP`].
+    node: String,
+}
+
+/// Who is to answer a request.
+pub(crate) enum Task {
+    /// Whoever drops what is kept.
+    Purge,
+    /// What is kept of this upstream.
+    Serve(Arc<Upstream>),
+}
+
+/// What a request is about.
+struct Wanted {
+    upstream: Arc<Upstream>,
+    key: Key,
+    /// Nodes that the request has come through.
+    loops: Option<String>,
+}
+
+impl Cache {
+    /// A cache of these upstreams; without any there is none. Health checks end when `stop` turns true.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub(crate) fn open(
+        config: &CacheConfig,
+        upstreams: &[UpstreamConfig],
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Option<Arc<Self>>, String> {
+        if upstreams.is_empty() {
+            return Ok(None);
+        }
+        let ms = |s: u64| i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let client = upstream::client()?;
+        let places = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
+        let cache = Self {
+            upstreams: Upstream::all(upstreams),
+            terms: Terms { error_ms_max: ms(config.error_s_max), rescue_ms: ms(config.stale_if_error_s) },
+            bounds: Bounds { kept_max: config.object_bytes_max, window: WINDOW },
+            budget: Arc::new(Budget::new(config.ram_bytes_max)),
+            ram: Ram::new(config.ram_bytes_max, config.object_bytes_max)?,
+            disk: config.disk.as_ref().map(|f| Disk::open(f, config.disk_bytes_max)).transpose()?,
+            fills: Mutex::default(),
+            alone: quick_cache::sync::Cache::new(ALONE_MAX),
+            fetches: places(config.fetches_max),
+            passing: places(config.fetches_max),
+            ahead: places(AHEAD_MAX),
+            counters: Counters::default(),
+            purge_key: config.purge_key.clone(),
+            node: format!("nexus-{}", nx_delivery::random_id()),
+            client,
+        };
+        let checks =
+            cache.upstreams.iter().filter_map(|u| u.clone().watch(cache.client.clone(), stop.clone()));
+        checks.for_each(|check| drop(tokio::spawn(check)));
+        Ok(Some(Arc::new(cache)))
+    }
+
+    /// Who is to answer, if it is for the cache.
+    pub(crate) fn takes(&self, request: &Request) -> Option<Task> {
+        if purge::is_one(request) {
+            return Some(Task::Purge);
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let (host, path) = (host(request), request.uri().path());
+        let upstream = self.upstreams.iter().find(|upstream| upstream.takes(&host, path));
+        upstream.cloned().map(Task::Serve)
+    }
+
+    /// Whether it needs no look at live streams that are not here: its upstream is for these paths or hosts in
+    /// particular, or it is there and fresh.
+    pub(crate) fn has(&self, task: &Task, request: &Request) -> bool {
+        let Task::Serve(upstream) = task else { return true };
+        let object = || self.ram.find(&key(upstream, request));
+        let is_fresh = |object: Arc<Object>| object.head.life.standing(wall_ms()) == Standing::Fresh;
+        !upstream.is_for_all() || object().is_some_and(is_fresh)
+    }
+
+    fn wanted(&self, upstream: &Arc<Upstream>, request: &Request) -> Result<Wanted, Problem> {
+        if !nx_cache::is_plain(request.uri().path()) {
+            let detail = "the path holds . or .. or what hides them; write where it leads";
+            return Err(Problem::bad_request(detail));
+        }
+        let nodes = request.headers().get_all(CDN_LOOP).iter().filter_map(|v| v.to_str().ok());
+        let nodes: Vec<&str> = nodes.collect();
+        let loops = (!nodes.is_empty()).then(|| nodes.join(", "));
+        if loops.as_ref().is_some_and(|nodes| nodes.split(',').any(|node| node.trim() == self.node)) {
+            let detail = "an upstream of this edge leads back to it; look at edge.upstream";
+            return Err(Problem::new(StatusCode::LOOP_DETECTED, "loop", "Loop", detail));
+        }
+        Ok(Wanted { upstream: upstream.clone(), key: key(upstream, request), loops })
+    }
+
+    /// Answers what [`Cache::takes`].
+    ///
+    /// # Errors
+    /// A [`Problem`] for the client.
+    pub(crate) async fn answer(self: &Arc<Self>, task: &Task, request: Request) -> Result<Response, Problem> {
+        let Task::Serve(upstream) = task else { return self.purge(request).await };
+        let wanted = self.wanted(upstream, &request)?;
+        let answer = self.find(&wanted, &request).await;
+        match &answer {
+            Ok(response) => self.look_ahead(&wanted, &request, response.status()),
+            Err(_) => self.counters.failed.add(1),
+        }
+        answer
+    }
+
+    async fn find(self: &Arc<Self>, wanted: &Wanted, request: &Request) -> Result<Response, Problem> {
+        let now = wall_ms();
+        let held = self.ram.find(&wanted.key);
+        if let Some(object) = &held {
+            let standing = object.head.life.standing(now);
+            if standing == Standing::Spare {
+                self.start(wanted, None);
+            }
+            if standing != Standing::Stale {
+                self.counters.hits.add(1);
+                return Ok(self.whole(object, request, &answer::hit(&object.head.life, now)));
+            }
+        }
+        if self.alone.get(&wanted.key).is_some_and(|since| now.saturating_sub(since) < ALONE_MS) {
+            return self.alone(wanted, request).await;
+        }
+        let (mut reader, joined) = match self.join(wanted) {
+            Ok(joined) => joined,
+            Err(busy) => {
+                let spare = held.filter(|object| object.head.life.may_rescue(now)).ok_or(busy)?;
+                return Ok(self.whole(&spare, request, &answer::hit(&spare.head.life, now)));
+            }
+        };
+        let head = match answer::head(&mut reader).await {
+            Ok(head) if !(head.alone && request.headers().contains_key(header::RANGE)) => head,
+            Err(failure) if failure != Failure::Alone => return Err(problem(&failure)),
+            // It is for one alone, or larger than is kept: then a part of it is asked for as such.
+            _ => {
+                drop(reader);
+                return self.alone(wanted, request).await;
+            }
+        };
+        if joined {
+            self.counters.coalesced.add(1)
+        } else {
+            self.counters.misses.add(1)
+        }
+        self.flowing(reader, &head, joined, request).await
+    }
+
+    /// Fetches for one asker.
+    async fn alone(self: &Arc<Self>, wanted: &Wanted, request: &Request) -> Result<Response, Problem> {
+        self.counters.passed.add(1);
+        let permit = permit(&self.passing)?;
+        let fill = Fill::new(self.bounds, self.budget.clone());
+        let mut reader = fill.join().ok_or_else(|| problem(&Failure::Busy))?;
+        self.spawn(wanted, fill, None, permit, Some(request.headers()));
+        let head = answer::head(&mut reader).await.map_err(|failure| problem(&failure))?;
+        Ok(self.passing(reader, &head))
+    }
+
+    /// A reader of the fetch of an object, and whether that was there already.
+    fn join(self: &Arc<Self>, wanted: &Wanted) -> Result<(Reader, bool), Problem> {
+        let mut fills = self.fills();
+        if let Some(reader) = fills.get(&wanted.key).and_then(Fill::join) {
+            return Ok((reader, true));
+        }
+        let fill = Fill::new(self.bounds, self.budget.clone());
+        let reader = fill.join().ok_or_else(|| problem(&Failure::Busy))?;
+        // It may have come between the look and the lock.
+        let held = self.ram.find(&wanted.key);
+        match held.filter(|object| object.head.life.standing(wall_ms()) == Standing::Fresh) {
+            Some(object) => {
+                fill.complete_with(&object);
+                Ok((reader, true))
+            }
+            None => {
+                let permit = permit(&self.fetches)?;
+                fills.insert(wanted.key.clone(), fill.clone());
+                drop(fills);
+                self.spawn(wanted, fill, self.ram.find(&wanted.key), permit, None);
+                Ok((reader, false))
+            }
+        }
+    }
+
+    /// Starts to fetch what nobody waits for, if it is not being fetched and there is room. `ahead`: what is fetched
+    /// although nobody has asked for it.
+    fn start(self: &Arc<Self>, wanted: &Wanted, ahead: Option<OwnedSemaphorePermit>) {
+        let Ok(permit) = permit(&self.fetches) else { return };
+        let fill = Fill::new(self.bounds, self.budget.clone());
+        {
+            let mut fills = self.fills();
+            let old = self.ram.find(&wanted.key);
+            let fresh = old.is_some_and(|o| o.head.life.standing(wall_ms()) == Standing::Fresh);
+            if fresh || fills.contains_key(&wanted.key) {
+                return;
+            }
+            fills.insert(wanted.key.clone(), fill.clone());
+        }
+        let old = self.ram.find(&wanted.key);
+        let fetch = self.spawn(wanted, fill, old, permit, None);
+        if ahead.is_some() {
+            self.counters.ahead.add(1);
+            tokio::spawn(async move {
+                let _ahead = ahead;
+                let _ = fetch.await;
+            });
+        }
+    }
+
+    fn spawn(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        fill: Arc<Fill>,
+        old: Option<Arc<Object>>,
+        permit: OwnedSemaphorePermit,
+        asker: Option<&HeaderMap>,
+    ) -> tokio::task::JoinHandle<()> {
+        let fetch = Fetch {
+            cache: self.clone(),
+            upstream: wanted.upstream.clone(),
+            key: wanted.key.clone(),
+            headers: fetch::headers(wanted.key.coding(), &self.loops(wanted), asker),
+            shared: asker.is_none(),
+            fill,
+            old,
+        };
+        tokio::spawn(async move {
+            let _permit = permit;
+            fetch.run().await;
+        })
+    }
+
+    /// Fetches what the player is going to ask for, as far as there is room to spare.
+    fn look_ahead(self: &Arc<Self>, wanted: &Wanted, request: &Request, status: StatusCode) {
+        let (uri, prefetch) = (request.uri(), wanted.upstream.prefetch);
+        if prefetch == Prefetch::Off || !status.is_success() {
+            return;
+        }
+        let announced = nx_delivery::next_object(uri.query().unwrap_or_default(), request.headers());
+        let target = match announced {
+            Some(name) => nx_cache::relative(uri.path(), &name),
+            None if prefetch == Prefetch::Number => nx_cache::by_number(uri.path()),
+            None => None,
+        };
+        let Some(target) = target else { return };
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        if !wanted.upstream.takes(&host(request), path) || self.fetches.available_permits() < AHEAD_MAX {
+            return;
+        }
+        let key = Key::new(
+            &wanted.upstream.name,
+            Coding::of(path, None),
+            &wanted.upstream.query.target(path, query),
+        );
+        let known = self.ram.find(&key).is_some() || self.alone.get(&key).is_some();
+        if !known && let Ok(place) = self.ahead.clone().try_acquire_owned() {
+            let (upstream, loops) = (wanted.upstream.clone(), wanted.loops.clone());
+            self.start(&Wanted { upstream, key, loops }, Some(place));
+        }
+    }
+
+    /// For the next node: whom the request has come through, and us.
+    fn loops(&self, wanted: &Wanted) -> String {
+        wanted.loops.as_ref().map_or_else(|| self.node.clone(), |nodes| format!("{nodes}, {}", self.node))
+    }
+
+    fn fills(&self) -> MutexGuard<'_, HashMap<Key, Arc<Fill>>> {
+        self.fills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it can work, and what is known of origins and disk.
+    pub(crate) fn health(&self) -> serde_json::Value {
+        let upstreams: Vec<_> = self
+            .upstreams
+            .iter()
+            .map(|u| serde_json::json!({"name": u.name, "origins": u.origins(), "up": u.up()}))
+            .collect();
+        let disk = self.disk.as_ref().map(|d| if d.is_up() { "ok" } else { "failed" });
+        serde_json::json!({"upstreams": upstreams, "disk": disk})
+    }
+}
+
+fn permit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    places.clone().try_acquire_owned().map_err(|_| problem(&Failure::Busy))
+}
+
+/// The name of what is asked for.
+fn key(upstream: &Upstream, request: &Request) -> Key {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let accept = request.headers().get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok());
+    Key::new(&upstream.name, Coding::of(path, accept), &upstream.query.target(path, query))
+}
+
+/// The name under which a viewer came, without its port, in lower case.
+fn host(request: &Request) -> String {
+    let named = request.headers().get(header::HOST).and_then(|h| h.to_str().ok());
+    let authority = request.uri().authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default();
+    let host = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    host.map_or(authority, |(host, _)| host).to_ascii_lowercase()
+}
+
+/// What a client is told of a failure. Why it failed is in the log: origins are nobody's business.
+fn problem(failure: &Failure) -> Problem {
+    let new = |status, slug, title, detail: &str| Problem::new(status, slug, title, detail).retry_after(1);
+    match failure {
+        Failure::Busy | Failure::Alone | Failure::Slow => new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "cache-busy",
+            "Too much at a time",
+            "too much is being fetched from origins; ask again shortly",
+        ),
+        Failure::Late(_) => new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "origin-late",
+            "Origin too slow",
+            "the origin did not answer in time; ask again shortly",
+        ),
+        Failure::Down(_) | Failure::Bad(_) => new(
+            StatusCode::BAD_GATEWAY,
+            "origin-failed",
+            "Origin failed",
+            "no origin gave a usable answer; ask again shortly",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! Routing of requests.
+
+use nx_delivery::Upload;
+
+use super::*;
+
+fn request(uri: &str, host: Option<&str>) -> Request {
+    let mut request = Request::new(Upload::None);
+    *request.uri_mut() = uri.parse().expect("a target");
+    if let Some(host) = host {
+        request.headers_mut().insert(header::HOST, host.parse().expect("a name"));
+    }
+    request
+}
+
+#[test]
+fn hosts_are_told_by_name_whatever_their_port_and_version_of_http() {
+    for (uri, named, want) in [
+        ("/a", Some("CDN.example:8888"), "cdn.example"),
+        ("/a", Some("cdn.example"), "cdn.example"),
+        ("/a", Some("[::1]:80"), "[::1]"),
+        ("/a", Some("[::1]"), "[::1]"),
+        ("https://cdn.example:8443/a", None, "cdn.example"),
+        ("/a", None, ""),
+    ] {
+        assert_eq!(host(&request(uri, named)), want, "{uri} {named:?}");
+    }
+}
+
+fn cache(upstream: &UpstreamConfig) -> Arc<Cache> {
+    let (_stop, stopped) = watch::channel(false);
+    let cache = Cache::open(&CacheConfig::default(), std::slice::from_ref(upstream), &stopped);
+    cache.expect("sound settings").expect("a cache")
+}
+
+#[tokio::test]
+async fn what_leads_out_of_its_route_or_back_to_us_is_refused() {
+    let origins = vec!["http://127.0.0.1:1".to_owned()];
+    let cache = cache(&UpstreamConfig { path: "/vod/".into(), origins, ..Default::default() });
+    assert!(
+        cache.takes(&request("/vod/a", None)).is_some() && cache.takes(&request("/live/a", None)).is_none()
+    );
+    let status = |request: Request| {
+        let wanted = cache.wanted(&cache.upstreams[0], &request);
+        wanted.err().map(|problem| problem.status.as_u16())
+    };
+    assert_eq!(status(request("/vod/a/../../secret", None)), Some(400));
+    assert_eq!(status(request("/vod/%2e%2e/secret", None)), Some(400));
+    let mut round = request("/vod/a", None);
+    round.headers_mut().insert(CDN_LOOP, "other".parse().expect("a name"));
+    assert_eq!(status(round), None);
+    let mut round = request("/vod/a", None);
+    let nodes = format!("other, {}", cache.node);
+    round.headers_mut().insert(CDN_LOOP, nodes.parse().expect("names"));
+    assert_eq!(status(round), Some(508));
+}
+
+#[tokio::test]
+async fn nobody_purges_without_the_key() {
+    let origins = vec!["http://127.0.0.1:1".to_owned()];
+    let cache = cache(&UpstreamConfig { origins, ..Default::default() });
+    let purge = || {
+        let mut purge = request("/cache/purge", None);
+        *purge.method_mut() = Method::POST;
+        purge
+    };
+    let answer = cache.answer(&Task::Purge, purge()).await;
+    assert_eq!(answer.err().map(|problem| problem.status.as_u16()), Some(403), "there is no key");
+}

@@ -1,0 +1,272 @@
+//! Where objects come from: the origins of a route, asked in turn over connections that are kept.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+use nx_cache::{Failure, Health, Query};
+use nx_delivery::wall_ms;
+use reqwest::{Client, Response};
+use tokio::sync::watch;
+
+use super::config::{Prefetch, UpstreamConfig};
+
+/// Longest time for a connection to an origin.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Connections to one origin that are kept while nothing is asked.
+const IDLE_MAX: usize = 64;
+/// How long they are kept.
+const IDLE: Duration = Duration::from_secs(30);
+/// Pause between checks of an origin's health.
+const CHECK: Duration = Duration::from_secs(2);
+/// Longest head of an answer, bytes.
+const HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// The client of all upstreams: HTTP/1.1, no redirects, no cookies, no proxies from the environment.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub(super) fn client() -> Result<Client, String> {
+    let builder = Client::builder()
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(IDLE_MAX)
+        .pool_idle_timeout(IDLE);
+    builder.build().map_err(|e| format!("the cache cannot ask upstreams: {e}"))
+}
+
+#[derive(Debug)]
+struct Origin {
+    /// Without a slash at its end.
+    base: String,
+    health: Mutex<Health>,
+}
+
+impl Origin {
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of `edge.upstream`.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(super) name: String,
+    pub(super) query: Query,
+    pub(super) prefetch: Prefetch,
+    pub(super) timeout: Duration,
+    path: String,
+    hosts: Vec<String>,
+    origins: Vec<Origin>,
+    check: Option<String>,
+    spread: bool,
+}
+
+/// An answer's head, and what reads its body.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) asked_ms: i64,
+    pub(super) response: Response,
+}
+
+impl Upstream {
+    fn new(config: &UpstreamConfig) -> Self {
+        let origin =
+            |base: &String| Origin { base: base.trim_end_matches('/').to_owned(), health: Mutex::default() };
+        Self {
+            name: config.name.clone(),
+            query: config.query.clone().map_or(Query::All, Query::Named),
+            prefetch: config.prefetch,
+            timeout: Duration::from_millis(config.timeout_ms),
+            path: config.path.clone(),
+            hosts: config.hosts.iter().map(|h| h.to_ascii_lowercase()).collect(),
+            origins: config.origins.iter().map(origin).collect(),
+            check: config.health.clone(),
+            spread: config.spread,
+        }
+    }
+
+    /// Those of the configuration, the narrowest first.
+    pub(super) fn all(configs: &[UpstreamConfig]) -> Vec<Arc<Self>> {
+        let mut all: Vec<_> = configs.iter().map(|config| Arc::new(Self::new(config))).collect();
+        all.sort_by_key(|u| std::cmp::Reverse((!u.hosts.is_empty(), u.path.len())));
+        all
+    }
+
+    /// Whether it is asked for this path under this name. `/vod` is in front of `/vod/x`, not of `/vodka`.
+    pub(super) fn takes(&self, host: &str, path: &str) -> bool {
+        let below = |rest: &str| self.path.ends_with('/') || rest.is_empty() || rest.starts_with('/');
+        (self.hosts.is_empty() || self.hosts.iter().any(|h| h == host))
+            && path.strip_prefix(self.path.as_str()).is_some_and(below)
+    }
+
+    /// Whether it is asked for whatever nobody else has.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.hosts.is_empty() && self.path == "/"
+    }
+
+    /// How many of its origins may be asked now.
+    pub(super) fn up(&self) -> usize {
+        let now = wall_ms();
+        self.origins.iter().filter(|o| o.health().is_up(now)).count()
+    }
+
+    /// How many it has.
+    pub(super) fn origins(&self) -> usize {
+        self.origins.len()
+    }
+
+    /// Asks one origin after the other until one answers. Only what has not answered at all, or with a server's error, is
+    /// asked elsewhere; a body is never begun twice.
+    pub(super) async fn ask(
+        &self,
+        client: &Client,
+        target: &str,
+        headers: &HeaderMap,
+    ) -> Result<Answer, Failure> {
+        let mut failure = Failure::Down("all of them have failed lately".into());
+        let mut refused = None;
+        for nth in self.order(target) {
+            let Some(origin) = self.origins.get(nth).filter(|o| o.health().is_up(wall_ms())) else {
+                continue;
+            };
+            match self.ask_one(client, origin, target, headers).await {
+                Ok(answer) if answer.response.status().is_server_error() => refused = Some(answer),
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    tracing::debug!(upstream = self.name, origin = origin.base, %error, "origin failed");
+                    failure = error;
+                }
+            }
+        }
+        refused.ok_or(failure)
+    }
+
+    fn order(&self, target: &str) -> Vec<usize> {
+        if !self.spread {
+            return (0..self.origins.len()).collect();
+        }
+        let names: Vec<&str> = self.origins.iter().map(|o| o.base.as_str()).collect();
+        nx_cache::order(target, &names)
+    }
+
+    async fn ask_one(
+        &self,
+        client: &Client,
+        origin: &Origin,
+        target: &str,
+        headers: &HeaderMap,
+    ) -> Result<Answer, Failure> {
+        let asked_ms = wall_ms();
+        let request = client.get(format!("{}{target}", origin.base)).headers(headers.clone());
+        let failure = match tokio::time::timeout(self.timeout, request.send()).await {
+            Ok(Ok(response)) => match sound(&response) {
+                Ok(()) => {
+                    origin.health().good();
+                    return Ok(Answer { asked_ms, response });
+                }
+                Err(why) => Failure::Bad(why.into()),
+            },
+            Ok(Err(error)) if error.is_connect() => Failure::Down(cause(&error)),
+            Ok(Err(error)) => Failure::Bad(cause(&error)),
+            Err(_) => Failure::Late(format!("no answer within {} ms", self.timeout.as_millis()).into()),
+        };
+        origin.health().bad(wall_ms(), matches!(failure, Failure::Down(_)));
+        Err(failure)
+    }
+
+    /// Asks the origins how they are until `stop` turns true.
+    pub(super) fn watch(
+        self: Arc<Self>,
+        client: Client,
+        stop: watch::Receiver<bool>,
+    ) -> Option<impl Future<Output = ()>> {
+        let path = self.check.clone()?;
+        Some(async move {
+            let mut stop = stop;
+            let rounds = async {
+                let mut pause = tokio::time::interval(CHECK);
+                loop {
+                    pause.tick().await;
+                    for origin in &self.origins {
+                        let asked = client.get(format!("{}{path}", origin.base)).timeout(CHECK).send().await;
+                        let good = asked.is_ok_and(|answer| answer.status() == StatusCode::OK);
+                        let mut health = origin.health();
+                        if good { health.good() } else { health.bad(wall_ms(), true) }
+                    }
+                }
+            };
+            tokio::select! {
+                () = nx_delivery::stopped(&mut stop) => {}
+                () = rounds => {}
+            }
+        })
+    }
+}
+
+/// Whether all who read this head take the body for the same bytes, and it is no bomb.
+fn sound(response: &Response) -> Result<(), &'static str> {
+    let headers = response.headers();
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    if lengths > 1 || (lengths == 1 && headers.contains_key(header::TRANSFER_ENCODING)) {
+        return Err("it says its length in two ways");
+    }
+    let coded: Vec<_> = headers.get_all(header::TRANSFER_ENCODING).iter().collect();
+    if coded.len() > 1 || coded.iter().any(|c| !c.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err("its only Transfer-Encoding may be chunked");
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > HEAD_BYTES_MAX {
+        return Err("its head is longer than 32 KiB");
+    }
+    Ok(())
+}
+
+/// The innermost cause: the outer ones repeat the address.
+pub(super) fn cause(error: &reqwest::Error) -> Arc<str> {
+    let mut inner: &dyn std::error::Error = error;
+    while let Some(next) = inner.source() {
+        inner = next;
+    }
+    inner.to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_narrowest_upstream_takes_a_request_and_no_other_host_its_path() {
+        let config = |name: &str, path: &str, hosts: &[&str]| UpstreamConfig {
+            name: name.into(),
+            path: path.into(),
+            hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
+            ..Default::default()
+        };
+        let all = Upstream::all(&[
+            config("all", "/", &[]),
+            config("vod", "/vod", &[]),
+            config("deep", "/vod/deep/", &[]),
+            config("a", "/", &["A.example"]),
+        ]);
+        for (host, path, want) in [
+            ("x", "/other", "all"),
+            ("x", "/vod", "vod"),
+            ("x", "/vod/1", "vod"),
+            ("x", "/vodka", "all"),
+            ("x", "/vod/deep/1", "deep"),
+            ("x", "/vod/deeper", "vod"),
+            ("a.example", "/vod/1", "a"),
+        ] {
+            let found = all.iter().find(|u| u.takes(host, path)).map(|u| u.name.as_str());
+            assert_eq!(found, Some(want), "{host}{path}");
+        }
+        let only = Upstream::all(&[config("a", "/", &["a.example"])]);
+        assert!(!only[0].takes("b.example", "/"));
+    }
+}
