@@ -405,4 +405,14 @@ fn sound_keeps_time_over_gaps_and_passes_through_every_decoder() {
     let steps: Vec<i64> =
         times.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step != 1024).collect();
     assert!(matches!(steps[..], [step] if (step - 25 * 1024).abs() <= 1024), "{steps:?}");
+    // Time jumps back by half a second: what was there before is not said again.
+    let mut requests =
+        Source::load(&path).requests(Filters::default(), vec![sound(AudioCodec::Opus, 48_000)]);
+    for request in requests.iter_mut().skip(40) {
+        let Request::Sample(_, sample) = request else { panic!("{request:?}") };
+        (sample.dts, sample.pts) = (sample.dts - 24_000, sample.pts - 24_000);
+    }
+    let times = Worker::start().make(requests).outputs.remove(0).times(false);
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 960), "{times:?}");
+    assert!(times.last().is_some_and(|last| (62_000..76_000).contains(last)), "{times:?}");
 }
