@@ -130,7 +130,8 @@ fn options(name: &str, rung: &Rung) -> Dictionary<'static> {
     options.set("maxrate", &rung.peak_bps.to_string());
     let buffer_bits = u64::from(rung.peak_bps) * u64::from(rung.buffer_ms) / 1000;
     options.set("bufsize", &buffer_bits.to_string());
-    if !rung.preset.is_empty() {
+    // Hardware has presets of its own.
+    if !rung.preset.is_empty() && name.starts_with("lib") {
         options.set("preset", &rung.preset);
     }
     match name {

@@ -95,7 +95,7 @@ impl Pictures {
 
     pub(crate) fn flush(&mut self) -> Result<(), Why> {
         if !self.idle {
-            self.decoder.end()?;
+            self.damaged += u64::from(self.decoder.end().is_err());
             self.drain()?;
             for mut frame in self.front.end()? {
                 self.share(&mut frame)?;

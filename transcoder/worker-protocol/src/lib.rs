@@ -29,9 +29,9 @@ use nx_media::{Kind, Sample, VideoCodec};
 use thiserror::Error;
 
 pub use ladder::{
-    AudioSource, Clock, Corner, Crop, Device, Filters, LOGO_SIDE_MAX, Ladder, Load, Logo, OUTPUTS_MAX,
-    Output, PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX, Sound, TEXT_BYTES_MAX, Text,
-    VideoSource,
+    AAC_RATES_HZ, AudioSource, Clock, Corner, Crop, Device, Filters, LOGO_SIDE_MAX, Ladder, Load, Logo,
+    OUTPUTS_MAX, Output, PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX, Sound, TEXT_BYTES_MAX,
+    Text, VideoSource,
 };
 
 /// Of what is defined here; a worker says it first.
