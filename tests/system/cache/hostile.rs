@@ -221,6 +221,11 @@ fn large_files_are_had_in_ranges_from_the_origin() {
         assert!(reply.status == 206 && reply.body == whole[a..=b], "{range}: {}", reply.status);
         assert_eq!(reply.header("content-range"), Some(format!("bytes {a}-{b}/{}", whole.len()).as_str()));
     }
+    let asked = origin.asked("/o/film.mp4");
+    let ranges: Vec<_> = asked.iter().map(|a| a.header("range")).collect();
+    // What it is shows at the first question; from then on ranges are asked for.
+    assert_eq!(ranges[..2], [None, Some("bytes=2000000-2000999")]);
+    assert_eq!(ranges.len(), 4);
     assert_eq!(get(&server, "/o/film.mp4").body, *whole);
     assert_eq!(figure(&server, "objects{tier=\"ram\"}"), 0);
 }
