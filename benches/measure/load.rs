@@ -23,6 +23,8 @@ struct Caller {
 pub(crate) struct Load {
     poll: Poll,
     callers: Vec<Caller>,
+    /// How many paths further a connection's next request is.
+    stride: usize,
     requests: Vec<Vec<u8>>,
     buffer: Vec<u8>,
     /// Answers read whole.
@@ -34,6 +36,15 @@ pub(crate) struct Load {
 impl Load {
     /// Connects; every connection asks for the paths in turn.
     pub(crate) fn start(address: SocketAddr, paths: &[String], count: usize) -> Result<Self> {
+        Self::striding(address, paths, count, 1)
+    }
+
+    /// Connects; each path is asked for once, by one of the connections, before any is again.
+    pub(crate) fn once(address: SocketAddr, paths: &[String], count: usize) -> Result<Self> {
+        Self::striding(address, paths, count, count)
+    }
+
+    fn striding(address: SocketAddr, paths: &[String], count: usize, stride: usize) -> Result<Self> {
         let requests =
             paths.iter().map(|p| format!("GET {p} HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes());
         let poll = Poll::new()?;
@@ -47,7 +58,8 @@ impl Load {
             callers.push(Caller { socket, nth, left: None });
         }
         let requests = requests.collect();
-        let mut load = Self { poll, callers, requests, buffer: vec![0; 1 << 20], answers: 0, bytes: 0 };
+        let mut load =
+            Self { poll, callers, stride, requests, buffer: vec![0; 1 << 20], answers: 0, bytes: 0 };
         for nth in 0..count {
             load.ask(nth)?;
         }
@@ -57,7 +69,7 @@ impl Load {
     fn ask(&mut self, nth: usize) -> Result<()> {
         let caller = &mut self.callers[nth];
         let request = &self.requests[caller.nth % self.requests.len()];
-        caller.nth += 1;
+        caller.nth += self.stride;
         caller.left = None;
         caller.socket.write_all(request)
     }

@@ -24,6 +24,12 @@ impl Nginx {
         Self::launch("nginx", rtmp, http, |folder| config(folder, rtmp, http))
     }
 
+    /// As a cache in front of `origin`, tuned: memory for what it keeps, one fetch for all who ask.
+    pub(crate) fn cache(origin: SocketAddr) -> Self {
+        let http = free();
+        Self::launch("nginx", http, http, |folder| cache_config(folder, http, origin))
+    }
+
     /// A newer one, for HTTP over TLS and QUIC alone, with a certificate and its key.
     pub(crate) fn secure(cert: &Path, key: &Path) -> Self {
         let http = free();
@@ -123,6 +129,46 @@ http {{
         listen {http} backlog=4096;
         location /live {{ alias {folder}/hls; }}
         location /files {{ alias {folder}/files; }}
+    }}
+}}
+"
+    )
+}
+
+fn cache_config(folder: &Path, http: SocketAddr, origin: SocketAddr) -> String {
+    let folder = folder.display();
+    format!(
+        "user root;
+daemon off;
+master_process off;
+worker_processes 1;
+worker_rlimit_nofile 65536;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 100000000;
+    keepalive_timeout 300s;
+    open_file_cache max=1000 inactive=300s;
+    open_file_cache_valid 300s;
+    proxy_cache_path {folder}/files/kept levels=1:2 keys_zone=kept:32m max_size=2g inactive=1h use_temp_path=off;
+    upstream origin {{ server {origin}; keepalive 64; keepalive_requests 1000000; }}
+    server {{
+        listen {http} backlog=4096;
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_cache kept;
+            proxy_cache_lock on;
+            proxy_cache_use_stale error timeout updating http_500 http_502 http_503 http_504;
+            proxy_cache_background_update on;
+            proxy_buffers 64 32k;
+            proxy_busy_buffers_size 256k;
+        }}
     }}
 }}
 "

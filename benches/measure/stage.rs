@@ -20,7 +20,7 @@ use crate::support::{Server, http};
 /// Set in the process inside the namespace.
 const INSIDE: &str = "NEXUS_BENCH_NAMESPACE";
 const PUBLISHERS: usize = 0;
-const SERVERS: usize = 1;
+pub(crate) const SERVERS: usize = 1;
 const CLIP_S: u32 = 32;
 const WARM_UP: Duration = Duration::from_secs(16);
 const BASELINE: Duration = Duration::from_secs(3);
@@ -90,7 +90,7 @@ pub(crate) fn listed(edge: SocketAddr, stream: &str, parts: bool) -> Result<Vec<
 }
 
 /// From here on this thread, and what it starts, runs on one core.
-fn pin(core: usize) {
+pub(crate) fn pin(core: usize) {
     let mut set = CpuSet::new();
     set.set(core);
     let _ = sched_setaffinity(None, &set);

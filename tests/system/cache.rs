@@ -147,8 +147,14 @@ fn whoever_comes_late_to_an_unfinished_object_has_what_there_is_at_once() {
             until(viewer, all, &whole[99_900..]);
         }
         assert_eq!(origin.count("/o/a.m4s"), 1, "{framing}");
-        let again = get(&server, "/o/a.m4s");
-        assert!(again.body == whole && told(&again).starts_with("nexus; hit; ttl="), "{}", told(&again));
+        // The last bytes reach viewers before the fetch has ended.
+        let kept = || {
+            let again = get(&server, "/o/a.m4s");
+            assert!(again.body == whole, "{framing}");
+            told(&again).starts_with("nexus; hit; ttl=").then_some(())
+        };
+        assert!(eventually(SOON, kept).is_some());
+        assert_eq!(origin.count("/o/a.m4s"), 1, "{framing}");
     }
 }
 
@@ -360,6 +366,7 @@ fn when_origins_fail_others_are_asked_and_then_what_is_stale() {
     assert_eq!(get(&server, "/o/a.ts").body, b"good");
     assert_eq!(get(&server, "/o/new.ts").status, 502);
     assert!(figure(&server, "stale_served_total") >= 2);
+    assert!(server.log().contains("an origin fails"), "{}", server.log());
     assert!(
         eventually(SOON, || (figure(&server, "origins_up{upstream=\"origin\"}") < 2).then_some(())).is_some()
     );
@@ -396,13 +403,14 @@ fn memory_is_bounded_whatever_is_asked_for() {
     let server = edge(&[&origin], "ram_bytes_max = 8388608\nobject_bytes_max = 1048576\n");
     assert_eq!(get(&server, "/o/warm.ts").status, 200);
     let before = server.rss_kib();
-    for n in 0..200 {
+    for n in 0..400 {
         assert_eq!(get(&server, &format!("/o/{n}.ts")).body.len(), 500_000);
     }
     assert!(figure(&server, "kept_bytes{tier=\"ram\"}") <= 8 << 20);
-    assert!(figure(&server, "evictions_total{tier=\"ram\"}") > 180);
+    assert!(figure(&server, "evictions_total{tier=\"ram\"}") > 380);
     let grown = server.rss_kib().saturating_sub(before);
-    assert!(grown < 48 << 10, "{grown} KiB for 100 MB that passed through");
+    // What the allocator keeps for a while is more than what is kept.
+    assert!(grown < 100 << 10, "{grown} KiB for 200 MB that passed through");
 }
 
 #[test]
@@ -510,6 +518,32 @@ fn a_killed_edge_is_warm_again_and_what_is_damaged_is_fetched_anew() {
         .sum();
     assert_eq!((fetched, figure(&server, "disk_corrupt_total")), (1, 1), "only the damaged one");
     assert_eq!(figure(&server, "disk_hits_total"), 3);
+    drop(server);
+    let _ = std::fs::remove_dir_all(&data);
+}
+
+#[test]
+fn what_was_purged_is_gone_after_a_restart_too() {
+    let (origin, data) = (plain(1_000), folder("purged"));
+    let disk = data.join("kept");
+    let settings = settings(&[&origin], &format!("disk = {disk:?}\n"));
+    let mut server = Server::configured_in(&data, &settings);
+    assert!(server.wait_for_log("the disk cache is read", SOON), "{}", server.log());
+    for path in ["/o/a.ts", "/o/b.ts"] {
+        assert_eq!(get(&server, path).status, 200);
+    }
+    assert!(eventually(SOON, || (objects(&disk).len() == 2).then_some(())).is_some());
+    let (bearer, order) = (format!("Bearer {KEY}"), b"{\"urls\":[\"/o/a.ts\"]}");
+    let mut client = Client::connect(server.edge()).expect("a connection");
+    let purged = client.ask("POST", "/cache/purge", &[("authorization", &bearer)], order).expect("an answer");
+    assert_eq!(purged.body, b"{\"purged\":2}", "in memory and on disk");
+    server.terminate("KILL");
+    drop(server);
+    let server = Server::configured_in(&data, &settings);
+    assert!(server.wait_for_log("the disk cache is read", SOON), "{}", server.log());
+    for (path, fetched) in [("/o/a.ts", 2), ("/o/b.ts", 1)] {
+        assert_eq!((get(&server, path).status, origin.count(path)), (200, fetched), "{path}");
+    }
     drop(server);
     let _ = std::fs::remove_dir_all(&data);
 }

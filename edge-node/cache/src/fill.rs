@@ -368,6 +368,12 @@ impl Reader {
         }
     }
 
+    /// Whether it passes: no byte of it can be had twice.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.fill.state().passes
+    }
+
     /// The object, when it is whole.
     #[must_use]
     pub fn whole(&self) -> Option<Arc<Object>> {

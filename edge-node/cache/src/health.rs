@@ -21,19 +21,21 @@ impl Health {
         now_ms >= self.down_until_ms
     }
 
-    /// It answered.
-    pub fn good(&mut self) {
-        *self = Self::default();
+    /// It answered; whether that is news.
+    pub fn good(&mut self) -> bool {
+        std::mem::take(self).down_until_ms != 0
     }
 
-    /// It did not. `plain` when there is no doubt, such as a refused connection or a failed check.
-    pub fn bad(&mut self, now_ms: i64, plain: bool) {
+    /// It did not; whether that is news. `plain` when there is no doubt, such as a refused connection or a failed check.
+    pub fn bad(&mut self, now_ms: i64, plain: bool) -> bool {
+        let was_up = self.down_until_ms == 0;
         self.failures = self.failures.saturating_add(1);
         let nth = if plain { self.failures } else { self.failures.saturating_sub(BORNE) };
         if nth > 0 {
             let pause = PAUSE_MS.saturating_mul(1 << (nth - 1).min(10)).min(PAUSE_MS_MAX);
             self.down_until_ms = now_ms.saturating_add(pause);
         }
+        was_up && self.down_until_ms != 0
     }
 }
 
@@ -47,11 +49,11 @@ mod tests {
         let mut now = 1_000;
         for pause in [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000] {
             assert!(health.is_up(now));
-            health.bad(now, true);
+            assert_eq!(health.bad(now, true), pause == 500, "only the first is news");
             assert!(!health.is_up(now + pause - 1) && health.is_up(now + pause), "{pause}");
             now += pause;
         }
-        health.good();
+        assert!(health.good() && !health.good());
         assert_eq!(health, Health::default());
     }
 
@@ -59,8 +61,7 @@ mod tests {
     fn two_doubtful_failures_are_borne() {
         let mut health = Health::default();
         for up in [true, true, false] {
-            health.bad(0, false);
-            assert_eq!(health.is_up(0), up);
+            assert_eq!((health.bad(1, false), health.is_up(1)), (!up, up));
         }
     }
 }

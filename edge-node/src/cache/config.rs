@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use reqwest::Url;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 
 /// Shortest purge key, characters.
@@ -117,8 +118,7 @@ impl UpstreamConfig {
 }
 
 /// A secret: never printed, compared in constant time.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone)]
 pub struct PurgeKey(String);
 
 impl PurgeKey {
@@ -130,6 +130,13 @@ impl PurgeKey {
 impl fmt::Debug for PurgeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// serde's own words about a wrong type would show what was given.
+impl<'de> Deserialize<'de> for PurgeKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self).map_err(|_| D::Error::custom("must be text in quotes"))
     }
 }
 
@@ -241,6 +248,8 @@ mod tests {
             assert!(faults.len() == 1 && faults[0].1.contains(want), "{want}: {faults:?}");
             assert!(!format!("{cache:?}{faults:?}").contains("secret"));
         }
+        let number = serde_json::from_str::<PurgeKey>("1234567890123456").err().map(|e| e.to_string());
+        assert!(number.is_some_and(|e| e.contains("quotes") && !e.contains("1234")));
         assert_eq!(validate(&CacheConfig::default(), &[good.clone(), good]).len(), 1, "one name twice");
     }
 }

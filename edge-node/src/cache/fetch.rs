@@ -82,9 +82,16 @@ impl Fetch {
     pub(super) async fn run(mut self) {
         self.cache.counters.fetches.add(1);
         if let Err(failure) = self.fetch().await {
-            if !matches!(failure, Failure::Slow) {
-                tracing::info!(upstream = self.upstream.name, target = self.key.target(), %failure, "a fetch failed");
-                self.cache.counters.broken.add(1);
+            let (upstream, path) = (&self.upstream.name, self.key.target());
+            match failure {
+                // Nobody reads any more.
+                Failure::Slow => {}
+                // Of origins that are gone the log says it once.
+                Failure::Down(_) => self.cache.counters.broken.add(1),
+                _ => {
+                    tracing::info!(upstream, path, %failure, "a fetch failed");
+                    self.cache.counters.broken.add(1);
+                }
             }
             self.fill.fail(failure);
         }

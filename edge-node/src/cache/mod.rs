@@ -136,9 +136,8 @@ impl Cache {
     /// particular, or it is there and fresh.
     pub(crate) fn has(&self, task: &Task, request: &Request) -> bool {
         let Task::Serve(upstream) = task else { return true };
-        let object = || self.ram.find(&key(upstream, request));
-        let is_fresh = |object: Arc<Object>| object.head.life.standing(wall_ms()) == Standing::Fresh;
-        !upstream.is_for_all() || object().is_some_and(is_fresh)
+        !upstream.is_for_all()
+            || self.ram.find(&key(upstream, request)).is_some_and(|object| is_fresh(&object))
     }
 
     fn wanted(&self, upstream: &Arc<Upstream>, request: &Request) -> Result<Wanted, Problem> {
@@ -195,7 +194,7 @@ impl Cache {
             }
         };
         let head = match answer::head(&mut reader).await {
-            Ok(head) if !(head.alone && request.headers().contains_key(header::RANGE)) => head,
+            Ok(head) if !(reader.passes() && request.headers().contains_key(header::RANGE)) => head,
             Err(failure) if failure != Failure::Alone => return Err(problem(&failure)),
             // It is for one alone, or larger than is kept: then a part of it is asked for as such.
             _ => {
@@ -203,11 +202,8 @@ impl Cache {
                 return self.alone(wanted, request).await;
             }
         };
-        if joined {
-            self.counters.coalesced.add(1)
-        } else {
-            self.counters.misses.add(1)
-        }
+        let counter = if joined { &self.counters.coalesced } else { &self.counters.misses };
+        counter.add(1);
         self.flowing(reader, &head, joined, request).await
     }
 
@@ -230,39 +226,31 @@ impl Cache {
         }
         let fill = Fill::new(self.bounds, self.budget.clone());
         let reader = fill.join().ok_or_else(|| problem(&Failure::Busy))?;
+        let old = self.ram.find(&wanted.key);
         // It may have come between the look and the lock.
-        let held = self.ram.find(&wanted.key);
-        match held.filter(|object| object.head.life.standing(wall_ms()) == Standing::Fresh) {
-            Some(object) => {
-                fill.complete_with(&object);
-                Ok((reader, true))
-            }
-            None => {
-                let permit = permit(&self.fetches)?;
-                fills.insert(wanted.key.clone(), fill.clone());
-                drop(fills);
-                self.spawn(wanted, fill, self.ram.find(&wanted.key), permit, None);
-                Ok((reader, false))
-            }
+        if let Some(object) = old.as_ref().filter(|object| is_fresh(object)) {
+            fill.complete_with(object);
+            return Ok((reader, true));
         }
+        let permit = permit(&self.fetches)?;
+        fills.insert(wanted.key.clone(), fill.clone());
+        self.spawn(wanted, fill, old, permit, None);
+        Ok((reader, false))
     }
 
-    /// Starts to fetch what nobody waits for, if it is not being fetched and there is room. `ahead`: what is fetched
-    /// although nobody has asked for it.
+    /// Starts to fetch what nobody waits for, if it is not being fetched and there is room. `ahead`: the place of what
+    /// is fetched although nobody has asked for it.
     fn start(self: &Arc<Self>, wanted: &Wanted, ahead: Option<OwnedSemaphorePermit>) {
         let Ok(permit) = permit(&self.fetches) else { return };
-        let fill = Fill::new(self.bounds, self.budget.clone());
-        {
-            let mut fills = self.fills();
-            let old = self.ram.find(&wanted.key);
-            let fresh = old.is_some_and(|o| o.head.life.standing(wall_ms()) == Standing::Fresh);
-            if fresh || fills.contains_key(&wanted.key) {
-                return;
-            }
-            fills.insert(wanted.key.clone(), fill.clone());
-        }
+        let mut fills = self.fills();
         let old = self.ram.find(&wanted.key);
+        if fills.contains_key(&wanted.key) || old.as_ref().is_some_and(|object| is_fresh(object)) {
+            return;
+        }
+        let fill = Fill::new(self.bounds, self.budget.clone());
+        fills.insert(wanted.key.clone(), fill.clone());
         let fetch = self.spawn(wanted, fill, old, permit, None);
+        drop(fills);
         if ahead.is_some() {
             self.counters.ahead.add(1);
             tokio::spawn(async move {
@@ -343,6 +331,10 @@ impl Cache {
         let disk = self.disk.as_ref().map(|d| if d.is_up() { "ok" } else { "failed" });
         serde_json::json!({"upstreams": upstreams, "disk": disk})
     }
+}
+
+fn is_fresh(object: &Object) -> bool {
+    object.head.life.standing(wall_ms()) == Standing::Fresh
 }
 
 fn permit(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {

@@ -51,6 +51,19 @@ impl Origin {
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn good(&self) {
+        if self.health().good() {
+            tracing::info!(origin = self.base, "an origin answers again");
+        }
+    }
+
+    /// `plain`: see [`Health::bad`].
+    fn bad(&self, plain: bool, why: &str) {
+        if self.health().bad(wall_ms(), plain) {
+            tracing::warn!(origin = self.base, why, "an origin fails; it is asked again after a pause");
+        }
+    }
 }
 
 /// One of `edge.upstream`.
@@ -167,7 +180,7 @@ impl Upstream {
         let failure = match tokio::time::timeout(self.timeout, request.send()).await {
             Ok(Ok(response)) => match sound(&response) {
                 Ok(()) => {
-                    origin.health().good();
+                    origin.good();
                     return Ok(Answer { asked_ms, response });
                 }
                 Err(why) => Failure::Bad(why.into()),
@@ -176,7 +189,7 @@ impl Upstream {
             Ok(Err(error)) => Failure::Bad(cause(&error)),
             Err(_) => Failure::Late(format!("no answer within {} ms", self.timeout.as_millis()).into()),
         };
-        origin.health().bad(wall_ms(), matches!(failure, Failure::Down(_)));
+        origin.bad(matches!(failure, Failure::Down(_)), &failure.to_string());
         Err(failure)
     }
 
@@ -196,8 +209,7 @@ impl Upstream {
                     for origin in &self.origins {
                         let asked = client.get(format!("{}{path}", origin.base)).timeout(CHECK).send().await;
                         let good = asked.is_ok_and(|answer| answer.status() == StatusCode::OK);
-                        let mut health = origin.health();
-                        if good { health.good() } else { health.bad(wall_ms(), true) }
+                        if good { origin.good() } else { origin.bad(true, "its check of health failed") }
                     }
                 }
             };

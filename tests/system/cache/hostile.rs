@@ -1,6 +1,7 @@
 //! Origins that lie, never end or break off: bounded, told, and never kept.
 
 use super::*;
+use crate::encoder::run;
 
 /// Everything that comes until the end, and whether the connection was reset.
 fn raw(server: &Server, path: &str) -> (Vec<u8>, bool) {
@@ -57,6 +58,40 @@ fn a_body_that_breaks_off_breaks_its_readers_and_is_not_kept() {
         assert!(!good, "{name}: {}", String::from_utf8_lossy(&all));
         assert_eq!(get(&server, "/o/a.ts").body, b"whole", "{name}");
         assert_eq!((origin.count("/o/a.ts"), figure(&server, "fetches_failed_total")), (2, 1), "{name}");
+    }
+}
+
+#[test]
+fn over_http_1_and_2_with_tls_a_part_is_an_error_and_the_whole_is_whole() {
+    for version in ["--http1.1", "--http2"] {
+        let gate = Gate::default();
+        let held = gate.clone();
+        let origin = Upstream::start(move |asked, out| {
+            if asked.target == "/o/whole.ts" {
+                return answer(out, "200 OK", &[FRESH], &body(100_000, 0));
+            }
+            out.write_all(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 100000\r\n\r\n")?;
+            out.write_all(&body(60_000, 0))?;
+            held.pass();
+            Ok(false)
+        });
+        let server = edge(&[&origin], "");
+        let out = folder(&format!("versions{version}"));
+        let fetch = |name: &str| {
+            let url = format!("https://{}/o/{name}.ts", server.https());
+            let file = out.to_str().expect("a path").to_owned();
+            let args = ["-sSk", "--max-time", "20", version, "-o", &file, &url].map(str::to_owned);
+            move || run("curl", &args.each_ref().map(String::as_str), Duration::from_secs(30))
+        };
+        let broken = std::thread::spawn(fetch("broken"));
+        assert!(eventually(SOON, || (figure(&server, "bytes_total") >= 60_000).then_some(())).is_some());
+        gate.open();
+        let (ok, _, says) = broken.join().expect("curl ends");
+        assert!(!ok, "{version}: it took a part for the whole: {says}");
+        let (ok, _, says) = fetch("whole")();
+        let got = std::fs::read(&out).expect("a file");
+        assert!(ok && got == body(100_000, 0), "{version}: {says}");
+        let _ = std::fs::remove_file(&out);
     }
 }
 
@@ -221,6 +256,11 @@ fn large_files_are_had_in_ranges_from_the_origin() {
         assert!(reply.status == 206 && reply.body == whole[a..=b], "{range}: {}", reply.status);
         assert_eq!(reply.header("content-range"), Some(format!("bytes {a}-{b}/{}", whole.len()).as_str()));
     }
+    let asked = origin.asked("/o/film.mp4");
+    let ranges: Vec<_> = asked.iter().map(|a| a.header("range")).collect();
+    // What it is shows at the first question; from then on ranges are asked for.
+    assert_eq!(ranges[..2], [None, Some("bytes=2000000-2000999")]);
+    assert_eq!(ranges.len(), 4);
     assert_eq!(get(&server, "/o/film.mp4").body, *whole);
     assert_eq!(figure(&server, "objects{tier=\"ram\"}"), 0);
 }

@@ -110,7 +110,7 @@ fn what_is_for_one_alone_is_for_the_first_and_waits_for_him() {
     let fill = fill(100, 4);
     let (mut leader, mut other) = (fill.join().unwrap(), fill.join().unwrap());
     fill.open(Head { alone: true, ..head(None) });
-    assert!(matches!(leader.poll_head(&cx()), Poll::Ready(Ok(_))));
+    assert!(matches!(leader.poll_head(&cx()), Poll::Ready(Ok(_))) && leader.passes());
     assert!(matches!(other.poll_head(&cx()), Poll::Ready(Err(Failure::Alone))));
     drop(other);
     assert!(fill.join().is_none());
