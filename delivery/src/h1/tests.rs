@@ -334,7 +334,12 @@ fn a_connection_is_small() {
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, peer) = listener.accept().await.unwrap();
         let handler = Arc::new(Sizes { large: Bytes::new() });
-        let context = Arc::new(crate::listen::context(handler, Limits::default(), house.stop.subscribe()));
+        let context = Arc::new(crate::listen::context(
+            handler,
+            Limits::default(),
+            crate::listen::http(Limits::default()),
+            house.stop.subscribe(),
+        ));
         let task = super::run(context, Arc::new(super::Line::new()), socket, peer, ());
         assert!(size_of_val(&task) <= 640, "{} bytes", size_of_val(&task));
     });
