@@ -14,4 +14,4 @@ pub(crate) use hand_over::hand_over;
 pub(crate) use line::{Clock, Line};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,7 +17,7 @@ fn read(decoder: &mut Decoder, block: &[u8]) -> Option<Vec<String>> {
         lines.push(match field {
             Field::Method(method) => method.to_string(),
             Field::Scheme => "scheme".into(),
-            Field::Authority(host) => format!("@{}", host.to_str().unwrap()),
+            Field::Authority(host) => format!("@{}", String::from_utf8_lossy(host.as_bytes())),
             Field::Path(path) => path.to_string(),
             Field::Header(name, value) => format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())),
             Field::Malformed => "malformed".into(),
@@ -73,6 +73,26 @@ fn blocks_of_another_encoder_read_as_they_were_written() {
     assert_eq!(two, ["GET", "scheme", host, "/live/a/v1/17.m4s", "accept: */*", agent]);
     assert_eq!(read(&mut decoder, &hex("208284")).unwrap(), ["GET", "/"]);
     assert_eq!(read(&mut decoder, &[0xbe]), None, "the table is empty");
+}
+
+/// All bytes in a row, by the same.
+#[test]
+fn every_symbol_has_its_code() {
+    let all = "ffc7fffd8fffffe2fffffe3fffffe4fffffe5fffffe6fffffe7fffffe8ffffeafffffff3fffffa7fffffabffffff\
+               dfffffebfffffecfffffedfffffeefffffefffffff0ffffff1ffffff2fffffffbfffffcffffffd3fffffd7fffffd\
+               bfffffdffffffe3fffffe7fffffebfffffed4fe3f9ffaffcabf1febfafefe7fdfd2cbb00089969b71d79fb9f7fff\
+               20ffbff3ff50ddbd7f061c58f265cd9f469d5af66dddbf871e5f9cff7ff7fffc3ff9ffe45fff4719242cb34e6e9d\
+               68a6a3d7dac426defe3cfaf7fffbfe7ffbffdffffffcfffe6ffff4bfff9ffffa3fffd3ffff53fffd5ffffb3fffeb\
+               7fffdaffffb7ffff73fffeeffffdeffffebffffbfffffd9ffffdbfffebffffe0ffffeeffffc3ffff8bffff1ffffe\
+               4fffee7fffb1ffff97fffd9ffffcdffff9fffffbffffdafffeeffff4ffffb7fffee7fffe8ffffd3fffdeffffd5ff\
+               feeffffbdffffe1fffdfffff7fffff5ffffecffff07fff87fffe0ffff17fffedffff87ffff77fffeffffeaffff8b\
+               fffe3ffff93ffff87fffcbffff37ffff1fffff83ffffe1fffebfffe3ffff3fffff2ffffa3ffffd9fffff17ffffc7\
+               fffff27ffffdefffffbffffff2fffff8fffffb7fff97fff8fffffe6fffffc1fffff87ffffe7fffffc5ffffe5fffe\
+               4ffff2fffffd1fffff4ffffffefffffe3fffffc9fffff97fffb3ffffcffffb7fffcdffff4ffff9ffffd1ffffcfff\
+               feaffffafffffddffffeffffff4fffff5fffffabffffa7ffffd7fffff9bffffecfffffb7fffff3fffffe8fffffd3\
+               fffffabfffff5fffffff7ffffecfffffdbfffffbbfffff7ffffff0fffffbbf";
+    let bytes: Vec<u8> = (0..=255).collect();
+    assert_eq!(huffman::decode(&hex(all)), Some(bytes));
 }
 
 #[test]
