@@ -35,7 +35,7 @@ pub enum Event {
         /// Names it.
         stream: u32,
         /// Its head, with one `Host`, and its body: at most 65 535 bytes, else the answer was 413.
-        request: Request<Bytes>,
+        request: Box<Request<Bytes>>,
     },
     /// Nobody waits any more for the answer on this stream.
     Reset {

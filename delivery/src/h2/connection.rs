@@ -380,7 +380,7 @@ impl Work {
 }
 
 /// The answer to a request, as every listener gives it.
-fn answer(context: Arc<Context>, peer: SocketAddr, request: Request<Bytes>) -> Job<Done> {
+fn answer(context: Arc<Context>, peer: SocketAddr, request: Box<Request<Bytes>>) -> Job<Done> {
     Box::pin(async move {
         let head = *request.method() == Method::HEAD;
         let response = respond(&*context.handler, request.map(Upload::Whole), peer).await;

@@ -27,6 +27,9 @@ const WINDOW_NEW: u16 = 4;
 const FRAME_MAX: u16 = 5;
 pub(super) const FIELDS_MAX: u16 = 6;
 
+/// A whole one; its payload lies where it was read, if it was read in one piece.
+type Frame<'a> = (Head, Cow<'a, [u8]>);
+
 /// What was read and is not whole.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
@@ -54,7 +57,7 @@ impl Reading {
     }
 
     /// The next frame, when it is whole.
-    fn frame<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<(Head, Cow<'a, [u8]>)>, Wrong> {
+    fn frame<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Frame<'a>>, Wrong> {
         while self.preface < PREFACE.len() {
             let Some((byte, rest)) = input.split_first() else { return Ok(None) };
             if PREFACE.get(self.preface) != Some(byte) {
@@ -208,7 +211,7 @@ impl Server {
     fn uploaded(&mut self, id: u32, out: &mut Out) -> Option<Event> {
         let Upload { request, body, held, .. } = *self.streams.find(id)?.request.take()?;
         self.give_back(held, out);
-        Some(Event::Request { stream: id, request: request.map(|()| body.into()) })
+        Some(Event::Request { stream: id, request: Box::new(request.map(|()| body.into())) })
     }
 
     /// Answers a request that is not looked at.
@@ -285,7 +288,8 @@ impl Server {
         let mut stream = Stream { id, window, request: None, queue, more: true, begun: false, patience };
         if last && !too_large {
             self.streams.push(stream);
-            return Ok(Some(Event::Request { stream: id, request: request.map(|()| Bytes::new()) }));
+            let request = Box::new(request.map(|()| Bytes::new()));
+            return Ok(Some(Event::Request { stream: id, request }));
         }
         if !last {
             stream.request = Some(Box::new(Upload { request, length, body: Vec::new(), held: 0 }));

@@ -225,14 +225,17 @@ fn frames_that_may_come_at_any_time() {
     ]);
 }
 
+#[track_caller]
+fn check_ends<const N: usize>(rows: [(&str, Vec<u8>, &str); N]) {
+    for (name, bytes, end) in rows {
+        check(&[(name, bytes, &[end])]);
+    }
+}
+
 #[test]
-fn what_ends_the_connection() {
-    let get = get("/a");
-    let request = frame(HEADERS, WHOLE, 1, &get);
-    let begun = frame(HEADERS, END_STREAM, 1, &get);
+fn frames_of_the_connection_that_end_it() {
     let long = [&[0, 64, 1, DATA, 0, 0, 0, 0, 1][..], &[0; 16_385]].concat();
-    let one = "GET /a";
-    let rows: [(&str, Vec<u8>, &str); 34] = [
+    check_ends([
         ("a frame that is too long", long, "GOAWAY 0 6"),
         ("a ping on a stream", frame(PING, 0, 1, &[0; 8]), "GOAWAY 0 1"),
         ("a short ping", frame(PING, 0, 0, &[0; 7]), "GOAWAY 0 6"),
@@ -243,6 +246,22 @@ fn what_ends_the_connection() {
         ("a window that cannot be", settings(&[(4, 0x8000_0000)]), "GOAWAY 0 3"),
         ("frames that are too short", settings(&[(5, 16_383)]), "GOAWAY 0 1"),
         ("frames that are too long", settings(&[(5, 16_777_216)]), "GOAWAY 0 1"),
+        ("a window opened by nothing", frame(WINDOW_UPDATE, 0, 0, &[0; 4]), "GOAWAY 0 1"),
+        ("a window opened too wide", frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]), "GOAWAY 0 3"),
+        ("a short window", frame(WINDOW_UPDATE, 0, 0, &[0; 3]), "GOAWAY 0 6"),
+        ("a priority of no stream", frame(PRIORITY, 0, 0, &[0; 5]), "GOAWAY 0 1"),
+        ("leaving on a stream", frame(GOAWAY, 0, 1, &[0; 8]), "GOAWAY 0 1"),
+        ("leaving without a reason", frame(GOAWAY, 0, 0, &[0; 7]), "GOAWAY 0 6"),
+    ]);
+}
+
+#[test]
+fn frames_of_a_stream_that_end_the_connection() {
+    let get = get("/a");
+    let request = frame(HEADERS, WHOLE, 1, &get);
+    let begun = frame(HEADERS, END_STREAM, 1, &get);
+    let one = "GET /a";
+    check_ends([
         ("a promise", frame(PUSH_PROMISE, END_HEADERS, 1, &[0; 4]), "GOAWAY 0 1"),
         ("a head on no stream", frame(HEADERS, WHOLE, 0, &get), "GOAWAY 0 1"),
         ("a head on a stream of ours", frame(HEADERS, WHOLE, 2, &get), "GOAWAY 0 1"),
@@ -263,12 +282,6 @@ fn what_ends_the_connection() {
         ("a reset of no stream", frame(RST_STREAM, 0, 0, &[0; 4]), "GOAWAY 0 1"),
         ("a short reset", frame(RST_STREAM, 0, 1, &[0; 3]), "GOAWAY 0 6"),
         ("a window before a head", frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]), "GOAWAY 0 1"),
-        ("a window opened by nothing", frame(WINDOW_UPDATE, 0, 0, &[0; 4]), "GOAWAY 0 1"),
-        ("a window opened too wide", frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]), "GOAWAY 0 3"),
-        ("a short window", frame(WINDOW_UPDATE, 0, 0, &[0; 3]), "GOAWAY 0 6"),
-        ("a priority of no stream", frame(PRIORITY, 0, 0, &[0; 5]), "GOAWAY 0 1"),
-        ("leaving on a stream", frame(GOAWAY, 0, 1, &[0; 8]), "GOAWAY 0 1"),
-        ("leaving without a reason", frame(GOAWAY, 0, 0, &[0; 7]), "GOAWAY 0 6"),
         (
             "padding beyond a body",
             several(&[frame(HEADERS, END_HEADERS, 1, &get), frame(DATA, PADDED, 1, &[1])]),
@@ -279,10 +292,7 @@ fn what_ends_the_connection() {
             several(&[frame(HEADERS, END_HEADERS, 1, &get), frame(DATA, PADDED, 1, &[])]),
             "GOAWAY 1 1",
         ),
-    ];
-    for (name, bytes, end) in rows {
-        check(&[(name, bytes, &[end])]);
-    }
+    ]);
     let after = |bytes: Vec<u8>| several(&[request.clone(), frame(RST_STREAM, 0, 1, &[0; 4]), bytes]);
     check(&[
         ("a stream that is opened again", after(request.clone()), &[one, "gone 1", "GOAWAY 1 5"]),
@@ -301,7 +311,10 @@ fn what_ends_the_connection() {
             &[one, "GOAWAY 1 3"],
         ),
     ]);
-    // The client's first words.
+}
+
+#[test]
+fn a_connection_begins_as_it_should_or_ends() {
     for (name, bytes, end) in [
         ("HTTP/1.1", b"GET / HTTP/1.1\r\n\r\n".to_vec(), "GOAWAY 0 1"),
         ("no settings", [PREFACE, &frame(PING, 0, 0, &[0; 8])].concat(), "GOAWAY 0 1"),
@@ -388,13 +401,15 @@ fn what_ends_a_stream() {
     ]);
 }
 
+/// What it is, how many at most, and each of them by its number.
+type Flood<'a> = (&'a str, usize, &'a dyn Fn(u32) -> Vec<u8>);
+
 #[test]
 fn floods_end_in_calm() {
     let get = get("/a");
     let field = [0, 1, b'x', 1, b'y'].repeat(100);
     let begun = || frame(HEADERS, END_STREAM, 1, &get);
-    // How many of these at most, each told its number.
-    let floods: [(&str, usize, &dyn Fn(u32) -> Vec<u8>); 8] = [
+    let floods: [Flood<'_>; 8] = [
         ("resets", 40, &|n| {
             [frame(HEADERS, WHOLE, n * 2 + 1, &get), frame(RST_STREAM, 0, n * 2 + 1, &[0; 4])].concat()
         }),
