@@ -193,7 +193,8 @@ impl Server {
             Err(Wrong::Connection(fault)) => Err(fault),
             Err(Wrong::Stream(id, reason)) => {
                 frame::write(&mut out.own, frame::RST_STREAM, 0, id, &reason.code());
-                match self.credit.spend(Credit::RESET) {
+                let cost = if reason == Reason::RefusedStream { Credit::REFUSED } else { Credit::RESET };
+                match self.credit.spend(cost) {
                     Ok(()) => Ok(self.remove(id, out).map(|_| Event::Reset { stream: id })),
                     Err(Wrong::Connection(fault)) => Err(fault),
                     Err(Wrong::Stream(..)) => Ok(None),
@@ -234,6 +235,8 @@ impl Credit {
     const MAX: u32 = 1024;
     /// A stream that is reset, by either side.
     const RESET: u32 = 32;
+    /// One stream too many: a client that has not read our settings yet cannot know.
+    const REFUSED: u32 = 4;
     const SETTINGS: u32 = 4;
     const WINDOW: u32 = 2;
     const FRAME: u32 = 1;
