@@ -74,6 +74,9 @@ struct Connection {
     work: Work,
     line: Arc<Line>,
     waits: Option<Waits>,
+    /// The session may have something that was opened and not looked at: at first, when a request came with the last
+    /// words of the handshake.
+    opened: bool,
     end: Option<End>,
 }
 
@@ -91,7 +94,7 @@ pub(crate) async fn run(context: Arc<Context>, line: Arc<Line>, tls: Tls<TcpStre
     let mut out = SCRATCH.take();
     let server = Server::new(limits(&context.limits), &mut out);
     let work = Work { context, peer, jobs: Jobs::new(), bodies: Vec::new() };
-    let mut connection = Connection { tls, server, work, line, waits: None, end: None };
+    let mut connection = Connection { tls, server, work, line, waits: None, opened: true, end: None };
     let greeted = connection.seal(&mut out);
     SCRATCH.set(out);
     let ended = match greeted {
@@ -176,16 +179,18 @@ impl Connection {
 
     /// Reads once, and begins what is asked for; whether there may be more to read.
     fn read(&mut self, cx: &mut TaskContext<'_>, out: &mut Out) -> io::Result<bool> {
-        match self.tls.poll_fill(cx) {
-            Poll::Pending => return Ok(false),
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) if error.kind() == ErrorKind::InvalidData => {
-                // The session has an alert to send.
-                tracing::debug!(peer = %self.work.peer, %error, "refused");
-                self.end = Some(End::Refused);
-                return Ok(false);
+        if !std::mem::take(&mut self.opened) {
+            match self.tls.poll_fill(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) if error.kind() == ErrorKind::InvalidData => {
+                    // The session has an alert to send.
+                    tracing::debug!(peer = %self.work.peer, %error, "refused");
+                    self.end = Some(End::Refused);
+                    return Ok(false);
+                }
+                Poll::Ready(Err(error)) => return Err(error),
             }
-            Poll::Ready(Err(error)) => return Err(error),
         }
         loop {
             let mut reader = self.tls.session.reader();

@@ -198,6 +198,36 @@ async fn answers_that_are_ready_together_leave_together() {
     assert!(records.iter().filter(|len| **len > 100).count() == 1, "{records:?}");
 }
 
+/// The last words of the handshake and a request in one write, as clients often send them.
+#[tokio::test]
+async fn a_request_that_comes_with_the_handshake_is_answered() {
+    let house = House::new(Limits::default()).await;
+    let mut socket = TcpStream::connect(house.listening.address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut session = ClientConnection::new(house.tls.clone(), name).unwrap();
+    let block = [&[0x82, 0x87, 0x01, 9][..], b"localhost", &[0x04, 2], b"/5"].concat();
+    let said = [HELLO, &[0, 0, block.len() as u8, 1, 5, 0, 0, 0, 1], &block].concat();
+    let (mut wire, mut heard) = (Vec::new(), Vec::new());
+    session.write_tls(&mut wire).unwrap();
+    while session.is_handshaking() {
+        socket.write_all(&std::mem::take(&mut wire)).await.unwrap();
+        let record = record(&mut socket).await;
+        open(&mut session, &record, &mut heard);
+        if session.is_handshaking() {
+            session.write_tls(&mut wire).unwrap();
+        }
+    }
+    std::io::Write::write_all(&mut session.writer(), &said).unwrap();
+    while session.wants_write() {
+        session.write_tls(&mut wire).unwrap();
+    }
+    socket.write_all(&wire).await.unwrap();
+    while !heard.windows(9).any(|w| w == [0, 0, 5, 0, 1, 0, 0, 0, 1]) {
+        let record = record(&mut socket).await;
+        open(&mut session, &record, &mut heard);
+    }
+}
+
 async fn record(socket: &mut TcpStream) -> Vec<u8> {
     let mut record = vec![0; 5];
     socket.read_exact(&mut record).await.expect("a record");
