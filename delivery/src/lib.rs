@@ -20,6 +20,7 @@ mod film;
 pub mod fuzz;
 mod growing;
 mod h1;
+mod h2;
 mod h3;
 mod holds;
 mod images;

@@ -1,7 +1,6 @@
 //! Listeners: HTTP/1.1 and HTTP/2 on one port, bounded, drained on stop.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -11,15 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::Watcher;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::body::Body;
 use crate::h1::{self, Clock, Context, Line};
@@ -126,24 +121,32 @@ pub fn serve(
     grace: Duration,
 ) -> std::io::Result<Listening> {
     let address = listener.local_addr()?;
-    let done = tokio::spawn(accept_loop(listener, handler, limits, stop, grace));
+    let mut http = http(limits);
+    // One request, or HTTP/2: what comes behind a body is read as strictly as what came before, on a new connection.
+    http.http1().keep_alive(false);
+    let context = context(handler, limits, http, stop);
+    let serve = |context, line, socket, peer, place| {
+        tokio::spawn(h1::run(context, line, socket, peer, place));
+    };
+    let done = tokio::spawn(accept_loop(listener, context, grace, serve));
     Ok(Listening { address, done })
 }
 
 /// How often late connections are looked for.
 const LOOK: Duration = Duration::from_secs(1);
 
-async fn accept_loop(
+/// Gives each connection to `serve`, with its place.
+pub(crate) async fn accept_loop(
     listener: TcpListener,
-    handler: Arc<dyn Handler>,
-    limits: Limits,
-    mut stop: watch::Receiver<bool>,
+    context: Context,
     grace: Duration,
+    serve: impl Fn(Arc<Context>, Arc<Line>, TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) {
     prepare(&listener);
-    let places_max = u32::try_from(limits.connections_max).unwrap_or(u32::MAX).min(1 << 28);
+    let mut stop = context.stop.clone();
+    let places_max = u32::try_from(context.limits.connections_max).unwrap_or(u32::MAX).min(1 << 28);
     let places = Arc::new(Semaphore::new(places_max as usize));
-    let context = Arc::new(context(handler, limits, stop.clone()));
+    let context = Arc::new(context);
     let mut lines: Vec<Weak<Line>> = Vec::new();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -173,7 +176,7 @@ async fn accept_loop(
         }
         let line = Arc::new(Line::new());
         lines.push(Arc::downgrade(&line));
-        tokio::spawn(h1::run(context.clone(), line, socket, peer, place));
+        serve(context.clone(), line, socket, peer, place);
     }
     drop(listener);
     context.stopping.store(true, Ordering::SeqCst);
@@ -189,36 +192,6 @@ async fn accept_loop(
         }
     })
     .await;
-}
-
-/// Serves requests of one connection until it ends; every answer bears `alt_svc`.
-pub(crate) fn serve_stream<S>(
-    http: &Http,
-    stream: S,
-    handler: Arc<dyn Handler>,
-    peer: SocketAddr,
-    alt_svc: Option<HeaderValue>,
-    watcher: Watcher,
-) -> impl Future<Output = ()> + Send + 'static
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let (handler, alt_svc) = (handler.clone(), alt_svc.clone());
-        async move {
-            let mut response = respond(&*handler, request.map(Upload::Hyper), peer).await;
-            if let Some(alt_svc) = alt_svc {
-                response.headers_mut().insert(header::ALT_SVC, alt_svc);
-            }
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service).into_owned());
-    async move {
-        if let Err(error) = connection.await {
-            tracing::trace!(%peer, %error, "connection ended");
-        }
-    }
 }
 
 /// Hyper with the bounds of a server that faces strangers.
@@ -249,21 +222,15 @@ pub(crate) fn http(limits: Limits) -> Http {
     http
 }
 
-pub(crate) fn prepared(socket: TcpStream) -> TcpStream {
-    // Head and body leave at once; without this the last piece waits for the peer's delayed ACK.
-    let _ = socket.set_nodelay(true);
-    // What a slow viewer does not take waits in the window, not in the kernel.
-    let _ = SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT_BYTES);
-    socket
-}
-
 /// What the connections of a listener share.
-pub(crate) fn context(handler: Arc<dyn Handler>, limits: Limits, stop: watch::Receiver<bool>) -> Context {
-    let mut http = http(limits);
-    // One request, or HTTP/2: what comes behind a body is read as strictly as what came before, on a new connection.
-    http.http1().keep_alive(false);
+pub(crate) fn context(
+    handler: Arc<dyn Handler>,
+    limits: Limits,
+    http: Http,
+    stop: watch::Receiver<bool>,
+) -> Context {
     let (clock, slab) = (Clock::new(), Slab::new(None, limits.slab_bytes_max));
-    Context { handler, limits, clock, slab, http, stop, stopping: AtomicBool::new(false) }
+    Context { handler, limits, clock, slab, http, alt_svc: None, stop, stopping: AtomicBool::new(false) }
 }
 
 /// Calls those who are late, and lets go of what nobody needs.

@@ -1,8 +1,8 @@
 //! A TLS connection after its handshake, with writes gathered: records are full, and what one turn of the connection
 //! makes leaves in one call to the kernel.
 //!
-//! HTTP/2 writes frame by frame, nine bytes and 16 KB, and flushes after each: sealed as they come, every other record
-//! would have nine bytes, and every frame would be a call of its own.
+//! Hyper writes piece by piece and flushes after each: sealed as they come, there would be short records, and each would
+//! be a call of its own. Our HTTP/2 hands over all of a turn at once and uses [`Tls`] as it is.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
@@ -20,23 +20,14 @@ const RECORD: usize = 16 * 1024;
 const WAITING_MAX: usize = 64 * 1024;
 
 /// A connection over TLS.
-pub(crate) struct Line<S>(Arc<Mutex<State<S>>>);
+pub(crate) struct Line<S>(Arc<Mutex<Tls<S>>>);
 
 /// The same as HTTP sees it. To flush it does nothing: [`Line::turns`] does.
-pub(crate) struct Sealed<S>(Arc<Mutex<State<S>>>);
+pub(crate) struct Sealed<S>(Arc<Mutex<Tls<S>>>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
-    /// Takes over after the handshake.
-    pub(crate) fn new(stream: TlsStream<S>) -> Self {
-        let (socket, mut session) = stream.into_inner();
-        // What waits is counted here.
-        session.set_buffer_limit(None);
-        Self(Arc::new(Mutex::new(State { socket, session, open: Vec::new(), waiting: 0 })))
-    }
-
-    /// Whether this protocol was agreed on.
-    pub(crate) fn speaks(&self, protocol: &[u8]) -> bool {
-        lock(&self.0).session.alpn_protocol() == Some(protocol)
+    pub(crate) fn new(tls: Tls<S>) -> Self {
+        Self(Arc::new(Mutex::new(tls)))
     }
 
     /// Runs what `serve` makes of the connection, and sends what it wrote after each of its turns.
@@ -55,16 +46,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 }
 
-struct State<S> {
-    socket: S,
-    session: ServerConnection,
+/// A socket and its session.
+pub(crate) struct Tls<S> {
+    pub(crate) socket: S,
+    pub(crate) session: ServerConnection,
     /// Bytes that do not fill a record yet.
     open: Vec<u8>,
     /// Bytes that were sealed and not sent.
     waiting: usize,
+    /// Bytes that the socket took so far.
+    pub(crate) sent: u64,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
+    /// Takes over after the handshake.
+    pub(crate) fn new(stream: TlsStream<S>) -> Self {
+        let (socket, mut session) = stream.into_inner();
+        // What waits is counted here.
+        session.set_buffer_limit(None);
+        Self { socket, session, open: Vec::new(), waiting: 0, sent: 0 }
+    }
+
+    /// Whether this protocol was agreed on.
+    pub(crate) fn speaks(&self, protocol: &[u8]) -> bool {
+        self.session.alpn_protocol() == Some(protocol)
+    }
+
     /// Takes bytes, and seals every record that they fill.
     fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         if self.open.len() + bytes.len() >= RECORD {
@@ -89,13 +96,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
         self.poll_sealed(cx)
     }
 
-    /// Sends the full records.
-    fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Sends what is sealed.
+    pub(crate) fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.wants_write() {
             let sent = self.session.write_tls(&mut Blocking { socket: &mut self.socket, cx });
-            if ready!(polled(sent))? == 0 {
+            let sent = ready!(polled(sent))?;
+            if sent == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
+            self.sent += sent as u64;
         }
         self.waiting = 0;
         Poll::Ready(Ok(()))
@@ -113,11 +122,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
                     return Poll::Ready(Ok(()));
                 }
             }
-            let read = self.session.read_tls(&mut Blocking { socket: &mut self.socket, cx });
-            ready!(polled(read))?;
-            // The alert that says why is sent at the end of this turn.
-            self.session.process_new_packets().map_err(|e| io::Error::new(ErrorKind::InvalidData, e))?;
+            ready!(self.poll_fill(cx))?;
         }
+    }
+
+    /// Opens what the socket has, for `session.reader()`. An error leaves an alert that says why, to be sent.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let read = self.session.read_tls(&mut Blocking { socket: &mut self.socket, cx });
+        ready!(polled(read))?;
+        self.session.process_new_packets().map_err(|e| io::Error::new(ErrorKind::InvalidData, e))?;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the session and closes our side.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_all(cx))?;
+        self.session.send_close_notify();
+        ready!(self.poll_all(cx))?;
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 
@@ -159,11 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sealed<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = lock(&self.0);
-        ready!(state.poll_all(cx))?;
-        state.session.send_close_notify();
-        ready!(state.poll_all(cx))?;
-        Pin::new(&mut state.socket).poll_shutdown(cx)
+        lock(&self.0).poll_close(cx)
     }
 }
 

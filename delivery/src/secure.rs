@@ -5,16 +5,17 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderValue;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_rustls::{Accept, TlsAcceptor};
 
 use crate::certs::Certs;
-use crate::h3;
-use crate::listen::{Handler, Limits, Listening, http, prepared, serve_stream};
-use crate::sealed::Line;
+use crate::h1::{Context, hand_over};
+use crate::listen::{Handler, Limits, Listening, accept_loop, context, http};
+use crate::sealed::{Line, Tls};
+use crate::{h2, h3};
 
 /// How often a free port is looked for that UDP has too.
 const TRIES: usize = 16;
@@ -64,20 +65,35 @@ pub fn serve_secure(
     grace: Duration,
 ) -> io::Result<Listening> {
     let address = pair.tcp.local_addr()?;
-    let tls = certs.server(&[b"h2", b"http/1.1"]).map_err(io::Error::other)?;
-    let mut alt_svc = None;
+    let tls = TlsAcceptor::from(certs.server(&[b"h2", b"http/1.1"]).map_err(io::Error::other)?);
+    // A session takes its bytes from memory.
+    let limits = Limits { slab_bytes_max: 0, ..limits };
+    let mut context = context(handler.clone(), limits, http(limits).http1_only(), stop.clone());
     let mut http3 = None;
     if let Some(udp) = pair.udp {
         let socket = socket2::SockRef::from(&udp);
         // Best effort: the system may allow less, and it works with less.
         let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(UDP_BUFFER_BYTES);
-        http3 = Some(h3::serve(udp, certs, handler.clone(), limits, stop.clone(), grace)?);
-        alt_svc = HeaderValue::from_str(&format!("h3=\":{}\"; ma=86400", address.port())).ok();
+        http3 = Some(h3::serve(udp, certs, handler, limits, stop, grace)?);
+        context.alt_svc = HeaderValue::from_str(&format!("h3=\":{}\"; ma=86400", address.port())).ok();
     }
-    let door = Door { listener: pair.tcp, tls: TlsAcceptor::from(tls), handler, alt_svc, limits };
+    let serve = move |context: Arc<Context>, line, socket, peer, place| {
+        // On the heap for as long as it takes: an idle connection shall not keep room for its handshake.
+        let shaking = Box::pin(shake(tls.accept(socket), context.limits.head_timeout, peer));
+        tokio::spawn(async move {
+            let _place = place;
+            let Some(tls) = shaking.await else { return };
+            if tls.speaks(b"h2") {
+                h2::run(context, line, tls, peer).await;
+            } else {
+                let serve = |sealed| hand_over(context, sealed, peer, Bytes::new());
+                Box::pin(Line::new(tls).turns(serve)).await;
+            }
+        });
+    };
     let done = tokio::spawn(async move {
-        door.accept(stop, grace).await;
+        accept_loop(pair.tcp, context, grace, serve).await;
         if let Some(http3) = http3 {
             let _ = http3.await;
         }
@@ -85,56 +101,10 @@ pub fn serve_secure(
     Ok(Listening { address, done })
 }
 
-struct Door {
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    handler: Arc<dyn Handler>,
-    alt_svc: Option<HeaderValue>,
-    limits: Limits,
-}
-
-impl Door {
-    async fn accept(self, mut stop: watch::Receiver<bool>, grace: Duration) {
-        let places = Arc::new(Semaphore::new(self.limits.connections_max));
-        let graceful = GracefulShutdown::new();
-        let [one, two] = [http(self.limits).http1_only(), http(self.limits).http2_only()].map(Arc::new);
-        loop {
-            let accepted = async {
-                let place = places.clone().acquire_owned().await.ok()?;
-                Some((self.listener.accept().await, place))
-            };
-            let (socket, peer, place) = tokio::select! {
-                () = crate::stopped(&mut stop) => break,
-                accepted = accepted => match accepted {
-                    Some((Ok((socket, peer)), place)) => (prepared(socket), peer, place),
-                    Some((Err(error), _)) => {
-                        tracing::warn!(%error, "accept failed, trying again in 100 ms");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    }
-                    None => break,
-                },
-            };
-            // On the heap for as long as it takes: an idle connection shall not keep room for its handshake.
-            let shaking = Box::pin(shake(self.tls.accept(socket), self.limits.head_timeout, peer));
-            let (one, two, watcher) = (one.clone(), two.clone(), graceful.watcher());
-            let (handler, alt_svc) = (self.handler.clone(), self.alt_svc.clone());
-            tokio::spawn(async move {
-                let _place = place;
-                let Some(connection) = shaking.await else { return };
-                let http = if connection.speaks(b"h2") { two } else { one };
-                connection.turns(|sealed| serve_stream(&http, sealed, handler, peer, alt_svc, watcher)).await;
-            });
-        }
-        drop(self.listener);
-        let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
-    }
-}
-
 /// The connection after its handshake; `None`, with a word in the log, when there is none in time.
-async fn shake(shaking: Accept<TcpStream>, limit: Duration, peer: SocketAddr) -> Option<Line<TcpStream>> {
+async fn shake(shaking: Accept<TcpStream>, limit: Duration, peer: SocketAddr) -> Option<Tls<TcpStream>> {
     match tokio::time::timeout(limit, shaking).await {
-        Ok(Ok(stream)) => return Some(Line::new(stream)),
+        Ok(Ok(stream)) => return Some(Tls::new(stream)),
         Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS connection"),
         Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
     }

@@ -13,6 +13,8 @@ pub enum Upload {
     /// Nothing.
     #[default]
     None,
+    /// Read before its request was handed on.
+    Whole(Bytes),
     /// Read by hyper from HTTP/1.1 or HTTP/2.
     Hyper(Incoming),
 }
@@ -27,6 +29,10 @@ impl Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::None => Poll::Ready(None),
+            Self::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
             Self::Hyper(body) => Pin::new(body).poll_frame(cx),
         }
     }
@@ -34,6 +40,7 @@ impl Body for Upload {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::None => true,
+            Self::Whole(bytes) => bytes.is_empty(),
             Self::Hyper(body) => body.is_end_stream(),
         }
     }
@@ -41,6 +48,7 @@ impl Body for Upload {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::None => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Hyper(body) => body.size_hint(),
         }
     }

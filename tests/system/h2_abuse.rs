@@ -2,10 +2,15 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_send_buffer_size;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use crate::encoder::scratch;
 use crate::support::{Server, http};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -44,12 +49,40 @@ enum End {
     StillOpen,
 }
 
+trait Socket: Read + Write {}
+impl<S: Read + Write> Socket for S {}
+
+/// How a connection is opened: plain HTTP/2 is read by hyper, over TLS by our own machine.
+type Open<'a> = &'a dyn Fn(TcpStream) -> Box<dyn Socket>;
+
+/// Runs a test against both.
+fn both(test: impl Fn(&Server, SocketAddr, Open<'_>)) {
+    let data = scratch("h2-abuse");
+    let server = Server::in_folder(&data, &[]);
+    test(&server, server.edge(), &|socket| Box::new(socket));
+    let mut roots = RootCertStore::empty();
+    let cert = CertificateDer::from_pem_file(data.join("tls/self-signed.pem")).expect("a certificate");
+    roots.add(cert).expect("it can be trusted");
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = Arc::new(config);
+    test(&server, server.https(), &|mut socket| {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut session = ClientConnection::new(config.clone(), name).expect("a session");
+        session.complete_io(&mut socket).expect("a handshake");
+        Box::new(StreamOwned::new(session, socket))
+    });
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
 /// Says `bytes` again and again until the server ends it.
-fn flood(address: SocketAddr, mut next: impl FnMut(u32) -> Vec<u8>) -> (End, usize) {
-    let mut socket = TcpStream::connect(address).expect("a connection");
+fn flood(address: SocketAddr, open: Open<'_>, mut next: impl FnMut(u32) -> Vec<u8>) -> (End, usize) {
+    let socket = TcpStream::connect(address).expect("a connection");
     // What is said shall be read, not lie in the kernel.
     set_socket_send_buffer_size(&socket, 16 << 10).expect("a small buffer");
-    socket.set_nonblocking(true).expect("non-blocking");
+    let raw = socket.try_clone().expect("a handle");
+    let mut socket = open(socket);
+    raw.set_nonblocking(true).expect("non-blocking");
     let deadline = Instant::now() + Duration::from_secs(15);
     let mut out = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
     let (mut said, mut heard, mut turn) = (0, Vec::new(), 0);
@@ -99,8 +132,11 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 
 #[test]
 fn floods_end_their_own_connection_and_cost_little() {
-    let server = Server::start(&[]);
-    let address = server.edge();
+    both(floods);
+}
+
+fn floods(server: &Server, address: SocketAddr, open: Open<'_>) {
+    let flood = |next: &mut dyn FnMut(u32) -> Vec<u8>| flood(address, open, next);
     let (rss, cpu) = (server.rss_kib(), server.cpu_ms());
     let reset = |turn: u32| {
         let stream = turn * 2 + 1;
@@ -108,10 +144,10 @@ fn floods_end_their_own_connection_and_cost_little() {
         out.extend(frame(RST_STREAM, 0, stream, &8u32.to_be_bytes()));
         out
     };
-    let (end, said) = flood(address, |turn| (0..64).flat_map(|n| reset(turn * 64 + n)).collect());
+    let (end, said) = flood(&mut |turn| (0..64).flat_map(|n| reset(turn * 64 + n)).collect());
     assert_eq!(end, End::Goaway(ENHANCE_YOUR_CALM), "rapid reset, after {said} bytes");
 
-    let (end, said) = flood(address, |turn| match turn {
+    let (end, said) = flood(&mut |turn| match turn {
         0 => frame(HEADERS, END_STREAM, 1, &get()),
         _ => frame(CONTINUATION, 0, 1, &[0x00, 1, b'x', 1, b'y'].repeat(1000)),
     });
@@ -120,7 +156,7 @@ fn floods_end_their_own_connection_and_cost_little() {
     assert!(said < 1 << 20, "CONTINUATION: {said} bytes before the end");
 
     // Frames with nothing in them, which no bound on bytes would end.
-    let (end, said) = flood(address, |turn| match turn {
+    let (end, said) = flood(&mut |turn| match turn {
         0 => frame(HEADERS, END_STREAM, 1, &get()),
         _ => frame(CONTINUATION, 0, 1, &[]).repeat(100),
     });
@@ -129,7 +165,7 @@ fn floods_end_their_own_connection_and_cost_little() {
 
     // Every one of them wants an answer; an answer that nobody reads is not made for ever.
     for (name, kind, payload) in [("SETTINGS", SETTINGS, vec![]), ("PING", PING, vec![0; 8])] {
-        let (_, _) = flood(address, |turn| {
+        let (_, _) = flood(&mut |turn| {
             // A bounded number: these are legal, and only have to cost little.
             if turn > 200 { frame(GOAWAY, 0, 3, &[0; 8]) } else { frame(kind, 0, 0, &payload).repeat(100) }
         });
@@ -138,21 +174,25 @@ fn floods_end_their_own_connection_and_cost_little() {
     }
 
     // 129 streams at once: one too many is refused, no more.
-    let (end, _) = flood(address, |turn| match turn {
+    let (end, _) = flood(&mut |turn| match turn {
         0 => (0..200).flat_map(|n| frame(HEADERS, END_HEADERS, n * 2 + 1, &get())).collect(),
         _ => frame(HEADERS, END_HEADERS | END_STREAM, 2, &get()),
     });
     assert_eq!(end, End::Goaway(PROTOCOL_ERROR), "an even stream id");
-    assert_eq!(http::get(address, "/health").expect("an answer").status, 200);
+    assert_eq!(http::get(server.edge(), "/health").expect("an answer").status, 200);
     assert!(server.cpu_ms() - cpu < 10_000.0);
-    assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
 #[test]
 fn a_head_that_is_too_long_is_refused() {
-    let server = Server::start(&[]);
-    let mut socket = TcpStream::connect(server.edge()).expect("a connection");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    both(|_, address, open| {
+        let socket = TcpStream::connect(address).expect("a connection");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        too_long(&mut *open(socket));
+    });
+}
+
+fn too_long(socket: &mut dyn Socket) {
     let mut block = get();
     // 15 fields of 2 KB: more than the 16 KB that the settings announce.
     for _ in 0..15 {

@@ -12,10 +12,8 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as HttpBody;
-use hyper_util::rt::TokioExecutor;
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -25,7 +23,7 @@ use super::line::{Clock, Line};
 use super::write::{self, Framing};
 use super::{hand_over::hand_over, send};
 use crate::body::Body;
-use crate::listen::{Handler, Limits, Response, respond};
+use crate::listen::{Handler, Http, Limits, Response, respond};
 use crate::problem::Problem;
 use crate::slab::{Chunk, Slab};
 
@@ -51,7 +49,9 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) slab: Slab,
     /// For what is not ours.
-    pub(crate) http: auto::Builder<TokioExecutor>,
+    pub(crate) http: Http,
+    /// What hyper's and HTTP/2's answers bear.
+    pub(crate) alt_svc: Option<HeaderValue>,
     pub(crate) stop: watch::Receiver<bool>,
     /// The same, to be looked at cheaply.
     pub(crate) stopping: AtomicBool,
@@ -400,24 +400,30 @@ impl Connection {
             return;
         }
         self.rest = Vec::new();
-        let drained = async {
-            let mut left = LINGER_BYTES;
-            while left > 0 {
-                let read = poll_fn(|cx| {
-                    SCRATCH.with_borrow_mut(|(buffer, _)| {
-                        let mut buffer = ReadBuf::new(buffer);
-                        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
-                        Poll::Ready(io::Result::Ok(buffer.filled().len()))
-                    })
-                });
-                match read.await {
-                    Ok(len) if len > 0 => left = left.saturating_sub(len),
-                    _ => break,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LINGER, Box::pin(drained)).await;
+        drain(&mut self.socket).await;
     }
+}
+
+/// Reads and throws away, for a moment, what comes behind the last answer: closing with something unread would reset the
+/// connection, and that may overtake the answer.
+pub(crate) async fn drain(socket: &mut TcpStream) {
+    let drained = async {
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            let read = poll_fn(|cx| {
+                SCRATCH.with_borrow_mut(|(buffer, _)| {
+                    let mut buffer = ReadBuf::new(buffer);
+                    ready!(Pin::new(&mut *socket).poll_read(cx, &mut buffer))?;
+                    Poll::Ready(io::Result::Ok(buffer.filled().len()))
+                })
+            });
+            match read.await {
+                Ok(len) if len > 0 => left = left.saturating_sub(len),
+                _ => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, Box::pin(drained)).await;
 }
 
 /// What stands at the front of these bytes, and how many of them it used.

@@ -8,22 +8,31 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::{Buf, Bytes};
+use http::header;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::connection::Context;
 use crate::listen::respond;
 use crate::upload::Upload;
 
 /// Serves the rest of a connection.
-pub(crate) async fn hand_over(context: Arc<Context>, socket: TcpStream, peer: SocketAddr, read: Bytes) {
-    let handler = context.handler.clone();
+pub(crate) async fn hand_over<S>(context: Arc<Context>, socket: S, peer: SocketAddr, read: Bytes)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let shared = context.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let handler = handler.clone();
-        async move { Ok::<_, Infallible>(respond(&*handler, request.map(Upload::Hyper), peer).await) }
+        let context = shared.clone();
+        async move {
+            let mut response = respond(&*context.handler, request.map(Upload::Hyper), peer).await;
+            if let Some(alt_svc) = &context.alt_svc {
+                response.headers_mut().insert(header::ALT_SVC, alt_svc.clone());
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut connection = pin!(context.http.serve_connection(TokioIo::new(Rewound { read, socket }), service));
     let mut stop = context.stop.clone();
@@ -40,12 +49,12 @@ pub(crate) async fn hand_over(context: Arc<Context>, socket: TcpStream, peer: So
 }
 
 /// A socket of which some bytes have been read before.
-struct Rewound {
+struct Rewound<S> {
     read: Bytes,
-    socket: TcpStream,
+    socket: S,
 }
 
-impl AsyncRead for Rewound {
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
@@ -61,7 +70,7 @@ impl AsyncRead for Rewound {
     }
 }
 
-impl AsyncWrite for Rewound {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, buf)
     }
@@ -75,7 +84,7 @@ impl AsyncWrite for Rewound {
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {

@@ -68,6 +68,11 @@ impl Line {
         self.due_s.store(clock.now_s().saturating_add(seconds(time)), Ordering::Relaxed);
     }
 
+    /// Something has to happen by then.
+    pub(crate) fn by(&self, due_s: u32) {
+        self.due_s.store(due_s, Ordering::Relaxed);
+    }
+
     /// Something happened: `more` of time, up to `most` from now.
     pub(crate) fn extend(&self, clock: &Clock, more: u32, most: Duration) {
         let most = clock.now_s().saturating_add(seconds(most));

@@ -7,10 +7,11 @@ mod hand_over;
 pub(crate) mod head;
 mod line;
 mod send;
-mod write;
+pub(crate) mod write;
 
-pub(crate) use connection::{Context, run};
+pub(crate) use connection::{Context, drain, run};
+pub(crate) use hand_over::hand_over;
 pub(crate) use line::{Clock, Line};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

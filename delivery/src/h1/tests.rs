@@ -1,12 +1,15 @@
 //! Heads one by one, and whole connections with a handler that serves what the path asks for.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body::Body as _;
 use proptest::prelude::*;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -141,23 +144,33 @@ proptest! {
     }
 }
 
-/// `/N`: that many bytes. `/slices/N`: 40 slices. `/stream`: in pieces without a length. `/never`: no answer.
-struct Sizes {
-    large: Bytes,
+/// `/N`: that many bytes. `/slices/N`: 40 slices. `/stream`: in pieces without a length. `/never`: no answer. `/echo`: what
+/// was sent.
+pub(crate) struct Sizes {
+    pub(crate) large: Bytes,
 }
 
-fn pattern(len: usize) -> Vec<u8> {
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n % 251) as u8).collect()
+}
+
+async fn whole(mut upload: crate::Upload) -> Bytes {
+    let mut all = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut upload).poll_frame(cx)).await {
+        all.extend_from_slice(&frame.expect("it comes").into_data().expect("data"));
+    }
+    all.into()
 }
 
 impl Handler for Sizes {
     fn handle(&self, request: Request, _: SocketAddr) -> Answer<'_> {
         Box::pin(async move {
-            let path = request.uri().path();
+            let path = request.uri().path().to_owned();
             let slices = path.strip_prefix("/slices/");
             let len: usize = slices.unwrap_or(&path[1..]).parse().unwrap_or(0);
-            Ok(Response::new(match (path, slices) {
+            Ok(Response::new(match (&*path, slices) {
                 ("/never", _) => std::future::pending().await,
+                ("/echo", _) => whole(request.into_body()).await.into(),
                 ("/stream", _) => {
                     let (tx, rx) = mpsc::channel(4);
                     tokio::spawn(async move {
@@ -190,7 +203,7 @@ struct House {
     stop: watch::Sender<bool>,
 }
 
-const LARGE: usize = 3 << 20;
+pub(crate) const LARGE: usize = 3 << 20;
 
 fn house(limits: Limits) -> House {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -334,7 +347,12 @@ fn a_connection_is_small() {
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, peer) = listener.accept().await.unwrap();
         let handler = Arc::new(Sizes { large: Bytes::new() });
-        let context = Arc::new(crate::listen::context(handler, Limits::default(), house.stop.subscribe()));
+        let context = Arc::new(crate::listen::context(
+            handler,
+            Limits::default(),
+            crate::listen::http(Limits::default()),
+            house.stop.subscribe(),
+        ));
         let task = super::run(context, Arc::new(super::Line::new()), socket, peer, ());
         assert!(size_of_val(&task) <= 640, "{} bytes", size_of_val(&task));
     });

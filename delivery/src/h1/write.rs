@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// What an answer says beside its own fields.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,7 @@ pub(crate) fn head(out: &mut Vec<u8>, framing: Framing, fields: &HeaderMap) {
     }
     if !dated {
         out.extend_from_slice(b"\r\ndate: ");
-        date(out, framing.unix_s);
+        out.extend_from_slice(date(framing.unix_s).as_bytes());
     }
     out.extend_from_slice(b"\r\n\r\n");
 }
@@ -67,16 +67,17 @@ pub(crate) fn chunk_size(len: usize) -> String {
     format!("{len:x}\r\n")
 }
 
-/// The date is written once a second and thread.
-fn date(out: &mut Vec<u8>, unix_s: u64) {
+/// `Date` at a Unix time in seconds; written once a second and thread.
+pub(crate) fn date(unix_s: u64) -> HeaderValue {
     thread_local! {
-        static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+        static LAST: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
     }
-    LAST.with_borrow_mut(|(of, text)| {
-        if *of != unix_s || text.is_empty() {
+    LAST.with_borrow_mut(|(of, value)| {
+        if *of != unix_s || value.is_empty() {
             *of = unix_s;
-            *text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix_s));
+            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix_s));
+            *value = HeaderValue::try_from(text).expect("a date is visible ASCII");
         }
-        out.extend_from_slice(text.as_bytes());
-    });
+        value.clone()
+    })
 }

@@ -41,7 +41,7 @@ async fn pair() -> (Line<DuplexStream>, ClientConnection, DuplexStream) {
         client.write_tls(&mut out).expect("in memory");
     }
     near.write_all(&out).await.expect("room");
-    (Line::new(shaken.await.expect("no panic").expect("shaken")), client, near)
+    (Line::new(Tls::new(shaken.await.expect("no panic").expect("shaken"))), client, near)
 }
 
 /// Lengths of the records, and what was in them.
