@@ -244,8 +244,8 @@ async fn reply(
             Ok(Reply::key(Bytes::copy_from_slice(&*key)))
         }
         Resource::Licence => {
-            let keys = stream.keys().ok_or_else(|| no_keys(stream.key()))?;
-            Ok(Reply::licence(&keys.all()))
+            let keys = stream.keys().map(|keys| keys.all()).filter(|all| !all.is_empty());
+            Ok(Reply::licence(&keys.ok_or_else(|| no_keys(stream.key()))?))
         }
         Resource::Manifest => manifest(stream, holds).await,
         Resource::Time => Ok(Reply::clock()),
@@ -258,11 +258,13 @@ async fn reply(
 fn shows_clear(resource: Resource<'_>) -> bool {
     match resource {
         // Made from what is in the clear.
-        Resource::TsPlaylist | Resource::TsSegment { .. } | Resource::Film => true,
+        Resource::Film => true,
         // For a page that does without there is an empty one.
         Resource::Image(image) => image != Image::Poster,
         // As encrypted as the packager made it.
         Resource::Init { .. } | Resource::Segment { .. } | Resource::Part { .. } => false,
+        // Encrypted again, or refused.
+        Resource::TsPlaylist | Resource::TsSegment { .. } => false,
         // No pictures and no sound. Text is in the clear, as everywhere.
         Resource::Multivariant
         | Resource::Playlist { .. }

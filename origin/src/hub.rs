@@ -298,7 +298,7 @@ impl Hub {
         };
         let live = Arc::new(LiveStream::new(key.clone(), window));
         self.remember(key, &live);
-        self.keys.show(key, &live);
+        self.keys.give(key, &live);
         Entry {
             id,
             live,

@@ -157,7 +157,7 @@ impl Hub {
             window.apply(Event::End);
             let stream = Arc::new(LiveStream::new(key.clone(), window));
             stream.remember(kept.archive(log));
-            self.keys.show(key, &stream);
+            self.keys.give(key, &stream);
             stream
         });
         if off.len() >= OFF_MAX {

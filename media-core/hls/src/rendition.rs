@@ -94,6 +94,8 @@ pub(crate) struct Rendition {
     /// Oldest first; the first `retired` are no longer listed.
     pub(crate) segments: VecDeque<Segment>,
     retired: usize,
+    /// The newest that is not held any more.
+    dropped: Option<u64>,
     pub(crate) discontinuity_sequence: u64,
     pub(crate) meter: Meter,
     /// Of the pictures that segments begin with.
@@ -121,6 +123,7 @@ impl Rendition {
                 keyed: None,
                 segments: VecDeque::new(),
                 retired: 0,
+                dropped: None,
                 discontinuity_sequence: discontinuities,
                 meter: Meter::default(),
                 i_frames: Meter::default(),
@@ -197,6 +200,11 @@ impl Rendition {
     pub(crate) fn segment(&self, msn: u64) -> Option<&Segment> {
         let at = self.segments.binary_search_by_key(&msn, |s| s.msn).ok()?;
         self.segments.get(at)
+    }
+
+    /// Whether it may have had that segment, and does not hold it any more.
+    pub(crate) fn has_dropped(&self, msn: u64) -> bool {
+        self.dropped.is_some_and(|newest| msn <= newest)
     }
 
     /// Whether a player that begins now would find anything.
@@ -346,6 +354,7 @@ impl Rendition {
         while self.retired > if hurry { 1 } else { listed_max + 1 } {
             let Some(gone) = self.segments.pop_front() else { return };
             self.bytes -= gone.bytes();
+            self.dropped = Some(gone.msn);
             self.retired -= 1;
         }
     }
