@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use nx_hls::{Ask, Lookup, Segment, Skip, Window};
+use nx_hls::{Ask, Lookup, NotInTs, Segment, Skip, Window};
 use nx_media::{Params, StreamKey, rescale};
 
 use crate::audience::Viewer;
@@ -177,10 +177,12 @@ fn not_held(stream: &LiveStream, has_been: bool) -> Problem {
 
 /// Whether the stream can be had in MPEG-TS at all.
 fn fits_ts(stream: &LiveStream) -> Result<(), Problem> {
-    stream.read(|w| w.ts_tracks().map(drop)).map_err(|why| {
-        let detail = format!("{why}; play index.m3u8");
-        Problem::new(StatusCode::NOT_FOUND, "output-codec", "Codec not in this output", detail).kept(1)
-    })
+    stream.read(Window::fits_ts).map_err(not_in_ts)
+}
+
+pub(crate) fn not_in_ts(why: NotInTs) -> Problem {
+    let detail = format!("{why}; play index.m3u8");
+    Problem::new(StatusCode::NOT_FOUND, "output-codec", "Codec not in this output", detail).kept(1)
 }
 
 async fn reply(
@@ -194,7 +196,11 @@ async fn reply(
     let begun = |w: &Window| w.tracks().next().is_some().then_some(());
     let stored = matches!(
         resource,
-        Resource::Init { .. } | Resource::Segment { .. } | Resource::Film | Resource::Image(_)
+        Resource::Init { .. }
+            | Resource::Segment { .. }
+            | Resource::TsSegment { .. }
+            | Resource::Film
+            | Resource::Image(_)
     ) && stream.past().is_some();
     let waits = !matches!(
         resource,
@@ -226,12 +232,7 @@ async fn reply(
             let text = stream.text(text).ok_or_else(|| not_live(stream.key()))?;
             Ok(Reply::text(text, Keep::Now))
         }
-        Resource::TsSegment { msn } => {
-            fits_ts(stream)?;
-            let has_been = stream.read(|w| msn < w.ts_next_msn());
-            let bytes = stream.ts_segment(msn).await.ok_or_else(|| not_held(stream, has_been))?;
-            Ok(Reply::media(VecDeque::from([bytes]), "video/mp2t", Object::Muxed))
-        }
+        Resource::TsSegment { msn, run } => ts_segment(stream, msn, run).await,
         Resource::Text { track, msn } => text(stream, holds, track, msn).await,
         Resource::Break { id } => {
             let list = stream.asset_list(id).ok_or_else(|| not_held(stream, false))?;
@@ -316,9 +317,6 @@ async fn view_of(
     };
     let off = || stream.read(|w| w.tracks().next().is_none() && w.is_ended());
     let Some(view) = asked.or_else(|| off().then(|| past.newest()).flatten()) else { return Ok(None) };
-    if resource == Resource::TsPlaylist {
-        return Err(Problem::not_built("the past is not had in MPEG-TS yet; play index.m3u8"));
-    }
     let view = past.view(stream, view).await?;
     if view.read(|w| w.tracks().next().is_none()) {
         return Err(nothing_stored(stream.key()));
@@ -498,6 +496,19 @@ async fn segment(
     let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
     let (slices, ms) = found.ok_or_else(|| not_held(stream, has_been(stream, name, msn)))?;
     Ok(Reply::media(slices, "video/mp4", kind(stream, name)).lasting(ms).held(held.time))
+}
+
+async fn ts_segment(stream: &LiveStream, msn: u64, run: Option<u32>) -> Result<Reply, Problem> {
+    let mut bytes = if run.is_none() { stream.ts_segment(msn).await } else { None };
+    if let (None, Some(past)) = (&bytes, stream.past()) {
+        bytes = past.ts_segment(stream, msn, run).await?;
+    }
+    let Some(bytes) = bytes else {
+        fits_ts(stream)?;
+        let has_been = stream.read(|w| msn < w.ts_next_msn());
+        return Err(not_held(stream, has_been));
+    };
+    Ok(Reply::media(VecDeque::from([bytes]), "video/mp2t", Object::Muxed))
 }
 
 fn has_been(stream: &LiveStream, name: &str, msn: u64) -> bool {

@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use nx_hls::{Event, Rfc3339, Unstored, Window};
+use nx_hls::{Event, Rfc3339, Run, Unstored, Window};
 use tokio::sync::Mutex as Turn;
 
 use crate::film::Film;
 use crate::live::LiveStream;
+use crate::media::not_in_ts;
 use crate::problem::Problem;
+use crate::ts::{self, Share};
 
 /// Views of a stream that are kept for the next who asks; the one that was not asked for longest goes first.
 const VIEWS_MAX: usize = 16;
@@ -48,6 +50,12 @@ pub trait Archive: Debug + Send + Sync {
     /// # Errors
     /// The store cannot be read; [`io::ErrorKind::HostUnreachable`] when storage elsewhere does not answer.
     fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>>;
+
+    /// The run of a segment, this one if one is given, once nothing more of that number will be stored.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn run(&self, msn: u64, run: Option<u32>) -> io::Result<Option<Arc<Run>>>;
 
     /// The first bytes of a segment of a run.
     ///
@@ -281,6 +289,28 @@ impl Past {
         let (archive, track) = (self.archive.clone(), track.to_owned());
         let read = tokio::task::spawn_blocking(move || archive.segment(&track, msn, run));
         read.await.map_err(|_| unreadable())?.map_err(|error| broken(live, &error))
+    }
+
+    /// A segment in MPEG-TS, as it was live.
+    pub(crate) async fn ts_segment(
+        &self,
+        live: &LiveStream,
+        msn: u64,
+        run: Option<u32>,
+    ) -> Result<Option<Bytes>, Problem> {
+        let (archive, keys) = (self.archive.clone(), live.keys().cloned());
+        let make = move || {
+            let Some(run) = archive.run(msn, run)? else { return Ok(None) };
+            let mut shares = Vec::with_capacity(2);
+            for index in run.ts_tracks().map_err(|why| io::Error::other(not_in_ts(why)))? {
+                let Some(track) = run.track_at(index, msn) else { return Ok(None) };
+                let parts = archive.segment(&track.name, msn, Some(run.number))?;
+                shares.extend(parts.map(|bytes| Share { track, parts: vec![bytes] }));
+            }
+            Ok((!shares.is_empty()).then(|| ts::segment(&shares, msn, keys.as_deref())).flatten())
+        };
+        let made = tokio::task::spawn_blocking(make);
+        made.await.map_err(|_| unreadable())?.map_err(|error| broken(live, &error))
     }
 
     /// A view as one MP4.

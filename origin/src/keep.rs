@@ -267,6 +267,10 @@ impl Archive for Archived {
         self.log.segment(track, msn, run)
     }
 
+    fn run(&self, msn: u64, run: Option<u32>) -> io::Result<Option<Arc<Run>>> {
+        self.log.run_of(msn, run)
+    }
+
     fn film(&self, from_ms: i64, to_ms: i64, live: Vec<Unstored>) -> io::Result<Option<Film>> {
         let movie = self.log.movie(from_ms, to_ms, &live)?;
         let piece = |p: nx_store::Piece| {

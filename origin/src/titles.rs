@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use nx_container::index::IndexError;
 use nx_delivery::{Archive, Film, LiveStream, Piece, Problem, Reader, Source};
-use nx_hls::{Event, Unstored, Window};
+use nx_hls::{Event, Run, Unstored, Window};
 use nx_media::StreamKey;
 use nx_vod::{Bounds, Found, Identity, Library, Title, TitleError, Uploads};
 use serde::{Deserialize, Serialize};
@@ -173,6 +173,11 @@ impl Archive for Filed {
 
     fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>> {
         self.open()?.segment(track, msn, run).map_err(told)
+    }
+
+    fn run(&self, msn: u64, run: Option<u32>) -> io::Result<Option<Arc<Run>>> {
+        let of = self.open()?.run().clone();
+        Ok((run == Some(of.number) && of.first_msn <= msn).then_some(of))
     }
 
     fn film(&self, from_ms: i64, to_ms: i64, _: Vec<Unstored>) -> io::Result<Option<Film>> {

@@ -206,6 +206,25 @@ impl Log {
         Ok(found)
     }
 
+    /// The run of a segment, `run` if it is given; `None` as well while more of that number may still be kept. Reads files.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn run_of(&self, msn: u64, run: Option<u32>) -> io::Result<Option<Arc<Run>>> {
+        let volumes = self.volumes();
+        // Every track has ended a segment when the one behind the next is there.
+        if self.is_open() && volumes.back().is_none_or(|last| last.last_msn < msn.saturating_add(2)) {
+            return Ok(None);
+        }
+        let mut found = None;
+        for volume in volumes.iter().filter(|v| (v.number..=v.last_msn).contains(&msn)) {
+            let records = volume.records(&self.folder, 0)?;
+            let of = records.iter().rfind(|r| r.msn == msn && run.is_none_or(|run| run == r.run));
+            found = of.map(|record| record.run).or(found);
+        }
+        found.map(|number| run::read(&self.folder, number)).transpose()
+    }
+
     /// `None` when it was dropped meanwhile.
     fn bytes(&self, volume: &Volume, record: &Record) -> io::Result<Option<Bytes>> {
         let read = match (volume.media(&self.folder, record), &self.remote) {

@@ -36,4 +36,5 @@ mod store;
 mod strict;
 mod transport;
 mod up;
+mod views;
 mod vod;

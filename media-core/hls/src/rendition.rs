@@ -312,9 +312,7 @@ impl Rendition {
 
     /// The track as a segment has it.
     fn track_at(&mut self, msn: u64) -> Arc<RunTrack> {
-        let Some(period) = self.keys.iter().rfind(|key| key.first_msn <= msn).or(self.keys.first()) else {
-            return self.track.clone();
-        };
+        let Some(period) = KeyPeriod::at(&self.keys, msn) else { return self.track.clone() };
         let same = |t: &&Arc<RunTrack>| t.key.as_ref() == Some(period);
         if let Some(keyed) = self.keyed.as_ref().filter(same) {
             return keyed.clone();

@@ -3,6 +3,7 @@
 //! A segment has the same bytes whoever makes it and when: it shows the tracks that its run shows, under the name that it
 //! has in every list. What is encrypted stays so, in a way of MPEG-TS ([`TsCipher`]).
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::breaks::Mark;
 use crate::event::Run;
 use crate::key_tags;
 use crate::playlist::{Line, write_date};
-use crate::rendition::Segment;
+use crate::rendition::{Rendition, Segment};
 use crate::window::{Lookup, Window};
 
 /// No MPEG-TS can be made of the stream: it may not be, or a kind of track is there only in codecs that do not fit.
@@ -86,6 +87,15 @@ impl Window {
         self.run.as_ref().map_or(Ok(Vec::new()), |run| run.ts_tracks())
     }
 
+    /// Whether there is anything for the TS view to show.
+    ///
+    /// # Errors
+    /// [`NotInTs`] of the newest run; of the past, if no run fits.
+    pub fn fits_ts(&self) -> Result<(), NotInTs> {
+        let fits = self.past && self.runs.iter().any(|run| run.ts_tracks().is_ok());
+        if fits { Ok(()) } else { self.ts_tracks().map(drop) }
+    }
+
     /// Number of the first segment that the TS view cannot show yet: one that is complete in every track.
     #[must_use]
     pub fn ts_next_msn(&self) -> u64 {
@@ -125,18 +135,41 @@ impl Window {
         }
     }
 
+    /// What a list of the past has: of each run what the first track has that is shown.
+    fn past_ts(&self) -> VecDeque<TsSegment> {
+        let mut list = VecDeque::new();
+        for (seams, run) in (0..).zip(&self.runs) {
+            let lead = run.ts_tracks().ok().and_then(|shown| run.tracks.get(*shown.first()?));
+            let lead = lead.and_then(|lead| self.tracks.iter().find(|t| t.track.name == lead.name));
+            let goes_on = !self.ended && self.run.as_ref().is_some_and(|last| last.number == run.number);
+            let next = self.runs.iter().find(|next| next.number > run.number);
+            let until =
+                if goes_on { self.ts_next_msn() } else { next.map_or(u64::MAX, |next| next.first_msn) };
+            let own = lead.into_iter().flat_map(Rendition::listed);
+            let own = own.filter(|s| s.track.run == run.number && s.msn < until);
+            list.extend(own.filter_map(|segment| TsSegment::of(segment, seams)));
+        }
+        list
+    }
+
     pub(crate) fn write_ts(&self, out: &mut String) -> fmt::Result {
-        self.ts_tracks().map_err(|_| fmt::Error)?;
-        let first = self.ts.front().ok_or(fmt::Error)?;
+        self.fits_ts().map_err(|_| fmt::Error)?;
+        let past = if self.past { self.past_ts() } else { VecDeque::new() };
+        let list = if self.past { &past } else { &self.ts };
+        let (first, last) = list.front().zip(list.back()).ok_or(fmt::Error)?;
         let mut seams = self.ts_left.unwrap_or(first.seams);
-        let version = Line::version(self.ts.iter().map(|s| s.line));
-        self.write_head(first.line.msn, seams, version, out)?;
-        if self.ts.iter().all(|s| s.independent) {
+        let version = Line::version(list.iter().map(|s| s.line));
+        // As every list of the past, this one is numbered from its newest segment.
+        let number = (last.line.msn + 1).saturating_sub(list.len() as u64);
+        let number = if self.past { number } else { first.line.msn };
+        self.write_head(number, seams, version, out)?;
+        if list.iter().all(|s| s.independent) {
             out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
         }
+        self.write_start(out)?;
         self.dates.write(first.date_ms, 0, out)?;
-        let (mut key, numbers) = ((None, None), first.line.msn..);
-        for (number, segment) in numbers.zip(&self.ts) {
+        let mut key = (None, None);
+        for (number, segment) in (number..).zip(list) {
             if std::mem::replace(&mut seams, segment.seams) != segment.seams {
                 out.push_str("#EXT-X-DISCONTINUITY\n");
             }
