@@ -93,6 +93,12 @@ impl Window {
         window
     }
 
+    /// What the addresses of its playlists and manifests end with: nothing, or `?` and a query.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
     /// It shows what is stored, and has no live edge.
     #[must_use]
     pub fn is_past(&self) -> bool {
