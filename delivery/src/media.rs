@@ -199,6 +199,7 @@ async fn reply(
         Resource::Init { .. }
             | Resource::Segment { .. }
             | Resource::TsSegment { .. }
+            | Resource::Text { .. }
             | Resource::Film
             | Resource::Image(_)
     ) && stream.past().is_some();
@@ -420,6 +421,13 @@ async fn text(stream: &LiveStream, holds: &Holds, name: &str, msn: u64) -> Resul
         Some(Lookup::Soon) => None,
         Some(Lookup::Missing) | None => Some(None),
     };
+    let left = |w: &Window| matches!(look(w), Some(None));
+    if let (Some(past), Some(rendition)) =
+        (stream.past().filter(|_| stream.read(left)), nx_hls::text_index(name))
+        && let Some(bytes) = past.text(stream, rendition, msn).await?
+    {
+        return Ok(Reply::media(VecDeque::from([bytes]), "text/vtt", Object::Other));
+    }
     let held = holds.until(stream, stream.read(Window::leader), look).await?;
     let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
     let has_been = |w: &Window| w.next(w.leader()).is_some_and(|next| msn < next.msn);

@@ -51,6 +51,14 @@ pub trait Archive: Debug + Send + Sync {
     /// The store cannot be read; [`io::ErrorKind::HostUnreachable`] when storage elsewhere does not answer.
     fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>>;
 
+    /// The text of a segment, WebVTT; the rendition by its index.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn text(&self, _rendition: usize, _msn: u64) -> io::Result<Option<Bytes>> {
+        Ok(None)
+    }
+
     /// The run of a segment, this one if one is given, once nothing more of that number will be stored.
     ///
     /// # Errors
@@ -288,6 +296,18 @@ impl Past {
     ) -> Result<Option<Bytes>, Problem> {
         let (archive, track) = (self.archive.clone(), track.to_owned());
         let read = tokio::task::spawn_blocking(move || archive.segment(&track, msn, run));
+        read.await.map_err(|_| unreadable())?.map_err(|error| broken(live, &error))
+    }
+
+    /// Text of a segment that has left the window.
+    pub(crate) async fn text(
+        &self,
+        live: &LiveStream,
+        rendition: usize,
+        msn: u64,
+    ) -> Result<Option<Bytes>, Problem> {
+        let archive = self.archive.clone();
+        let read = tokio::task::spawn_blocking(move || archive.text(rendition, msn));
         read.await.map_err(|_| unreadable())?.map_err(|error| broken(live, &error))
     }
 

@@ -63,13 +63,15 @@ pub struct Cursor {
     run: Option<u32>,
     /// Keys of that run that were told.
     keys: usize,
+    /// What was told of text.
+    text: Option<u32>,
 }
 
 impl Cursor {
     /// Begins with the segment that is on at a time, or the next one; Unix milliseconds.
     #[must_use]
     pub fn from(from_ms: i64) -> Self {
-        Self { from_ms, volume: 0, record: 0, run: None, keys: 0 }
+        Self { from_ms, volume: 0, record: 0, run: None, keys: 0, text: None }
     }
 }
 
@@ -182,7 +184,11 @@ impl Log {
                     events.extend(more.map(Event::Key));
                     cursor.keys = run.keys.len();
                 }
-                events.push(stored(record));
+                if record.is_text() {
+                    events.extend(self.captions(&volume, record, &mut cursor.text));
+                } else {
+                    events.push(stored(record));
+                }
             }
         }
         Ok(events)
@@ -226,7 +232,7 @@ impl Log {
     }
 
     /// `None` when it was dropped meanwhile.
-    fn bytes(&self, volume: &Volume, record: &Record) -> io::Result<Option<Bytes>> {
+    pub(crate) fn bytes(&self, volume: &Volume, record: &Record) -> io::Result<Option<Bytes>> {
         let read = match (volume.media(&self.folder, record), &self.remote) {
             (Err(e), Some((cloud, folder))) if e.kind() == io::ErrorKind::NotFound => {
                 let name = format!("{folder}/{:020}.media", volume.number);
