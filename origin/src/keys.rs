@@ -130,7 +130,15 @@ impl StreamKeys {
     pub(crate) fn now(&self, wall_ms: i64) -> Option<Key> {
         let rotate_ms = i64::from(self.rule.config.rotate_s) * 1000;
         let period = if rotate_ms > 0 { wall_ms / rotate_ms } else { 0 };
-        let period = u64::try_from(period).unwrap_or(0);
+        self.at(u64::try_from(period).unwrap_or(0), wall_ms)
+    }
+
+    /// The key of what does not change with time: that of period 0; `None` when there is none yet.
+    pub(crate) fn lasting(&self, wall_ms: i64) -> Option<Key> {
+        self.at(0, wall_ms)
+    }
+
+    fn at(&self, period: u64, wall_ms: i64) -> Option<Key> {
         let mut rings = lock(&self.keys.rings);
         if !rings.contains_key(&self.stream) && rings.len() >= STREAMS_MAX {
             return None;

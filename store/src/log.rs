@@ -256,7 +256,7 @@ impl Log {
             (cloud.clone(), format!("{folder}/{:020}.media", volume.number))
         };
         let away = self.remote.as_ref().map(away);
-        Media { path: volume.media_path(&self.folder), bytes: volume.bytes, away }
+        Media { path: volume.media_path(&self.folder), bytes: volume.bytes, away, held: None }
     }
 
     /// The first run that it has nothing of.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+mod titles;
 mod ts;
 
 use crate::api::{SOON, multivariant, playlist, refusal, stream, until};

@@ -164,9 +164,15 @@ pub fn parse_hex(text: &str) -> Option<[u8; 16]> {
     digits.next().is_none().then_some(out)
 }
 
-/// Reads what [`base64()`] writes; white space in it is passed over.
+/// Reads base64 of either alphabet, padded or not (RFC 4648 §4, §5); white space in it is passed over.
 #[must_use]
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).ok()
+    let plain = |c: char| match c {
+        '-' => '+',
+        '_' => '/',
+        other => other,
+    };
+    let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).map(plain).collect();
+    let engine = &base64::engine::general_purpose::STANDARD_NO_PAD;
+    base64::Engine::decode(engine, text.trim_end_matches('=')).ok()
 }
