@@ -119,6 +119,8 @@ struct Inner {
     /// What was rendered under an older number is stale. As many as there are playlists.
     texts: Vec<(Text, u64, Arc<Rendered>)>,
     ts: VecDeque<(u64, Bytes)>,
+    /// Of a view of the past: the change of the live stream that it was joined with.
+    joined: u64,
 }
 
 impl Inner {
@@ -168,6 +170,7 @@ impl LiveStream {
             tracks: Vec::new(),
             texts: Vec::new(),
             ts: VecDeque::new(),
+            joined: 0,
         };
         Self {
             key,
@@ -259,6 +262,29 @@ impl LiveStream {
                 bell.ring();
             }
         }
+    }
+
+    /// Of a view of the past: takes what was read, and shows the edge of the live stream behind it if that is one.
+    pub(crate) fn refill(&self, events: Vec<Event>, live: Option<&Self>) {
+        {
+            let mut inner = self.lock();
+            let edge = live.map(Self::lock);
+            if events.is_empty() && edge.as_ref().is_none_or(|live| live.newest.number == inner.joined) {
+                return;
+            }
+            let at_ms = crate::wall_ms();
+            inner.window.unjoin();
+            for event in events {
+                inner.change(event, at_ms);
+            }
+            if let Some(live) = edge {
+                inner.window.join(&live.window);
+                inner.joined = live.newest.number;
+            }
+            inner.newest = Version { number: inner.newest.number + 1, at_ms };
+            inner.everyone = inner.newest;
+        }
+        self.bells.iter().for_each(Bell::ring);
     }
 
     /// From now on nobody waits: the node is about to stop.

@@ -133,7 +133,7 @@ impl Media {
         let view = view.as_ref().unwrap_or(&stream);
         let image = matches!(route.resource, Resource::Image(_));
         let painter = image.then(|| self.directory.painter()).flatten();
-        let reply = reply(view, &self.holds, painter, route.resource, query).await?;
+        let reply = reply((view, &stream), &self.holds, painter, route.resource, query).await?;
         if matches!(reply.content, Content::Text(..)) && !image {
             let session = report.as_ref().and_then(|r| r.session.as_deref());
             let viewer = Viewer::of(session, peer.ip(), request.headers());
@@ -185,8 +185,9 @@ pub(crate) fn not_in_ts(why: NotInTs) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "output-codec", "Codec not in this output", detail).kept(1)
 }
 
+/// `live` is `stream`, or that of which it is a view.
 async fn reply(
-    stream: &Arc<LiveStream>,
+    (stream, live): (&Arc<LiveStream>, &LiveStream),
     holds: &Holds,
     painter: Option<Arc<dyn Painter>>,
     resource: Resource<'_>,
@@ -215,8 +216,8 @@ async fn reply(
     }
     match resource {
         Resource::Multivariant => multivariant(stream, holds).await,
-        Resource::Playlist { track } => media_playlist(stream, holds, named, track, query).await,
-        Resource::IFrames { track } => media_playlist(stream, holds, key_frames, track, query).await,
+        Resource::Playlist { track } => media_playlist((stream, live), holds, named, track, query).await,
+        Resource::IFrames { track } => media_playlist((stream, live), holds, key_frames, track, query).await,
         Resource::Init { track, run, key } => {
             let init = match (stream.read(|w| w.init(track, run, key)), stream.past()) {
                 (None, Some(past)) => past.init(stream, track, (run, key)).await?,
@@ -373,7 +374,7 @@ fn index(stream: &LiveStream, name: &str) -> Result<usize, Problem> {
 }
 
 async fn media_playlist(
-    stream: &LiveStream,
+    (stream, live): (&LiveStream, &LiveStream),
     holds: &Holds,
     named: fn(&Window, &str) -> Option<(usize, Ask)>,
     name: &str,
@@ -384,11 +385,23 @@ async fn media_playlist(
     let target_s = stream.read(Window::target_s);
     let never = |why| Problem::bad_request(why).kept(u32::try_from(target_s * 4).unwrap_or(1));
     let directives = blocking::parse(query).map_err(never)?;
-    let want = directives.want;
+    // A view of what is stored is not waited for.
+    let want = directives.want.filter(|_| stream.read(Window::has_edge));
     if let Some(want) = want {
         // What is too far ahead today is right soon: not to be kept.
         stream.read(|w| want.check(w, track)).map_err(Problem::bad_request)?;
     }
+    // The edge of a view of the past is that of the live stream.
+    let mut waited = None;
+    if let Some(want) = want.filter(|_| stream.read(Window::is_past)) {
+        let met = |w: &Window| match named(w, name) {
+            Some((track, _)) => (want.is_met(w, track) || w.is_ended()).then_some(()),
+            None => Some(()),
+        };
+        waited = holds.until(live, track, met).await?.time;
+        stream.refill(Vec::new(), Some(live));
+    }
+    let want = want.filter(|_| stream.read(Window::has_edge));
     // A track that is just starting: its first part is worth waiting for.
     let ready = |w: &Window| {
         let Some((track, ask)) = named(w, name) else { return Some(false) };
@@ -411,7 +424,7 @@ async fn media_playlist(
         // One that is over may be taken up again.
         Some(_) => Keep::Now,
     };
-    Ok(Reply::text(text, keep).held(held.time))
+    Ok(Reply::text(text, keep).held(waited.or(held.time)))
 }
 
 /// A segment of text is there when the leader's is.

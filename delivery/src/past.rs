@@ -235,10 +235,11 @@ impl Past {
         let now_ms = crate::wall_ms();
         let mut feed = kept.feed.lock().await;
         let version = self.archive.version();
-        if feed.version != Some(version) || matches!(view, View::Delayed(_)) {
-            self.feed(&kept.stream, &mut feed, view, now_ms).await?;
-            feed.version = Some(version);
-        }
+        let stale = feed.version != Some(version) || matches!(view, View::Delayed(_));
+        let events = if stale { self.read(&kept.stream, &mut feed, view, now_ms).await? } else { Vec::new() };
+        feed.version = Some(version);
+        // A view without an end goes on to the present.
+        kept.stream.refill(events, matches!(view, View::Between(_, None)).then_some(live));
         drop(feed);
         let (over, target_s) = live.read(|w| (w.is_ended() || w.tracks().next().is_none(), w.target_s()));
         let late_ms = i64::try_from(target_s * LATE_TARGETS).unwrap_or(0) * 1000;
@@ -250,13 +251,14 @@ impl Past {
         Ok(kept.stream.clone())
     }
 
-    async fn feed(
+    /// What came since the last time.
+    async fn read(
         &self,
         stream: &LiveStream,
         feed: &mut Feed,
         view: View,
         now_ms: i64,
-    ) -> Result<(), Problem> {
+    ) -> Result<Vec<Event>, Problem> {
         let (from_ms, until_ms) = view.stretch(now_ms);
         let (archive, reader) = (self.archive.clone(), feed.reader.take());
         let read = move || {
@@ -266,10 +268,7 @@ impl Past {
         };
         let (reader, events) = tokio::task::spawn_blocking(read).await.map_err(|_| unreadable())?;
         feed.reader = Some(reader);
-        for event in events.map_err(|error| broken(stream, &error))? {
-            stream.apply(event);
-        }
-        Ok(())
+        events.map_err(|error| broken(stream, &error))
     }
 
     fn kept(&self, live: &LiveStream, view: View) -> Arc<Kept> {

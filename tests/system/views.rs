@@ -142,6 +142,45 @@ fn the_doctor_has_nothing_to_say_of_any_view_of_the_past() {
     assert!(get(&server, "/live/seen/ts/index.m3u8?start=5&end=9").status == 404);
 }
 
+#[test]
+fn a_rewind_that_goes_on_is_waited_for_part_by_part() {
+    let server = Server::configured(KEPT);
+    let clip = clip(24, Kind::Bframes);
+    let sending = send(&server, &clip, "live/edge");
+    multivariant(&server, "live/edge");
+    let top = || playlist(&server, "/live/edge/index.m3u8?start=-30").filter(|l| l.contains("v1/index"));
+    let top = eventually(LONG, top).expect("a view");
+    let uri = top.lines().find(|l| l.starts_with("v1/index.m3u8?start=")).expect("an address").to_owned();
+    let path = format!("/live/edge/{uri}");
+    let hint = |list: &str| -> Option<(u64, u64)> {
+        let name = list.split("PRELOAD-HINT:TYPE=PART,URI=\"").nth(1)?.split('.').map(str::parse);
+        let [msn, part] = name.take(2).collect::<Result<Vec<u64>, _>>().ok()?.try_into().ok()?;
+        Some((msn, part))
+    };
+    let mut list =
+        eventually(LONG, || playlist(&server, &path).filter(|l| hint(l).is_some())).expect("an edge");
+    let first = names(&list).first().cloned().expect("a segment");
+    for _ in 0..12 {
+        let (msn, part) = hint(&list).expect("a hint");
+        list = playlist(&server, &format!("{path}&_HLS_msn={msn}&_HLS_part={part}")).expect("an answer");
+        // The last hint of a segment may be in vain: the next segment's first part comes in its place.
+        let came = list.contains(&format!("URI=\"{msn}.{part}.m4s\""))
+            || list.contains(&format!("\"{}.0.m4s", msn + 1));
+        let came = came && hint(&list) > Some((msn, part));
+        assert!(came && names(&list).first() == Some(&first), "{msn}.{part}: {list}");
+        assert_eq!(get(&server, &format!("/live/edge/v1/{msn}.{part}.m4s")).status, 200);
+    }
+    let delta = playlist(&server, &format!("{path}&_HLS_skip=YES")).expect("a delta");
+    assert!(delta.len() <= list.len(), "{delta}");
+    ended(&server, "live/edge");
+    drop(sending);
+    let over = || playlist(&server, &path).filter(|l| l.ends_with("#EXT-X-ENDLIST\n"));
+    let all = eventually(LONG, over).expect("it ends too");
+    let url =
+        format!("http://{}/live/edge/index.m3u8?{}", server.edge(), uri.split_once('?').expect("a query").1);
+    assert!(!all.contains("EXT-X-PART") && decoded(&url, "0:v:0").len() == 720, "{all}");
+}
+
 /// Unix seconds of a date.
 fn unix_s(date: &str) -> i64 {
     let (_, out, err) = run("date", &["-d", date, "+%s"], SOON);

@@ -308,7 +308,7 @@ impl Window {
         let version = Line::version(listed().map(|(_, line)| line));
         let number = if self.past { self.first_number(track) } else { first.msn };
         self.write_head(number, track.discontinuity_sequence, version, out)?;
-        if !self.past {
+        if self.has_edge() {
             writeln!(out, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK={}", self.target_s * 3)?;
         }
         self.write_start(out)?;
