@@ -72,9 +72,13 @@ pub(crate) struct Pictures {
     index: tokio::sync::Mutex<Option<sprites::Index>>,
 }
 
-/// Pictures of an encrypted stream would be in the clear.
+/// Pictures of an encrypted stream would be in the clear, also of one that is not on.
 fn check_open(stream: &LiveStream) -> Result<(), Problem> {
-    if stream.read(Window::is_encrypted) { Err(encrypted(stream.key())) } else { Ok(()) }
+    if stream.keys().is_some() || stream.read(Window::is_encrypted) {
+        Err(encrypted(stream.key()))
+    } else {
+        Ok(())
+    }
 }
 
 /// Answers for a picture or an index of pictures.

@@ -40,6 +40,7 @@ mod sealed;
 mod secure;
 mod slab;
 mod tls;
+mod ts;
 mod upload;
 
 pub use audience::Audience;

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nx_container::{fmp4, ts};
-use nx_hls::{Ask, Event, Lookup, Remains, RunTrack, Skip, Window};
-use nx_media::{Params, Sample, StreamKey};
+use nx_hls::{Ask, Event, Remains, Skip, Window};
+use nx_media::StreamKey;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -20,6 +19,7 @@ use crate::images::Pictures;
 use crate::past::{Archive, Past};
 use crate::qoe::Quality;
 use crate::rendered::Rendered;
+use crate::ts::{self, Share};
 
 /// Tracks that have a bell of their own; further ones share.
 const BELLS: usize = 4;
@@ -43,12 +43,15 @@ pub struct LiveStream {
     pictures: Pictures,
 }
 
-/// The keys of a stream, where anybody may have them.
+/// The keys of an encrypted stream.
 pub trait Keys: fmt::Debug + Send + Sync {
-    /// The key of a name.
+    /// The key of a name, to encrypt views of the stream with: not for viewers.
+    fn secret(&self, id: &[u8; 16]) -> Option<Zeroizing<[u8; 16]>>;
+
+    /// The key of a name, where anybody may have it.
     fn key(&self, id: &[u8; 16]) -> Option<Zeroizing<[u8; 16]>>;
 
-    /// All that there are now, with their names.
+    /// All that there are now, with their names, where anybody may have them.
     fn all(&self) -> Vec<([u8; 16], Zeroizing<[u8; 16]>)>;
 }
 
@@ -116,6 +119,8 @@ struct Inner {
     /// What was rendered under an older number is stale. As many as there are playlists.
     texts: Vec<(Text, u64, Arc<Rendered>)>,
     ts: VecDeque<(u64, Bytes)>,
+    /// Of a view of the past: the change of the live stream that it was joined with.
+    joined: u64,
 }
 
 impl Inner {
@@ -165,6 +170,7 @@ impl LiveStream {
             tracks: Vec::new(),
             texts: Vec::new(),
             ts: VecDeque::new(),
+            joined: 0,
         };
         Self {
             key,
@@ -187,7 +193,7 @@ impl LiveStream {
         let _ = self.past.set(Past::new(archive));
     }
 
-    /// From now on anybody may have its keys. The first word counts.
+    /// It is encrypted with these. The first word counts.
     pub fn give_keys(&self, keys: Arc<dyn Keys>) {
         let _ = self.keys.set(keys);
     }
@@ -256,6 +262,29 @@ impl LiveStream {
                 bell.ring();
             }
         }
+    }
+
+    /// Of a view of the past: takes what was read, and shows the edge of the live stream behind it if that is one.
+    pub(crate) fn refill(&self, events: Vec<Event>, live: Option<&Self>) {
+        {
+            let mut inner = self.lock();
+            let edge = live.map(Self::lock);
+            if events.is_empty() && edge.as_ref().is_none_or(|live| live.newest.number == inner.joined) {
+                return;
+            }
+            let at_ms = crate::wall_ms();
+            inner.window.unjoin();
+            for event in events {
+                inner.change(event, at_ms);
+            }
+            if let Some(live) = edge {
+                inner.window.join(&live.window);
+                inner.joined = live.newest.number;
+            }
+            inner.newest = Version { number: inner.newest.number + 1, at_ms };
+            inner.everyone = inner.newest;
+        }
+        self.bells.iter().for_each(Bell::ring);
     }
 
     /// From now on nobody waits: the node is about to stop.
@@ -342,8 +371,12 @@ impl LiveStream {
         if let Some(kept) = self.kept_ts(msn) {
             return Some(kept);
         }
-        let sources = self.read(|window| ts_sources(window, msn))?;
-        let bytes = mux_ts(&sources, msn)?;
+        let share = |s: &nx_hls::Segment| Share {
+            track: s.track.clone(),
+            parts: s.parts.iter().map(|p| p.bytes.clone()).collect(),
+        };
+        let shares: Vec<Share> = self.read(|w| Some(w.ts_segment(msn)?.into_iter().map(share).collect()))?;
+        let bytes = ts::segment(&shares, msn, self.keys().map(|keys| &**keys))?;
         let mut inner = self.lock();
         inner.ts.push_back((msn, bytes.clone()));
         if inner.ts.len() > TS_KEPT {
@@ -375,38 +408,4 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// One track's share of a TS segment.
-type TsSource = (Arc<RunTrack>, Vec<Bytes>);
-
-fn ts_sources(window: &Window, msn: u64) -> Option<Vec<TsSource>> {
-    if msn >= window.ts_next_msn() {
-        return None;
-    }
-    let of = |track: usize| match window.segment(track, msn) {
-        Lookup::Found(s) => Some((s.track.clone(), s.parts.iter().map(|p| p.bytes.clone()).collect())),
-        _ => None,
-    };
-    let sources: Vec<TsSource> = window.ts_tracks().ok()?.into_iter().filter_map(of).collect();
-    (!sources.is_empty()).then_some(sources)
-}
-
-fn mux_ts(sources: &[TsSource], msn: u64) -> Option<Bytes> {
-    let samples = |parts: &[Bytes]| -> Option<Vec<Sample>> {
-        let read: Result<Vec<_>, _> = parts.iter().map(fmp4::samples).collect();
-        Some(read.ok()?.into_iter().flatten().collect())
-    };
-    let video = sources.iter().find_map(|(track, parts)| match &track.params {
-        Params::Video(v) => Some((v, samples(parts)?)),
-        Params::Audio(_) => None,
-    });
-    let audio = sources.iter().filter_map(|(track, parts)| match &track.params {
-        Params::Audio(a) => Some((a, samples(parts)?)),
-        Params::Video(_) => None,
-    });
-    let audio: Vec<_> = audio.collect();
-    let audio: Vec<_> = audio.iter().map(|(a, s)| (*a, s.as_slice())).collect();
-    let video = video.as_ref().map(|(v, s)| (*v, s.as_slice()));
-    ts::segment(&ts::Tracks { video, audio: &audio }, msn).ok()
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use nx_hls::{Ask, Lookup, Segment, Skip, Window};
+use nx_hls::{Ask, Lookup, NotInTs, Segment, Skip, Window};
 use nx_media::{Params, StreamKey, rescale};
 
 use crate::audience::Viewer;
@@ -139,7 +139,7 @@ impl Media {
         let view = view.as_ref().unwrap_or(&stream);
         let image = matches!(route.resource, Resource::Image(_));
         let painter = image.then(|| self.directory.painter()).flatten();
-        let reply = reply(view, &self.holds, painter, route.resource, query).await?;
+        let reply = reply((view, &stream), &self.holds, painter, route.resource, query).await?;
         if matches!(reply.content, Content::Text(..)) && !image {
             let session = report.as_ref().and_then(|r| r.session.as_deref());
             let viewer = Viewer::of(session, peer.ip(), request.headers());
@@ -183,14 +183,17 @@ fn not_held(stream: &LiveStream, has_been: bool) -> Problem {
 
 /// Whether the stream can be had in MPEG-TS at all.
 fn fits_ts(stream: &LiveStream) -> Result<(), Problem> {
-    stream.read(|w| w.ts_tracks().map(drop)).map_err(|why| {
-        let detail = format!("{why}; play index.m3u8");
-        Problem::new(StatusCode::NOT_FOUND, "output-codec", "Codec not in this output", detail).kept(1)
-    })
+    stream.read(Window::fits_ts).map_err(not_in_ts)
 }
 
+pub(crate) fn not_in_ts(why: NotInTs) -> Problem {
+    let detail = format!("{why}; play index.m3u8");
+    Problem::new(StatusCode::NOT_FOUND, "output-codec", "Codec not in this output", detail).kept(1)
+}
+
+/// `live` is `stream`, or that of which it is a view.
 async fn reply(
-    stream: &Arc<LiveStream>,
+    (stream, live): (&Arc<LiveStream>, &LiveStream),
     holds: &Holds,
     painter: Option<Arc<dyn Painter>>,
     resource: Resource<'_>,
@@ -200,7 +203,12 @@ async fn reply(
     let begun = |w: &Window| w.tracks().next().is_some().then_some(());
     let stored = matches!(
         resource,
-        Resource::Init { .. } | Resource::Segment { .. } | Resource::Film | Resource::Image(_)
+        Resource::Init { .. }
+            | Resource::Segment { .. }
+            | Resource::TsSegment { .. }
+            | Resource::Text { .. }
+            | Resource::Film
+            | Resource::Image(_)
     ) && stream.past().is_some();
     let waits = !matches!(
         resource,
@@ -214,8 +222,8 @@ async fn reply(
     }
     match resource {
         Resource::Multivariant => multivariant(stream, holds).await,
-        Resource::Playlist { track } => media_playlist(stream, holds, named, track, query).await,
-        Resource::IFrames { track } => media_playlist(stream, holds, key_frames, track, query).await,
+        Resource::Playlist { track } => media_playlist((stream, live), holds, named, track, query).await,
+        Resource::IFrames { track } => media_playlist((stream, live), holds, key_frames, track, query).await,
         Resource::Init { track, run, key } => {
             let init = match (stream.read(|w| w.init(track, run, key)), stream.past()) {
                 (None, Some(past)) => past.init(stream, track, (run, key)).await?,
@@ -232,12 +240,7 @@ async fn reply(
             let text = stream.text(text).ok_or_else(|| not_live(stream.key()))?;
             Ok(Reply::text(text, Keep::Now))
         }
-        Resource::TsSegment { msn } => {
-            fits_ts(stream)?;
-            let has_been = stream.read(|w| msn < w.ts_next_msn());
-            let bytes = stream.ts_segment(msn).await.ok_or_else(|| not_held(stream, has_been))?;
-            Ok(Reply::media(VecDeque::from([bytes]), "video/mp2t", Object::Muxed))
-        }
+        Resource::TsSegment { msn, run } => ts_segment(stream, msn, run).await,
         Resource::Text { track, msn } => text(stream, holds, track, msn).await,
         Resource::Break { id } => {
             let list = stream.asset_list(id).ok_or_else(|| not_held(stream, false))?;
@@ -250,8 +253,8 @@ async fn reply(
             Ok(Reply::key(Bytes::copy_from_slice(&*key)))
         }
         Resource::Licence => {
-            let keys = stream.keys().ok_or_else(|| no_keys(stream.key()))?;
-            Ok(Reply::licence(&keys.all()))
+            let keys = stream.keys().map(|keys| keys.all()).filter(|all| !all.is_empty());
+            Ok(Reply::licence(&keys.ok_or_else(|| no_keys(stream.key()))?))
         }
         Resource::Manifest => manifest(stream, holds).await,
         Resource::Time => Ok(Reply::clock()),
@@ -264,11 +267,13 @@ async fn reply(
 fn shows_clear(resource: Resource<'_>) -> bool {
     match resource {
         // Made from what is in the clear.
-        Resource::TsPlaylist | Resource::TsSegment { .. } | Resource::Film => true,
+        Resource::Film => true,
         // For a page that does without there is an empty one.
         Resource::Image(image) => image != Image::Poster,
         // As encrypted as the packager made it.
         Resource::Init { .. } | Resource::Segment { .. } | Resource::Part { .. } => false,
+        // Encrypted again, or refused.
+        Resource::TsPlaylist | Resource::TsSegment { .. } => false,
         // No pictures and no sound. Text is in the clear, as everywhere.
         Resource::Multivariant
         | Resource::Playlist { .. }
@@ -320,9 +325,6 @@ async fn view_of(
     };
     let off = || stream.read(|w| w.tracks().next().is_none() && w.is_ended());
     let Some(view) = asked.or_else(|| off().then(|| past.newest()).flatten()) else { return Ok(None) };
-    if resource == Resource::TsPlaylist {
-        return Err(Problem::not_built("the past is not had in MPEG-TS yet; play index.m3u8"));
-    }
     let view = past.view(stream, view).await?;
     if view.read(|w| w.tracks().next().is_none()) {
         return Err(nothing_stored(stream.key()));
@@ -378,7 +380,7 @@ fn index(stream: &LiveStream, name: &str) -> Result<usize, Problem> {
 }
 
 async fn media_playlist(
-    stream: &LiveStream,
+    (stream, live): (&LiveStream, &LiveStream),
     holds: &Holds,
     named: fn(&Window, &str) -> Option<(usize, Ask)>,
     name: &str,
@@ -389,11 +391,23 @@ async fn media_playlist(
     let target_s = stream.read(Window::target_s);
     let never = |why| Problem::bad_request(why).kept(u32::try_from(target_s * 4).unwrap_or(1));
     let directives = blocking::parse(query).map_err(never)?;
-    let want = directives.want;
+    // A view of what is stored is not waited for.
+    let want = directives.want.filter(|_| stream.read(Window::has_edge));
     if let Some(want) = want {
         // What is too far ahead today is right soon: not to be kept.
         stream.read(|w| want.check(w, track)).map_err(Problem::bad_request)?;
     }
+    // The edge of a view of the past is that of the live stream.
+    let mut waited = None;
+    if let Some(want) = want.filter(|_| stream.read(Window::is_past)) {
+        let met = |w: &Window| match named(w, name) {
+            Some((track, _)) => (want.is_met(w, track) || w.is_ended()).then_some(()),
+            None => Some(()),
+        };
+        waited = holds.until(live, track, met).await?.time;
+        stream.refill(Vec::new(), Some(live));
+    }
+    let want = want.filter(|_| stream.read(Window::has_edge));
     // A track that is just starting: its first part is worth waiting for.
     let ready = |w: &Window| {
         let Some((track, ask)) = named(w, name) else { return Some(false) };
@@ -416,7 +430,7 @@ async fn media_playlist(
         // One that is over may be taken up again.
         Some(_) => Keep::Now,
     };
-    Ok(Reply::text(text, keep).held(held.time))
+    Ok(Reply::text(text, keep).held(waited.or(held.time)))
 }
 
 /// A segment of text is there when the leader's is.
@@ -426,6 +440,13 @@ async fn text(stream: &LiveStream, holds: &Holds, name: &str, msn: u64) -> Resul
         Some(Lookup::Soon) => None,
         Some(Lookup::Missing) | None => Some(None),
     };
+    let left = |w: &Window| matches!(look(w), Some(None));
+    if let (Some(past), Some(rendition)) =
+        (stream.past().filter(|_| stream.read(left)), nx_hls::text_index(name))
+        && let Some(bytes) = past.text(stream, rendition, msn).await?
+    {
+        return Ok(Reply::media(VecDeque::from([bytes]), "text/vtt", Object::Other));
+    }
     let held = holds.until(stream, stream.read(Window::leader), look).await?;
     let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
     let has_been = |w: &Window| w.next(w.leader()).is_some_and(|next| msn < next.msn);
@@ -502,6 +523,19 @@ async fn segment(
     let found = held.found.ok_or_else(|| not_in_time(stream.key()))?;
     let (slices, ms) = found.ok_or_else(|| not_held(stream, has_been(stream, name, msn)))?;
     Ok(Reply::media(slices, "video/mp4", kind(stream, name)).lasting(ms).held(held.time))
+}
+
+async fn ts_segment(stream: &LiveStream, msn: u64, run: Option<u32>) -> Result<Reply, Problem> {
+    let mut bytes = if run.is_none() { stream.ts_segment(msn).await } else { None };
+    if let (None, Some(past)) = (&bytes, stream.past()) {
+        bytes = past.ts_segment(stream, msn, run).await?;
+    }
+    let Some(bytes) = bytes else {
+        fits_ts(stream)?;
+        let has_been = stream.read(|w| msn < w.ts_next_msn());
+        return Err(not_held(stream, has_been));
+    };
+    Ok(Reply::media(VecDeque::from([bytes]), "video/mp2t", Object::Muxed))
 }
 
 fn has_been(stream: &LiveStream, name: &str, msn: u64) -> bool {

@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use nx_hls::{Event, Rfc3339, Unstored, Window};
+use nx_hls::{Event, Rfc3339, Run, Unstored, Window};
 use tokio::sync::Mutex as Turn;
 
 use crate::film::Film;
 use crate::live::LiveStream;
+use crate::media::not_in_ts;
 use crate::problem::Problem;
+use crate::ts::{self, Share};
 
 /// Views of a stream that are kept for the next who asks; the one that was not asked for longest goes first.
 const VIEWS_MAX: usize = 16;
@@ -48,6 +50,20 @@ pub trait Archive: Debug + Send + Sync {
     /// # Errors
     /// The store cannot be read; [`io::ErrorKind::HostUnreachable`] when storage elsewhere does not answer.
     fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>>;
+
+    /// The text of a segment, WebVTT; the rendition by its index.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn text(&self, _rendition: usize, _msn: u64) -> io::Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    /// The run of a segment, this one if one is given, once nothing more of that number will be stored.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn run(&self, msn: u64, run: Option<u32>) -> io::Result<Option<Arc<Run>>>;
 
     /// The first bytes of a segment of a run.
     ///
@@ -219,10 +235,11 @@ impl Past {
         let now_ms = crate::wall_ms();
         let mut feed = kept.feed.lock().await;
         let version = self.archive.version();
-        if feed.version != Some(version) || matches!(view, View::Delayed(_)) {
-            self.feed(&kept.stream, &mut feed, view, now_ms).await?;
-            feed.version = Some(version);
-        }
+        let stale = feed.version != Some(version) || matches!(view, View::Delayed(_));
+        let events = if stale { self.read(&kept.stream, &mut feed, view, now_ms).await? } else { Vec::new() };
+        feed.version = Some(version);
+        // A view without an end goes on to the present.
+        kept.stream.refill(events, matches!(view, View::Between(_, None)).then_some(live));
         drop(feed);
         let (over, target_s) = live.read(|w| (w.is_ended() || w.tracks().next().is_none(), w.target_s()));
         let late_ms = i64::try_from(target_s * LATE_TARGETS).unwrap_or(0) * 1000;
@@ -234,13 +251,14 @@ impl Past {
         Ok(kept.stream.clone())
     }
 
-    async fn feed(
+    /// What came since the last time.
+    async fn read(
         &self,
         stream: &LiveStream,
         feed: &mut Feed,
         view: View,
         now_ms: i64,
-    ) -> Result<(), Problem> {
+    ) -> Result<Vec<Event>, Problem> {
         let (from_ms, until_ms) = view.stretch(now_ms);
         let (archive, reader) = (self.archive.clone(), feed.reader.take());
         let read = move || {
@@ -250,10 +268,7 @@ impl Past {
         };
         let (reader, events) = tokio::task::spawn_blocking(read).await.map_err(|_| unreadable())?;
         feed.reader = Some(reader);
-        for event in events.map_err(|error| broken(stream, &error))? {
-            stream.apply(event);
-        }
-        Ok(())
+        events.map_err(|error| broken(stream, &error))
     }
 
     fn kept(&self, live: &LiveStream, view: View) -> Arc<Kept> {
@@ -281,6 +296,40 @@ impl Past {
         let (archive, track) = (self.archive.clone(), track.to_owned());
         let read = tokio::task::spawn_blocking(move || archive.segment(&track, msn, run));
         read.await.map_err(|_| unreadable())?.map_err(|error| broken(live, &error))
+    }
+
+    /// Text of a segment that has left the window.
+    pub(crate) async fn text(
+        &self,
+        live: &LiveStream,
+        rendition: usize,
+        msn: u64,
+    ) -> Result<Option<Bytes>, Problem> {
+        let archive = self.archive.clone();
+        let read = tokio::task::spawn_blocking(move || archive.text(rendition, msn));
+        read.await.map_err(|_| unreadable())?.map_err(|error| broken(live, &error))
+    }
+
+    /// A segment in MPEG-TS, as it was live.
+    pub(crate) async fn ts_segment(
+        &self,
+        live: &LiveStream,
+        msn: u64,
+        run: Option<u32>,
+    ) -> Result<Option<Bytes>, Problem> {
+        let (archive, keys) = (self.archive.clone(), live.keys().cloned());
+        let make = move || {
+            let Some(run) = archive.run(msn, run)? else { return Ok(None) };
+            let mut shares = Vec::with_capacity(2);
+            for index in run.ts_tracks().map_err(|why| io::Error::other(not_in_ts(why)))? {
+                let Some(track) = run.track_at(index, msn) else { return Ok(None) };
+                let parts = archive.segment(&track.name, msn, Some(run.number))?;
+                shares.extend(parts.map(|bytes| Share { track, parts: vec![bytes] }));
+            }
+            Ok((!shares.is_empty()).then(|| ts::segment(&shares, msn, keys.as_deref())).flatten())
+        };
+        let made = tokio::task::spawn_blocking(make);
+        made.await.map_err(|_| unreadable())?.map_err(|error| broken(live, &error))
     }
 
     /// A view as one MP4.

@@ -29,8 +29,8 @@ pub(crate) enum Resource<'a> {
     Part { track: &'a str, msn: u64, part: u32, run: Option<u32> },
     /// `ts/index.m3u8`
     TsPlaylist,
-    /// `ts/MSN.ts`
-    TsSegment { msn: u64 },
+    /// `ts/MSN.ts`; `ts/MSN-RUN.ts` where that run's segments are named so
+    TsSegment { msn: u64, run: Option<u32> },
     /// `manifest.mpd`
     Manifest,
     /// `video.mp4`: a stretch of what is stored
@@ -84,7 +84,10 @@ fn file(rest: &str) -> Option<Resource<'_>> {
     let (track, file) = rest.split_once('/')?;
     let (stem, extension) = file.rsplit_once('.')?;
     match (track, extension) {
-        ("ts", "ts") => Some(Resource::TsSegment { msn: number(stem)? }),
+        ("ts", "ts") => {
+            let (msn, run) = of_run(stem)?;
+            Some(Resource::TsSegment { msn: number(msn)?, run })
+        }
         (_, "vtt") => Some(Resource::Text { track, msn: number(stem)? }),
         ("sprites", "jpg") => Some(Resource::Image(Image::Sheet(number(stem)?))),
         ("breaks", "json") => Some(Resource::Break { id: stem }),
@@ -99,16 +102,21 @@ fn file(rest: &str) -> Option<Resource<'_>> {
             Some(Resource::Init { track, run: number(run)?, key })
         }
         (_, "m4s") => {
-            let (stem, run) = match stem.split_once('-') {
-                Some((stem, run)) => (stem, Some(number(run)?)),
-                None => (stem, None),
-            };
+            let (stem, run) = of_run(stem)?;
             Some(match stem.split_once('.') {
                 Some((msn, part)) => Resource::Part { track, msn: number(msn)?, part: number(part)?, run },
                 None => Resource::Segment { track, msn: number(stem)?, run },
             })
         }
         _ => None,
+    }
+}
+
+/// The run at the end of a name, if it has one.
+fn of_run(stem: &str) -> Option<(&str, Option<u32>)> {
+    match stem.split_once('-') {
+        Some((stem, run)) => Some((stem, Some(number(run)?))),
+        None => Some((stem, None)),
     }
 }
 
@@ -127,7 +135,9 @@ mod tests {
         for (path, want) in [
             ("/live/cam1/index.m3u8", Some(Resource::Multivariant)),
             ("/live/cam1/ts/index.m3u8", Some(Resource::TsPlaylist)),
-            ("/live/cam1/ts/12.ts", Some(Resource::TsSegment { msn: 12 })),
+            ("/live/cam1/ts/12.ts", Some(Resource::TsSegment { msn: 12, run: None })),
+            ("/live/cam1/ts/12-7.ts", Some(Resource::TsSegment { msn: 12, run: Some(7) })),
+            ("/live/cam1/ts/12-07.ts", None),
             ("/live/cam1/v1/index.m3u8", Some(Resource::Playlist { track: "v1" })),
             ("/live/cam1/v1/iframes.m3u8", Some(Resource::IFrames { track: "v1" })),
             ("/live/cam1/v1/init-0.mp4", Some(Resource::Init { track: "v1", run: 0, key: None })),

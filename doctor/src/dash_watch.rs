@@ -48,9 +48,11 @@ pub async fn dash_watch(
     let mut judge = DashJudge::new(epoch_s);
     let mut next: BTreeMap<Key, u64> = BTreeMap::new();
     let mut count = 0;
+    let mut url = url.to_owned();
     loop {
-        let (manifest, _) = client.get(url, url, Role::Manifest).await;
+        let (manifest, _) = client.get(&url, &url, Role::Manifest).await;
         judge.take_manifest(&manifest, report);
+        url = judge.manifest().and_then(|m| m.location.clone()).unwrap_or(url);
         let now_s = epoch_s + client.began.elapsed().as_secs_f64();
         let plan = plan(&judge, &mut next, now_s);
         for (key, url) in plan.inits {

@@ -63,6 +63,8 @@ pub struct Mpd {
     pub published_s: Option<f64>,
     /// `@minimumUpdatePeriod`
     pub update_s: Option<f64>,
+    /// `Location`: where it is had from now on.
+    pub location: Option<String>,
     /// `@timeShiftBufferDepth`
     pub depth_s: Option<f64>,
     /// `@suggestedPresentationDelay`

@@ -298,7 +298,7 @@ impl Hub {
         };
         let live = Arc::new(LiveStream::new(key.clone(), window));
         self.remember(key, &live);
-        self.keys.show(key, &live);
+        self.keys.give(key, &live);
         Entry {
             id,
             live,
@@ -313,7 +313,7 @@ impl Hub {
 impl Directory for Hub {
     fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
         let on = self.entry(key).map(|entry| entry.live.clone());
-        let title = || self.titles.find(key, self.keys.rule(key).is_some());
+        let title = || self.titles.find(key, self.keys.of(key));
         on.or_else(title).or_else(|| self.off(key))
     }
 

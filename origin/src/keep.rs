@@ -157,7 +157,7 @@ impl Hub {
             window.apply(Event::End);
             let stream = Arc::new(LiveStream::new(key.clone(), window));
             stream.remember(kept.archive(log));
-            self.keys.show(key, &stream);
+            self.keys.give(key, &stream);
             stream
         });
         if off.len() >= OFF_MAX {
@@ -230,8 +230,12 @@ impl Keeper {
                     Lookup::Found(segment) => Some(segment.clone()),
                     _ => None,
                 });
-                if let (Some(run), Some(segment)) = (&self.run, whole) {
-                    self.kept.store.keep(&self.log, run, *track, segment);
+                let (Some(run), Some(segment)) = (&self.run, whole) else { return };
+                let text = (*track == run.leader()).then(|| live.read(|w| w.text_to_keep(*msn))).flatten();
+                let text = text.and_then(|(about, texts)| nx_store::text_segment(&segment, &about, &texts));
+                self.kept.store.keep(&self.log, run, *track, segment);
+                if let Some(text) = text {
+                    self.kept.store.keep(&self.log, run, nx_store::TEXT, text);
                 }
             }
             Event::End => self.kept.store.close(&self.log),
@@ -265,6 +269,14 @@ impl Archive for Archived {
 
     fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>> {
         self.log.segment(track, msn, run)
+    }
+
+    fn text(&self, rendition: usize, msn: u64) -> io::Result<Option<Bytes>> {
+        self.log.text(rendition, msn)
+    }
+
+    fn run(&self, msn: u64, run: Option<u32>) -> io::Result<Option<Arc<Run>>> {
+        self.log.run_of(msn, run)
     }
 
     fn film(&self, from_ms: i64, to_ms: i64, live: Vec<Unstored>) -> io::Result<Option<Film>> {

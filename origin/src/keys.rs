@@ -109,9 +109,9 @@ impl Keys {
         Some(StreamKeys { keys: self.clone(), rule, stream: stream.clone() })
     }
 
-    /// Lets viewers have the keys of a stream, where the configuration says so.
-    pub(crate) fn show(self: &Arc<Self>, stream: &StreamKey, live: &LiveStream) {
-        if let Some(keys) = self.of(stream).filter(|k| k.rule.config.clear_keys == ClearKeys::Open) {
+    /// Gives a stream its keys: to make views with, and for viewers where the configuration says so.
+    pub(crate) fn give(self: &Arc<Self>, stream: &StreamKey, live: &LiveStream) {
+        if let Some(keys) = self.of(stream) {
             live.give_keys(Arc::new(keys));
         }
     }
@@ -130,7 +130,15 @@ impl StreamKeys {
     pub(crate) fn now(&self, wall_ms: i64) -> Option<Key> {
         let rotate_ms = i64::from(self.rule.config.rotate_s) * 1000;
         let period = if rotate_ms > 0 { wall_ms / rotate_ms } else { 0 };
-        let period = u64::try_from(period).unwrap_or(0);
+        self.at(u64::try_from(period).unwrap_or(0), wall_ms)
+    }
+
+    /// The key of what does not change with time: that of period 0; `None` when there is none yet.
+    pub(crate) fn lasting(&self, wall_ms: i64) -> Option<Key> {
+        self.at(0, wall_ms)
+    }
+
+    fn at(&self, period: u64, wall_ms: i64) -> Option<Key> {
         let mut rings = lock(&self.keys.rings);
         if !rings.contains_key(&self.stream) && rings.len() >= STREAMS_MAX {
             return None;
@@ -179,23 +187,20 @@ impl StreamKeys {
     fn key(&self, given: Given) -> Key {
         let (config, kid) = (&self.rule.config, nx_crypt::hex(&given.id));
         let mut systems = given.systems;
-        let open = config.clear_keys == ClearKeys::Open;
+        let open = self.is_open();
         if !systems.iter().any(|s| s.id == COMMON) {
             let pssh = common_pssh(given.id);
             systems.push(System { id: COMMON, pssh, hls: None, licence_url: None, dash: String::new() });
         }
-        if open || config.licence_url.is_some() {
+        let licence_url = config.licence_url.as_ref().map(|url| url.replace("{kid}", &kid));
+        if open || licence_url.is_some() {
             let here = |name: &str| format!("/{}/keys/{name}", self.stream);
             let hls = HlsKey {
                 format: "identity".into(),
                 versions: None,
-                uri: if open {
-                    here(&format!("{kid}.bin"))
-                } else {
-                    config.licence_url.clone().unwrap_or_default()
-                },
+                uri: if open { here(&format!("{kid}.bin")) } else { licence_url.clone().unwrap_or_default() },
             };
-            let licence_url = config.licence_url.clone().or_else(|| Some(here("licence.json")));
+            let licence_url = licence_url.or_else(|| Some(here("licence.json")));
             let (id, hls) = (CLEARKEY, Some(hls));
             systems.push(System { id, pssh: Vec::new(), hls, licence_url, dash: String::new() });
         }
@@ -211,7 +216,8 @@ impl StreamKeys {
             });
         }
         let iv = given.iv.unwrap_or(given.id);
-        Key::new(Protection { scheme: config.scheme, key_id: given.id, iv, systems }, given.key)
+        let told = Protection { scheme: config.scheme, key_id: given.id, iv, systems, ts: config.ts };
+        Key::new(told, given.key)
     }
 
     /// The key of a name, for who may have it.
@@ -226,6 +232,11 @@ impl StreamKeys {
         })
     }
 
+    /// Anybody may have its keys.
+    fn is_open(&self) -> bool {
+        self.rule.config.clear_keys == ClearKeys::Open
+    }
+
     /// Targets may have it in the clear.
     pub(crate) fn clear_targets(&self) -> bool {
         self.rule.config.clear_targets
@@ -233,11 +244,18 @@ impl StreamKeys {
 }
 
 impl nx_delivery::Keys for StreamKeys {
-    fn key(&self, id: &[u8; 16]) -> Option<Zeroizing<[u8; 16]>> {
+    fn secret(&self, id: &[u8; 16]) -> Option<Zeroizing<[u8; 16]>> {
         self.find(id).map(|key| Zeroizing::new(*key.reveal()))
     }
 
+    fn key(&self, id: &[u8; 16]) -> Option<Zeroizing<[u8; 16]>> {
+        if self.is_open() { self.secret(id) } else { None }
+    }
+
     fn all(&self) -> Vec<([u8; 16], Zeroizing<[u8; 16]>)> {
+        if !self.is_open() {
+            return Vec::new();
+        }
         if let From::List(list) = &self.rule.from {
             return list.iter().map(|given| (given.id, given.key.clone())).collect();
         }

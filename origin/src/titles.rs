@@ -1,5 +1,7 @@
 //! Files that are played as streams: a title is a stream that is over, and its past is the file.
 
+mod sealed;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -11,12 +13,14 @@ use bytes::Bytes;
 use http::StatusCode;
 use nx_container::index::IndexError;
 use nx_delivery::{Archive, Film, LiveStream, Piece, Problem, Reader, Source};
-use nx_hls::{Event, Unstored, Window};
+use nx_hls::{Event, Run, Unstored, Window};
 use nx_media::StreamKey;
 use nx_vod::{Bounds, Found, Identity, Library, Title, TitleError, Uploads};
 use serde::{Deserialize, Serialize};
 
+use self::sealed::Sealed;
 use crate::hub::lock;
+use crate::keys::StreamKeys;
 
 /// Titles whose views are kept.
 const SHOWN_MAX: usize = 256;
@@ -74,9 +78,8 @@ impl Titles {
         Self { app: config.app.clone(), library, uploads, shown: Mutex::default() }
     }
 
-    /// The title of a name. Asks the disk whether the file is what it was, and reads nothing. One that is to be
-    /// encrypted is refused to whoever reads it.
-    pub(crate) fn find(&self, key: &StreamKey, encrypted: bool) -> Option<Arc<LiveStream>> {
+    /// The title of a name, encrypted if it has keys. Asks the disk whether the file is what it was, and reads nothing.
+    pub(crate) fn find(&self, key: &StreamKey, keys: Option<StreamKeys>) -> Option<Arc<LiveStream>> {
         if key.app() != self.app {
             return None;
         }
@@ -87,7 +90,7 @@ impl Titles {
         let found = found?;
         let stream = match before.filter(|(of, _)| *of == found) {
             Some((_, stream)) => stream,
-            None => stream(key, self.library.clone(), &found, encrypted),
+            None => stream(key, self.library.clone(), &found, keys),
         };
         if shown.len() >= SHOWN_MAX {
             shown.pop_front();
@@ -98,11 +101,19 @@ impl Titles {
 }
 
 /// A stream that is over, of this version of a file.
-fn stream(key: &StreamKey, library: Arc<Library>, found: &Found, encrypted: bool) -> Arc<LiveStream> {
+fn stream(
+    key: &StreamKey,
+    library: Arc<Library>,
+    found: &Found,
+    keys: Option<StreamKeys>,
+) -> Arc<LiveStream> {
     let mut window = Window::new(3, 1, 0);
     window.apply(Event::End);
     let stream = Arc::new(LiveStream::new(key.clone(), window));
-    stream.remember(Arc::new(Filed { library, found: found.clone(), encrypted }));
+    if let Some(keys) = &keys {
+        stream.give_keys(Arc::new(keys.clone()));
+    }
+    stream.remember(Arc::new(Filed { library, found: found.clone(), keys }));
     stream
 }
 
@@ -111,20 +122,30 @@ fn stream(key: &StreamKey, library: Arc<Library>, found: &Found, encrypted: bool
 struct Filed {
     library: Arc<Library>,
     found: Found,
-    /// It may only be shown encrypted, which files are not.
-    encrypted: bool,
+    /// It may only be shown encrypted.
+    keys: Option<StreamKeys>,
 }
 
 impl Filed {
     fn open(&self) -> io::Result<Arc<Title>> {
-        if self.encrypted {
-            let detail =
-                "a section of origin.encryption asks for this name; files are not encrypted by this version";
-            return Err(io::Error::other(Problem::not_built(detail)));
-        }
         let title = self.library.open(&self.found.name).map_err(told)?;
         if title.identity() == self.found.identity { Ok(title) } else { Err(told(TitleError::Changed)) }
     }
+
+    /// As it may be shown.
+    fn shown(&self) -> io::Result<Shown> {
+        let title = self.open()?;
+        Ok(match &self.keys {
+            None => Shown::Clear(title),
+            Some(keys) => Shown::Sealed(Sealed::new(title, keys)?),
+        })
+    }
+}
+
+/// A title that is open.
+enum Shown {
+    Clear(Arc<Title>),
+    Sealed(Sealed),
 }
 
 /// What a viewer is told of a file that cannot be played.
@@ -172,10 +193,25 @@ impl Archive for Filed {
     }
 
     fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>> {
-        self.open()?.segment(track, msn, run).map_err(told)
+        match self.shown()? {
+            Shown::Clear(title) => title.segment(track, msn, run).map_err(told),
+            Shown::Sealed(sealed) => sealed.segment(track, msn, run),
+        }
+    }
+
+    fn run(&self, msn: u64, run: Option<u32>) -> io::Result<Option<Arc<Run>>> {
+        let of = match self.shown()? {
+            Shown::Clear(title) => title.run().clone(),
+            Shown::Sealed(sealed) => sealed.run,
+        };
+        Ok((run == Some(of.number) && of.first_msn <= msn).then_some(of))
     }
 
     fn film(&self, from_ms: i64, to_ms: i64, _: Vec<Unstored>) -> io::Result<Option<Film>> {
+        if self.keys.is_some() {
+            let why = "this title is encrypted, which an MP4 to download cannot say; play index.m3u8 or manifest.mpd";
+            return Err(io::Error::other(Problem::not_found(why)));
+        }
         let movie = self.open()?.movie(from_ms, to_ms).map_err(told)?;
         let piece = |p: nx_vod::Piece| {
             let (offset, bytes) = (p.offset, p.bytes);
@@ -184,8 +220,11 @@ impl Archive for Filed {
         Ok(movie.map(|m| Film::new(m.front, m.pieces.into_iter().map(piece), Vec::new())))
     }
 
-    fn init(&self, track: &str, run: u32, _: Option<u64>) -> io::Result<Option<Bytes>> {
-        Ok(self.open()?.init(track, run))
+    fn init(&self, track: &str, run: u32, key: Option<u64>) -> io::Result<Option<Bytes>> {
+        Ok(match self.shown()? {
+            Shown::Clear(title) => title.init(track, run),
+            Shown::Sealed(sealed) => sealed.init(track, run, key),
+        })
     }
 }
 
@@ -220,6 +259,9 @@ struct FileReader {
 
 impl Reader for FileReader {
     fn read(&mut self, until_ms: i64) -> io::Result<Vec<Event>> {
-        Ok(self.filed.open()?.events(self.from_ms, until_ms))
+        Ok(match self.filed.shown()? {
+            Shown::Clear(title) => title.events(self.from_ms, until_ms),
+            Shown::Sealed(sealed) => sealed.events(self.from_ms, until_ms),
+        })
     }
 }

@@ -106,7 +106,7 @@ impl Log {
     pub(crate) fn bits(&self, from_ms: i64, to_ms: i64, live: &[Unstored]) -> io::Result<Vec<Bit>> {
         let mut found: Vec<Bit> = Vec::new();
         for volume in self.volumes().iter().filter(|v| v.ends_ms > from_ms && v.begins_ms < to_ms) {
-            let records = volume.records(self.folder(), 0)?.into_iter();
+            let records = volume.records(self.folder(), 0)?.into_iter().filter(|r| !r.is_text());
             found.extend(records.map(|r| Bit::stored(*volume, r)).filter(|bit| bit.begins_ms < to_ms));
         }
         // All of a track up to the newest that is stored has had its chance.

@@ -43,6 +43,7 @@ mod record;
 mod run;
 mod source;
 mod store;
+mod text;
 mod volume;
 
 pub use assets::{ASSETS_MAX, Asset, Assets, Kind, Stage};
@@ -53,6 +54,7 @@ pub use movie::{Movie, Piece};
 pub use pins::{Hold, Terms};
 pub use source::{Media, Source};
 pub use store::{Budget, Room, Store, Totals};
+pub use text::{TEXT, text_segment};
 
 #[cfg(test)]
 mod tests;

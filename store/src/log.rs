@@ -63,13 +63,15 @@ pub struct Cursor {
     run: Option<u32>,
     /// Keys of that run that were told.
     keys: usize,
+    /// What was told of text.
+    text: Option<u32>,
 }
 
 impl Cursor {
     /// Begins with the segment that is on at a time, or the next one; Unix milliseconds.
     #[must_use]
     pub fn from(from_ms: i64) -> Self {
-        Self { from_ms, volume: 0, record: 0, run: None, keys: 0 }
+        Self { from_ms, volume: 0, record: 0, run: None, keys: 0, text: None }
     }
 }
 
@@ -182,7 +184,11 @@ impl Log {
                     events.extend(more.map(Event::Key));
                     cursor.keys = run.keys.len();
                 }
-                events.push(stored(record));
+                if record.is_text() {
+                    events.extend(self.captions(&volume, record, &mut cursor.text));
+                } else {
+                    events.push(stored(record));
+                }
             }
         }
         Ok(events)
@@ -206,8 +212,27 @@ impl Log {
         Ok(found)
     }
 
+    /// The run of a segment, `run` if it is given; `None` as well while more of that number may still be kept. Reads files.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn run_of(&self, msn: u64, run: Option<u32>) -> io::Result<Option<Arc<Run>>> {
+        let volumes = self.volumes();
+        // Every track has ended a segment when the one behind the next is there.
+        if self.is_open() && volumes.back().is_none_or(|last| last.last_msn < msn.saturating_add(2)) {
+            return Ok(None);
+        }
+        let mut found = None;
+        for volume in volumes.iter().filter(|v| (v.number..=v.last_msn).contains(&msn)) {
+            let records = volume.records(&self.folder, 0)?;
+            let of = records.iter().rfind(|r| r.msn == msn && run.is_none_or(|run| run == r.run));
+            found = of.map(|record| record.run).or(found);
+        }
+        found.map(|number| run::read(&self.folder, number)).transpose()
+    }
+
     /// `None` when it was dropped meanwhile.
-    fn bytes(&self, volume: &Volume, record: &Record) -> io::Result<Option<Bytes>> {
+    pub(crate) fn bytes(&self, volume: &Volume, record: &Record) -> io::Result<Option<Bytes>> {
         let read = match (volume.media(&self.folder, record), &self.remote) {
             (Err(e), Some((cloud, folder))) if e.kind() == io::ErrorKind::NotFound => {
                 let name = format!("{folder}/{:020}.media", volume.number);
@@ -231,7 +256,7 @@ impl Log {
             (cloud.clone(), format!("{folder}/{:020}.media", volume.number))
         };
         let away = self.remote.as_ref().map(away);
-        Media { path: volume.media_path(&self.folder), bytes: volume.bytes, away }
+        Media { path: volume.media_path(&self.folder), bytes: volume.bytes, away, held: None }
     }
 
     /// The first run that it has nothing of.

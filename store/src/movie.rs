@@ -59,8 +59,16 @@ impl Log {
             return Ok(None);
         }
         let (pieces, rest) = Default::default();
-        let mut making =
-            Making { log: self, live, writer: MovieWriter::default(), run: None, pieces, rest, media: 0 };
+        let mut making = Making {
+            log: self,
+            live,
+            writer: MovieWriter::default(),
+            run: None,
+            held: None,
+            pieces,
+            rest,
+            media: 0,
+        };
         let mut from_us = 0;
         // What nothing is kept of is not shown as a still.
         let ends_ms = bits.iter().map(|bit| bit.ends_ms).max();
@@ -138,6 +146,8 @@ struct Making<'a> {
     live: &'a [Unstored],
     writer: MovieWriter,
     run: Option<Arc<Run>>,
+    /// The newest volume's.
+    held: Option<(u64, Media)>,
     pieces: Vec<Piece>,
     rest: Vec<Bytes>,
     media: u64,
@@ -182,7 +192,11 @@ impl Making<'_> {
             at += end as u64;
         }
         self.media += u64::from(record.bytes);
-        let media = self.log.media(volume);
+        let media = match self.held.take().filter(|(number, _)| *number == volume.number) {
+            Some((_, media)) => media,
+            None => self.log.media(volume).hold(),
+        };
+        self.held = Some((volume.number, media.clone()));
         let follows = |p: &&mut Piece| p.media.path == media.path && p.offset + p.bytes == record.offset;
         match self.pieces.last_mut().filter(follows) {
             Some(last) => last.bytes += u64::from(record.bytes),

@@ -136,8 +136,8 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("nx-run-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         let told = |nth: u8| {
-            let (key_id, iv, systems) = ([nth; 16], [0; 16], Vec::new());
-            Arc::new(Protection { scheme: nx_crypt::Scheme::Cbcs, key_id, iv, systems })
+            let (key_id, iv, systems, ts) = ([nth; 16], [0; 16], Vec::new(), nx_crypt::TsCipher::Off);
+            Arc::new(Protection { scheme: nx_crypt::Scheme::Cbcs, key_id, iv, systems, ts })
         };
         let key = |nth: u8| KeyPeriod { first_msn: nth.into(), begins_ms: 0, told: told(nth) };
         let file = |start_ms: i64, keys: &[KeyPeriod]| -> Bytes {

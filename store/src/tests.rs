@@ -14,6 +14,7 @@ use crate::store::{Budget, Store};
 
 mod cloud;
 mod pins;
+mod text;
 
 const EVER: Budget = Budget { keep_ms: i64::MAX / 2, stream_bytes: u64::MAX, bytes: u64::MAX };
 const START_MS: i64 = 1_763_700_000_000;

@@ -171,6 +171,50 @@ fn captions_in_the_picture_are_declared_shown_beside_it_and_stay_as_they_are() {
     }
 }
 
+#[test]
+fn text_of_the_past_is_what_it_was_live() {
+    let (clip, _) = captioned();
+    let data = scratch(&format!("captions-past-{}", std::process::id()));
+    let settings = "[origin.store]\nkeep_s = 3600\n[origin.stream]\nreconnect_s = 1\nwindow_segments = 4\n";
+    let mut server = Server::configured_in(&data, settings);
+    let rtmp = format!("rtmp://{}/live/cc", server.rtmp());
+    let sender = send(&clip, &["-f", "flv", &rtmp]);
+    multivariant(&server, "live/cc");
+    let mut live = std::collections::BTreeMap::new();
+    let over = || {
+        for uri in playlist(&server, "/live/cc/s1/index.m3u8").iter().flat_map(|list| uris(list)) {
+            let path = format!("/live/cc/s1/{uri}");
+            live.entry(uri).or_insert_with(|| fetch(&server, &path));
+        }
+        crate::api::stream(&server, "live/cc").filter(|s| s["state"] == "ended")
+    };
+    eventually(SOON * 2, over).expect("it ends");
+    drop(sender);
+    assert!(live.len() > 4 && live.values().all(Option::is_some), "{:?}", live.keys());
+    server.terminate("TERM");
+    drop(server);
+    let server = Server::configured_in(&data, settings);
+    let top = playlist(&server, "/live/cc/index.m3u8?start=-3600").expect("a playlist");
+    let line = top.lines().find(|l| l.starts_with("#EXT-X-MEDIA:TYPE=SUBTITLES")).expect("text is listed");
+    let (_, uri) = line.rsplit_once("URI=\"").expect("an address");
+    assert!(uri.starts_with("s1/index.m3u8?start="), "{line}");
+    assert!(top.contains("TYPE=CLOSED-CAPTIONS"), "{top}");
+    let list = playlist(&server, &format!("/live/cc/{}", uri.trim_end_matches('"'))).expect("a playlist");
+    let pictures = playlist(&server, "/live/cc/v1/index.m3u8?start=-3600").expect("a playlist");
+    let numbers = |list: &str| -> Vec<String> {
+        uris(list).iter().map(|uri| uri.split('.').next().unwrap_or_default().to_owned()).collect()
+    };
+    assert!(numbers(&list) == numbers(&pictures) && list.ends_with("#EXT-X-ENDLIST\n"), "{list}");
+    let mut all = String::new();
+    for (uri, bytes) in uris(&list).iter().map(|uri| (uri, fetch(&server, &format!("/live/cc/s1/{uri}")))) {
+        assert!(live.get(uri).is_none_or(|before| *before == bytes), "{uri}");
+        all.push_str(&String::from_utf8(bytes.expect("it is there")).expect("UTF-8"));
+    }
+    assert!(all.contains("HELLO WORLD") && all.contains("Second line"), "{all}");
+    drop(server);
+    let _ = std::fs::remove_dir_all(data);
+}
+
 /// Finds a picture's unit, bit by bit, in every kind of segment.
 fn unchanged(server: &Server, key: &str, units: &[Vec<u8>]) {
     let holds = |bytes: &[u8], unit: &[u8]| bytes.windows(unit.len()).any(|w| w == unit);

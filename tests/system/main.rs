@@ -38,4 +38,5 @@ mod strict;
 mod transcoder;
 mod transport;
 mod up;
+mod views;
 mod vod;

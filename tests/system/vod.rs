@@ -8,6 +8,7 @@ use crate::api::{SOON, playlist};
 use crate::encoder::{ffmpeg_new, run, scratch};
 use crate::players::Players;
 use crate::support::{Server, http};
+use crate::views::decoded;
 
 mod hostile;
 mod uploads;
@@ -232,14 +233,6 @@ fn files_of_other_makers_are_played_packet_by_packet() {
     }
 }
 
-/// Hashes of what decoders make of a stream.
-fn decoded(url: &str, stream: &str) -> Vec<String> {
-    let args = ["-v", "error", "-i", url, "-map", stream, "-f", "framehash", "-"];
-    let (_, out, _) = run("ffmpeg", &args, LONG);
-    let rows = out.lines().filter(|l| !l.starts_with('#'));
-    rows.filter_map(|l| l.rsplit(',').next().map(|hash| hash.trim().to_owned())).collect()
-}
-
 #[test]
 fn files_of_other_kinds_are_played_too() {
     let stage = Stage::new("kinds");
@@ -307,7 +300,11 @@ fn browsers_play_a_title_and_the_doctor_is_silent() {
     let stage = Stage::new("players");
     let how = "-c:v libx264 -preset superfast -profile:v high -g 60 -bf 3 -c:a aac";
     ffmpeg(&format!("{} {how}", source(60)), &stage.file("show.mp4"));
-    for view in ["index.m3u8", "manifest.mpd"] {
+    let file = stage.file("show.mp4");
+    let want = decoded(file.to_str().expect("a path"), "0:v:0");
+    let got = decoded(&stage.url("show", "ts/index.m3u8"), "0:v:0");
+    assert!(want.len() == 1800 && got == want, "{} of {}", got.len(), want.len());
+    for view in ["index.m3u8", "manifest.mpd", "ts/index.m3u8", "ts/index.m3u8?start=11&end=25"] {
         let bin = crate::support::nexus_bin();
         let args = ["doctor", &stage.url("show", view), "--ignore", "HLS-25a"];
         let (ok, out, err) = run(bin.to_str().expect("a path"), &args, LONG);

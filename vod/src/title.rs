@@ -64,6 +64,12 @@ impl Title {
         self.identity
     }
 
+    /// Its tracks, as those of a stream.
+    #[must_use]
+    pub fn run(&self) -> &Arc<Run> {
+        &self.run
+    }
+
     /// What is in it.
     #[must_use]
     pub fn index(&self) -> &Index {

@@ -1,6 +1,6 @@
 // Plays one stream in real players at the same time, one page each, and prints how each of them fared.
 //
-//   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native] [--clearkey]
+//   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native,hls-ts] [--clearkey]
 //
 // STREAM_URL is the folder of the stream, such as http://127.0.0.1:8888/live/cam1; a query behind it, such as
 // ?start=-60, goes to the playlists and manifests. Players come with their default settings, hls.js with lowLatencyMode
@@ -25,14 +25,17 @@ const PLAYERS = {
   "shaka-dash": { source: "shaka-player/dist/shaka-player.compiled.js", path: "manifest.mpd" },
   dashjs: { source: "dashjs/dist/modern/umd/dash.all.min.js", path: "manifest.mpd" },
   native: { path: "index.m3u8" },
+  "hls-ts": { source: "hls.js/dist/hls.min.js", path: "ts/index.m3u8" },
 };
+// What is watched when nobody says what: the players of CMAF.
+const USUAL = Object.keys(PLAYERS).filter((name) => name !== "hls-ts");
 const SAMPLE_MS = 250;
 const START_MS = 20_000;
 const ALIVE_MS = 3_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: "string", default: "10" }, clearkey: { type: "boolean", default: false }, players: { type: "string", default: Object.keys(PLAYERS).join() } },
+  options: { seconds: { type: "string", default: "10" }, clearkey: { type: "boolean", default: false }, players: { type: "string", default: USUAL.join() } },
 });
 const [url] = positionals;
 const seconds = Number(values.seconds);
@@ -85,7 +88,7 @@ const play = async ({ name, url, licence }) => {
       over();
     });
 
-    if (name === "hls") {
+    if (name.startsWith("hls")) {
       // Without a rate it stays as late as its last stall left it; so does Shaka without liveSync.
       const drm = licence ? { emeEnabled: true, drmSystems: { "org.w3.clearkey": { licenseUrl: licence } } } : {};
       const hls = new Hls({ lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.1, ...drm });

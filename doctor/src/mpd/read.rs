@@ -112,6 +112,7 @@ pub(crate) fn document(url: &str, text: &str) -> Result<Mpd, MpdError> {
         start_s: at.date("availabilityStartTime")?,
         published_s: at.date("publishTime")?,
         update_s: at.duration("minimumUpdatePeriod")?,
+        location: at.child("Location").and_then(|l| l.0.text()).map(|to| join(url, to.trim())),
         depth_s: at.duration("timeShiftBufferDepth")?,
         delay_s: at.duration("suggestedPresentationDelay")?,
         buffer_s: at.duration("minBufferTime")?.unwrap_or(0.0),

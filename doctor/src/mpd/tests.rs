@@ -163,3 +163,14 @@ fn every_truncation_is_an_error_and_no_panic() {
         }
     }
 }
+
+#[test]
+fn a_manifest_may_be_had_elsewhere_from_now_on() {
+    let at = |location: &str| {
+        let text = format!("<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\">{location}<Period/></MPD>");
+        read::document("http://h/a/m.mpd?start=-8", &text).expect("reads").location
+    };
+    assert_eq!(at(""), None);
+    let given = "<Location> m.mpd?start=5&amp;end=9\n</Location>";
+    assert_eq!(at(given).as_deref(), Some("http://h/a/m.mpd?start=5&end=9"));
+}

@@ -29,6 +29,21 @@ impl Scheme {
     }
 }
 
+/// How segments in MPEG-TS are encrypted, which are made of encrypted parts by who has the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum TsCipher {
+    /// Samples of H.264 and AAC, one by one: what Apple's players know, with FairPlay too.
+    #[default]
+    #[serde(rename = "sample-aes")]
+    SampleAes,
+    /// Whole segments: what every player knows that gets the key itself.
+    #[serde(rename = "aes-128")]
+    Aes128,
+    /// There are none.
+    #[serde(rename = "off")]
+    Off,
+}
+
 /// What is told of a key: enough to ask a licence server for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protection {
@@ -40,6 +55,9 @@ pub struct Protection {
     pub iv: [u8; 16],
     /// Ways to get it.
     pub systems: Vec<System>,
+    /// How MPEG-TS is encrypted with it.
+    #[serde(default)]
+    pub ts: TsCipher,
 }
 
 /// One way to get a key.
@@ -84,8 +102,8 @@ pub struct Key {
 impl Key {
     /// A key of 16 bytes.
     #[must_use]
-    pub fn new(told: Protection, bytes: Zeroizing<[u8; 16]>) -> Self {
-        Self { told: Arc::new(told), bytes }
+    pub fn new(told: impl Into<Arc<Protection>>, bytes: Zeroizing<[u8; 16]>) -> Self {
+        Self { told: told.into(), bytes }
     }
 
     /// Its bytes, for whoever may have them.
@@ -146,9 +164,15 @@ pub fn parse_hex(text: &str) -> Option<[u8; 16]> {
     digits.next().is_none().then_some(out)
 }
 
-/// Reads what [`base64()`] writes; white space in it is passed over.
+/// Reads base64 of either alphabet, padded or not (RFC 4648 §4, §5); white space in it is passed over.
 #[must_use]
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).ok()
+    let plain = |c: char| match c {
+        '-' => '+',
+        '_' => '/',
+        other => other,
+    };
+    let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).map(plain).collect();
+    let engine = &base64::engine::general_purpose::STANDARD_NO_PAD;
+    base64::Engine::decode(engine, text.trim_end_matches('=')).ok()
 }

@@ -73,24 +73,43 @@ pub fn seal(part: &Bytes, params: &Params, key: &Key, first_iv: u64, own: bool) 
     insert(data, moof, media, &more).ok_or(SealError::Torn)
 }
 
-/// The samples of an encrypted part, decrypted.
+/// The samples of encrypted parts that lie one behind the other, decrypted.
 ///
 /// # Errors
 /// [`SealError`].
-pub fn open(part: &Bytes, params: &Params, key: &Key) -> Result<Vec<Sample>, SealError> {
+pub fn open(parts: &Bytes, params: &Params, key: &Key) -> Result<Vec<Sample>, SealError> {
+    let (mut samples, mut rest, aes) = (Vec::new(), parts.clone(), key.cipher());
+    while !rest.is_empty() {
+        let Header::Whole(_, _, end) = fmp4::header(&rest)? else { return Err(SealError::Torn) };
+        if end == 0 || end > rest.len() {
+            return Err(SealError::Torn);
+        }
+        open_part(&rest.split_to(end), params, key, &aes, &mut samples)?;
+    }
+    Ok(samples)
+}
+
+fn open_part(
+    part: &Bytes,
+    params: &Params,
+    key: &Key,
+    aes: &aes::Aes128,
+    all: &mut Vec<Sample>,
+) -> Result<(), SealError> {
     let moof = moof_at(part).ok_or(SealError::Torn)?;
     let entries = entries(part, moof, key.told.scheme);
-    let (aes, mut samples) = (key.cipher(), fmp4::samples(part)?);
+    let mut samples = fmp4::samples(part)?;
     for (nth, sample) in samples.iter_mut().enumerate() {
         let none = ([0; 8], None);
         let (iv, subs) =
             entries.as_ref().map_or(Some(&none), |e| e.get(nth)).ok_or(SealError::Ranges(nth))?;
         let mut data = sample.payload.to_vec();
-        crypt(&aes, Way::Out, key, params.kind(), *iv, subs.as_deref(), &mut data)
+        crypt(aes, Way::Out, key, params.kind(), *iv, subs.as_deref(), &mut data)
             .ok_or(SealError::Ranges(nth))?;
         sample.payload = data.into();
     }
-    Ok(samples)
+    all.append(&mut samples);
+    Ok(())
 }
 
 /// Encrypts or decrypts a sample; `None` when the ranges go beyond it.

@@ -106,7 +106,8 @@ fn key(scheme: Scheme) -> Key {
         dash: String::new(),
     }];
     let iv = parse_hex("d5fbd6b82ed93e4ef98ae40931ee33b7").unwrap();
-    Key::new(Protection { scheme, key_id, iv, systems }, Zeroizing::new(parse_hex(KEY).unwrap()))
+    let ts = TsCipher::SampleAes;
+    Key::new(Protection { scheme, key_id, iv, systems, ts }, Zeroizing::new(parse_hex(KEY).unwrap()))
 }
 
 fn nal(first: u8, len: usize) -> Vec<u8> {
@@ -256,5 +257,107 @@ proptest! {
         let clear = part(&params, &[payload]);
         let sealed = seal(&clear, &params, &key, iv, true).unwrap();
         prop_assert_eq!(open(&sealed, &params, &key).unwrap(), fmp4::samples(&clear).unwrap());
+    }
+}
+
+#[test]
+fn a_whole_segment_is_encrypted_as_openssl_does_it() {
+    let key = key(Scheme::Cbcs);
+    let sealed = seal_segment(b"a segment that is no multiple of 16 bytes", &key, 200);
+    // openssl enc -aes-128-cbc -K 2b7e151628aed2a6abf7158809cf4f3c -iv 000000000000000000000000000000c8
+    let want =
+        "4f21e05c0814a0ac35ef265ce920af172f541a0acecf399de72f5c672e53679aff685ad17982d11e90c6a7aa5be03f11";
+    assert_eq!(hex(&sealed), want);
+    assert_eq!(seal_segment(&[0; 16], &key, 200).len(), 32, "there is always something to take off");
+}
+
+/// A NAL unit as it was, by the rules of who reads it: emulation prevention off, then the first of every ten blocks behind
+/// 32 bytes, as long as more than a block is left.
+fn opened_unit(unit: &[u8], key: &Key) -> Vec<u8> {
+    let (mut plain, mut zeros) = (Vec::new(), 0);
+    for &byte in unit {
+        if zeros == 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { (zeros + 1).min(2) } else { 0 };
+        plain.push(byte);
+    }
+    let (mut iv, mut at) = (key.told.iv, 32);
+    while plain.len().saturating_sub(at) > 16 {
+        let block = &mut plain[at..at + 16];
+        let next: [u8; 16] = (&*block).try_into().unwrap();
+        cbc(&key.cipher(), Way::Out, &iv, (0, 0), block);
+        (iv, at) = (next, at + 160);
+    }
+    plain
+}
+
+fn sealed_sample(payload: &[u8], params: &Params, key: &Key) -> Bytes {
+    let payload = Bytes::copy_from_slice(payload);
+    let mut samples = [Sample { dts: 0, pts: 0, duration: None, key: true, payload }];
+    seal_samples(&mut samples, params, key);
+    samples[0].payload.clone()
+}
+
+#[test]
+fn samples_of_transport_streams_are_clear_where_apple_says() {
+    let key = key(Scheme::Cbcs);
+    let avc = video(VideoCodec::Avc);
+    for (first, len, changed) in [
+        (0x65, 48, 0..0),
+        (0x65, 49, 32..48),
+        (0x41, 208, 32..48),
+        // More than a block has to be left.
+        (0x41, 209, 32..208),
+        (0x67, 400, 0..0),
+        (0x06, 400, 0..0),
+    ] {
+        let unit = nal(first, len);
+        let sealed = sealed_sample(&unit, &avc, &key);
+        let differs: Vec<usize> = (4..unit.len()).filter(|n| sealed[*n] != unit[*n]).map(|n| n - 4).collect();
+        assert!(differs.iter().all(|n| changed.contains(n) && (n - 32) % 160 < 16), "{len}: {differs:?}");
+        assert!(changed.is_empty() || differs.last() >= Some(&(changed.end - 4)), "{len}: {differs:?}");
+    }
+    for (len, changed) in [(31, 0..0), (32, 16..32), (47, 16..32), (400, 16..400)] {
+        let frame: Vec<u8> = (0..len).map(|n| u8::try_from(n % 256).unwrap()).collect();
+        let sealed = sealed_sample(&frame, &audio(), &key);
+        let mut open = sealed.to_vec();
+        cbc(&key.cipher(), Way::Out, &key.told.iv, (0, 0), &mut open[16.min(len)..]);
+        assert_eq!(open, frame, "{len}");
+        assert!((0..len).filter(|n| sealed[*n] != frame[*n]).all(|n| changed.contains(&n)), "{len}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_slice_is_read_back_and_has_no_start_code(
+        mut payload in prop::collection::vec(prop_oneof![Just(0u8), Just(3), any::<u8>()], 1..600),
+    ) {
+        let key = key(Scheme::Cbcs);
+        payload.insert(0, 0x65);
+        payload.push(0x80);
+        let unit = [&u32::try_from(payload.len()).unwrap().to_be_bytes()[..], &payload].concat();
+        let sealed = sealed_sample(&unit, &video(VideoCodec::Avc), &key);
+        prop_assert_eq!(u32::from_be_bytes(sealed[..4].try_into().unwrap()) as usize, sealed.len() - 4);
+        if payload.len() > 48 {
+            prop_assert!(sealed[4..].windows(3).all(|w| w[..2] != [0, 0] || w[2] > 2), "a start code");
+            prop_assert_eq!(opened_unit(&sealed[4..], &key), &payload[..]);
+        } else {
+            prop_assert_eq!(&sealed[4..], &payload[..]);
+        }
+        let _ = sealed_sample(&payload, &video(VideoCodec::Avc), &key);
+    }
+}
+
+#[test]
+fn parts_one_behind_the_other_open_as_one() {
+    for scheme in [Scheme::Cbcs, Scheme::Cenc] {
+        let (key, params) = (key(scheme), video(VideoCodec::Avc));
+        let parts = [part(&params, &[nal(0x65, 900)]), part(&params, &[nal(0x41, 300), nal(0x41, 70)])];
+        let sealed: Vec<Bytes> =
+            (0..).zip(&parts).map(|(n, p)| seal(p, &params, &key, n * 9, n > 0).unwrap()).collect();
+        let whole = open(&Bytes::from(sealed.concat()), &params, &key).unwrap();
+        assert_eq!(whole, fmp4::samples(&Bytes::from(parts.concat())).unwrap());
     }
 }

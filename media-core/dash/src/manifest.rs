@@ -77,6 +77,10 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
         Span(if window.is_ended() { target_ms } else { pace.part }),
         Span(longest),
     )?;
+    if window.is_past() && !window.is_ended() {
+        // A view is asked for by times such as "an hour ago", which are others when it is asked for again.
+        writeln!(out, " <Location>manifest.mpd{}</Location>", window.query().replace('&', "&amp;"))?;
+    }
     if !window.is_ended() {
         writeln!(
             out,

@@ -47,6 +47,21 @@ impl Run {
     pub fn leader(&self) -> usize {
         leader(&self.tracks)
     }
+
+    /// A track as a segment of the run has it: with the header of the segment's key, if there is one.
+    #[must_use]
+    pub fn track_at(&self, index: usize, msn: u64) -> Option<Arc<RunTrack>> {
+        let track = self.tracks.get(index)?;
+        let keyed = |period: &KeyPeriod| track.keyed(period).map(Arc::new);
+        KeyPeriod::at(&self.keys, msn).map_or_else(|| Some(track.clone()), keyed)
+    }
+}
+
+impl KeyPeriod {
+    /// Of some, oldest first, the one that a segment belongs to.
+    pub(crate) fn at(periods: &[Self], msn: u64) -> Option<&Self> {
+        periods.iter().rfind(|period| period.first_msn <= msn).or(periods.first())
+    }
 }
 
 pub(crate) fn leader(tracks: &[Arc<RunTrack>]) -> usize {

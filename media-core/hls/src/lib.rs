@@ -46,7 +46,8 @@ pub use remains::{GAP_MSNS, Remains};
 pub use rendition::Segment;
 pub use sealing::Hindrance;
 pub use text::{
-    Captions, Embedded, RENDITIONS_MAX, TEXT_BYTES_MAX, TextCue, TextRendition, escape, text_name,
+    Captions, Embedded, RENDITIONS_MAX, TEXT_BYTES_MAX, TextCue, TextRendition, empty_text, escape,
+    text_index, text_name,
 };
 pub use ts_view::NotInTs;
 pub use window::{Lookup, Position, Window};

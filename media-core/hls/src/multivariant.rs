@@ -80,7 +80,7 @@ impl Window {
         for group in groups.iter().filter(|_| choice) {
             write_media(group, &self.query, out)?;
         }
-        text::write_media(&self.texts, out)?;
+        text::write_media(&self.texts, &self.query, out)?;
         let texts = self.text_attributes(!video.is_empty());
         let said = Said { ranges, texts: &texts, query: &self.query };
         for group in &groups {

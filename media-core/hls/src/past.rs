@@ -11,7 +11,7 @@ use nx_media::rescale;
 
 use crate::breaks::Mark;
 use crate::event::{Run, Stored};
-use crate::playlist::SKIP_TARGETS;
+use crate::playlist::{PART_TARGETS, SKIP_TARGETS};
 use crate::rendition::{Rendition, Segment, us};
 use crate::window::Window;
 
@@ -93,7 +93,38 @@ impl Window {
         window
     }
 
-    /// It shows what is stored, and has no live edge.
+    /// What the addresses of its playlists and manifests end with: nothing, or `?` and a query.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// Shows behind what is stored what a live window of the stream has, as long as one goes on where the other ends: a view
+    /// that goes on has parts then, and is waited for, as the live one. What was joined before is taken away.
+    pub fn join(&mut self, live: &Self) {
+        self.unjoin();
+        let same = self.run.as_ref().zip(live.run.as_ref()).is_some_and(|(a, b)| a.number == b.number);
+        let both = || self.running().iter().zip(live.running());
+        if same && both().count() == live.running().len() && both().all(|(stored, live)| stored.meets(live)) {
+            let parts_us = self.target_s * PART_TARGETS * 1_000_000;
+            self.tracks.iter_mut().zip(live.running()).for_each(|(stored, live)| stored.join(live, parts_us));
+            self.joined = true;
+        }
+    }
+
+    /// Takes away what was joined.
+    pub fn unjoin(&mut self) {
+        self.joined = false;
+        self.tracks.iter_mut().for_each(Rendition::unjoin);
+    }
+
+    /// It has a live edge: parts, and something to wait for.
+    #[must_use]
+    pub fn has_edge(&self) -> bool {
+        !self.past || (self.joined && !self.ended)
+    }
+
+    /// It shows what is stored.
     #[must_use]
     pub fn is_past(&self) -> bool {
         self.past

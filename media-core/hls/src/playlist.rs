@@ -58,7 +58,7 @@ pub enum Skip {
 /// Segments further than this from the live edge may be skipped, in target durations.
 pub(crate) const SKIP_TARGETS: u64 = 6;
 /// Segments closer than this to the live edge have their parts listed, in target durations.
-const PART_TARGETS: u64 = 3;
+pub(crate) const PART_TARGETS: u64 = 3;
 
 impl Window {
     /// A media playlist; `None` before its first part (CMAF) or first whole segment (TS, key frames, text), when there can be
@@ -88,7 +88,7 @@ impl Window {
         self.write_head(first_msn, track.discontinuity_sequence, if without_dates { 10 } else { 9 }, out)?;
         self.write_control(out)?;
         let part_target = self.part_target_s();
-        if !self.past {
+        if self.has_edge() {
             writeln!(out, "#EXT-X-PART-INF:PART-TARGET={part_target:.3}")?;
         }
         if track.listed().all(Segment::starts_independent) {
@@ -109,7 +109,7 @@ impl Window {
         let mut lead = Lead::default();
         for (nth, segment) in track.listed().enumerate().skip(skipped) {
             lead.write(segment, out)?;
-            if nth >= old && !self.past {
+            if nth >= old && self.has_edge() {
                 write_parts(segment, part_target, out)?;
             }
             if let Some(line) = Line::of(segment) {
@@ -119,7 +119,7 @@ impl Window {
         if self.ended {
             return out.write_str("#EXT-X-ENDLIST\n");
         }
-        if self.past {
+        if !self.has_edge() {
             return Ok(());
         }
         let Position { msn, part } = track.hint(self.part_target_us());
@@ -151,7 +151,7 @@ impl Window {
 
     /// What players may ask of the server: the same in every media playlist of it.
     pub(crate) fn write_control(&self, out: &mut String) -> fmt::Result {
-        if self.past {
+        if !self.has_edge() {
             return self.write_past_control(out);
         }
         out.write_str("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES")?;
@@ -168,7 +168,11 @@ impl Window {
         for other in shown.filter(|t| t.track.name != track.track.name) {
             let Some(last) = other.segments.back() else { continue };
             let name = &other.track.name;
-            write!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{name}/index.m3u8\",LAST-MSN={}", last.msn)?;
+            write!(
+                out,
+                "#EXT-X-RENDITION-REPORT:URI=\"../{name}/index.m3u8{}\",LAST-MSN={}",
+                self.query, last.msn
+            )?;
             if let Some(part) = last.parts.len().checked_sub(1) {
                 write!(out, ",LAST-PART={part}")?;
             }

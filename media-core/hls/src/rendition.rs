@@ -94,6 +94,11 @@ pub(crate) struct Rendition {
     /// Oldest first; the first `retired` are no longer listed.
     pub(crate) segments: VecDeque<Segment>,
     retired: usize,
+    /// The newest that is not held any more.
+    dropped: Option<u64>,
+    /// Of a view of the past: so many at the end are of the live window, in the place of those.
+    joined: usize,
+    replaced: VecDeque<Segment>,
     pub(crate) discontinuity_sequence: u64,
     pub(crate) meter: Meter,
     /// Of the pictures that segments begin with.
@@ -121,6 +126,9 @@ impl Rendition {
                 keyed: None,
                 segments: VecDeque::new(),
                 retired: 0,
+                dropped: None,
+                joined: 0,
+                replaced: VecDeque::new(),
                 discontinuity_sequence: discontinuities,
                 meter: Meter::default(),
                 i_frames: Meter::default(),
@@ -197,6 +205,11 @@ impl Rendition {
     pub(crate) fn segment(&self, msn: u64) -> Option<&Segment> {
         let at = self.segments.binary_search_by_key(&msn, |s| s.msn).ok()?;
         self.segments.get(at)
+    }
+
+    /// Whether it may have had that segment, and does not hold it any more.
+    pub(crate) fn has_dropped(&self, msn: u64) -> bool {
+        self.dropped.is_some_and(|newest| msn <= newest)
     }
 
     /// Whether a player that begins now would find anything.
@@ -281,6 +294,37 @@ impl Rendition {
         self.meter.segment_end(half_us);
     }
 
+    /// Whether the segments of a live window go on where this one's end.
+    pub(crate) fn meets(&self, live: &Self) -> bool {
+        let next = self.segments.back().map(|last| last.msn + 1);
+        next.is_some_and(|next| live.segment(next).is_some() || live.next == Position { msn: next, part: 0 })
+    }
+
+    /// Takes what a live window has behind the newest segment here, and the segments that it lists with their parts,
+    /// `parts_us` from its edge: they are not to lose them because they are stored.
+    pub(crate) fn join(&mut self, live: &Self, parts_us: u64) {
+        let near = live.listed().len().saturating_sub(live.begun_within(parts_us));
+        let near = live.listed().nth(near).map_or(live.next.msn, |s| s.msn);
+        let from = self.segments.front().map_or(near, |first| first.msn.max(near));
+        let at = self.segments.partition_point(|s| s.msn < from);
+        self.replaced = self.segments.split_off(at);
+        let from = self.segments.back().map_or(from, |last| last.msn + 1);
+        let newer = live.segments.iter().filter(|s| s.msn >= from && s.track.run == self.track.run);
+        // Marks of breaks are not stored: a segment has none here before either.
+        self.segments.extend(newer.map(|s| Segment { mark: Mark::default(), ..s.clone() }));
+        (self.joined, self.next) = (self.segments.len() - at, live.next);
+        live.keys.iter().for_each(|key| self.add_key(key.clone()));
+    }
+
+    /// Takes that away again.
+    pub(crate) fn unjoin(&mut self) {
+        self.segments.truncate(self.segments.len().saturating_sub(std::mem::take(&mut self.joined)));
+        self.segments.append(&mut self.replaced);
+        if let Some(last) = self.segments.back() {
+            self.next = Position { msn: last.msn + 1, part: 0 };
+        }
+    }
+
     /// From a segment of the run on there is another key.
     pub(crate) fn add_key(&mut self, period: KeyPeriod) {
         if self.keys.last().is_none_or(|last| last.first_msn < period.first_msn) {
@@ -304,9 +348,7 @@ impl Rendition {
 
     /// The track as a segment has it.
     fn track_at(&mut self, msn: u64) -> Arc<RunTrack> {
-        let Some(period) = self.keys.iter().rfind(|key| key.first_msn <= msn).or(self.keys.first()) else {
-            return self.track.clone();
-        };
+        let Some(period) = KeyPeriod::at(&self.keys, msn) else { return self.track.clone() };
         let same = |t: &&Arc<RunTrack>| t.key.as_ref() == Some(period);
         if let Some(keyed) = self.keyed.as_ref().filter(same) {
             return keyed.clone();
@@ -346,6 +388,7 @@ impl Rendition {
         while self.retired > if hurry { 1 } else { listed_max + 1 } {
             let Some(gone) = self.segments.pop_front() else { return };
             self.bytes -= gone.bytes();
+            self.dropped = Some(gone.msn);
             self.retired -= 1;
         }
     }

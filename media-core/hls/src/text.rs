@@ -10,6 +10,7 @@ use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use nx_media::rescale;
+use serde::{Deserialize, Serialize};
 
 use crate::event::Run;
 use crate::playlist::{Line, write_date};
@@ -24,7 +25,7 @@ const CUES_MAX: usize = 128;
 pub const TEXT_BYTES_MAX: usize = 2048;
 
 /// All that there is of text in a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Captions {
     /// What the picture carries.
     pub embedded: Vec<Embedded>,
@@ -33,7 +34,7 @@ pub struct Captions {
 }
 
 /// Captions inside the picture (CEA-608, CEA-708).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Embedded {
     /// `CC1` to `CC4`, `SERVICE1` to `SERVICE63`.
     pub instream_id: String,
@@ -44,7 +45,7 @@ pub struct Embedded {
 }
 
 /// Subtitles or captions beside the picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextRendition {
     /// BCP 47.
     pub language: String,
@@ -248,8 +249,24 @@ impl Window {
     /// Index of the text rendition that is called so in URLs: `s1`.
     #[must_use]
     pub fn text_index(&self, name: &str) -> Option<usize> {
-        let index = name.strip_prefix('s')?.parse::<usize>().ok()?.checked_sub(1)?;
-        (index < self.texts.renditions.len() && name == text_name(index)).then_some(index)
+        text_index(name).filter(|index| *index < self.texts.renditions.len())
+    }
+
+    /// All text of a segment of the leader that is over, and what there is of text then: what is to be kept of it. `None`
+    /// when there is none.
+    #[must_use]
+    pub fn text_to_keep(&self, msn: u64) -> Option<(Captions, Vec<Bytes>)> {
+        let Texts { embedded, renditions, .. } = &self.texts;
+        if embedded.is_empty() && renditions.is_empty() {
+            return None;
+        }
+        let about = renditions.iter().map(|r| r.about.clone()).collect();
+        let written = |nth: usize| match self.text_segment(nth, msn) {
+            Lookup::Found(bytes) => Some(bytes),
+            Lookup::Soon | Lookup::Missing => None,
+        };
+        let texts = (0..renditions.len()).map(written).collect::<Option<_>>()?;
+        Some((Captions { embedded: embedded.clone(), renditions: about }, texts))
     }
 
     /// The text renditions, `s1` first.
@@ -273,7 +290,7 @@ impl Window {
             Lookup::Missing => return Lookup::Missing,
         };
         let written = text.segments.iter().find(|(m, _)| *m == msn).map(|(_, bytes)| bytes.clone());
-        Lookup::Found(written.unwrap_or_else(|| Bytes::from(head(span_us(segment, 0).0))))
+        Lookup::Found(written.unwrap_or_else(|| empty_text(span_us(segment, 0).0)))
     }
 
     /// Whether the playlists of text renditions have a segment to list.
@@ -289,8 +306,12 @@ impl Window {
         let listed = || track.listed().filter_map(|s| Some((s, Line::of(s)?)));
         let (first, _) = listed().next().ok_or(fmt::Error)?;
         let version = Line::version(listed().map(|(_, line)| line));
-        self.write_head(first.msn, track.discontinuity_sequence, version, out)?;
-        writeln!(out, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK={}", self.target_s * 3)?;
+        let number = if self.past { self.first_number(track) } else { first.msn };
+        self.write_head(number, track.discontinuity_sequence, version, out)?;
+        if self.has_edge() {
+            writeln!(out, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK={}", self.target_s * 3)?;
+        }
+        self.write_start(out)?;
         for (segment, line) in listed() {
             if segment.discontinuity {
                 out.write_str("#EXT-X-DISCONTINUITY\n")?;
@@ -316,6 +337,19 @@ impl Window {
     }
 }
 
+/// A segment of text without any, which begins at a presentation time; microseconds.
+#[must_use]
+pub fn empty_text(from_us: i64) -> Bytes {
+    head(from_us).into()
+}
+
+/// Index of the text rendition that is called so in URLs, if there can be one: `s1`.
+#[must_use]
+pub fn text_index(name: &str) -> Option<usize> {
+    let index = name.strip_prefix('s')?.parse::<usize>().ok()?.checked_sub(1)?;
+    (index < RENDITIONS_MAX && name == text_name(index)).then_some(index)
+}
+
 /// Name of a text rendition in URLs.
 #[must_use]
 pub fn text_name(index: usize) -> String {
@@ -323,7 +357,7 @@ pub fn text_name(index: usize) -> String {
 }
 
 /// Writes the `EXT-X-MEDIA` lines of captions in the picture and of text beside it.
-pub(crate) fn write_media(texts: &Texts, out: &mut String) -> fmt::Result {
+pub(crate) fn write_media(texts: &Texts, query: &str, out: &mut String) -> fmt::Result {
     let clean = |text: &str| text.replace(['"', '\n', '\r'], "");
     let yes = |yes: bool| if yes { "YES" } else { "NO" };
     for (nth, Embedded { instream_id, language, name }) in texts.embedded().iter().enumerate() {
@@ -349,7 +383,7 @@ pub(crate) fn write_media(texts: &Texts, out: &mut String) -> fmt::Result {
         writeln!(
             out,
             "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"subs\",NAME=\"{}{number}\",LANGUAGE=\"{}\",DEFAULT={},\
-             AUTOSELECT=YES,FORCED={}{characteristics},URI=\"{}/index.m3u8\"",
+             AUTOSELECT=YES,FORCED={}{characteristics},URI=\"{}/index.m3u8{query}\"",
             clean(&text.name),
             clean(&text.language),
             yes(text.default),

@@ -63,8 +63,10 @@ pub struct Window {
     pub(crate) discontinuities: u64,
     /// There was a run before the first one seen here.
     resumed: bool,
-    /// A view of what is stored, without a live edge.
+    /// A view of what is stored.
     pub(crate) past: bool,
+    /// Behind which the live edge is listed: see [`Window::join`].
+    pub(crate) joined: bool,
     /// What the addresses of its other playlists end with: nothing, or `?` and a query.
     pub(crate) query: String,
     /// See [`Window::beginning_at`].
@@ -95,6 +97,7 @@ impl Window {
             discontinuities: 0,
             resumed: false,
             past: false,
+            joined: false,
             query: String::new(),
             start_ms: None,
             lost: Remains::default(),

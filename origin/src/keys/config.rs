@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nx_admission::Secret;
-use nx_crypt::Scheme;
+use nx_crypt::{Scheme, TsCipher};
 use nx_media::StreamKey;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,9 @@ pub struct EncryptionConfig {
     /// How samples are encrypted.
     #[serde(default = "cbcs")]
     pub scheme: Scheme,
+    /// How MPEG-TS is encrypted.
+    #[serde(default)]
+    pub ts: TsCipher,
     /// Where keys come from.
     pub keys: Source,
     /// The file, of `static` and `cpix`.
@@ -56,7 +59,7 @@ pub struct EncryptionConfig {
     /// Who gets keys from this server.
     #[serde(default)]
     pub clear_keys: ClearKeys,
-    /// Where ClearKey players ask for a licence; manifests say it.
+    /// Where ClearKey players ask for a licence; playlists and manifests say it. `{kid}` stands for the key's name.
     #[serde(default)]
     pub licence_url: Option<String>,
     /// What playlists tell FairPlay players, `skd://…`; `{kid}` stands for the key's name.
@@ -129,6 +132,13 @@ impl EncryptionConfig {
                 "scheme",
                 shared,
                 "cenc with one key for many streams gives their contents away: name one stream in each section, or use cbcs",
+            ),
+            (
+                "ts",
+                self.ts == TsCipher::Aes128
+                    && self.clear_keys == ClearKeys::Off
+                    && self.licence_url.is_none(),
+                "aes-128 has players fetch the key itself: tell them where with licence_url, or use sample-aes",
             ),
             ("licence_url", quoted(&self.licence_url), "must not contain quotes or line breaks"),
             ("fairplay_uri", quoted(&self.fairplay_uri), "must not contain quotes or line breaks"),

@@ -9,7 +9,7 @@ export interface Stream {
   /** Path of a picture to show before the first of the player. */
   poster: string;
   /** Addresses for other players. */
-  links: { hls: string; ts: string; rtmp: string };
+  links: { hls: string; dash: string; ts: string; rtmp: string };
 }
 
 /** Reads `/watch/APP/STREAM`; null when the path names no stream. */
@@ -28,6 +28,7 @@ export function streamFromPath(path: string, search: string): Stream | null {
     poster: `${base}/poster.jpg${query}`,
     links: {
       hls: at("/index.m3u8"),
+      dash: at("/manifest.mpd"),
       ts: at("/ts/index.m3u8"),
       rtmp: `rtmp://${location.hostname}${base}${query}`,
     },

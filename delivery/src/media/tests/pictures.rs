@@ -187,6 +187,10 @@ impl Archive for Kept {
         Ok(part.filter(|_| msn < self.count))
     }
 
+    fn run(&self, _msn: u64, _run: Option<u32>) -> io::Result<Option<Arc<Run>>> {
+        Ok(Some(Self::run(self)))
+    }
+
     fn film(&self, _from_ms: i64, _to_ms: i64, _live: Vec<nx_hls::Unstored>) -> io::Result<Option<Film>> {
         Ok(None)
     }

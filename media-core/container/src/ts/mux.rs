@@ -17,6 +17,7 @@ mod audio;
 mod packet;
 mod pes;
 mod psi;
+mod sealed;
 mod video;
 
 use super::PACKET_LEN;
@@ -112,6 +113,21 @@ pub fn carries(params: &Params) -> bool {
 /// Spec: ISO/IEC 13818-1 §2.4.3, §2.4.4, §2.14 (H.264), §2.17 (HEVC), ISO/IEC 13818-7 §6.2 (ADTS), ATSC A/52
 /// annex A (Dolby).
 pub fn segment(tracks: &Tracks<'_>, number: u64) -> Result<Bytes, TsError> {
+    write(tracks, number, false)
+}
+
+/// The same of samples of H.264 and AAC that are encrypted one by one: the PMT says so.
+///
+/// # Errors
+///
+/// [`TsError`]; [`TsError::Codec`] of other codecs.
+///
+/// Spec: Apple, "MPEG-2 Stream Encryption Format for HTTP Live Streaming".
+pub fn sample_aes_segment(tracks: &Tracks<'_>, number: u64) -> Result<Bytes, TsError> {
+    write(tracks, number, true)
+}
+
+fn write(tracks: &Tracks<'_>, number: u64, sealed: bool) -> Result<Bytes, TsError> {
     if tracks.audio.len() > AUDIO_TRACKS_MAX {
         return Err(TsError::AudioTracks { got: tracks.audio.len(), max: AUDIO_TRACKS_MAX });
     }
@@ -132,6 +148,11 @@ pub fn segment(tracks: &Tracks<'_>, number: u64) -> Result<Bytes, TsError> {
             descriptors: framing.descriptors(params.language),
         });
         audio.push((Stream::new(pid), AudioUnits::new(framing, params, samples, nth, with_pcr)));
+    }
+    if sealed {
+        let configs = tracks.video.iter().map(|_| &[][..]);
+        let configs = configs.chain(tracks.audio.iter().map(|(params, _)| &params.config[..]));
+        entries.iter_mut().zip(configs).try_for_each(|(entry, config)| sealed::tell(entry, config))?;
     }
     let mut out = Vec::with_capacity(capacity(tracks));
     psi::write(&mut out, &entries, number);

@@ -24,9 +24,13 @@ pub(crate) const TYPE_HEVC: u8 = 0x24;
 pub(crate) const TYPE_AC3: u8 = 0x81;
 pub(crate) const TYPE_SCTE35: u8 = 0x86;
 pub(crate) const TYPE_EAC3: u8 = 0x87;
+/// With samples that are encrypted one by one.
+pub(crate) const TYPE_ADTS_SEALED: u8 = 0xcf;
+pub(crate) const TYPE_AVC_SEALED: u8 = 0xdb;
 
 pub(crate) const DESC_REGISTRATION: u8 = 0x05;
 pub(crate) const DESC_LANGUAGE: u8 = 0x0a;
+pub(crate) const DESC_PRIVATE_DATA: u8 = 0x0f;
 /// DVB extension; its first byte is another tag.
 pub(crate) const DESC_EXTENSION: u8 = 0x7f;
 /// Opus channels, inside [`DESC_EXTENSION`].

@@ -1,12 +1,16 @@
 //! Streams under keys: what is told of them, and that nothing leaves before there is one.
 
-use nx_crypt::{HlsKey, Key, Protection, Scheme, System};
+use nx_crypt::{HlsKey, Key, Protection, Scheme, System, TsCipher};
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::Hindrance;
 
 fn key(byte: u8, scheme: Scheme) -> Key {
+    key_with(byte, scheme, TsCipher::Off)
+}
+
+fn key_with(byte: u8, scheme: Scheme, ts: TsCipher) -> Key {
     let hls = HlsKey { format: "identity".into(), versions: None, uri: format!("k{byte}") };
     let systems = vec![System {
         id: nx_crypt::CLEARKEY,
@@ -15,7 +19,7 @@ fn key(byte: u8, scheme: Scheme) -> Key {
         licence_url: None,
         dash: String::new(),
     }];
-    let told = Protection { scheme, key_id: [byte; 16], iv: [byte; 16], systems };
+    let told = Protection { scheme, key_id: [byte; 16], iv: [byte; 16], systems, ts };
     Key::new(told, Zeroizing::new([byte ^ 0x5a; 16]))
 }
 
@@ -125,4 +129,30 @@ fn no_two_samples_of_a_stream_have_the_same_iv() {
         }
     }
     assert!(seen.len() > 600, "{}", seen.len());
+}
+
+#[test]
+fn mpeg_ts_is_told_of_in_its_own_way_of_encryption() {
+    for (ts, want) in [
+        (TsCipher::Aes128, "METHOD=AES-128,URI=\"k1\",KEYFORMAT=\"identity\"\n"),
+        (
+            TsCipher::SampleAes,
+            "METHOD=SAMPLE-AES,URI=\"k1\",KEYFORMAT=\"identity\",IV=0x01010101010101010101010101010101\n",
+        ),
+    ] {
+        let mut rig = Rig::new(&[video(), audio()]);
+        rig.packager.set_key(key_with(1, Scheme::Cenc, ts));
+        rig.run(120, 60);
+        rig.packager.set_key(key_with(2, Scheme::Cenc, ts));
+        rig.run(240, 60);
+        let list = rig.window.media_playlist(Ask::Ts, Skip::None).expect("a list");
+        assert!(list.contains(&format!("#EXT-X-KEY:{want}")), "{list}");
+        assert_eq!(list.matches("#EXT-X-KEY").count(), 2, "{list}");
+        let second = list.split("URI=\"k2\"").nth(1).expect("another key");
+        let name = second.lines().find(|l| l.ends_with(".ts")).expect("a segment");
+        let msn = name.trim_end_matches(".ts").parse().expect("a number");
+        let shares = rig.window.ts_segment(msn).expect("it is held");
+        assert_eq!(shares.len(), 2);
+        assert!(shares.iter().all(|s| s.track.key.as_ref().is_some_and(|k| k.first_msn == msn)));
+    }
 }

@@ -6,10 +6,20 @@ use crate::Stored;
 /// A window onto what the rig has made, from its beginning.
 fn view(rig: &Rig, start_ms: i64, ended: bool) -> Window {
     let mut view = Window::past(2, None, "start=1&end=2").beginning_at(start_ms);
+    store(rig, &mut view, u64::MAX);
+    if ended {
+        view.apply(Event::End);
+    }
+    view
+}
+
+/// Feeds a view with the segments before that one.
+fn store(rig: &Rig, view: &mut Window, before: u64) {
     for event in &rig.events {
         match event {
-            Event::Run(_) => drop(view.apply(event.clone())),
-            Event::SegmentEnd { track, msn, duration } => {
+            Event::Run(_) if view.tracks().next().is_none() => drop(view.apply(event.clone())),
+            Event::SegmentEnd { track, msn, .. } if view.next(*track).is_some_and(|n| *msn < n.msn) => {}
+            Event::SegmentEnd { track, msn, duration } if *msn < before => {
                 let Lookup::Found(s) = rig.window.segment(*track, *msn) else { panic!("{msn} is held") };
                 let first = s.parts.first().expect("a part");
                 let segment = Stored {
@@ -27,10 +37,6 @@ fn view(rig: &Rig, start_ms: i64, ended: bool) -> Window {
             _ => {}
         }
     }
-    if ended {
-        view.apply(Event::End);
-    }
-    view
 }
 
 #[test]
@@ -83,4 +89,50 @@ fn what_is_complete_is_held_to_the_last_frame_of_each_track() {
     assert_eq!(numbers(WALL), []);
     assert_eq!(numbers(WALL + 1_000), [(100, 0), (100, 1)]);
     assert_eq!(numbers(WALL + 3_000), [(100, 0), (100, 1), (101, 0), (101, 1)]);
+}
+
+#[test]
+fn a_view_that_goes_on_has_the_edge_of_the_live_window() {
+    let mut rig = Rig::new(&[video(), audio()]);
+    let mut view = Window::past(2, None, "start=1");
+    let mut far = Window::past(2, None, "start=1");
+    // More than the window holds.
+    for n in 0..960 {
+        rig.run(1, 1);
+        let newest = rig.window.next(0).map_or(0, |next| next.msn);
+        // The store is a segment or two behind.
+        let stored = newest.saturating_sub(if n % 60 < 20 { 2 } else { 1 });
+        if stored <= 101 || n % 10 != 0 {
+            store(&rig, &mut far, 101);
+            continue;
+        }
+        view.unjoin();
+        store(&rig, &mut view, stored);
+        view.join(&rig.window);
+        assert!(view.has_edge(), "at frame {n}");
+        for track in 0..2 {
+            let (live, got) =
+                (rig.playlist(track), view.media_playlist(Ask::Track(track), Skip::None).expect("one"));
+            let tail = |text: &str| -> String {
+                let from = text.find("#EXT-X-PART:").unwrap_or_else(|| panic!("{text}"));
+                text[from..].replace("?start=1", "")
+            };
+            // A window that is longer than three target durations has segments without parts in front.
+            assert_eq!(tail(&got), tail(&live), "at frame {n}");
+            assert!(got.contains("/index.m3u8?start=1\",LAST-MSN="), "{got}");
+            let number = |text: &str| -> u64 {
+                let line = text.lines().find_map(|l| l.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
+                line.and_then(|n| n.parse().ok()).expect("a number")
+            };
+            assert!(got.contains("\n100.m4s\n") && number(&got) == 100, "{got}");
+        }
+        assert_eq!(view.next(0), rig.window.next(0));
+    }
+    far.join(&rig.window);
+    assert!(!far.has_edge(), "what is between is nowhere");
+    let list = far.media_playlist(Ask::Track(0), Skip::None).expect("a list");
+    assert!(!list.contains("PART") && !list.contains("CAN-BLOCK-RELOAD"), "{list}");
+    view.apply(Event::End);
+    let list = view.media_playlist(Ask::Track(0), Skip::None).expect("a list");
+    assert!(!list.contains("PART") && list.ends_with("#EXT-X-ENDLIST\n"), "{list}");
 }
