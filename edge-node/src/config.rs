@@ -12,6 +12,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The same over TLS.
     pub https: HttpsConfig,
+    /// Where an edge that runs alone fetches streams from, and where others may fetch them from it.
+    pub plane: nx_live_plane::Config,
 }
 
 /// Section `edge.http`.
@@ -62,6 +64,7 @@ impl Config {
         ]
         .into_iter()
         .flatten()
+        .chain(self.plane.validate().into_iter().map(|(key, text)| (format!("plane.{key}"), text)))
         .collect()
     }
 }

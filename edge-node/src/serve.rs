@@ -34,7 +34,11 @@ impl Handler for Face {
     }
 
     fn ready(&self) -> Result<serde_json::Value, serde_json::Value> {
-        Ok(serde_json::json!({"status": "ok", "role": "edge"}))
+        let mut ready = serde_json::json!({"status": "ok", "role": "edge"});
+        if let (Some(ready), Some(plane)) = (ready.as_object_mut(), self.media.health()) {
+            ready.insert("plane".into(), plane);
+        }
+        Ok(ready)
     }
 
     fn metrics(&self, out: &mut Metrics) {

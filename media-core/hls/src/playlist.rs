@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use nx_crypt::Protection;
 use nx_media::Params;
+use serde::{Deserialize, Serialize};
 
 use crate::date::Rfc3339;
 use crate::event::{Part, Run};
@@ -256,7 +257,7 @@ impl fmt::Display for PartName {
 }
 
 /// What a playlist says of a complete segment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) msn: u64,
     /// The run, where the name tells it.

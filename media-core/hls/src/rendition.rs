@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nx_container::fmp4;
 use nx_media::{Kind, Params, rescale};
+use serde::{Deserialize, Serialize};
 
 use crate::bandwidth::Meter;
 use crate::breaks::Mark;
@@ -12,7 +13,7 @@ use crate::event::{KeyPeriod, Part, Run, RunTrack, Stored};
 use crate::window::Position;
 
 /// A segment of one track.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Segment {
     /// Media sequence number.
     pub msn: u64,
@@ -85,7 +86,7 @@ pub(crate) fn us(ticks: u64, params: &Params) -> u64 {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Rendition {
     pub(crate) track: Arc<RunTrack>,
     /// Keys of the run, oldest first, and the track with the header of one of them.
@@ -192,6 +193,15 @@ impl Rendition {
             distance <= us
         };
         self.listed().rev().take_while(near).count()
+    }
+
+    /// See [`crate::Window::is_sound`].
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut numbers = self.segments.iter().zip(self.segments.iter().skip(1));
+        self.retired <= self.segments.len()
+            && numbers.all(|(one, next)| one.msn < next.msn)
+            && self.segments.iter().try_fold(0, |sum: usize, s| sum.checked_add(s.bytes()))
+                == Some(self.bytes)
     }
 
     pub(crate) fn segment(&self, msn: u64) -> Option<&Segment> {

@@ -10,6 +10,7 @@ use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use nx_media::rescale;
+use serde::{Deserialize, Serialize};
 
 use crate::event::Run;
 use crate::playlist::{Line, write_date};
@@ -24,7 +25,7 @@ const CUES_MAX: usize = 128;
 pub const TEXT_BYTES_MAX: usize = 2048;
 
 /// All that there is of text in a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Captions {
     /// What the picture carries.
     pub embedded: Vec<Embedded>,
@@ -33,7 +34,7 @@ pub struct Captions {
 }
 
 /// Captions inside the picture (CEA-608, CEA-708).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Embedded {
     /// `CC1` to `CC4`, `SERVICE1` to `SERVICE63`.
     pub instream_id: String,
@@ -44,7 +45,7 @@ pub struct Embedded {
 }
 
 /// Subtitles or captions beside the picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextRendition {
     /// BCP 47.
     pub language: String,
@@ -59,7 +60,7 @@ pub struct TextRendition {
 }
 
 /// Text that is shown for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextCue {
     /// When, in presentation time of the run that goes on, microseconds.
     pub start_us: i64,
@@ -88,7 +89,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// A cue with its place; `end_us` is `None` while nobody knows.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Held {
     /// As it was told; it is shown from `start_us` on.
     told_us: i64,
@@ -98,7 +99,7 @@ struct Held {
     settings: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Rendition {
     about: TextRendition,
     cues: VecDeque<Held>,
@@ -156,7 +157,7 @@ impl Rendition {
 }
 
 /// State of a window's text.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Texts {
     embedded: Vec<Embedded>,
     renditions: Vec<Rendition>,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use nx_media::{AudioCodec, Kind, Params, VideoCodec};
+use serde::{Deserialize, Serialize};
 
 use crate::breaks::Mark;
 use crate::playlist::{Line, write_date};
@@ -17,7 +18,7 @@ pub struct NotInTs {
 }
 
 /// A segment as the TS view lists it. It stays so, whichever tracks come and go.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TsSegment {
     line: Line,
     date_ms: i64,
