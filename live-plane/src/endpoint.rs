@@ -97,8 +97,7 @@ fn transport() -> TransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(QUIC_STREAMS_MAX))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-        .send_window(u64::from(CONNECTION_WINDOW))
-        .datagram_receive_buffer_size(None);
+        .send_window(u64::from(CONNECTION_WINDOW));
     transport
 }
 

@@ -60,6 +60,12 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// A connection as the crate sees it, which cannot do without datagrams although none are sent here.
+fn session(connection: quinn::Connection) -> Result<Session, Error> {
+    let able = connection.max_datagram_size().is_some();
+    if able { Ok(Session::raw(connection)) } else { Err(Error::Unsupported) }
+}
+
 /// Offers streams over one connection until it ends. `feed` sends the stream of a name into a [`Sink`]; it may refuse.
 pub(crate) async fn offer<F, Fut>(connection: quinn::Connection, feed: F) -> Result<(), Error>
 where
@@ -70,7 +76,7 @@ where
     let _origin = Task::spawn(time::run(driver));
     let names = producer.dynamic("", origin::Route::default())?;
     let server = moq_net::Server::new().with_publisher(&producer);
-    let (session, driver) = server.accept(now(), Session::raw(connection)).await?;
+    let (session, driver) = server.accept(now(), session(connection)?).await?;
     let _session = Task::spawn(time::run(driver));
     loop {
         tokio::select! {
@@ -189,7 +195,7 @@ impl Link {
         let origin = Task::spawn(time::run(driver));
         let names = producer.consume();
         let client = moq_net::Client::new().with_subscriber(producer);
-        let (session, driver) = client.connect(now(), Session::raw(connection)).await?;
+        let (session, driver) = client.connect(now(), session(connection)?).await?;
         let link = Self { names, session, _tasks: [origin, Task::spawn(time::run(driver))] };
         // Its offer comes right behind its greeting; before, every name is unknown.
         link.names.routed("").await.ok_or(Error::Unroutable)?;
