@@ -46,6 +46,11 @@ pub trait Directory: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// Whether there is more of a stream here than what is live: its past, its pictures.
+    fn has_stored(&self) -> bool {
+        true
+    }
+
     /// What health tells of where its streams come from, if that is elsewhere.
     fn health(&self) -> Option<serde_json::Value> {
         None
@@ -154,6 +159,11 @@ impl Media {
         }
         let nothing = || Problem::not_found(format!("nothing is served at {path:.200}")).kept(NOTHING_S);
         let route = route::parse(path).ok_or_else(nothing)?;
+        if !self.directory.has_stored() && is_stored(route.resource, query)? {
+            return Err(Problem::not_built(
+                "this edge has what is live; ask an origin for the past and for pictures",
+            ));
+        }
         let stream = match self.directory.find(&route.key) {
             Some(stream) => stream,
             None => self.directory.seek(&route.key).await?.ok_or_else(|| unknown(&route.key))?,
@@ -175,6 +185,16 @@ impl Media {
         let (target_s, ended) = stream.read(|w| (w.target_s(), w.is_ended()));
         let about = About { target_s, ended, node: &self.node, duress: self.holds.near_full() };
         Ok(reply.respond(method, request.headers(), about))
+    }
+}
+
+/// Whether that lies in a store, or is made from what does.
+fn is_stored(resource: Resource<'_>, query: &str) -> Result<bool, Problem> {
+    match resource {
+        Resource::Film => Ok(true),
+        // Pages do without a poster.
+        Resource::Image(image) => Ok(image != Image::Poster),
+        _ => View::parse(query, crate::wall_ms()).map(|view| view.is_some()).map_err(Problem::bad_request),
     }
 }
 

@@ -144,6 +144,10 @@ impl Directory for Edge {
         })
     }
 
+    fn has_stored(&self) -> bool {
+        false
+    }
+
     fn health(&self) -> Option<serde_json::Value> {
         let origins = self.origins.iter().map(|o| serde_json::json!({"address": o.address, "up": o.is_up()}));
         let streams = self.streams();

@@ -103,6 +103,8 @@ pub(crate) struct Rendition {
     counted: (u64, u64),
     pub(crate) bytes: usize,
     pub(crate) next: Position,
+    /// What its playlist reports of the others: how they stood when this one changed last.
+    pub(crate) reports: String,
 }
 
 impl Rendition {
@@ -128,6 +130,7 @@ impl Rendition {
                 counted: (0, 0),
                 bytes: 0,
                 next,
+                reports: String::new(),
             },
         }
     }

@@ -110,6 +110,17 @@ impl Window {
 
     /// Takes one event; gives the index of the track that grew, if one did.
     pub fn apply(&mut self, event: Event) -> Option<usize> {
+        // Text is in no list.
+        let listed = !matches!(event, Event::Text { .. });
+        let own = matches!(event, Event::Part { .. } | Event::SegmentEnd { .. });
+        let track = self.take(event);
+        if listed && !self.past {
+            self.report(track.filter(|_| own));
+        }
+        track
+    }
+
+    fn take(&mut self, event: Event) -> Option<usize> {
         match event {
             Event::Run(run) => {
                 self.start_run(run);
