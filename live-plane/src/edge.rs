@@ -121,10 +121,6 @@ impl Directory for Edge {
         Some(followed.live.clone())
     }
 
-    fn live(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
-        self.streams().get(key).filter(|f| f.is_on()).map(|f| f.live.clone())
-    }
-
     fn seek<'a>(&'a self, key: &'a StreamKey) -> Seeking<'a> {
         Box::pin(async move {
             if self.is_unknown(key) {

@@ -82,7 +82,7 @@ impl Followed {
     fn is_left(&self, linger: Duration) -> bool {
         let since_ms = nx_delivery::wall_ms().saturating_sub(self.asked_ms.load(Ordering::Relaxed));
         let linger_ms = i64::try_from(linger.as_millis()).unwrap_or(i64::MAX);
-        since_ms > linger_ms && self.live.held() == 0 && self.live.followers() == 0
+        since_ms > linger_ms && self.live.held() == 0
     }
 
     /// Fetches it until nobody watches, or nobody has it.

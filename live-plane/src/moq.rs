@@ -23,6 +23,8 @@ pub(crate) const ALPN: &[u8] = b"moq-lite-06";
 const LAG_MAX: Duration = Duration::from_secs(20);
 /// Bytes of a group, from which on the next frame begins another; the crate takes 32 MiB.
 const GROUP_BYTES_MAX: usize = 16 << 20;
+/// What a node has for its greeting.
+const GREETING_MAX: Duration = Duration::from_secs(5);
 /// A broadcast that nobody reads is forgotten so long after it was last asked for.
 const FORGET: Duration = Duration::from_secs(60);
 
@@ -76,7 +78,9 @@ where
     let _origin = Task::spawn(time::run(driver));
     let names = producer.dynamic("", origin::Route::default())?;
     let server = moq_net::Server::new().with_publisher(&producer);
-    let (session, driver) = server.accept(now(), session(connection)?).await?;
+    let greeting = server.accept(now(), session(connection)?);
+    let (session, driver) =
+        tokio::time::timeout(GREETING_MAX, greeting).await.map_err(|_| Error::Timeout)??;
     let _session = Task::spawn(time::run(driver));
     loop {
         tokio::select! {

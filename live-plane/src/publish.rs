@@ -56,6 +56,13 @@ async fn accept(
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { break };
+        // A crowd of strangers must show that it is where it says before it takes a place.
+        let crowded = places.available_permits() < EDGES_MAX / 2;
+        if crowded && !incoming.remote_address_validated() && incoming.may_retry() {
+            // Fails for nobody of whom that was just asked.
+            let _ = incoming.retry();
+            continue;
+        }
         let Ok(place) = places.clone().try_acquire_owned() else {
             incoming.refuse();
             continue;
@@ -122,11 +129,11 @@ impl Feed {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let goes_on = tokio::select! {
-                () = self.sink.unwanted() => return,
+                () = self.sink.unwanted() => false,
                 _ = look.tick() => directory.live(&self.key).is_some_and(|now| Arc::ptr_eq(&now, &self.live)),
                 step = steps.recv() => self.step(step),
             };
-            // The node asks anew, and gets the window as it is then.
+            // A node that wants more asks anew, and gets the window as it is then.
             if !goes_on {
                 return self.sink.end();
             }

@@ -46,42 +46,19 @@ impl Message {
         head.put_u8(kind);
         head.put_i64(at_ms);
         head.put_u32(length);
+        head.put_u64(media.iter().map(|part| part.len() as u64).sum());
         head.put_slice(&value);
         Ok(Self { head: head.freeze(), media })
     }
 
-    /// Bytes that it takes, without the frames'.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.head.len() + self.media.iter().map(Bytes::len).sum::<usize>()
-    }
-
-    /// Never: there is a prefix.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        false
-    }
-
-    /// Its frames, in order, each at most [`FRAME_BYTES_MAX`] long.
+    /// Its frames, in order, none of them empty or longer than [`FRAME_BYTES_MAX`].
     pub fn frames(&self) -> impl Iterator<Item = Bytes> {
-        let mut left = self.len();
-        let mut pieces = std::iter::once(&self.head).chain(&self.media).cloned();
-        let mut piece = Bytes::new();
-        std::iter::from_fn(move || {
-            let room = left.min(FRAME_BYTES_MAX - 1);
-            if room == 0 {
-                return None;
-            }
-            left -= room;
-            let mut frame = BytesMut::with_capacity(1 + room);
-            frame.put_u8(u8::from(left > 0));
-            while frame.len() <= room {
-                if piece.is_empty() {
-                    piece = pieces.next()?;
-                }
-                frame.put_slice(&piece.split_to(piece.len().min(1 + room - frame.len())));
-            }
-            Some(frame.freeze())
+        let pieces = std::iter::once(&self.head).chain(&self.media).cloned();
+        pieces.flat_map(|mut piece| {
+            std::iter::from_fn(move || {
+                let frame = piece.split_to(piece.len().min(FRAME_BYTES_MAX));
+                (!frame.is_empty()).then_some(frame)
+            })
         })
     }
 }

@@ -14,7 +14,7 @@ use nx_media::{
 };
 use proptest::prelude::*;
 
-use crate::{FRAME_BYTES_MAX, Message, Reader, Told, WireError, fuzz};
+use crate::{FRAME_BYTES_MAX, FRAMES_MAX, Message, Reader, Told, WireError, fuzz};
 
 const WALL: i64 = 1_795_000_000_000;
 
@@ -278,7 +278,7 @@ proptest! {
     #[test]
     fn a_spoilt_message_is_refused_or_sound(at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<prop::sample::Index>()) {
         for message in golden().iter().map(|(_, event)| Message::event(WALL, event).unwrap()).chain([a_window()]) {
-            let frame = message.frames().next().unwrap();
+            let frame = Bytes::from(message.frames().flatten().collect::<Vec<u8>>());
             let mut spoilt = frame.to_vec();
             spoilt[at.index(frame.len())] ^= 1 << bit;
             let _ = Reader::default().take(spoilt.into());
@@ -296,8 +296,8 @@ fn a_window() -> Message {
     Message::window(WALL, &window).unwrap()
 }
 
-/// One event of each kind, and its bytes as they were written down. `RUN` by hand: one frame `00`, version `01`, an event
-/// `01`, the time, 50 bytes of head; `00` a run, number `02`, segment 300 as `ac02`, one track `01`: `0000` is v1, `02` bytes of
+/// One event of each kind, and its bytes as they were written down. `RUN` by hand: version `01`, an event
+/// `01`, the time, 50 bytes of head, no media; `00` a run, number `02`, segment 300 as `ac02`, one track `01`: `0000` is v1, `02` bytes of
 /// name, run `02`, sound `01` in AAC `00`, and so on; -2 is `03`; no keys, no media.
 fn golden() -> Vec<(&'static str, Event)> {
     let track = RunTrack {
@@ -337,32 +337,32 @@ fn golden() -> Vec<(&'static str, Event)> {
     ]
 }
 
-const RUN: &str = "000101000001a1ee565e00000000320002ac0201000002763102010002119080f702028008096d7034612e34302e3201\
-    03656e6704696e697400020395ac140000";
-const KEY: &str = "000101000001a1ee565e000000002701ac02010101010101010101010101010101010101020202020202020202020202\
-    020202020000";
-const PART: &str = "000101000001a1ee565e000000000b0200ac020105085a0101046d6f6f66";
-const SEGMENT_END: &str = "000101000001a1ee565e00000000070300ac02b40100";
-const DATE_RANGE: &str = "000101000001a1ee565e0000000029050461642d3101036164730e0001c096b102000000000103fc301100000104582d\
-    4144032278220000";
-const WITHDRAW: &str = "000101000001a1ee565e000000000406017800";
-const CAPTIONS: &str = "000101000001a1ee565e000000000d07010343433102656e01450000";
-const TEXT: &str = "000101000001a1ee565e000000000a08000a01060268690000";
-const END: &str = "000101000001a1ee565e00000000020900";
-const WINDOW: &str = "000100000001a1ee565e000000017a0300020102ac0201000002763102010002119080f702028008096d7034612e3430\
-    2e320103656e6704696e697400020395ac14000102ac0201000002763102010002119080f702028008096d7034612e34\
-    302e320103656e6704696e697400020395ac140001000002763102010002119080f702028008096d7034612e34302e32\
-    0103656e6704696e69740001ac0201010101010101010101010101010101010102020202020202020202020202020202\
-    0001000002763102010002119080f702028008096d7034612e34302e320103656e6704696e69740001ac020000027631\
-    02010002119080f702028008096d7034612e34302e320103656e6704696e697400000301ac020105085a010001b40100\
-    000000000000000004d30e000000000000000004ad0200010461642d3101036164730e0001c096b102000000000103fc\
-    301100000104582d4144032278220003ad020000000001ac020000010343433102656e01450001f23b01000000000000\
-    0000000000000001046d6f6f66";
+const RUN: &str = "0101000001a1ee565e000000003200000000000000000002ac0201000002763102010002119080f702028008096d7034\
+    612e34302e320103656e6704696e697400020395ac140000";
+const KEY: &str = "0101000001a1ee565e0000000027000000000000000001ac020101010101010101010101010101010101010202020202\
+    02020202020202020202020000";
+const PART: &str = "0101000001a1ee565e000000000b00000000000000040200ac020105085a0101046d6f6f66";
+const SEGMENT_END: &str = "0101000001a1ee565e000000000700000000000000000300ac02b40100";
+const DATE_RANGE: &str = "0101000001a1ee565e00000000290000000000000000050461642d3101036164730e0001c096b102000000000103fc30\
+    1100000104582d4144032278220000";
+const WITHDRAW: &str = "0101000001a1ee565e0000000004000000000000000006017800";
+const CAPTIONS: &str = "0101000001a1ee565e000000000d000000000000000007010343433102656e01450000";
+const TEXT: &str = "0101000001a1ee565e000000000a000000000000000008000a01060268690000";
+const END: &str = "0101000001a1ee565e000000000200000000000000000900";
+const WINDOW: &str = "0100000001a1ee565e000000017b00000000000000040300020102ac0201000002763102010002119080f70202800809\
+    6d7034612e34302e320103656e6704696e697400020395ac14000102ac0201000002763102010002119080f702028008\
+    096d7034612e34302e320103656e6704696e697400020395ac140001000002763102010002119080f702028008096d70\
+    34612e34302e320103656e6704696e69740001ac02010101010101010101010101010101010101020202020202020202\
+    020202020202020001000002763102010002119080f702028008096d7034612e34302e320103656e6704696e69740001\
+    ac02000002763102010002119080f702028008096d7034612e34302e320103656e6704696e697400000301ac02010508\
+    5a010001b40100000000000000000004d30e000000000000000004ad020000010461642d3101036164730e0001c096b1\
+    02000000000103fc301100000104582d4144032278220003ad020000000001ac020000010343433102656e01450001f2\
+    3b010000000000000000000000000001046d6f6f66";
 
 /// A difference here is another version of the wire: raise `VERSION`, then write the new bytes down.
 #[test]
 fn every_event_has_the_bytes_that_were_written_down() {
-    let hex = |message: Message| nx_crypt::hex(&message.frames().next().unwrap());
+    let hex = |message: Message| nx_crypt::hex(&message.frames().flatten().collect::<Vec<u8>>());
     let (want, found): (Vec<_>, Vec<_>) = golden()
         .into_iter()
         .map(|(want, event)| (want.to_owned(), hex(Message::event(WALL, &event).unwrap())))
@@ -381,7 +381,7 @@ fn a_window_has_the_bytes_that_were_written_down() {
         window.apply(event);
     }
     let message = Message::window(WALL, &window).unwrap();
-    assert_eq!(nx_crypt::hex(&message.frames().next().unwrap()), WINDOW);
+    assert_eq!(nx_crypt::hex(&message.frames().flatten().collect::<Vec<u8>>()), WINDOW);
 }
 
 #[test]
@@ -392,44 +392,68 @@ fn other_versions_kinds_and_lengths_are_refused_by_name() {
         frame[at..at + bytes.len()].copy_from_slice(bytes);
         Reader::default().take(frame.into()).unwrap_err()
     };
-    assert!(matches!(with(1, &[9]), WireError::Version(9)));
-    assert!(matches!(with(2, &[7]), WireError::Kind(7)));
-    assert!(matches!(with(11, &[0xff; 4]), WireError::TooLong("head", _)));
-    assert!(matches!(with(11, &[0, 0, 1, 0]), WireError::Length { what: "head", .. }));
-    assert!(matches!(with(11, &[0, 0, 0, 1]), WireError::Head(_)));
-    assert!(matches!(Reader::default().take(Bytes::new()), Err(WireError::Length { what: "frame", .. })));
+    assert!(matches!(with(0, &[9]), WireError::Version(9)));
+    assert!(matches!(with(1, &[7]), WireError::Kind(7)));
+    assert!(matches!(with(10, &[0xff; 4]), WireError::TooLong("head", _)));
+    assert!(matches!(with(14, &[0xff; 8]), WireError::TooLong("media", _)));
+    assert!(matches!(with(10, &[0, 0, 0, 1]), WireError::Length { what: "message", .. }));
+    assert!(matches!(with(13, &[1, 0, 0, 0, 0, 0, 0, 0, 1]), WireError::Head(_)));
+    assert!(matches!(Reader::default().take(Bytes::new()), Err(WireError::Length { what: "prefix", .. })));
     let longer = [&good[..], b"x"].concat();
     let error = Reader::default().take(longer.into()).unwrap_err();
-    assert!(matches!(error, WireError::Length { what: "media", .. }), "{error}");
+    assert!(matches!(error, WireError::Length { what: "message", .. }), "{error}");
 }
 
 #[test]
 fn a_message_that_never_ends_is_given_up() {
-    let frame = Bytes::from([&[1][..], &vec![0; FRAME_BYTES_MAX - 1]].concat());
+    let mut first = Message::event(WALL, &Event::End).unwrap().frames().next().unwrap().to_vec();
+    first[19] = 1; // 64 KiB of media.
     let mut reader = Reader::default();
-    let error = (0..200).find_map(|_| reader.take(frame.clone()).err()).expect("a limit");
-    assert!(matches!(error, WireError::TooLong("whole", _)), "{error}");
+    assert!(reader.take(first.into()).unwrap().is_none());
+    let error = (0..FRAMES_MAX).find_map(|_| reader.take(Bytes::new()).err()).expect("a limit");
+    assert!(matches!(error, WireError::TooLong("list of frames", FRAMES_MAX)), "{error}");
 }
 
 #[test]
-fn large_media_travels_in_several_frames() {
-    let bytes = Bytes::from(vec![7; 2 * FRAME_BYTES_MAX + 5]);
-    let part = Part { msn: 1, index: 0, dts: 0, pts: 0, duration: 1, independent: true, bytes };
-    let event = Event::Part { track: 0, part };
-    let frames: Vec<Bytes> = Message::event(1, &event).unwrap().frames().collect();
+fn large_media_travels_in_several_frames_and_small_media_is_not_copied() {
+    let event = |length: usize| {
+        let bytes = Bytes::from(vec![7; length]);
+        let part = Part { msn: 1, index: 0, dts: 0, pts: 0, duration: 1, independent: true, bytes };
+        Event::Part { track: 0, part }
+    };
+    let large = event(2 * FRAME_BYTES_MAX + 5);
+    let frames: Vec<Bytes> = Message::event(1, &large).unwrap().frames().collect();
     assert_eq!(
-        frames.iter().map(|f| (f[0], f.len() <= FRAME_BYTES_MAX)).collect::<Vec<_>>(),
-        [(1, true), (1, true), (0, true)]
+        frames.iter().skip(1).map(Bytes::len).collect::<Vec<_>>(),
+        [FRAME_BYTES_MAX, FRAME_BYTES_MAX, 5]
     );
-    assert_eq!(event_sent(&event), event);
+    assert_eq!(event_sent(&large), large);
+    let small = event(100);
+    let [Event::Part { part: before, .. }, Event::Part { part: after, .. }] = [&small, &event_sent(&small)]
+    else {
+        panic!("parts")
+    };
+    assert_eq!(before.bytes.as_ptr(), after.bytes.as_ptr());
+}
+
+/// However a message is cut, it says the same.
+#[test]
+fn frames_may_be_cut_anywhere() {
+    let whole: Vec<u8> = a_window().frames().flatten().collect();
+    for step in [22, 23, 100, 1_000, whole.len()] {
+        let mut reader = Reader::default();
+        let told = whole.chunks(step).filter_map(|c| reader.take(Bytes::copy_from_slice(c)).unwrap()).count();
+        assert_eq!(told, 1, "{step}");
+    }
 }
 
 #[test]
 fn a_window_that_contradicts_itself_is_refused() {
-    let frames: Vec<Bytes> = a_window().frames().collect();
+    let whole: Vec<u8> = a_window().frames().flatten().collect();
     // Somewhere in it stands how many bytes are held: no other number may stand there.
-    let spoilt = (0..frames[0].len()).filter(|at| {
-        let mut frame = frames[0].to_vec();
+    let head = a_window().frames().next().unwrap().len();
+    let spoilt = (0..head).filter(|at| {
+        let mut frame = whole.clone();
         frame[*at] ^= 1;
         matches!(Reader::default().take(frame.into()), Err(WireError::Unsound))
     });
