@@ -12,60 +12,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::encoder::{SMALL, eventually, ffmpeg, run, scratch};
 use crate::support::hls::LowLatency;
+use crate::support::plane::Plane;
 use crate::support::relay::{Faults, Relay, Way};
 use crate::support::{Server, http};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const CAM: &str = "/live/cam1";
-
-/// A plane of its own: an authority, and one certificate for all of its nodes.
-struct Plane(PathBuf);
-
-impl Plane {
-    /// By the commands that `README.md` gives.
-    fn new(name: &str) -> Self {
-        let plane = Self(scratch(name));
-        let path = |file: &str| plane.file(file);
-        let new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-        let (ca, ca_key, node, node_key, request) =
-            (path("ca.pem"), path("ca.key"), path("node.pem"), path("node.key"), path("node.csr"));
-        let authority =
-            ["req", "-x509", "-days", "3650", "-subj", "/CN=plane", "-keyout", &ca_key, "-out", &ca];
-        let names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
-        let asks = ["req", "-subj", "/CN=node", "-addext", names, "-keyout", &node_key, "-out", &request];
-        let signs = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-days", "825"];
-        let signs = [&signs[..], &["-copy_extensions", "copy", "-out", &node]].concat();
-        for args in [[&authority[..], &new[..]].concat(), [&asks[..], &new[..]].concat(), signs] {
-            let (ok, _, err) = run("openssl", &args, LIMIT);
-            assert!(ok, "openssl {args:?}: {err}");
-        }
-        plane
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    fn settings(&self, section: &str, more: &str) -> String {
-        let [ca, cert, key] = ["ca.pem", "node.pem", "node.key"].map(|name| self.file(name));
-        format!("[{section}.plane]\nca = {ca:?}\ncert = {cert:?}\nkey = {key:?}\n{more}\n")
-    }
-
-    fn origin(&self) -> Server {
-        Server::role("origin", &self.settings("origin", "listen = \"127.0.0.1:0\""))
-    }
-
-    /// An edge that fetches from there, and may be fetched from.
-    fn edge(&self, origins: &[SocketAddr]) -> Server {
-        self.edge_with(origins, "")
-    }
-
-    fn edge_with(&self, origins: &[SocketAddr], more: &str) -> Server {
-        let origins: Vec<String> = origins.iter().map(SocketAddr::to_string).collect();
-        let more = format!("listen = \"127.0.0.1:0\"\norigins = {origins:?}\n{more}");
-        Server::role("edge", &self.settings("edge", &more))
-    }
-}
 
 fn body(node: SocketAddr, path: &str) -> Vec<u8> {
     let reply = http::get(node, path).unwrap_or_else(|e| panic!("{node}{path}: {e}"));
