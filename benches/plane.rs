@@ -22,6 +22,8 @@ use support::relay::{Faults, Relay, Way};
 
 const ROUND_TRIPS_MS: [u64; 3] = [0, 40, 150];
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What an edge has to get a window.
+const CATCH_UP: Duration = Duration::from_secs(5);
 const FOLDER: &str = "/live/far/v1/";
 
 /// Waits until whole segments can be had there: the cadence of parts is settled then.
@@ -59,6 +61,8 @@ fn measure_at(round_trip_ms: u64, measured: Duration, clip: &Arc<Clip>) -> Resul
     let spreads = std::thread::scope(|scope| -> Result<[Spread; 2]> {
         scope.spawn(|| publish_noting(&mut publisher, &sent, || over.load(Ordering::Relaxed)));
         let spreads = settled(origin.origin()).and_then(|()| settled(edge.edge())).and_then(|()| {
+            // The window is under way for some round trips, and what is made meanwhile waits behind it.
+            pass(CATCH_UP);
             let until = Instant::now() + measured;
             let (edge, sent) = (edge.edge(), &sent);
             let far = scope.spawn(move || read(edge, sent, until));

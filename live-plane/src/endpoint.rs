@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
 use rustls::pki_types::pem::PemObject;
@@ -24,6 +25,8 @@ const QUIC_STREAMS_MAX: u32 = 4_096;
 /// What may be under way on one stream, and on a connection: 8 MiB in 150 ms are 450 Mbit/s. Bytes.
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
+/// What is sent before the line is known, bytes: a window has megabytes, and every doubling costs a round trip.
+const INITIAL_WINDOW: u64 = 512 << 10;
 
 /// What a node shows and whom it believes.
 pub(crate) struct Identity {
@@ -90,7 +93,10 @@ impl Identity {
 
 fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
+    let mut congestion = CubicConfig::default();
+    congestion.initial_window(INITIAL_WINDOW);
     transport
+        .congestion_controller_factory(Arc::new(congestion))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(SILENT_MS))))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_concurrent_uni_streams(VarInt::from_u32(QUIC_STREAMS_MAX))

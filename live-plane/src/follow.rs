@@ -164,7 +164,7 @@ impl Followed {
             add(&edge.figures().received_bytes, frame.len());
             match reader.take(frame) {
                 Ok(None) => {}
-                Ok(Some((at_ms, Told::Event(event)))) => self.live.apply_at(event, at_ms),
+                Ok(Some((at_ms, Told::Event(event)))) => self.live.apply_at(*event, at_ms),
                 Ok(Some((at_ms, Told::Window(window)))) => {
                     self.live.replace(*window, at_ms);
                     edge.figures().catch_ups.fetch_add(1, Ordering::Relaxed);

@@ -14,7 +14,7 @@ pub enum Told {
     /// This is the window now.
     Window(Box<Window>),
     /// It goes on with this.
-    Event(Event),
+    Event(Box<Event>),
 }
 
 /// Why a message cannot be written or read. Whoever reads must not go on: what follows has no meaning.
@@ -132,8 +132,8 @@ impl Begun {
                 if window.is_sound() { Ok(Told::Window(window)) } else { Err(WireError::Unsound) }
             }
             KIND_EVENT => {
-                let (mut event, lengths): (Event, Vec<usize>) = value(&head)?;
-                let part = if let Event::Part { part, .. } = &mut event { Some(part) } else { None };
+                let (mut event, lengths): (Box<Event>, Vec<usize>) = value(&head)?;
+                let part = if let Event::Part { part, .. } = &mut *event { Some(part) } else { None };
                 self.fill(part.into_iter(), &lengths)?;
                 Ok(Told::Event(event))
             }

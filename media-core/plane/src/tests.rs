@@ -230,7 +230,7 @@ fn window_sent(window: &Window) -> Window {
 
 fn event_sent(event: &Event) -> Event {
     match sent(Message::event(WALL, event).unwrap()) {
-        (WALL, Told::Event(event)) => event,
+        (WALL, Told::Event(event)) => *event,
         other => panic!("{other:?}"),
     }
 }
