@@ -53,10 +53,11 @@ pub(crate) enum Command {
     /// Run every role in one process
     #[command(after_help = EXAMPLES)]
     Up,
-    /// Run the origin alone: RTMP in, HTTP out for edges and CDNs
+    /// Run the origin alone: RTMP and SRT in, HTTP out for CDNs, QUIC for edges if origin.plane.listen is set
     #[command(after_help = "Example:\n  nexus origin --config origin.toml")]
     Origin,
-    /// Run an edge alone (not built in this version)
+    /// Run an edge alone: it fetches live streams over QUIC from the nodes in edge.plane.origins while somebody watches
+    #[command(after_help = "Example:\n  nexus edge --config edge.toml")]
     Edge,
     /// Run the gateway alone (not built in this version)
     Gateway,

@@ -34,7 +34,7 @@ pub(crate) struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".into() }
+        Self { filter: "info,moq_net=error".into() }
     }
 }
 

@@ -29,8 +29,8 @@ fn main() -> ExitCode {
         Command::Check { file } => check(file),
         Command::Doctor(args) => nx_doctor::cli::run(args),
         Command::Cdn(args) => nx_cdn_config::cli::run(args),
-        Command::Up | Command::Origin => run(&cli),
-        Command::Edge | Command::Gateway | Command::Service { .. } | Command::Catalog { .. } => {
+        Command::Up | Command::Origin | Command::Edge => run(&cli),
+        Command::Gateway | Command::Service { .. } | Command::Catalog { .. } => {
             eprintln!(
                 "nexus: '{}' is not built in this version; 'nexus up' runs everything there is",
                 cli.command
@@ -69,9 +69,9 @@ fn run(cli: &Cli) -> ExitCode {
 }
 
 /// Without authentication only this machine may reach a listener, unless the operator insists. With rules for
-/// publishers the listeners for media are safe to open; the gateway, which tells who publishes, is not yet.
+/// publishers, or without any, the listeners for media are safe to open; the gateway, which tells who publishes, is not.
 fn allowed(loaded: &Loaded, cli: &Cli) -> Result<(), Vec<config::Fault>> {
-    let guarded = loaded.config.origin.admission.is_configured();
+    let guarded = loaded.config.origin.admission.is_configured() || matches!(cli.command, Command::Edge);
     let harmless = |key: &str, a: SocketAddr| a.ip().is_loopback() || (guarded && key != "gateway.listen");
     let open: Vec<_> = loaded.config.listeners().into_iter().filter(|(key, a)| !harmless(key, *a)).collect();
     if open.is_empty() || cli.insecure_open {

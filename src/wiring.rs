@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
-use nx_delivery::{Certs, Handler, Limits, Listening, bind, cannot_listen};
+use nx_delivery::{Certs, Handler, Limits, Listening, bind};
 use nx_origin::{Doors, Hub};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -30,15 +30,55 @@ pub(crate) fn run(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
 async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
     let signals = signals().context("cannot listen for signals")?;
-    let hub = Hub::new(config.origin.clone(), &cli.data).map_err(Error::msg)?;
     let certs = config.tls.certs(&cli.data).map_err(Error::msg)?;
     tokio::spawn(certs.clone().watch(stopped.clone()));
-    let doors = open_ingest(&config, &certs, &hub, &stopped).await?;
+    let (origin, http) = match cli.command {
+        Command::Edge => (None, edge(&config, &certs, &stopped).await?),
+        _ => origin(cli, &config, &certs, &stopped).await?,
+    };
+    crate::println_out("ready");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    until_stop(signals, cli, config, filter, &certs).await;
+    tracing::info!("stopping: no new connections, what runs is finished");
+    let _ = stop.send(true);
+    if let Some((hub, doors)) = origin {
+        hub.release_viewers();
+        doors.drained().await;
+    }
+    for listening in http {
+        listening.drained().await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+type Stopped = watch::Receiver<bool>;
+
+/// The listeners of an edge that fetches its streams from elsewhere.
+async fn edge(config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Vec<Listening>> {
+    let edge = nx_edge_node::start_alone(&config.edge, certs, stopped, GRACE).await;
+    let (edge, plane) = edge.map_err(Error::msg)?;
+    plane.iter().for_each(|address| announce("plane", *address));
+    edge.iter().for_each(|(name, listening)| announce(name, listening.address));
+    Ok(edge.into_iter().map(|(_, listening)| listening).collect())
+}
+
+/// An origin at work, with edge and gateway for `up`, and their listeners.
+async fn origin(
+    cli: &Cli,
+    config: &Config,
+    certs: &Arc<Certs>,
+    stopped: &Stopped,
+) -> Result<(Option<(Arc<Hub>, Doors)>, Vec<Listening>)> {
+    let hub = Hub::new(config.origin.clone(), &cli.data).map_err(Error::msg)?;
+    let mut doors = Doors::new(&hub, stopped.clone()).context("cannot start the threads that carry media")?;
+    let opened = doors.open(certs).await.map_err(Error::msg)?;
+    opened.into_iter().for_each(|(name, address)| announce(name, address));
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
     let (usual, address) = (Limits::default(), config.origin.http.listen);
-    let mut http = vec![listen("origin-http", "origin.http.listen", address, face, usual, &stopped).await?];
+    let mut http = vec![listen("origin-http", "origin.http.listen", address, face, usual, stopped).await?];
     if matches!(cli.command, Command::Up) {
-        let edge = nx_edge_node::start(&config.edge, &certs, hub.clone(), &stopped, GRACE).await;
+        let edge = nx_edge_node::start(&config.edge, certs, hub.clone(), stopped, GRACE).await;
         let edge = edge.map_err(Error::msg)?;
         edge.iter().for_each(|(name, listening)| announce(name, listening.address));
         let viewers = edge[0].1.address;
@@ -47,45 +87,9 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
         let face = nx_gateway::Face::new(core, &config.gateway, viewers, stopped.clone());
         let face = Arc::new(face.map_err(Error::msg)?);
         let address = config.gateway.listen;
-        http.push(listen("gateway", "gateway.listen", address, face, usual, &stopped).await?);
+        http.push(listen("gateway", "gateway.listen", address, face, usual, stopped).await?);
     }
-    crate::println_out("ready");
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-    until_stop(signals, cli, config, filter, &certs).await;
-    tracing::info!("stopping: no new connections, what runs is finished");
-    let _ = stop.send(true);
-    hub.release_viewers();
-    doors.drained().await;
-    for listening in http {
-        listening.drained().await;
-    }
-    tracing::info!("stopped");
-    Ok(())
-}
-
-/// The listeners for publishers.
-async fn open_ingest(
-    config: &Config,
-    certs: &Arc<Certs>,
-    hub: &Arc<Hub>,
-    stopped: &watch::Receiver<bool>,
-) -> Result<Doors> {
-    let origin = &config.origin;
-    let mut doors = Doors::new(hub, stopped.clone()).context("cannot start the threads that carry media")?;
-    let listener = bind("origin.rtmp.listen", origin.rtmp.listen).await.map_err(Error::msg)?;
-    announce("rtmp", doors.rtmp(listener, None)?);
-    if origin.rtmps.enabled {
-        let tls = certs.server(&[]).map_err(Error::msg)?;
-        let listener = bind("origin.rtmps.listen", origin.rtmps.listen).await.map_err(Error::msg)?;
-        announce("rtmps", doors.rtmp(listener, Some(tls))?);
-    }
-    if origin.srt.enabled {
-        let address = origin.srt.listen;
-        let opened = doors.srt(address);
-        let opened = opened.map_err(|e| Error::msg(cannot_listen("origin.srt.listen", address, &e)))?;
-        announce("srt", opened);
-    }
-    Ok(doors)
+    Ok((Some((hub, doors)), http))
 }
 
 async fn listen(
@@ -94,7 +98,7 @@ async fn listen(
     address: SocketAddr,
     handler: Arc<dyn Handler>,
     limits: Limits,
-    stopped: &watch::Receiver<bool>,
+    stopped: &Stopped,
 ) -> Result<Listening> {
     let listener = bind(key, address).await.map_err(Error::msg)?;
     let listening = nx_delivery::serve(listener, handler, limits, stopped.clone(), GRACE)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nx_hls::{Ask, Event, Remains, Skip, Window};
 use nx_media::StreamKey;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -25,6 +25,11 @@ use crate::ts::{self, Share};
 const BELLS: usize = 4;
 /// Rendered TS segments kept: the newest, which live players ask for; an older one is muxed again.
 const TS_KEPT: usize = 1;
+/// Steps that followers may be behind: some ten seconds. Who is further behind begins anew.
+const STEPS_MAX: usize = 128;
+
+/// An event, and when it took place (Unix milliseconds).
+pub type Step = (Event, i64);
 
 /// A stream that can be watched.
 #[derive(Debug)]
@@ -121,10 +126,16 @@ struct Inner {
     ts: VecDeque<(u64, Bytes)>,
     /// Of a view of the past: the change of the live stream that it was joined with.
     joined: u64,
+    /// Those who follow it step by step, once somebody did.
+    followers: Option<broadcast::Sender<Step>>,
 }
 
 impl Inner {
     fn change(&mut self, event: Event, at_ms: i64) -> Option<usize> {
+        if let Some(followers) = self.followers.as_ref().filter(|f| f.receiver_count() > 0) {
+            // Fails when the last one has just gone.
+            let _ = followers.send((event.clone(), at_ms));
+        }
         // Text is in the segments to come, and in no list.
         if matches!(event, Event::Text { .. }) {
             return self.window.apply(event);
@@ -171,6 +182,7 @@ impl LiveStream {
             texts: Vec::new(),
             ts: VecDeque::new(),
             joined: 0,
+            followers: None,
         };
         Self {
             key,
@@ -248,13 +260,18 @@ impl LiveStream {
     /// Takes one step of the packager and wakes those who waited for it. Callable from any thread; never waits
     /// for a reader longer than it takes to copy a playlist.
     pub fn apply(&self, event: Event) {
+        self.apply_at(event, crate::wall_ms());
+    }
+
+    /// The same for a step that took place at `at_ms` (Unix milliseconds), on another node.
+    pub fn apply_at(&self, event: Event, at_ms: i64) {
         let news = matches!(event, Event::Run(_) | Event::End);
         let (track, everyone) = {
             let mut inner = self.lock();
             // Lists of vanished tracks go on with the leader's.
             let news = news || inner.window.vanished().next().is_some();
             let idle = !inner.window.is_playable();
-            let track = inner.change(event, crate::wall_ms());
+            let track = inner.change(event, at_ms);
             (track, news || (idle && inner.window.is_playable()))
         };
         for (nth, bell) in self.bells.iter().enumerate() {
@@ -295,7 +312,37 @@ impl LiveStream {
 
     /// A stream that goes on after a restart of the process listed this.
     pub fn resume(&self, remains: Remains) {
-        self.lock().window.resume(remains);
+        let mut inner = self.lock();
+        inner.window.resume(remains);
+        inner.followers = None;
+    }
+
+    /// Puts another node's window, which changed last at `at_ms` (Unix milliseconds), in the place of this one; those
+    /// who wait look again, those who follow begin anew.
+    pub fn replace(&self, window: Window, at_ms: i64) {
+        {
+            let mut inner = self.lock();
+            inner.window = window;
+            inner.newest = Version { number: inner.newest.number + 1, at_ms };
+            inner.everyone = inner.newest;
+            inner.ts.clear();
+            inner.followers = None;
+        }
+        self.bells.iter().for_each(Bell::ring);
+    }
+
+    /// What `look` sees of the window and when that changed last, and every step from there on. A receiver that has
+    /// missed steps, or is closed, has to follow anew.
+    pub fn follow<T>(&self, look: impl FnOnce(i64, &Window) -> T) -> (T, broadcast::Receiver<Step>) {
+        let mut inner = self.lock();
+        let seen = look(inner.newest.at_ms, &inner.window);
+        (seen, inner.followers.get_or_insert_with(|| broadcast::Sender::new(STEPS_MAX)).subscribe())
+    }
+
+    /// How many follow it.
+    #[must_use]
+    pub fn followers(&self) -> usize {
+        self.lock().followers.as_ref().map_or(0, broadcast::Sender::receiver_count)
     }
 
     /// Reads the window.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,11 +35,38 @@ pub trait Directory: Send + Sync + 'static {
     /// The stream of a name, if anybody knows it. Costs no memory for names that do not exist.
     fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>>;
 
+    /// The stream of a name if it is, or is about to be, on: what other nodes may follow.
+    fn live(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
+        self.find(key)
+    }
+
+    /// Looks further away for a stream that is not here; `None` when nobody knows it. May take as long as a viewer
+    /// waits.
+    fn seek<'a>(&'a self, _key: &'a StreamKey) -> Seeking<'a> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Whether there is more of a stream here than what is live: its past, its pictures.
+    fn has_stored(&self) -> bool {
+        true
+    }
+
+    /// What health tells of where its streams come from, if that is elsewhere.
+    fn health(&self) -> Option<serde_json::Value> {
+        None
+    }
+
+    /// Adds to `/metrics`.
+    fn metrics(&self, _out: &mut Metrics) {}
+
     /// Who draws pictures of streams here, if anybody does.
     fn painter(&self) -> Option<Arc<dyn Painter>> {
         None
     }
 }
+
+/// What [`Directory::seek`] finds.
+pub type Seeking<'a> = Pin<Box<dyn Future<Output = Result<Option<Arc<LiveStream>>, Problem>> + Send + 'a>>;
 
 /// The media handler of an origin or an edge.
 pub struct Media {
@@ -108,8 +136,15 @@ impl Media {
             out.family(name, "counter", help);
             out.value(name, &labels, value.load(Ordering::Relaxed));
         }
+        self.directory.metrics(out);
         out.family("nexus_http_held_requests", "gauge", "Requests that wait for a part or a playlist.");
         out.value("nexus_http_held_requests", &labels, self.holds.count());
+    }
+
+    /// See [`Directory::health`].
+    #[must_use]
+    pub fn health(&self) -> Option<serde_json::Value> {
+        self.directory.health()
     }
 
     async fn try_answer(&self, request: &Request, peer: SocketAddr) -> Result<Response, Problem> {
@@ -130,7 +165,15 @@ impl Media {
         }
         let nothing = || Problem::not_found(format!("nothing is served at {path:.200}")).kept(NOTHING_S);
         let route = route::parse(path).ok_or_else(nothing)?;
-        let stream = self.directory.find(&route.key).ok_or_else(|| unknown(&route.key))?;
+        if !self.directory.has_stored() && is_stored(route.resource, query)? {
+            return Err(Problem::not_built(
+                "this edge has what is live; ask an origin for the past and for pictures",
+            ));
+        }
+        let stream = match self.directory.find(&route.key) {
+            Some(stream) => stream,
+            None => self.directory.seek(&route.key).await?.ok_or_else(|| unknown(&route.key))?,
+        };
         let report = cmcd::read(query, request.headers());
         if let Some(report) = &report {
             stream.quality().take(report);
@@ -148,6 +191,16 @@ impl Media {
         let (target_s, ended) = stream.read(|w| (w.target_s(), w.is_ended()));
         let about = About { target_s, ended, node: &self.node, duress: self.holds.near_full() };
         Ok(reply.respond(method, request.headers(), about))
+    }
+}
+
+/// Whether that lies in a store, or is made from what does.
+fn is_stored(resource: Resource<'_>, query: &str) -> Result<bool, Problem> {
+    match resource {
+        Resource::Film => Ok(true),
+        // Pages do without a poster.
+        Resource::Image(image) => Ok(image != Image::Poster),
+        _ => View::parse(query, crate::wall_ms()).map(|view| view.is_some()).map_err(Problem::bad_request),
     }
 }
 

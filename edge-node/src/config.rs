@@ -18,6 +18,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Where what is in no live window comes from.
     pub upstream: Vec<UpstreamConfig>,
+    /// Where an edge that runs alone fetches streams from, and where others may fetch them from it.
+    pub plane: nx_live_plane::Config,
 }
 
 /// Section `edge.http`.
@@ -69,6 +71,7 @@ impl Config {
         .into_iter()
         .flatten()
         .chain(cache::validate(&self.cache, &self.upstream))
+        .chain(self.plane.validate().into_iter().map(|(key, text)| (format!("plane.{key}"), text)))
         .collect()
     }
 }

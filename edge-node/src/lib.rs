@@ -1,8 +1,7 @@
 //! The edge: where viewers come.
 //!
-//! It serves whatever its [`Directory`] finds, and the page that plays it. Today the directory is the origin's
-//! hub in the same process; a subscription to an origin elsewhere is another implementation of the same trait,
-//! filling windows of its own, and nothing here changes. What is in no window comes from upstreams through the
+//! It serves whatever its [`Directory`] finds, and the page that plays it: the origin's hub in the same process, or
+//! what `nx-live-plane` fetches from an origin elsewhere. What is in no window comes from upstreams through the
 //! `cache`.
 
 mod cache;
@@ -13,4 +12,4 @@ mod start;
 pub use cache::{CacheConfig, Prefetch, PurgeKey, UpstreamConfig};
 pub use config::{Config, HttpConfig, HttpsConfig};
 pub use nx_delivery::Directory;
-pub use start::start;
+pub use start::{start, start_alone};

@@ -60,7 +60,8 @@ impl Handler for Face {
 
     fn ready(&self) -> Result<serde_json::Value, serde_json::Value> {
         let cache = self.cache.as_ref().map(|cache| cache.health());
-        Ok(serde_json::json!({"status": "ok", "role": "edge", "cache": cache}))
+        let plane = self.media.health();
+        Ok(serde_json::json!({"status": "ok", "role": "edge", "cache": cache, "plane": plane}))
     }
 
     fn metrics(&self, out: &mut Metrics) {

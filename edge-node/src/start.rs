@@ -1,9 +1,11 @@
 //! Opens the edge's listeners.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nx_delivery::{Certs, Directory, Handler, Limits, Listening};
+use nx_live_plane::Edge;
 use tokio::sync::watch;
 
 use crate::cache::Cache;
@@ -36,4 +38,19 @@ pub async fn start(
         listening.push(("edge-https", secure.map_err(|e| e.to_string())?));
     }
     Ok(listening)
+}
+
+/// The same for streams that are fetched from the nodes of `edge.plane`, which other edges may fetch from here.
+///
+/// # Errors
+/// In words, with what to do: an address cannot be had, the files of the plane cannot be used, it names no origin.
+pub async fn start_alone(
+    config: &Config,
+    certs: &Arc<Certs>,
+    stop: &watch::Receiver<bool>,
+    grace: Duration,
+) -> Result<(Vec<(&'static str, Listening)>, Option<SocketAddr>), String> {
+    let edge = Edge::start(&config.plane, stop)?;
+    let plane = nx_live_plane::publish(&config.plane, edge.clone(), edge.figures().clone(), stop.clone())?;
+    Ok((start(config, certs, edge, stop, grace).await?, plane))
 }

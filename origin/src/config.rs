@@ -30,6 +30,8 @@ pub struct Config {
     pub admission: nx_admission::Config,
     /// HTTP listener for edges and third-party CDNs.
     pub http: HttpConfig,
+    /// Where edges fetch streams from.
+    pub plane: nx_live_plane::Config,
     /// How streams are cut and shown.
     pub stream: StreamConfig,
     /// What is kept of them on disk.
@@ -345,7 +347,14 @@ impl Config {
             rules.into_iter().filter(|r| !r.1).map(|(key, _, hint)| (key.to_owned(), hint.to_owned()));
         let admission =
             self.admission.validate().into_iter().map(|(k, hint)| (format!("admission.{k}"), hint));
+        let plane = self.plane.validate().into_iter().map(|(k, hint)| (format!("plane.{k}"), hint));
         let cloud = self.store.cloud.faults(self.store.keep_s, self.store.bytes_max);
-        faults.chain(admission).chain(cloud).chain(feed_faults(self)).chain(self.store.faults()).collect()
+        faults
+            .chain(admission)
+            .chain(plane)
+            .chain(cloud)
+            .chain(feed_faults(self))
+            .chain(self.store.faults())
+            .collect()
     }
 }

@@ -47,16 +47,18 @@ impl Hub {
             cloud(kept, out);
         }
         self.images.metrics(out);
+        self.plane.metrics(out);
         let streams = self.list();
         out.single("nexus_streams", "gauge", "Streams known.", streams.len());
         type Gauge = (&'static str, &'static str, &'static str, fn(&Stream) -> u64);
-        let gauges: [Gauge; 8] = [
+        let gauges: [Gauge; 9] = [
             ("nexus_stream_up", "gauge", "1 while a publisher is sending.", |s| {
                 u64::from(s.state == State::Live)
             }),
             ("nexus_stream_bitrate_bps", "gauge", "Bits per second coming in.", |s| s.bitrate_bps),
             ("nexus_stream_window_bytes", "gauge", "Media held in memory.", |s| s.window_bytes),
             ("nexus_stream_viewers_http", "gauge", "Viewers over HTTP.", |s| s.viewers.hls),
+            ("nexus_stream_edges", "gauge", "Nodes that fetch the stream.", |s| s.edges),
             ("nexus_stream_viewers_rtmp", "gauge", "Viewers over RTMP.", |s| s.viewers.rtmp),
             ("nexus_stream_playlists_rendered_total", "counter", "Playlists written.", |s| {
                 s.playlists_rendered

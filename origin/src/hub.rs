@@ -52,6 +52,8 @@ pub struct Hub {
     /// Files.
     pub(crate) titles: Titles,
     pub(crate) images: Studio,
+    /// What edges fetch.
+    pub(crate) plane: Arc<nx_live_plane::Figures>,
     started_wall_ms: i64,
     streams: Mutex<HashMap<StreamKey, Arc<Entry>>>,
     /// Rings when somebody takes a name.
@@ -122,6 +124,7 @@ impl Hub {
             titles: Titles::new(&config.vod, data),
             keys: Keys::open(&config.encryption)?,
             logins: Logins::default(),
+            plane: Arc::default(),
             config,
             clock: Clock::start(),
             journal,
@@ -291,6 +294,7 @@ impl Hub {
             viewers: nx_contract::streams::Viewers::default(),
             qoe: nx_contract::streams::Qoe::default(),
             window_bytes: 0,
+            edges: 0,
             playlists_rendered: 0,
             repairs: nx_contract::streams::Repairs::default(),
             discontinuities: 0,
@@ -317,6 +321,10 @@ impl Directory for Hub {
         on.or_else(title).or_else(|| self.off(key))
     }
 
+    fn live(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
+        self.entry(key).map(|entry| entry.live.clone())
+    }
+
     fn painter(&self) -> Option<Arc<dyn Painter>> {
         Some(Arc::new(self.images.clone()))
     }
@@ -329,6 +337,7 @@ impl Streams for Hub {
         let status = |entry: Arc<Entry>| {
             let mut status = lock(&entry.status).clone();
             status.viewers.hls = entry.live.audience().count(now) as u64;
+            status.edges = entry.live.followers() as u64;
             status.qoe = figures::qoe(&entry.live, now);
             status.playlists_rendered = entry.live.rendered();
             status.window_bytes = entry.live.read(Window::bytes) as u64;

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use nx_delivery::Certs;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -49,11 +50,37 @@ impl Doors {
         self.outbound.clone()
     }
 
-    /// Takes RTMP publishers and players; with `tls`, RTMPS.
+    /// Opens what the configuration says: listeners for publishers, and the one for edges. Gives their names and
+    /// addresses.
     ///
     /// # Errors
-    /// When the listener has no address.
-    pub fn rtmp(
+    /// In words, with what to do.
+    pub async fn open(&mut self, certs: &Arc<Certs>) -> Result<Vec<(&'static str, SocketAddr)>, String> {
+        let hub = self.hub.clone();
+        let config = &hub.config;
+        let mut opened = Vec::new();
+        let listener = nx_delivery::bind("origin.rtmp.listen", config.rtmp.listen).await?;
+        opened.push(("rtmp", self.rtmp(listener, None).map_err(|e| e.to_string())?));
+        if config.rtmps.enabled {
+            let tls = certs.server(&[])?;
+            let listener = nx_delivery::bind("origin.rtmps.listen", config.rtmps.listen).await?;
+            opened.push(("rtmps", self.rtmp(listener, Some(tls)).map_err(|e| e.to_string())?));
+        }
+        if config.srt.enabled {
+            let address = config.srt.listen;
+            let srt = self.srt(address);
+            opened.push((
+                "srt",
+                srt.map_err(|e| nx_delivery::cannot_listen("origin.srt.listen", address, &e))?,
+            ));
+        }
+        let plane = nx_live_plane::publish(&config.plane, hub.clone(), hub.plane.clone(), self.stop.clone())?;
+        opened.extend(plane.map(|address| ("plane", address)));
+        Ok(opened)
+    }
+
+    /// Takes RTMP publishers and players; with `tls`, RTMPS.
+    fn rtmp(
         &mut self,
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
@@ -73,10 +100,7 @@ impl Doors {
     }
 
     /// Takes SRT publishers and players.
-    ///
-    /// # Errors
-    /// When the address cannot be had.
-    pub fn srt(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+    fn srt(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         let listener = srt::listen(&self.hub, &self.shards, address)?;
         let address = listener.address();
         lock(&self.hub.ingest).srt = format!("srt://{address}");

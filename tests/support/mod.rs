@@ -4,6 +4,7 @@
 pub(crate) mod ffmpeg;
 pub(crate) mod hls;
 pub(crate) mod http;
+pub(crate) mod plane;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod publish;

@@ -17,7 +17,7 @@ pub(crate) fn nexus_bin() -> PathBuf {
     std::env::var_os("NEXUS_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_nexus")), PathBuf::from)
 }
 
-/// A running `nexus up`; killed when dropped.
+/// A running `nexus up`, or one of its roles; killed when dropped.
 pub(crate) struct Server {
     child: Child,
     /// Its own data folder, which goes with it.
@@ -35,35 +35,40 @@ struct Log {
 impl Server {
     /// Starts with every listener on a free port and the given environment besides; returns when it is ready.
     pub(crate) fn start(env: &[(&str, &str)]) -> Self {
-        Self::fresh(None, env)
+        Self::fresh("up", None, env)
     }
 
     /// The same with settings in TOML.
     pub(crate) fn configured(settings: &str) -> Self {
-        Self::fresh(Some(settings), &[])
+        Self::fresh("up", Some(settings), &[])
     }
 
     /// With a data folder that was there before and stays.
     pub(crate) fn in_folder(data: &Path, env: &[(&str, &str)]) -> Self {
-        Self::launch(data, None, env)
+        Self::launch("up", data, None, env)
     }
 
     /// The same with settings in TOML.
     pub(crate) fn configured_in(data: &Path, settings: &str) -> Self {
-        Self::launch(data, Some(settings), &[])
+        Self::launch("up", data, Some(settings), &[])
     }
 
-    fn fresh(settings: Option<&str>, env: &[(&str, &str)]) -> Self {
+    /// `nexus ROLE` with settings in TOML.
+    pub(crate) fn role(role: &str, settings: &str) -> Self {
+        Self::fresh(role, Some(settings), &[])
+    }
+
+    fn fresh(role: &str, settings: Option<&str>, env: &[(&str, &str)]) -> Self {
         let nth = COUNT.fetch_add(1, Ordering::Relaxed);
         let data = std::env::temp_dir().join(format!("nexus-test-{}-{nth}", std::process::id()));
-        let mut server = Self::launch(&data, settings, env);
+        let mut server = Self::launch(role, &data, settings, env);
         server.data = Some(data);
         server
     }
 
-    fn launch(data: &Path, settings: Option<&str>, env: &[(&str, &str)]) -> Self {
+    fn launch(role: &str, data: &Path, settings: Option<&str>, env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(nexus_bin());
-        command.args(["up", "--log-format", "json", "--data"]).arg(data);
+        command.args([role, "--log-format", "json", "--data"]).arg(data);
         if let Some(settings) = settings {
             let file = data.join("nexus.toml");
             std::fs::create_dir_all(data).and_then(|()| std::fs::write(&file, settings)).expect("a file");
@@ -125,6 +130,11 @@ impl Server {
     /// Where edges go.
     pub(crate) fn origin(&self) -> SocketAddr {
         self.address("origin-http")
+    }
+
+    /// Where edges fetch streams.
+    pub(crate) fn plane(&self) -> SocketAddr {
+        self.address("plane")
     }
 
     /// Status page and API.

@@ -29,6 +29,7 @@ mod images;
 mod inputs;
 mod live;
 mod low_latency;
+mod plane;
 mod players;
 mod reconnect;
 mod smuggling;

@@ -1,10 +1,12 @@
 //! Peak and mean bit rate of a track, measured on its segments.
 
+use serde::{Deserialize, Serialize};
+
 /// Stretches that were measured before the peak is believed.
 const YOUNG: u32 = 8;
 
 /// Meter of one track.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Meter {
     peak_bps: u64,
     stretches: u32,

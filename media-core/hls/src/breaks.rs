@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 
+use serde::{Deserialize, Serialize};
+
 use crate::daterange::DateRanges;
 
 /// A segment may begin before the time of the cue that it was cut for: half a long frame of picture or sound.
@@ -15,7 +17,7 @@ const EARLY_MS: i64 = 40;
 const MARKS_MAX: usize = 32;
 
 /// What a segment says of breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Mark {
     /// A break is over with its beginning.
     pub back: bool,
@@ -24,7 +26,7 @@ pub struct Mark {
 }
 
 /// A segment's place in a break.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Away {
     /// Since the break's first segment began; 0 in that one. Milliseconds.
     pub elapsed_ms: u64,
@@ -55,13 +57,13 @@ impl Mark {
 }
 
 /// The break that goes on, and the marks of the newest segments.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Breaks {
     now: Option<Now>,
     marks: VecDeque<(u64, Mark)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Now {
     id: String,
     from_ms: i64,

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::date::Rfc3339;
 use crate::window::Window;
@@ -19,7 +20,7 @@ const GONE_MAX: usize = 64;
 ///
 /// The end of a break is a cue of its own, with the `id` of its beginning and `scte35_in`, or with `ends`. Another cue
 /// with the same `id` may only add what was not said.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DateRange {
     /// The same in every cue about one range; quotes and control characters are left out of playlists.
     pub id: String,
@@ -52,7 +53,7 @@ pub struct DateRange {
 }
 
 /// Something that is played in the place of the programme.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asset {
     /// Absolute URL of a playlist, without quotes and control characters.
     pub uri: String,
@@ -102,7 +103,7 @@ impl DateRange {
 }
 
 /// A range on the wall clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
     /// What was said.
     pub range: DateRange,
@@ -134,7 +135,7 @@ impl Announced {
 }
 
 /// The ranges of a window, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct DateRanges {
     kept: VecDeque<Announced>,
     /// Ids of the newest that had to go before they were over, and the segment that was open then.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nx_crypt::Protection;
 use nx_media::{Params, TrackId};
+use serde::{Deserialize, Serialize};
 
 use crate::daterange::DateRange;
 use crate::text::{Captions, TextCue};
 
 /// A stretch of the stream with one set of tracks and one clock.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Number of this run within the stream, from 0.
     pub number: u32,
@@ -30,7 +31,7 @@ pub struct Run {
 }
 
 /// From a segment on, every track of the run is encrypted with this key.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeyPeriod {
     /// The first segment.
     pub first_msn: u64,
@@ -69,7 +70,7 @@ pub(crate) fn leader(tracks: &[Arc<RunTrack>]) -> usize {
 }
 
 /// One track during one run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunTrack {
     /// Which of the stream's tracks; stays the same from run to run.
     pub id: TrackId,
@@ -109,7 +110,7 @@ impl RunTrack {
 }
 
 /// A piece of a segment that players may fetch as soon as it is there (RFC 8216bis §4.4.4.9).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// Segment that it belongs to.
     pub msn: u64,
@@ -123,12 +124,14 @@ pub struct Part {
     pub duration: u64,
     /// Decoding can start with its first sample.
     pub independent: bool,
-    /// One CMAF chunk: `emsg` and `prft` (pictures only), `moof` and `mdat`.
+    /// One CMAF chunk: `emsg` and `prft` (pictures only), `moof` and `mdat`. Whoever writes a part down puts them
+    /// elsewhere.
+    #[serde(skip)]
     pub bytes: Bytes,
 }
 
 /// A whole segment whose bytes lie elsewhere: it is listed, and fetched by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     /// Media sequence number that it had when it was made, and has in its name.
     pub msn: u64,
@@ -149,7 +152,7 @@ pub struct Stored {
 }
 
 /// One step in the life of a stream.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// What follows belongs to this run; viewers see a discontinuity if there was another before.
     Run(Arc<Run>),

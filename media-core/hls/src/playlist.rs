@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use nx_crypt::Protection;
 use nx_media::Params;
+use serde::{Deserialize, Serialize};
 
 use crate::date::Rfc3339;
 use crate::event::{Part, Run};
@@ -130,7 +131,7 @@ impl Window {
         if part > 0 || self.run.as_ref().is_some_and(goes_on) {
             writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{msn}.{part}.m4s\"")?;
         }
-        self.write_reports(track, out)
+        out.write_str(&track.reports)
     }
 
     /// Whether the window can become long enough for delta updates.
@@ -163,9 +164,25 @@ impl Window {
         writeln!(out, ",PART-HOLD-BACK={part_hold_back:.3},HOLD-BACK={hold_back}")
     }
 
-    fn write_reports(&self, track: &Rendition, out: &mut String) -> fmt::Result {
-        let shown = (0..self.tracks.len()).filter_map(|index| self.shown(index));
-        for other in shown.filter(|t| t.track.name != track.track.name) {
+    /// Writes down how the others stand, for the playlist of one track or of all. A playlist that said how they stand
+    /// when it is asked for would be another on each node.
+    pub(crate) fn report(&mut self, to: Option<usize>) {
+        let running = self.running().len();
+        for index in
+            (0..self.tracks.len()).filter(|index| to.is_none_or(|to| to == *index || *index >= running))
+        {
+            let mut reports = String::new();
+            // Writing into a string does not fail.
+            let _ = self.write_reports(index, &mut reports);
+            if let Some(track) = self.tracks.get_mut(index) {
+                track.reports = reports;
+            }
+        }
+    }
+
+    fn write_reports(&self, of: usize, out: &mut String) -> fmt::Result {
+        let shown = (0..self.tracks.len()).filter(|index| *index != of).filter_map(|index| self.shown(index));
+        for other in shown {
             let Some(last) = other.segments.back() else { continue };
             let name = &other.track.name;
             write!(
@@ -260,7 +277,7 @@ impl fmt::Display for PartName {
 }
 
 /// What a playlist says of a complete segment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) msn: u64,
     /// The run, where the name tells it.

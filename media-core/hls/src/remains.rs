@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Run, RunTrack};
 use crate::rendition::{Rendition, Segment};
@@ -26,7 +27,7 @@ const REST_MS: i64 = 1_900;
 pub const GAP_MSNS: u64 = 1;
 
 /// The list of the run that goes on, without its media.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Remains {
     /// [`Run::number`].
     pub run: u32,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nx_container::fmp4;
 use nx_media::{Kind, Params, rescale};
+use serde::{Deserialize, Serialize};
 
 use crate::bandwidth::Meter;
 use crate::breaks::Mark;
@@ -12,7 +13,7 @@ use crate::event::{KeyPeriod, Part, Run, RunTrack, Stored};
 use crate::window::Position;
 
 /// A segment of one track.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Segment {
     /// Media sequence number.
     pub msn: u64,
@@ -85,7 +86,7 @@ pub(crate) fn us(ticks: u64, params: &Params) -> u64 {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Rendition {
     pub(crate) track: Arc<RunTrack>,
     /// Keys of the run, oldest first, and the track with the header of one of them.
@@ -107,6 +108,8 @@ pub(crate) struct Rendition {
     counted: (u64, u64),
     pub(crate) bytes: usize,
     pub(crate) next: Position,
+    /// What its playlist reports of the others: how they stood when this one changed last.
+    pub(crate) reports: String,
 }
 
 impl Rendition {
@@ -135,6 +138,7 @@ impl Rendition {
                 counted: (0, 0),
                 bytes: 0,
                 next,
+                reports: String::new(),
             },
         }
     }
@@ -200,6 +204,15 @@ impl Rendition {
             distance <= us
         };
         self.listed().rev().take_while(near).count()
+    }
+
+    /// See [`crate::Window::is_sound`].
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut numbers = self.segments.iter().zip(self.segments.iter().skip(1));
+        self.retired <= self.segments.len()
+            && numbers.all(|(one, next)| one.msn < next.msn)
+            && self.segments.iter().try_fold(0, |sum: usize, s| sum.checked_add(s.bytes()))
+                == Some(self.bytes)
     }
 
     pub(crate) fn segment(&self, msn: u64) -> Option<&Segment> {

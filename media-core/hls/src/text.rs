@@ -60,7 +60,7 @@ pub struct TextRendition {
 }
 
 /// Text that is shown for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextCue {
     /// When, in presentation time of the run that goes on, microseconds.
     pub start_us: i64,
@@ -89,7 +89,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// A cue with its place; `end_us` is `None` while nobody knows.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Held {
     /// As it was told; it is shown from `start_us` on.
     told_us: i64,
@@ -99,7 +99,7 @@ struct Held {
     settings: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Rendition {
     about: TextRendition,
     cues: VecDeque<Held>,
@@ -157,7 +157,7 @@ impl Rendition {
 }
 
 /// State of a window's text.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Texts {
     embedded: Vec<Embedded>,
     renditions: Vec<Rendition>,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use nx_crypt::{Protection, TsCipher};
 use nx_media::{AudioCodec, Kind, Params, VideoCodec};
+use serde::{Deserialize, Serialize};
 
 use crate::breaks::Mark;
 use crate::event::Run;
@@ -26,7 +27,7 @@ pub struct NotInTs {
 }
 
 /// A segment as the TS view lists it. It stays so, whichever tracks come and go.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TsSegment {
     line: Line,
     date_ms: i64,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nx_media::rescale;
+use serde::{Deserialize, Serialize};
 
 use crate::breaks::Breaks;
 use crate::daterange::DateRanges;
@@ -18,7 +19,7 @@ use crate::text::Texts;
 use crate::ts_view::TsSegment;
 
 /// How far a track has come: the part that will be next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Position {
     /// Segment that is open, or will be.
     pub msn: u64,
@@ -41,7 +42,7 @@ pub enum Lookup<T> {
 const RUNS_MAX: usize = 8;
 
 /// State of a live stream as players see it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Window {
     /// Listed segments at most.
     pub(crate) listed_max: usize,
@@ -112,6 +113,17 @@ impl Window {
 
     /// Takes one event; gives the index of the track that grew, if one did.
     pub fn apply(&mut self, event: Event) -> Option<usize> {
+        // Text is in no list.
+        let listed = !matches!(event, Event::Text { .. });
+        let own = matches!(event, Event::Part { .. } | Event::SegmentEnd { .. });
+        let track = self.take(event);
+        if listed && !self.past {
+            self.report(track.filter(|_| own));
+        }
+        track
+    }
+
+    fn take(&mut self, event: Event) -> Option<usize> {
         match event {
             Event::Run(run) => {
                 self.start_run(run);

@@ -41,6 +41,8 @@ pub struct Stream {
     pub window_bytes: u64,
     /// Playlists written so far: it does not matter how many ask.
     pub playlists_rendered: u64,
+    /// Edges that fetch it.
+    pub edges: u64,
     /// What the timeline mended.
     pub repairs: Repairs,
     /// Seams that viewers saw.

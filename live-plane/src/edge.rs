@@ -1,0 +1,174 @@
+//! A directory that fetches from other nodes what its viewers ask for.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use http::StatusCode;
+use nx_delivery::{Directory, LiveStream, Metrics, Problem, Seeking};
+use nx_media::StreamKey;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::endpoint::Identity;
+use crate::figures::Figures;
+use crate::follow::{Followed, State};
+use crate::origin::Origin;
+
+/// What a first viewer waits for a stream to be fetched.
+const FETCH_MAX: Duration = Duration::from_secs(6);
+/// Names that no origin knew: remembered so long, so many. The oldest goes first.
+const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+const UNKNOWN_MAX: usize = 1_024;
+
+/// Streams of other nodes, fetched as long as somebody watches.
+pub struct Edge {
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) linger: Duration,
+    streams_max: usize,
+    streams: Mutex<HashMap<StreamKey, Arc<Followed>>>,
+    unknown: Mutex<VecDeque<(StreamKey, Instant)>>,
+    figures: Arc<Figures>,
+    /// For the tasks of its streams.
+    me: Weak<Self>,
+}
+
+impl Edge {
+    /// Connects to `config.origins`, and stays connected until `stop` turns true; then nobody waits any more.
+    ///
+    /// # Errors
+    /// In words, with what to do: there is no origin, or the files cannot be used.
+    pub fn start(config: &Config, stop: &watch::Receiver<bool>) -> Result<Arc<Self>, String> {
+        if config.origins.is_empty() {
+            return Err("edge.plane.origins is empty: name the nodes to fetch streams from, HOST:PORT".into());
+        }
+        let endpoint = Identity::read(config)?.dial()?;
+        let edge = Arc::new_cyclic(|me| Self {
+            origins: config.origins.iter().map(|address| Origin::new(address)).collect(),
+            linger: Duration::from_secs(config.linger_s.into()),
+            streams_max: config.streams_max,
+            streams: Mutex::default(),
+            unknown: Mutex::default(),
+            figures: Arc::default(),
+            me: me.clone(),
+        });
+        for nth in 0..edge.origins.len() {
+            let (edge, endpoint, stop) = (edge.clone(), endpoint.clone(), stop.clone());
+            tokio::spawn(async move {
+                if let Some(origin) = edge.origins.get(nth) {
+                    origin.keep_up(endpoint, &edge.figures, stop).await;
+                }
+            });
+        }
+        let (released, mut stop) = (edge.clone(), stop.clone());
+        tokio::spawn(async move {
+            nx_delivery::stopped(&mut stop).await;
+            released.streams().values().for_each(|followed| followed.live.release());
+        });
+        Ok(edge)
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.figures
+    }
+
+    /// The stream of a name, fetched from now on if it was not; `None` when there are too many.
+    fn followed(&self, key: &StreamKey) -> Option<Arc<Followed>> {
+        let mut streams = self.streams();
+        if let Some(followed) = streams.get(key) {
+            return Some(followed.clone());
+        }
+        if streams.len() >= self.streams_max {
+            return None;
+        }
+        let edge = self.me.upgrade()?;
+        let followed = Arc::new(Followed::new(key));
+        streams.insert(key.clone(), followed.clone());
+        let task = followed.clone();
+        tokio::spawn(async move {
+            task.run(&edge).await;
+            edge.streams().remove(task.live.key());
+        });
+        Some(followed)
+    }
+
+    pub(crate) fn note_unknown(&self, key: &StreamKey) {
+        let mut unknown = lock(&self.unknown);
+        if unknown.len() >= UNKNOWN_MAX {
+            unknown.pop_front();
+        }
+        unknown.push_back((key.clone(), Instant::now() + UNKNOWN_FOR));
+    }
+
+    fn is_unknown(&self, key: &StreamKey) -> bool {
+        let (now, mut unknown) = (Instant::now(), lock(&self.unknown));
+        while unknown.pop_front_if(|(_, until)| *until <= now).is_some() {}
+        unknown.iter().any(|(name, _)| name == key)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, HashMap<StreamKey, Arc<Followed>>> {
+        lock(&self.streams)
+    }
+}
+
+impl Directory for Edge {
+    fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
+        let followed = self.streams().get(key).filter(|f| f.is_on()).cloned()?;
+        followed.touch();
+        Some(followed.live.clone())
+    }
+
+    fn seek<'a>(&'a self, key: &'a StreamKey) -> Seeking<'a> {
+        Box::pin(async move {
+            if self.is_unknown(key) {
+                return Ok(None);
+            }
+            let followed = self.followed(key).ok_or_else(|| {
+                let detail = "this edge fetches as many streams as it may; ask again shortly";
+                let busy = StatusCode::SERVICE_UNAVAILABLE;
+                Problem::new(busy, "overloaded", "Too many streams", detail).retry_after(1)
+            })?;
+            followed.touch();
+            match followed.settled(FETCH_MAX).await {
+                State::On => Ok(Some(followed.live.clone())),
+                State::Unknown => Ok(None),
+                State::Asking | State::Unreachable => Err(unreachable(key)),
+            }
+        })
+    }
+
+    fn has_stored(&self) -> bool {
+        false
+    }
+
+    fn health(&self) -> Option<serde_json::Value> {
+        let origins = self.origins.iter().map(|o| serde_json::json!({"address": o.address, "up": o.is_up()}));
+        let streams = self.streams();
+        let mut on: Vec<&str> = streams.iter().filter(|(_, f)| f.is_on()).map(|(k, _)| k.as_str()).collect();
+        on.sort_unstable();
+        Some(serde_json::json!({"origins": origins.collect::<Vec<_>>(), "subscriptions": on}))
+    }
+
+    fn metrics(&self, out: &mut Metrics) {
+        self.figures.metrics(out);
+        let on = self.streams().values().filter(|f| f.is_on()).count();
+        out.single("nexus_plane_subscriptions", "gauge", "Streams fetched from origins.", on);
+        out.family("nexus_plane_origin_up", "gauge", "1 while an origin is connected.");
+        for origin in &self.origins {
+            out.value("nexus_plane_origin_up", &[("origin", &origin.address)], u64::from(origin.is_up()));
+        }
+    }
+}
+
+fn unreachable(key: &StreamKey) -> Problem {
+    let detail = format!("no origin that may have {key} can be reached; ask again shortly");
+    let title = "No origin reachable";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "origin-unreachable", title, detail).retry_after(1)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,30 @@
+//! The live plane: streams travel from an origin to its edges, and from edge to edge, once per edge however many watch.
+//!
+//! [`publish`] offers the streams of a [`Directory`] to other nodes; [`Edge`] is a directory that fetches from them what
+//! its viewers ask for. An edge may publish in turn: then it is the origin of a region.
+//!
+//! | what | where |
+//! | --- | --- |
+//! | messages as bytes | `nx-plane` |
+//! | Media over QUIC (moq-lite 06): the only file that knows its crate | `moq` |
+//! | certificates on both sides, the QUIC endpoint | `endpoint` |
+//! | a stream for one edge, step by step | `publish` |
+//! | a stream from one of several origins, as long as somebody watches | `follow` |
+
+mod config;
+mod edge;
+mod endpoint;
+mod figures;
+mod follow;
+mod moq;
+mod origin;
+mod publish;
+
+pub use config::Config;
+pub use edge::Edge;
+pub use figures::Figures;
+pub use nx_delivery::Directory;
+pub use publish::publish;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! Media over QUIC, by a crate that changes often: nothing else here knows it.
+//!
+//! A stream is the broadcast `APP/STREAM`. Each node that fetches it subscribes to a track of its own, whose first
+//! group begins with the window and whose others begin where a segment does; a frame is a frame of `nx-plane`. A group
+//! is a QUIC stream. The publisher never waits: a group that a node has not got [`LAG_MAX`] after its successor began
+//! is dropped as a whole, the node notices the hole and subscribes anew.
+//!
+//! Spec: draft-lcurley-moq-lite-06.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use moq_net::{Error, Timestamp, broadcast, group, origin, time, track};
+use nx_media::StreamKey;
+use tokio::task::AbortHandle;
+use web_transport_quinn::Session;
+
+/// The one version spoken.
+pub(crate) const ALPN: &[u8] = b"moq-lite-06";
+/// How far a node may fall behind.
+const LAG_MAX: Duration = Duration::from_secs(20);
+/// Bytes of a group, from which on the next frame begins another; the crate takes 32 MiB.
+const GROUP_BYTES_MAX: usize = 16 << 20;
+/// What a node has for its greeting.
+const GREETING_MAX: Duration = Duration::from_secs(5);
+/// A broadcast that nobody reads is forgotten so long after it was last asked for.
+const FORGET: Duration = Duration::from_secs(60);
+
+/// Why there is no stream, or no more of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Over {
+    /// The other node does not know it.
+    #[error("it is not known there")]
+    Unknown,
+    /// The connection is gone, or the other node ended it.
+    #[error("it was ended there, or the connection is lost")]
+    Lost,
+    /// Something of it did not come in time.
+    #[error("something of it did not come in time")]
+    Hole,
+}
+
+/// Stops a task with its owner.
+struct Task(AbortHandle);
+
+impl Task {
+    fn spawn(future: impl Future<Output = Error> + Send + 'static) -> Self {
+        Self(tokio::spawn(future).abort_handle())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the crate's drivers count in this clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// A connection as the crate sees it, which cannot do without datagrams although none are sent here.
+fn session(connection: quinn::Connection) -> Result<Session, Error> {
+    let able = connection.max_datagram_size().is_some();
+    if able { Ok(Session::raw(connection)) } else { Err(Error::Unsupported) }
+}
+
+/// Offers streams over one connection until it ends. `feed` sends the stream of a name into a [`Sink`]; it may refuse.
+pub(crate) async fn offer<F, Fut>(connection: quinn::Connection, feed: F) -> Result<(), Error>
+where
+    F: Fn(StreamKey, Asked) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let (producer, driver) = origin::Producer::new(origin::Config::default());
+    let _origin = Task::spawn(time::run(driver));
+    let names = producer.dynamic("", origin::Route::default())?;
+    let server = moq_net::Server::new().with_publisher(&producer);
+    let greeting = server.accept(now(), session(connection)?);
+    let (session, driver) =
+        tokio::time::timeout(GREETING_MAX, greeting).await.map_err(|_| Error::Timeout)??;
+    let _session = Task::spawn(time::run(driver));
+    loop {
+        tokio::select! {
+            _ = session.closed() => return Ok(()),
+            request = names.requested_broadcast() => {
+                let request = request?;
+                let Ok(key) = StreamKey::parse(&request.path().to_string()) else {
+                    request.reject(Error::NotFound);
+                    continue;
+                };
+                let producer = broadcast::Info::new().produce();
+                let tracks = producer.dynamic();
+                request.accept(&producer);
+                tokio::spawn(tracks_of(producer, tracks, key, feed.clone()));
+            }
+        }
+    }
+}
+
+/// Answers those who ask for tracks of a broadcast, until there is nobody who might.
+async fn tracks_of<F, Fut>(
+    producer: broadcast::Producer,
+    mut tracks: broadcast::Dynamic,
+    key: StreamKey,
+    feed: F,
+) where
+    F: Fn(StreamKey, Asked) -> Fut + Send,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let demand = producer.demand();
+    loop {
+        match tokio::time::timeout(FORGET, tracks.requested_track()).await {
+            Ok(Ok(request)) => drop(tokio::spawn(feed(key.clone(), Asked(request)))),
+            Ok(Err(_)) => return,
+            Err(_) if demand.is_used() => {}
+            Err(_) => return producer.close(),
+        }
+    }
+}
+
+/// A node asks for a stream.
+pub(crate) struct Asked(track::Request);
+
+impl Asked {
+    /// Says that nobody here knows it.
+    pub(crate) fn unknown(self) {
+        self.0.reject(Error::NotFound);
+    }
+
+    /// Says that it cannot be had now.
+    pub(crate) fn refuse(self) {
+        self.0.reject(Error::Unroutable);
+    }
+
+    /// Begins to send it.
+    pub(crate) fn accept(self) -> Sink {
+        let track = self.0.accept(track::Info::default().with_max_age(LAG_MAX));
+        Sink { track, group: None, bytes: 0, began: now() }
+    }
+}
+
+/// Where a stream is sent to.
+pub(crate) struct Sink {
+    track: track::Producer,
+    group: Option<group::Producer>,
+    /// Of the group.
+    bytes: usize,
+    began: Instant,
+}
+
+impl Sink {
+    /// Sends a frame; never waits.
+    pub(crate) fn send(&mut self, frame: Bytes) -> Result<(), Error> {
+        if self.bytes > GROUP_BYTES_MAX {
+            self.cut()?;
+        }
+        self.bytes += frame.len();
+        let at = Timestamp::from_millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0));
+        let at = at.map_err(|_| Error::TimestampMismatch)?;
+        let group = match &mut self.group {
+            Some(group) => group,
+            None => self.group.insert(self.track.append_group()?),
+        };
+        group.write_frame(at, frame)
+    }
+
+    /// The next frame begins another group.
+    pub(crate) fn cut(&mut self) -> Result<(), Error> {
+        self.bytes = 0;
+        self.group.take().map_or(Ok(()), |group| group.finish())
+    }
+
+    /// Waits until the other node wants no more.
+    pub(crate) async fn unwanted(&self) {
+        let _ = self.track.unused().await;
+    }
+
+    /// Nothing follows.
+    pub(crate) fn end(mut self) {
+        // What fails is over already.
+        let _ = self.cut().and_then(|()| self.track.finish());
+    }
+}
+
+/// A connection to a node that offers streams.
+pub(crate) struct Link {
+    names: origin::Consumer,
+    session: moq_net::Session,
+    _tasks: [Task; 2],
+}
+
+impl Link {
+    /// Greets the other node.
+    pub(crate) async fn greet(connection: quinn::Connection) -> Result<Self, Error> {
+        let (producer, driver) = origin::Producer::new(origin::Config::default());
+        let origin = Task::spawn(time::run(driver));
+        let names = producer.consume();
+        let client = moq_net::Client::new().with_subscriber(producer);
+        let (session, driver) = client.connect(now(), session(connection)?).await?;
+        let link = Self { names, session, _tasks: [origin, Task::spawn(time::run(driver))] };
+        // Its offer comes right behind its greeting; before, every name is unknown.
+        link.names.routed("").await.ok_or(Error::Unroutable)?;
+        Ok(link)
+    }
+
+    /// Waits until it is lost.
+    pub(crate) async fn lost(&self) -> Error {
+        self.session.closed().await
+    }
+
+    /// Asks for a stream.
+    pub(crate) async fn ask(self: &Arc<Self>, key: &StreamKey) -> Result<Frames, Over> {
+        let why = |e: Error| if names_nothing(&e) { Over::Unknown } else { Over::Lost };
+        let broadcast = self.names.request_broadcast(key.as_str()).await.map_err(why)?;
+        // A track of its own: nobody else begins where this node does.
+        let track = broadcast.track(&nx_delivery::random_id()).map_err(why)?;
+        let wish = track::Subscription::default().with_max_age(LAG_MAX);
+        let groups = track.subscribe(wish).await.map_err(why)?.ordered();
+        Ok(Frames { groups, group: None, next: 0, _broadcast: broadcast, _link: self.clone() })
+    }
+}
+
+fn names_nothing(error: &Error) -> bool {
+    matches!(error, Error::NotFound | Error::Stream(moq_net::StreamError::NotFound))
+}
+
+/// The frames of a stream as they come.
+pub(crate) struct Frames {
+    groups: track::Ordered,
+    group: Option<group::Consumer>,
+    /// Number of the group that must come next.
+    next: u64,
+    _broadcast: broadcast::Consumer,
+    _link: Arc<Link>,
+}
+
+impl Frames {
+    /// The next frame. Can be dropped and called again.
+    pub(crate) async fn next(&mut self) -> Result<Bytes, Over> {
+        loop {
+            let Some(group) = &mut self.group else {
+                let group = self.groups.next_group().await.map_err(|_| Over::Lost)?.ok_or(Over::Lost)?;
+                if group.sequence != self.next {
+                    return Err(Over::Hole);
+                }
+                self.next += 1;
+                self.group = Some(group);
+                continue;
+            };
+            match group.read_frame().await {
+                Ok(Some(frame)) => return Ok(frame.payload),
+                Ok(None) => self.group = None,
+                Err(Error::Old) => return Err(Over::Hole),
+                Err(_) => return Err(Over::Lost),
+            }
+        }
+    }
+}

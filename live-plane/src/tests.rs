@@ -1,0 +1,174 @@
+//! Two nodes in one process: who gets what, how often it is asked for, and what strangers' names cost.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nx_delivery::{Directory, LiveStream};
+use nx_hls::{Config as Packaging, Packager, Start, TrackSpec, Window};
+use nx_media::{AudioCodec, AudioParams, Params, Sample, StreamKey, TrackId};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tokio::sync::watch;
+
+use crate::config::host;
+use crate::{Config, Edge, Figures, publish};
+
+/// Serves one stream.
+struct One(Arc<LiveStream>);
+
+impl Directory for One {
+    fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
+        (self.0.key() == key).then(|| self.0.clone())
+    }
+}
+
+fn key(name: &str) -> StreamKey {
+    StreamKey::parse(name).unwrap()
+}
+
+/// A stream of sound, some seconds of it, and how it goes on.
+fn stream() -> (Arc<LiveStream>, impl FnMut()) {
+    let live = Arc::new(LiveStream::new(key("live/cam1"), Window::new(3, 2, 1 << 20)));
+    let params = Params::Audio(AudioParams {
+        codec: AudioCodec::Aac,
+        config: Bytes::from_static(&[0x11, 0x90]),
+        sample_rate: 48_000,
+        channels: 2,
+        frame_samples: 1024,
+        rfc6381: "mp4a.40.2".into(),
+        language: None,
+    });
+    let mut packager = Packager::new(Packaging::default(), Start::default());
+    packager.set_tracks(&[TrackSpec { id: TrackId::AUDIO, params }]);
+    let (mut dts, into) = (0, live.clone());
+    let mut second = move || {
+        for _ in 0..47 {
+            let payload = Bytes::from_static(&[7; 100]);
+            packager.push(
+                0,
+                Sample { dts, pts: dts, duration: Some(1024), key: true, payload },
+                1_795_000_000_000,
+            );
+            dts += 1024;
+        }
+        std::iter::from_fn(|| packager.poll()).for_each(|event| into.apply(event));
+    };
+    (0..7).for_each(|_| second());
+    (live, second)
+}
+
+/// Certificates of a new authority, in a folder of that name.
+fn identity(name: &str) -> Config {
+    let folder = std::env::temp_dir().join(format!("nx-live-plane-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, text: String| -> Option<PathBuf> {
+        std::fs::write(folder.join(name), text).unwrap();
+        Some(folder.join(name))
+    };
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_key = KeyPair::generate().unwrap();
+    let ca = params.self_signed(&ca_key).unwrap();
+    let issuer = Issuer::new(params, ca_key);
+    let key = KeyPair::generate().unwrap();
+    let node = CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
+    let cert = node.signed_by(&key, &issuer).unwrap();
+    Config {
+        ca: write("ca.pem", ca.pem()),
+        cert: write("node.pem", cert.pem()),
+        key: write("node.key", key.serialize_pem()),
+        ..Config::default()
+    }
+}
+
+/// An origin that offers the stream, and an edge that knows it.
+fn pair(live: &Arc<LiveStream>, name: &str, stop: &watch::Receiver<bool>) -> (Arc<Figures>, Arc<Edge>) {
+    let (figures, identity) = (Arc::<Figures>::default(), identity(name));
+    let listen = Config { listen: Some("127.0.0.1:0".parse().unwrap()), ..identity.clone() };
+    let address =
+        publish(&listen, Arc::new(One(live.clone())), figures.clone(), stop.clone()).unwrap().unwrap();
+    let config = Config { origins: vec![address.to_string()], streams_max: 2, ..identity };
+    (figures, Edge::start(&config, stop).unwrap())
+}
+
+fn playlist(live: &LiveStream) -> Option<String> {
+    live.read(|w| w.media_playlist(nx_hls::Ask::Track(0), nx_hls::Skip::None))
+}
+
+#[tokio::test]
+async fn a_crowd_of_first_viewers_asks_once_and_gets_what_the_origin_has() {
+    let (_stop, stopped) = watch::channel(false);
+    let (live, mut second) = stream();
+    let (figures, edge) = pair(&live, "crowd", &stopped);
+    let name = key("live/cam1");
+    let seeking = (0..200).map(|_| {
+        let (edge, name) = (edge.clone(), name.clone());
+        tokio::spawn(async move { edge.seek(&name).await.ok().flatten() })
+    });
+    let mut found = Vec::new();
+    for seeking in seeking.collect::<Vec<_>>() {
+        found.push(seeking.await.unwrap().expect("it is there"));
+    }
+    assert!(found.iter().all(|f| Arc::ptr_eq(f, &found[0])));
+    assert_eq!(figures.edges(), (1, 1));
+    assert!(playlist(&live).is_some());
+    assert_eq!(playlist(&found[0]), playlist(&live));
+    for _ in 0..5 {
+        let before = found[0].read(|w| w.next(0));
+        second();
+        let went_on =
+            |w: &Window| (w.next(0) == live.read(|l| l.next(0)) && w.next(0) > before).then_some(());
+        found[0].wait(0, std::time::Duration::from_secs(10), went_on).await.expect("it goes on");
+        assert_eq!(playlist(&found[0]), playlist(&live));
+    }
+}
+
+#[tokio::test]
+async fn names_that_nobody_knows_cost_nothing_that_stays() {
+    let (_stop, stopped) = watch::channel(false);
+    let (live, _) = stream();
+    let (figures, edge) = pair(&live, "unknown", &stopped);
+    for nth in 0..1_500 {
+        assert!(edge.seek(&key(&format!("live/no-{nth}"))).await.is_ok_and(|found| found.is_none()), "{nth}");
+    }
+    assert_eq!(figures.edges(), (1, 0));
+    let health = edge.health().unwrap();
+    assert_eq!(health["subscriptions"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn an_origin_that_cannot_be_reached_is_not_one_that_knows_nothing() {
+    let (_stop, stopped) = watch::channel(false);
+    let config = Config { origins: vec!["127.0.0.1:9".into()], ..identity("unreachable") };
+    let edge = Edge::start(&config, &stopped).unwrap();
+    assert!(edge.seek(&key("live/cam1")).await.is_err());
+}
+
+#[test]
+fn addresses_are_host_and_port() {
+    for (address, want) in [
+        ("origin.example:7000", Some("origin.example")),
+        ("10.0.0.1:7000", Some("10.0.0.1")),
+        ("[::1]:7000", Some("::1")),
+        ("[::1:7000", None),
+        ("origin.example", None),
+        (":7000", None),
+        ("a:0", None),
+        ("a:70000", None),
+    ] {
+        assert_eq!(host(address), want, "{address}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_told_and_nothing_is_needed_when_it_is_off() {
+    assert!(Config::default().validate().is_empty());
+    let on = Config { origins: vec!["a".into()], streams_max: 0, ..Config::default() };
+    let keys: Vec<String> = on.validate().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["ca", "cert", "key", "origins.0", "streams_max"]);
+    let (_, stopped) = watch::channel(false);
+    let missing = Config { ca: Some(Path::new("/nowhere/ca.pem").into()), ..identity("missing") };
+    let missing = Config { origins: vec!["a:1".into()], ..missing };
+    let error = Edge::start(&missing, &stopped).err().expect("there is no such file");
+    assert!(error.contains("/nowhere/ca.pem"), "{error}");
+}
