@@ -1,0 +1,62 @@
+//! Who asks.
+
+use std::net::SocketAddr;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use crate::problem::Problem;
+
+/// A role that may do everything.
+const OPERATOR: &str = "operator";
+
+/// Who asks, as a verifier has found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Their name, the same for ever.
+    pub subject: String,
+    /// What they are; `operator` may do everything.
+    pub roles: Vec<String>,
+}
+
+impl Caller {
+    /// Who runs the system.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self { subject: OPERATOR.into(), roles: vec![OPERATOR.into()] }
+    }
+
+    /// Another service.
+    #[must_use]
+    pub fn service(id: &str) -> Self {
+        Self { subject: format!("service:{id}"), roles: vec![OPERATOR.into()] }
+    }
+
+    /// Refuses those who have not this role.
+    ///
+    /// # Errors
+    /// 403, with the role that is missing.
+    pub fn must_be(&self, role: &str) -> Result<(), Problem> {
+        if self.roles.iter().any(|r| r == role || r == OPERATOR) {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!("only who has the role {role} may do that")))
+    }
+}
+
+/// Finds out who asks. The gateway has one; a service takes whom it names.
+pub trait Verifier: Send + Sync {
+    /// Who asks, from the head of the request and the other end of its connection.
+    ///
+    /// # Errors
+    /// 401 or 403: the request goes no further.
+    fn verify(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Problem>;
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get().cloned().ok_or_else(|| Problem::unauthorized("say who you are"))
+    }
+}
