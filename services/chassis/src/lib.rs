@@ -49,3 +49,6 @@ pub use ring::Ring;
 pub use service::Service;
 pub use time::Time;
 pub use tx::Tx;
+
+#[cfg(test)]
+mod tests;

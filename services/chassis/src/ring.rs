@@ -199,7 +199,8 @@ async fn open_one(config: Config, data: std::path::PathBuf, service: Service, sh
     };
     let db = db.map_err(|e| e.to_string())?;
     db.migrate(id, &service.migrations).await.map_err(|e| e.to_string())?;
-    let needs = nx_catalog::find(id).map(|entry| entry.needs.keys().cloned().collect()).unwrap_or_default();
+    let listed = nx_catalog::find(id).into_iter().flat_map(|entry| entry.needs.keys().cloned());
+    let needs = listed.chain(service.needs.iter().map(|&n| n.to_owned())).collect();
     Ok(Ctx::new(service, needs, db, shared))
 }
 

@@ -16,6 +16,7 @@ pub struct Service {
     pub(crate) emits: Vec<&'static str>,
     pub(crate) reactions: Reactions,
     pub(crate) works: Works,
+    pub(crate) needs: Vec<&'static str>,
 }
 
 impl Service {
@@ -29,6 +30,7 @@ impl Service {
             emits: Vec::new(),
             reactions: Reactions::default(),
             works: Works::default(),
+            needs: Vec::new(),
         }
     }
 
@@ -80,6 +82,13 @@ impl Service {
     #[must_use]
     pub fn every(mut self, cron: &'static str, kind: &'static str) -> Self {
         self.works.every(cron, kind);
+        self
+    }
+
+    /// A service that it calls: for examples and tests, which are in no catalogue.
+    #[must_use]
+    pub fn needs(mut self, service: &'static str) -> Self {
+        self.needs.push(service);
         self
     }
 }

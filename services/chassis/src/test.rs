@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -128,11 +128,12 @@ impl TestApp {
     ) -> Answer {
         let (service, rest) = path[1..].split_once('/').expect("/SERVICE/…");
         let body = serde_json::to_vec(body).expect("JSON");
-        let mut request = Request::builder().method(method).uri(format!("/{rest}"));
-        for (name, value) in [&[("content-type", "application/json")], headers].concat() {
-            request = request.header(name, value);
-        }
+        let request = Request::builder().method(method).uri(format!("/{rest}"));
         let mut request = request.body(Body::from(body)).expect("a request");
+        for (name, value) in [&[("content-type", "application/json")], headers].concat() {
+            let name: HeaderName = name.parse().expect("a name");
+            request.headers_mut().insert(name, value.parse().expect("a value"));
+        }
         if let Some(caller) = caller {
             request.extensions_mut().insert(caller);
         }

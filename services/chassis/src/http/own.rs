@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<Ctx> {
 
 /// Whether the service can work, with the state of what it needs.
 async fn ready(State(cx): State<Ctx>) -> (StatusCode, Json<Value>) {
-    let store = cx.db().one::<i64>("SELECT 1 AS n", Vec::new()).await.is_ok();
+    let store = cx.db().one::<i64>("SELECT COUNT(*) AS n FROM chassis_migration", Vec::new()).await.is_ok();
     let needs = cx.needs();
     let whole = needs.iter().all(|(_, state)| *state == "up");
     let needs: serde_json::Map<_, _> = needs.into_iter().map(|(n, s)| (n.to_owned(), s.into())).collect();
