@@ -37,6 +37,7 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
     let (usual, address) = (Limits::default(), config.origin.http.listen);
     let mut http = vec![listen("origin-http", "origin.http.listen", address, face, usual, &stopped).await?];
+    let mut ring = None;
     if matches!(cli.command, Command::Up) {
         let edge = nx_edge_node::start(&config.edge, &certs, hub.clone(), &stopped, GRACE).await;
         let edge = edge.map_err(Error::msg)?;
@@ -44,7 +45,8 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
         let viewers = edge[0].1.address;
         http.extend(edge.into_iter().map(|(_, listening)| listening));
         let core = nx_gateway::Core::new(&hub, &doors.outbound());
-        let face = nx_gateway::Face::new(core, &config.gateway, viewers, stopped.clone());
+        let ring = &*ring.insert(nx_ring::start(&config.gateway.ring, &cli.data).await.map_err(Error::msg)?);
+        let face = nx_gateway::Face::new(core, &config.gateway, viewers, ring, stopped.clone());
         let face = Arc::new(face.map_err(Error::msg)?);
         let address = config.gateway.listen;
         http.push(listen("gateway", "gateway.listen", address, face, usual, &stopped).await?);
@@ -58,6 +60,9 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     doors.drained().await;
     for listening in http {
         listening.drained().await;
+    }
+    if let Some(ring) = ring {
+        ring.stop().await;
     }
     tracing::info!("stopped");
     Ok(())

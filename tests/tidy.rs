@@ -16,12 +16,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("media-core/dash", &["nx-media", "nx-hls", "nx-crypt"]),
     ("web", &[]),
     ("services/contract", &[]),
+    ("services/catalog", &[]),
+    ("services/chassis", &["nx-catalog"]),
+    ("services/example", &["nx-chassis"]),
+    ("services/platform", &["nx-chassis"]),
+    ("services/ring", &["nx-chassis", "nx-platform"]),
     ("delivery", &["nx-media", "nx-container", "nx-crypt", "nx-hls", "nx-dash", "nx-web"]),
     ("doctor", &[]),
     ("store", &["nx-media", "nx-container", "nx-crypt", "nx-hls"]),
     ("store/cloud", &["nx-store"]),
     ("vod", &["nx-media", "nx-codec", "nx-container", "nx-hls"]),
-    ("services/gateway", &["nx-contract", "nx-delivery", "nx-web"]),
+    ("services/gateway", &["nx-catalog", "nx-chassis", "nx-contract", "nx-delivery", "nx-web"]),
     ("origin/admission", &["nx-media"]),
     ("edge-node", &["nx-media", "nx-delivery", "nx-web"]),
     ("origin/srt", &[]),
@@ -47,7 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nx-worker-protocol",
         ],
     ),
-    (".", &["nx-contract", "nx-delivery", "nx-doctor", "nx-edge-node", "nx-gateway", "nx-origin"]),
+    (".", &["nx-catalog", "nx-contract", "nx-delivery", "nx-doctor", "nx-edge-node", "nx-gateway", "nx-origin", "nx-ring"]),
 ];
 
 /// Crates with sockets, clocks, threads or randomness: not for the core.

@@ -116,9 +116,13 @@ pub fn json() -> String {
     serde_json::json!({"items": CATALOG.services, "next_cursor": null}).to_string()
 }
 
-/// The list of services for people, a line each, without a line end behind the last.
+/// The list of services: as JSON, or for people a line each; without a line end behind the last.
 #[must_use]
-pub fn table() -> String {
+pub fn text(as_json: bool) -> String {
+    if as_json { json() } else { table() }
+}
+
+fn table() -> String {
     let mut text = format!("{:<31} {:<14} {:>5}  wave  state    needs", "service", "domain", "port");
     for service in &CATALOG.services {
         let state = if service.built { "built" } else { "planned" };

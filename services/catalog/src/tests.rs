@@ -7,8 +7,9 @@ use super::*;
 
 fn seed(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/seeds").join(name);
-    std::fs::read_to_string(&path)
-        .unwrap_or_else(|e| panic!("the document that the catalogue is held against is missing: {}: {e}", path.display()))
+    std::fs::read_to_string(&path).unwrap_or_else(|e| {
+        panic!("the document that the catalogue is held against is missing: {}: {e}", path.display())
+    })
 }
 
 /// The service that a document means: its whole name, or the end of it.
@@ -31,7 +32,10 @@ fn names_and_ports_are_given_once() {
     for service in &catalog().services {
         for name in service.aliases.iter().chain([&service.id]) {
             assert!(names.insert(name), "{name} twice");
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{name}");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{name}"
+            );
         }
         for port in service.other_ports.iter().chain([&service.port]) {
             assert!(ports.insert(port), "{port} twice");
@@ -44,7 +48,11 @@ fn names_and_ports_are_given_once() {
 fn every_need_is_a_service_with_words_for_its_absence_and_none_goes_round() {
     for service in &catalog().services {
         for (need, without) in &service.needs {
-            assert!(catalog().services.iter().any(|s| s.id == *need), "{} needs {need}, which is none", service.id);
+            assert!(
+                catalog().services.iter().any(|s| s.id == *need),
+                "{} needs {need}, which is none",
+                service.id
+            );
             assert!(without.len() > 3, "{} without {need}: {without:?}", service.id);
         }
     }
@@ -141,6 +149,7 @@ fn resolutions_are_about_services_and_say_why() {
 fn prints_a_line_for_each_and_json_that_says_what_is_planned() {
     assert_eq!(table().lines().count(), 57);
     let json: serde_json::Value = serde_json::from_str(&json()).expect("JSON");
-    let wallet = json["items"].as_array().expect("items").iter().find(|s| s["id"] == "wallet-ms").expect("wallet-ms");
+    let wallet =
+        json["items"].as_array().expect("items").iter().find(|s| s["id"] == "wallet-ms").expect("wallet-ms");
     assert_eq!((&wallet["built"], &wallet["port"]), (&false.into(), &9101.into()));
 }

@@ -12,10 +12,17 @@ pub(crate) struct Breaker(Mutex<State>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Closed { failures: u32 },
-    Open { since_ms: i64 },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        since_ms: i64,
+    },
     /// Calls that try, and how many went well.
-    Trying { running: u32, good: u32 },
+    Trying {
+        running: u32,
+        good: u32,
+    },
 }
 
 impl Default for State {
@@ -68,7 +75,9 @@ impl Permit<'_> {
         self.told = true;
         let Ok(mut state) = self.breaker.0.lock() else { return };
         *state = match (*state, good) {
-            (State::Closed { failures }, false) if failures + 1 < FAILURES_MAX => State::Closed { failures: failures + 1 },
+            (State::Closed { failures }, false) if failures + 1 < FAILURES_MAX => {
+                State::Closed { failures: failures + 1 }
+            }
             (State::Closed { .. }, true) => State::Closed { failures: 0 },
             (State::Trying { running, good }, true) if self.probe && good + 1 < PROBES => {
                 State::Trying { running: running.saturating_sub(1), good: good + 1 }

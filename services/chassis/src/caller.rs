@@ -1,7 +1,5 @@
 //! Who asks.
 
-use std::net::SocketAddr;
-
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
@@ -10,7 +8,7 @@ use crate::problem::Problem;
 /// A role that may do everything.
 const OPERATOR: &str = "operator";
 
-/// Who asks, as a verifier has found out.
+/// Who asks, as the gateway has found out. It travels with the request, not in its headers: nobody outside can name one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// Their name, the same for ever.
@@ -42,15 +40,6 @@ impl Caller {
         }
         Err(Problem::forbidden(format!("only who has the role {role} may do that")))
     }
-}
-
-/// Finds out who asks. The gateway has one; a service takes whom it names.
-pub trait Verifier: Send + Sync {
-    /// Who asks, from the head of the request and the other end of its connection.
-    ///
-    /// # Errors
-    /// 401 or 403: the request goes no further.
-    fn verify(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Problem>;
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

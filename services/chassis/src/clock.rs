@@ -24,7 +24,8 @@ impl Clock {
         }
         #[expect(clippy::disallowed_methods, reason = "the chassis' one reading of the wall clock")]
         let now = std::time::SystemTime::now();
-        now.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+        now.duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Milliseconds since some moment, which never go back: for what lasts, not for what is written down.
@@ -42,7 +43,9 @@ impl Clock {
     /// Moves a manual clock on and wakes who waits for it; the wall clock stays as it is.
     pub fn advance(&self, by: Duration) {
         if let Some(manual) = &self.0 {
-            manual.send_modify(|now| *now = now.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)));
+            manual.send_modify(|now| {
+                *now = now.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+            });
         }
     }
 

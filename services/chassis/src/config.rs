@@ -19,7 +19,10 @@ impl Config {
     pub fn validate(&self) -> Vec<(String, String)> {
         match &self.database {
             Some(url) if !url.0.starts_with("postgres://") && !url.0.starts_with("postgresql://") => {
-                vec![("database".into(), "must be postgres://USER:PASSWORD@HOST:PORT/DATABASE, or left out".into())]
+                vec![(
+                    "database".into(),
+                    "must be postgres://USER:PASSWORD@HOST:PORT/DATABASE, or left out".into(),
+                )]
             }
             _ => Vec::new(),
         }

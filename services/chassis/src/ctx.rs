@@ -17,6 +17,9 @@ use crate::tx::Tx;
 /// Requests of one service that run at the same time; further ones are told to come again.
 pub(crate) const REQUESTS_MAX: u32 = 256;
 
+/// What equal requests wait at, by caller and key.
+type InFlight = HashMap<(String, String), Weak<AsyncMutex<()>>>;
+
 /// What a service gets. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Ctx(Arc<Inner>);
@@ -35,7 +38,7 @@ pub(crate) struct Inner {
     pub(crate) jobs: Notify,
     /// Requests that run, and those among them that bear an `Idempotency-Key`.
     pub(crate) places: Arc<Semaphore>,
-    pub(crate) in_flight: Mutex<HashMap<(String, String), Weak<AsyncMutex<()>>>>,
+    pub(crate) in_flight: Mutex<InFlight>,
     pub(crate) traffic: Traffic,
 }
 

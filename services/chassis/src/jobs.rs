@@ -74,7 +74,8 @@ impl Job {
     /// # Errors
     /// When it is of another shape.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_value(self.body.clone()).map_err(|e| Problem::internal(format!("job {}: {e}", self.kind)))
+        serde_json::from_value(self.body.clone())
+            .map_err(|e| Problem::internal(format!("job {}: {e}", self.kind)))
     }
 
     /// Says how far it is, percent, and that it is still worked at.
@@ -82,7 +83,8 @@ impl Job {
     /// # Errors
     /// When the lease has been lost: stop.
     pub async fn progress(&self, cx: &Ctx, percent: u16) -> Result<(), Problem> {
-        let sql = "UPDATE chassis_job SET progress = $1, due_ms = $2 WHERE id = $3 AND lease = $4 AND state = 0";
+        let sql =
+            "UPDATE chassis_job SET progress = $1, due_ms = $2 WHERE id = $3 AND lease = $4 AND state = 0";
         self.tell(cx, sql, args![percent, cx.now_ms() + lease_ms(), &self.id, self.lease]).await
     }
 
@@ -150,7 +152,8 @@ pub(crate) async fn take(cx: &Ctx, most: usize) -> Result<Vec<Job>, DbError> {
     );
     let now_ms = cx.now_ms();
     let mut tx = cx.begin();
-    let jobs = tx.all(sql, args![now_ms + lease_ms(), now_ms, i64::try_from(most).unwrap_or(i64::MAX)]).await?;
+    let jobs =
+        tx.all(sql, args![now_ms + lease_ms(), now_ms, i64::try_from(most).unwrap_or(i64::MAX)]).await?;
     tx.commit().await?;
     Ok(jobs)
 }
@@ -164,14 +167,16 @@ pub(crate) async fn work(cx: &Ctx, job: Job) {
     };
     let told = match outcome {
         Ok(()) => {
-            let sql = "UPDATE chassis_job SET state = 1, progress = 100, error = NULL WHERE id = $1 AND lease = $2";
+            let sql =
+                "UPDATE chassis_job SET state = 1, progress = 100, error = NULL WHERE id = $1 AND lease = $2";
             job.tell(cx, sql, args![&job.id, job.lease]).await
         }
         Err(problem) => {
             let state = if job.attempts < ATTEMPTS_MAX { 0 } else { 2 };
             let (id, kind, attempts) = (&job.id, &job.kind, job.attempts);
             tracing::warn!(service = cx.service().id, id, kind, attempts, dead = state == 2, %problem, "job failed");
-            let sql = "UPDATE chassis_job SET state = $1, due_ms = $2, error = $3 WHERE id = $4 AND lease = $5";
+            let sql =
+                "UPDATE chassis_job SET state = $1, due_ms = $2, error = $3 WHERE id = $4 AND lease = $5";
             let due_ms = cx.now_ms() + back_off_ms(job.attempts);
             job.tell(cx, sql, args![state, due_ms, cause(&problem), &job.id, job.lease]).await
         }

@@ -34,7 +34,7 @@ pub use axum::body::Body as RawBody;
 pub use axum::extract::Path;
 pub use chrono_tz::Tz;
 
-pub use caller::{Caller, Verifier};
+pub use caller::Caller;
 pub use clock::{Clock, new_id};
 pub use config::{Config, Secret};
 pub use cron::{Cron, zone};

@@ -110,7 +110,12 @@ impl Call {
     ///
     /// # Errors
     /// As [`Call::get`].
-    pub async fn post<T: DeserializeOwned>(self, path: &str, once: &str, body: &impl Serialize) -> Result<T, Problem> {
+    pub async fn post<T: DeserializeOwned>(
+        self,
+        path: &str,
+        once: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Problem> {
         let bytes = serde_json::to_vec(body).map_err(Problem::internal)?;
         let request = Request::post(path)
             .header(header::CONTENT_TYPE, "application/json")
@@ -126,12 +131,20 @@ impl Call {
         if !response.status().is_success() {
             let (status, body) = (response.status(), String::from_utf8_lossy(response.body()).into_owned());
             let known = status.is_client_error();
-            let problem = if known { Problem::conflict("refused", format!("{service} refused it: {status}")) } else { away(&service) };
-            return Err(Problem { cause: Some(format!("{service} answered {status}: {body:.300}")), ..problem });
+            let problem = if known {
+                Problem::conflict("refused", format!("{service} refused it: {status}"))
+            } else {
+                away(&service)
+            };
+            return Err(Problem {
+                cause: Some(format!("{service} answered {status}: {body:.300}")),
+                ..problem
+            });
         }
         // An answer without a body is `null`.
         let text: &[u8] = if response.body().is_empty() { b"null" } else { response.body() };
-        serde_json::from_slice(text).map_err(|e| Problem::internal(format!("{service} answered in another shape: {e}")))
+        serde_json::from_slice(text)
+            .map_err(|e| Problem::internal(format!("{service} answered in another shape: {e}")))
     }
 
     async fn try_once(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Problem> {

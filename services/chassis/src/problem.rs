@@ -57,8 +57,11 @@ impl Problem {
     /// A field has a value that it may not have; `pointer` is a JSON pointer into the body.
     #[must_use]
     pub fn invalid(pointer: impl Into<String>, what: impl Into<String>) -> Self {
-        let mut problem =
-            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "the body has fields that cannot be taken");
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid",
+            "the body has fields that cannot be taken",
+        );
         problem.errors.push((pointer.into(), what.into()));
         problem
     }
@@ -108,7 +111,13 @@ impl Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}): {}", self.slug, self.status.as_u16(), self.cause.as_deref().unwrap_or(&self.detail))
+        write!(
+            f,
+            "{} ({}): {}",
+            self.slug,
+            self.status.as_u16(),
+            self.cause.as_deref().unwrap_or(&self.detail)
+        )
     }
 }
 

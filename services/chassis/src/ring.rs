@@ -83,7 +83,8 @@ impl Ring {
             opened.spawn(async move {
                 let id = service.id;
                 let opened = handle.spawn(open_one(config, data, service, shared)).await;
-                let cx = opened.map_err(|e| e.to_string()).flatten().map_err(|e| format!("service {id}: {e}"))?;
+                let cx =
+                    opened.map_err(|e| e.to_string()).flatten().map_err(|e| format!("service {id}: {e}"))?;
                 let peer = Peer { router: router(&cx), runtime: handle };
                 Ok::<_, String>(Running { cx, peer, runtime })
             });
@@ -187,7 +188,12 @@ impl Ring {
     }
 }
 
-async fn open_one(config: Config, data: std::path::PathBuf, service: Service, shared: Arc<Shared>) -> Result<Ctx, String> {
+async fn open_one(
+    config: Config,
+    data: std::path::PathBuf,
+    service: Service,
+    shared: Arc<Shared>,
+) -> Result<Ctx, String> {
     let id = service.id;
     let db = match &config.database {
         Some(url) => Db::postgres(url.reveal(), id).await,
@@ -269,7 +275,9 @@ async fn hears(cx: Ctx) {
     loop {
         match events::hear(&cx).await {
             Ok(true) => {}
-            Ok(false) => cx.rest(&cx.inner().inbox, "SELECT MIN(due_ms) AS n FROM chassis_inbox WHERE state = 0").await,
+            Ok(false) => {
+                cx.rest(&cx.inner().inbox, "SELECT MIN(due_ms) AS n FROM chassis_inbox WHERE state = 0").await
+            }
             Err(error) => failed(&cx, error).await,
         }
     }

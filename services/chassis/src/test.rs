@@ -63,7 +63,8 @@ impl TestApp {
 
     async fn with(config: Config, services: Vec<Service>) -> Self {
         let (folder, clock) = (Folder::new(), Clock::manual(START_MS));
-        let ring = Ring::open(&config, &folder.0, services, clock.clone(), false).await.expect("the services start");
+        let ring =
+            Ring::open(&config, &folder.0, services, clock.clone(), false).await.expect("the services start");
         Self { ring, clock, folder }
     }
 
@@ -110,7 +111,13 @@ impl TestApp {
     }
 
     /// A request as the operator, with these headers.
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &impl Serialize) -> Answer {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &impl Serialize,
+    ) -> Answer {
         self.send_as(Some(Caller::operator()), method, path, headers, body).await
     }
 

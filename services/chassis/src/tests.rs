@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::test::{Postgres, TestApp};
 use crate::{
-    Api, Body, Created, Ctx, Event, IfMatch, Job, List, NewJob, Page, Path, Problem, Service, Tagged, Tx, args, row,
+    Api, Body, Created, Ctx, Event, IfMatch, Job, List, NewJob, Page, Path, Problem, Service, Tagged, Tx,
+    args, row,
 };
 
 const SOLD: &str = "cos.test.item.sold.v1";
@@ -98,7 +99,13 @@ pub(crate) fn book() -> Service {
         .job("audit", audit)
         .every("0 3 * * *", "audit")
         .needs("till")
-        .api(Api::new().get("/lines", lines).get("/sales/{id}", look_up).post("/broken/{item}", break_item).post("/audits", ask))
+        .api(
+            Api::new()
+                .get("/lines", lines)
+                .get("/sales/{id}", look_up)
+                .post("/broken/{item}", break_item)
+                .post("/audits", ask),
+        )
 }
 
 async fn heard(tx: &mut Tx, event: Event) -> Result<(), Problem> {
@@ -154,12 +161,14 @@ fn sale_of(item: &str, count: i64) -> NewSale {
 
 impl TestApp {
     async fn sell(&self, key: &str, item: &str, count: i64) -> crate::test::Answer {
-        self.send(http::Method::POST, "/till/v1/sales", &[("idempotency-key", key)], &sale_of(item, count)).await
+        self.send(http::Method::POST, "/till/v1/sales", &[("idempotency-key", key)], &sale_of(item, count))
+            .await
     }
 
     /// Items and counts in the book, in the order of hearing.
     async fn lines(&self) -> Vec<(String, i64)> {
-        let lines: Vec<Line> = serde_json::from_value(self.get("/book/v1/lines").await.is(200).clone()).expect("lines");
+        let lines: Vec<Line> =
+            serde_json::from_value(self.get("/book/v1/lines").await.is(200).clone()).expect("lines");
         lines.into_iter().map(|l| (l.item, l.count)).collect()
     }
 }

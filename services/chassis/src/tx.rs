@@ -56,7 +56,11 @@ impl Tx {
     ///
     /// # Errors
     /// As [`Tx::all`].
-    pub async fn one<T: FromRow>(&mut self, sql: &'static str, args: Vec<Value>) -> Result<Option<T>, DbError> {
+    pub async fn one<T: FromRow>(
+        &mut self,
+        sql: &'static str,
+        args: Vec<Value>,
+    ) -> Result<Option<T>, DbError> {
         Ok(self.all(sql, args).await?.into_iter().next())
     }
 
@@ -72,7 +76,12 @@ impl Tx {
     ///
     /// # Errors
     /// When the store fails, or the service does not declare `kind`.
-    pub async fn emit(&mut self, kind: &'static str, subject: &str, data: &impl Serialize) -> Result<(), DbError> {
+    pub async fn emit(
+        &mut self,
+        kind: &'static str,
+        subject: &str,
+        data: &impl Serialize,
+    ) -> Result<(), DbError> {
         let now_ms = self.cx.now_ms();
         if !self.cx.service().emits.contains(&kind) {
             return Err(DbError::Undeclared(kind));

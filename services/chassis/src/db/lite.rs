@@ -132,7 +132,10 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        self.state.connection.as_mut().expect("a turn begins with a connection, which only close takes, out of turn")
+        self.state
+            .connection
+            .as_mut()
+            .expect("a turn begins with a connection, which only close takes, out of turn")
     }
 
     pub(super) async fn commit(mut self) -> Result<(), DbError> {

@@ -7,8 +7,7 @@ use crate::args;
 
 /// The chassis' own tables.
 const OWN: &str = include_str!("../0001_chassis.sql");
-const LIST: &str =
-    "CREATE TABLE IF NOT EXISTS chassis_migration (owner TEXT, nth BIGINT, digest TEXT, PRIMARY KEY (owner, nth))";
+const LIST: &str = "CREATE TABLE IF NOT EXISTS chassis_migration (owner TEXT, nth BIGINT, digest TEXT, PRIMARY KEY (owner, nth))";
 
 struct Ran {
     nth: i64,
@@ -24,7 +23,8 @@ impl Db {
     pub(crate) async fn migrate(&self, service: &'static str, all: &[&'static str]) -> Result<(), DbError> {
         let mut open = self.begin().await?;
         // Several nodes may start at once: the others wait here.
-        open.script(self.pick("SELECT 1", "SELECT pg_advisory_xact_lock(hashtext(current_schema()))")).await?;
+        open.script(self.pick("SELECT 1", "SELECT pg_advisory_xact_lock(hashtext(current_schema()))"))
+            .await?;
         open.script(LIST).await?;
         for (owner, scripts) in [("chassis", &[OWN][..]), (service, all)] {
             let sql = "SELECT nth, digest FROM chassis_migration WHERE owner = $1";

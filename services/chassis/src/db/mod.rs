@@ -77,7 +77,8 @@ impl Db {
     /// When it cannot be opened.
     pub async fn lite(path: &Path) -> Result<Self, DbError> {
         let write = lite::Writer::open(path).await?;
-        let read = SqlitePoolOptions::new().max_connections(READERS_MAX).idle_timeout(Duration::from_secs(60));
+        let read =
+            SqlitePoolOptions::new().max_connections(READERS_MAX).idle_timeout(Duration::from_secs(60));
         Ok(Self(Kind::Lite { write, read: read.connect_lazy_with(lite::options(path).read_only(true)) }))
     }
 
@@ -153,7 +154,11 @@ pub(crate) enum Open {
 }
 
 impl Open {
-    pub(crate) async fn all<T: FromRow>(&mut self, sql: &'static str, args: Vec<Value>) -> Result<Vec<T>, DbError> {
+    pub(crate) async fn all<T: FromRow>(
+        &mut self,
+        sql: &'static str,
+        args: Vec<Value>,
+    ) -> Result<Vec<T>, DbError> {
         let rows: Vec<Row> = match self {
             Self::Lite(turn) => lite_rows(bound_lite(sql, args).fetch_all(turn.connection()).await?),
             Self::Pg(tx) => pg_rows(bound_pg(sql, args).fetch_all(&mut **tx).await?),

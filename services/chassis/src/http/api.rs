@@ -88,9 +88,12 @@ impl Api {
         let mut operation = Operation::default();
         for part in path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}')) {
             let schema = json!({"type": "string"});
-            operation.parameters.push(json!({"name": part, "in": "path", "required": true, "schema": schema}));
+            operation
+                .parameters
+                .push(json!({"name": part, "in": "path", "required": true, "schema": schema}));
         }
-        let settings = SchemaSettings::draft2020_12().with(|s| s.definitions_path = "/components/schemas".into());
+        let settings =
+            SchemaSettings::draft2020_12().with(|s| s.definitions_path = "/components/schemas".into());
         let mut schemas = settings.into_generator();
         describe(&mut operation, &mut schemas);
         self.schemas.extend(schemas.take_definitions(true));
@@ -105,10 +108,12 @@ impl Api {
 
     /// The OpenAPI document of `service`, mounted at `base`; schemas bear its name, so that documents can be merged.
     pub(crate) fn document(&self, service: &str, base: &str) -> Value {
-        let paths: Map<_, _> = self.paths.iter().map(|(p, o)| (format!("{base}{p}"), Value::Object(o.clone()))).collect();
+        let paths: Map<_, _> =
+            self.paths.iter().map(|(p, o)| (format!("{base}{p}"), Value::Object(o.clone()))).collect();
         let mut schemas = self.schemas.clone();
         schemas.insert("Problem".into(), problem_schema());
-        let schemas: Map<_, _> = schemas.into_iter().map(|(name, s)| (format!("{service}.{name}"), s)).collect();
+        let schemas: Map<_, _> =
+            schemas.into_iter().map(|(name, s)| (format!("{service}.{name}"), s)).collect();
         let document = json!({
             "openapi": "3.1.0",
             "info": {"title": service, "version": "1", "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
@@ -171,7 +176,8 @@ impl Operation {
     }
 
     fn document(mut self) -> Value {
-        let content = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+        let content =
+            json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
         self.answers.insert("default".into(), json!({"description": "A problem", "content": content}));
         let mut document = json!({"responses": self.answers, "parameters": self.parameters});
         if let Some(body) = self.body {

@@ -33,7 +33,8 @@ async fn frame(State(cx): State<Ctx>, request: Request, next: Next) -> Response 
     let started_ms = cx.clock().mono_ms();
     let request_id = request_id(text(&request, &REQUEST_ID));
     let trace = trace::id_of(text(&request, &TRACEPARENT));
-    let given = text(&request, &DEADLINE_MS).and_then(|v| v.parse().ok()).map_or(REQUEST_MAX, Duration::from_millis);
+    let given =
+        text(&request, &DEADLINE_MS).and_then(|v| v.parse().ok()).map_or(REQUEST_MAX, Duration::from_millis);
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let (method, matches) = (request.method().clone(), request.headers().get(header::IF_NONE_MATCH).cloned());
     let span = tracing::info_span!("request", service = cx.service().id, request_id, trace, %method, route);
@@ -48,9 +49,16 @@ async fn frame(State(cx): State<Ctx>, request: Request, next: Next) -> Response 
 }
 
 /// Runs the request by itself: a panic is an answer, and a caller who leaves does not stop what has begun.
-async fn answer(cx: &Ctx, request: Request, next: Next, limit: Duration, trace: String) -> Result<Response, Problem> {
+async fn answer(
+    cx: &Ctx,
+    request: Request,
+    next: Next,
+    limit: Duration,
+    trace: String,
+) -> Result<Response, Problem> {
     let place = cx.inner().places.clone().try_acquire_owned();
-    let place = place.map_err(|_| Problem::unavailable("busy", "too many requests run at the same time", 1))?;
+    let place =
+        place.map_err(|_| Problem::unavailable("busy", "too many requests run at the same time", 1))?;
     let work = async move {
         let _place = place;
         tokio::time::timeout(limit, next.run(request)).await
@@ -89,7 +97,9 @@ fn explain(response: &mut Response, request_id: &str) {
 fn unless_known(response: &mut Response, method: &Method, matches: Option<&HeaderValue>) {
     let tag = response.headers().get(header::ETAG).and_then(|v| v.to_str().ok());
     let given = matches.and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let known = tag.is_some_and(|tag| given == "*" || given.split(',').any(|g| g.trim().trim_start_matches("W/") == tag));
+    let known = tag.is_some_and(|tag| {
+        given == "*" || given.split(',').any(|g| g.trim().trim_start_matches("W/") == tag)
+    });
     if known && response.status() == StatusCode::OK && (method == Method::GET || method == Method::HEAD) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = Body::empty();

@@ -43,7 +43,11 @@ struct Kept {
 row!(Kept { fingerprint, status, body } json { headers });
 
 /// The layer.
-pub(super) async fn unit_of_work(State(cx): State<Ctx>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn unit_of_work(
+    State(cx): State<Ctx>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let key = match request.headers().get(KEY) {
         Some(key) if request.method() == Method::POST => key.clone(),
         _ => {
@@ -69,7 +73,9 @@ pub(super) async fn unit_of_work(State(cx): State<Ctx>, request: Request, next: 
         return Ok(response);
     }
     let (head, body) = response.into_parts();
-    let body = limited(body, ANSWER_BYTES_MAX).await.map_err(|_| Problem::internal("the answer is too long to be kept"))?;
+    let body = limited(body, ANSWER_BYTES_MAX)
+        .await
+        .map_err(|_| Problem::internal("the answer is too long to be kept"))?;
     let open = match slot {
         Some(open) => open,
         None => cx.db().begin().await?,
@@ -123,7 +129,13 @@ impl Once {
         cx.db().one(sql, args![&self.caller, &self.key, cx.now_ms() - KEPT_MS]).await
     }
 
-    async fn keep(&self, cx: &Ctx, mut open: Open, head: &http::response::Parts, body: &[u8]) -> Result<(), DbError> {
+    async fn keep(
+        &self,
+        cx: &Ctx,
+        mut open: Open,
+        head: &http::response::Parts,
+        body: &[u8],
+    ) -> Result<(), DbError> {
         let kept = [header::CONTENT_TYPE, header::LOCATION, header::ETAG].map(|name| {
             let value = head.headers.get(&name).and_then(|v| v.to_str().ok())?;
             Some((name.to_string(), value.to_owned()))

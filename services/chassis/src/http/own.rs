@@ -22,7 +22,10 @@ pub(super) fn routes() -> Router<Ctx> {
         .route("/health/ready", get(ready))
         .route("/health/live", get(async || Json(json!({"status": "up"}))))
         .route("/metrics", get(metrics))
-        .route("/openapi.json", get(async |State(cx): State<Ctx>| Json(cx.service().api.document(cx.service().id, ""))))
+        .route(
+            "/openapi.json",
+            get(async |State(cx): State<Ctx>| Json(cx.service().api.document(cx.service().id, ""))),
+        )
         .route("/jobs/{id}", get(job))
         .route("/dead-letters", get(dead))
         .route("/dead-letters/{id}/replay", post(replay))
@@ -34,7 +37,13 @@ async fn ready(State(cx): State<Ctx>) -> (StatusCode, Json<Value>) {
     let needs = cx.needs();
     let whole = needs.iter().all(|(_, state)| *state == "up");
     let needs: serde_json::Map<_, _> = needs.into_iter().map(|(n, s)| (n.to_owned(), s.into())).collect();
-    let status = if !store { "down" } else if whole { "up" } else { "degraded" };
+    let status = if !store {
+        "down"
+    } else if whole {
+        "up"
+    } else {
+        "degraded"
+    };
     let code = if store { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let store = if store { "up" } else { "down" };
     (code, Json(json!({"service": cx.service().id, "status": status, "store": store, "needs": needs})))
@@ -52,12 +61,22 @@ impl Ctx {
         self.inner().traffic.write(service, &mut text);
         for (name, help, sql) in [
             ("nexus_service_outbox", "Events to be handed on.", "SELECT COUNT(*) AS n FROM chassis_outbox"),
-            ("nexus_service_inbox", "Events to be heard.", "SELECT COUNT(*) AS n FROM chassis_inbox WHERE state = 0"),
-            ("nexus_service_jobs", "Jobs to be done.", "SELECT COUNT(*) AS n FROM chassis_job WHERE state = 0"),
+            (
+                "nexus_service_inbox",
+                "Events to be heard.",
+                "SELECT COUNT(*) AS n FROM chassis_inbox WHERE state = 0",
+            ),
+            (
+                "nexus_service_jobs",
+                "Jobs to be done.",
+                "SELECT COUNT(*) AS n FROM chassis_job WHERE state = 0",
+            ),
             ("nexus_service_dead_letters", "Events and jobs laid aside.", DEAD_COUNT),
         ] {
             let count: i64 = self.db().one(sql, Vec::new()).await?.unwrap_or_default();
-            text += &format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{service=\"{service}\"}} {count}\n");
+            text += &format!(
+                "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{service=\"{service}\"}} {count}\n"
+            );
         }
         Ok(text)
     }
@@ -89,7 +108,11 @@ struct Stored {
 }
 row!(Stored { id, kind, state, attempts, progress, due_ms, error });
 
-async fn job(caller: Caller, State(cx): State<Ctx>, Path(id): Path<String>) -> Result<Json<Progress>, Problem> {
+async fn job(
+    caller: Caller,
+    State(cx): State<Ctx>,
+    Path(id): Path<String>,
+) -> Result<Json<Progress>, Problem> {
     caller.must_be("operator")?;
     let sql = "SELECT id, kind, state, attempts, progress, due_ms, error FROM chassis_job WHERE id = $1";
     let found: Option<Stored> = cx.db().one(sql, args![id]).await?;
@@ -122,7 +145,11 @@ async fn dead(caller: Caller, State(cx): State<Ctx>) -> Result<Json<Value>, Prob
     Ok(Json(json!({"items": items, "next_cursor": null})))
 }
 
-async fn replay(caller: Caller, State(cx): State<Ctx>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+async fn replay(
+    caller: Caller,
+    State(cx): State<Ctx>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
     caller.must_be("operator")?;
     let mut tx = cx.begin();
     let mut found = 0;

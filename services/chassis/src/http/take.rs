@@ -45,7 +45,8 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &Ctx) -> Result<Self, Problem> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let kind =
+            request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
         if !kind.eq_ignore_ascii_case("application/json") {
             let text = "send JSON, with Content-Type: application/json";
@@ -101,10 +102,12 @@ impl Page {
             match name {
                 "limit" => {
                     let limit = value.parse().ok().filter(|l| (1..=LIMIT_MAX).contains(l));
-                    page.limit = limit.ok_or_else(|| Problem::bad_request(format!("limit must be 1 to {LIMIT_MAX}")))?;
+                    page.limit = limit
+                        .ok_or_else(|| Problem::bad_request(format!("limit must be 1 to {LIMIT_MAX}")))?;
                 }
                 "cursor" => {
-                    let key = BASE64_URL_SAFE_NO_PAD.decode(value).ok().and_then(|b| String::from_utf8(b).ok());
+                    let key =
+                        BASE64_URL_SAFE_NO_PAD.decode(value).ok().and_then(|b| String::from_utf8(b).ok());
                     let key = key.filter(|k| !k.contains('\0'));
                     page.after = key.ok_or_else(|| Problem::bad_request("the cursor is none of ours"))?;
                 }

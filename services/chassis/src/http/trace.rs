@@ -16,9 +16,11 @@ pub(crate) async fn within<F: Future>(trace: String, work: F) -> F::Output {
 pub(crate) fn id_of(parent: Option<&str>) -> String {
     let given = parent.and_then(|p| p.split('-').nth(1));
     let sane = |id: &&str| {
-        id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) && id.bytes().any(|b| b != b'0')
+        id.len() == 32
+            && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            && id.bytes().any(|b| b != b'0')
     };
-    given.filter(sane).map_or_else(|| random::<16>(), str::to_owned)
+    given.filter(sane).map_or_else(random::<16>, str::to_owned)
 }
 
 /// The `traceparent` of a call that the request of this task makes.
@@ -42,7 +44,12 @@ mod tests {
     async fn a_trace_is_taken_over_when_it_is_one_and_passed_on() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         assert_eq!(id_of(Some(&format!("00-{trace}-00f067aa0ba902b7-01"))), trace);
-        for bad in [None, Some("x"), Some("00-abc-00f067aa0ba902b7-01"), Some(&*format!("00-{}-1-01", "0".repeat(32)))] {
+        for bad in [
+            None,
+            Some("x"),
+            Some("00-abc-00f067aa0ba902b7-01"),
+            Some(&*format!("00-{}-1-01", "0".repeat(32))),
+        ] {
             assert_eq!(id_of(bad).len(), 32, "{bad:?}");
             assert_ne!(id_of(bad), id_of(bad), "{bad:?}");
         }

@@ -31,7 +31,10 @@ impl Postgres {
         let probe = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
         let server = Self { folder, programs, port: probe.port() };
         let data = server.data();
-        server.run("initdb", &["--auth=trust", "--username=nexus", "--no-sync", "--encoding=UTF8", "--locale=C", "-D", &data]);
+        server.run(
+            "initdb",
+            &["--auth=trust", "--username=nexus", "--no-sync", "--encoding=UTF8", "--locale=C", "-D", &data],
+        );
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off",
             server.port
@@ -65,8 +68,12 @@ impl Postgres {
         };
         let log = self.folder.join(format!("out-{}", random::<4>()));
         let out = std::fs::File::create(&log).expect("a file for its output");
-        command.args(args).current_dir(&self.folder).stdout(out.try_clone().expect("the file twice")).stderr(out);
-        let done = command.status().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+        command
+            .args(args)
+            .current_dir(&self.folder)
+            .stdout(out.try_clone().expect("the file twice"))
+            .stderr(out);
+        let done = command.status().expect("setpriv and the programs of PostgreSQL run");
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         assert!(done.success(), "{} {args:?}: {done}\n{said}", program.display());
     }
@@ -91,6 +98,7 @@ fn is_root() -> bool {
 /// Where Debian puts the programs: the newest version there is.
 fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir(Path::new("/usr/lib/postgresql")).ok()?;
-    let found = versions.filter_map(Result::ok).map(|v| v.path().join("bin")).filter(|p| p.join("initdb").exists());
+    let found =
+        versions.filter_map(Result::ok).map(|v| v.path().join("bin")).filter(|p| p.join("initdb").exists());
     found.max()
 }

@@ -76,8 +76,10 @@ async fn a_hundred_kills_and_every_effect_exactly_once() {
     sell(&ring, next).await;
     ring.settle().await.expect("settles");
     let (till, book) = (ring.cx("till").expect("a till"), ring.cx("book").expect("a book"));
-    let sold: Vec<i64> = till.db().all("SELECT count AS n FROM sale ORDER BY rowid", vec![]).await.expect("sales");
-    let heard: Vec<i64> = book.db().all("SELECT count AS n FROM line ORDER BY nth", vec![]).await.expect("lines");
+    let sold: Vec<i64> =
+        till.db().all("SELECT count AS n FROM sale ORDER BY rowid", vec![]).await.expect("sales");
+    let heard: Vec<i64> =
+        book.db().all("SELECT count AS n FROM line ORDER BY nth", vec![]).await.expect("lines");
     let want: Vec<i64> = (1..=next).map(|nth| nth % 100 + 1).collect();
     assert_eq!(sold, want, "sold");
     assert_eq!(heard, want, "heard");

@@ -56,7 +56,11 @@ pub(super) async fn a_key_is_for_one_request(app: TestApp) {
     assert_ne!(theirs.is(201), first.is(201), "keys belong to callers");
     app.pass(Duration::from_secs(24 * 3600)).await;
     assert_ne!(app.sell("k", "tea", 2).await.is(201), first.is(201), "kept for a day");
-    assert_eq!(app.post("/till/v1/sales", &sale_of("tea", 1)).await.slug(), "bad-request", "this route wants a key");
+    assert_eq!(
+        app.post("/till/v1/sales", &sale_of("tea", 1)).await.slug(),
+        "bad-request",
+        "this route wants a key"
+    );
 }
 
 pub(super) async fn an_error_undoes_everything(app: TestApp) {
@@ -105,14 +109,19 @@ pub(super) async fn lists_come_in_pages(app: TestApp) {
 
 pub(super) async fn what_is_wrong_is_named(app: TestApp) {
     let wrong = app.sell("k", "", 101).await;
-    let pointers: Vec<_> = wrong.is(422)["errors"].as_array().expect("errors").iter().map(|e| &e["pointer"]).collect();
+    let pointers: Vec<_> =
+        wrong.is(422)["errors"].as_array().expect("errors").iter().map(|e| &e["pointer"]).collect();
     assert_eq!(pointers, ["/count", "/item"]);
     let key = [("idempotency-key", "k")];
     let post = |body: serde_json::Value| {
         let app = &app;
         async move { app.send(Method::POST, "/till/v1/sales", &key, &body).await }
     };
-    assert_eq!(post(json!({"item": "tea", "count": 1, "price": 2})).await.slug(), "invalid", "an unknown field");
+    assert_eq!(
+        post(json!({"item": "tea", "count": 1, "price": 2})).await.slug(),
+        "invalid",
+        "an unknown field"
+    );
     assert_eq!(post(json!({"item": "a\u{0}b", "count": 1})).await.slug(), "bad-request", "a NUL");
     assert_eq!(post(json!({"item": "x".repeat(2 << 20), "count": 1})).await.slug(), "too-large");
     let text = app.send(Method::POST, "/till/v1/sales", &[key[0], ("content-type", "text/plain")], &()).await;
@@ -134,11 +143,15 @@ pub(super) async fn what_is_wrong_is_named(app: TestApp) {
     let _ = stranger.is(401);
     let openapi = app.openapi();
     let sell = &openapi["paths"]["/api/till/v1/sales"]["post"];
-    assert_eq!(sell["requestBody"]["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/till.NewSale");
+    assert_eq!(
+        sell["requestBody"]["content"]["application/json"]["schema"]["$ref"],
+        "#/components/schemas/till.NewSale"
+    );
     assert_eq!(openapi["components"]["schemas"]["till.NewSale"]["properties"]["count"]["maximum"], 100);
     assert_eq!(sell["parameters"][0]["required"], true);
     let metrics = app.get("/till/metrics").await;
-    let line = "nexus_service_requests_total{service=\"till\",route=\"/v1/sales\",method=\"POST\",status=\"422\"} 2";
+    let line =
+        "nexus_service_requests_total{service=\"till\",route=\"/v1/sales\",method=\"POST\",status=\"422\"} 2";
     assert!(metrics.is(200).as_str().is_some_and(|m| m.contains(line)), "{metrics:?}");
 }
 
@@ -150,12 +163,17 @@ pub(super) async fn events_come_in_order_and_once(app: TestApp) {
     // Told twice: as when the relay is killed before it forgets what it has handed on.
     let (till, twice) = (app.cx("till"), "INSERT INTO spare SELECT * FROM chassis_outbox");
     let mut tx = till.begin();
-    tx.run("CREATE TABLE spare AS SELECT * FROM chassis_outbox WHERE number < 0", vec![]).await.expect("a table");
+    tx.run("CREATE TABLE spare AS SELECT * FROM chassis_outbox WHERE number < 0", vec![])
+        .await
+        .expect("a table");
     tx.run(twice, vec![]).await.expect("a copy");
     tx.commit().await.expect("kept");
     app.settle().await;
     let mut tx = till.begin();
-    assert_eq!(tx.run("INSERT INTO chassis_outbox SELECT * FROM spare", vec![]).await.expect("told again"), 30);
+    assert_eq!(
+        tx.run("INSERT INTO chassis_outbox SELECT * FROM spare", vec![]).await.expect("told again"),
+        30
+    );
     tx.commit().await.expect("kept");
     app.settle().await;
     let lines = app.lines().await;
@@ -250,7 +268,10 @@ pub(super) async fn a_breaker_stands_before_a_service_that_fails(app: TestApp) {
     assert_eq!(app.get("/book/v1/sales/7").await.slug(), "refused", "a no is an answer");
     let asked = async || {
         let metrics = app.get("/till/metrics").await.is(200).as_str().unwrap_or_default().to_owned();
-        let line = metrics.lines().find(|l| l.contains("GET") && l.contains("sales/{id}") && l.contains("500")).map(str::to_owned);
+        let line = metrics
+            .lines()
+            .find(|l| l.contains("GET") && l.contains("sales/{id}") && l.contains("500"))
+            .map(str::to_owned);
         line.and_then(|l| l.rsplit(' ').next()?.parse::<u32>().ok()).unwrap_or_default()
     };
     // Each is tried twice: the fifth failure in a row is the first try of the third.
@@ -261,7 +282,10 @@ pub(super) async fn a_breaker_stands_before_a_service_that_fails(app: TestApp) {
     let away = app.get(&good).await;
     assert_eq!((away.slug(), &away.headers["retry-after"]), ("dependency", &"31".parse().expect("a value")));
     let health = app.get("/book/health/ready").await;
-    assert_eq!((&health.is(200)["status"], &health.body["needs"]["till"]), (&json!("degraded"), &json!("down")));
+    assert_eq!(
+        (&health.is(200)["status"], &health.body["needs"]["till"]),
+        (&json!("degraded"), &json!("down"))
+    );
     assert_eq!(app.get("/book/health/live").await.is(200)["status"], "up");
     app.pass(Duration::from_secs(30)).await;
     for state in ["degraded", "degraded", "up"] {
