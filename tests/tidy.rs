@@ -52,7 +52,19 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nx-worker-protocol",
         ],
     ),
-    (".", &["nx-catalog", "nx-contract", "nx-delivery", "nx-doctor", "nx-edge-node", "nx-gateway", "nx-origin", "nx-ring"]),
+    (
+        ".",
+        &[
+            "nx-catalog",
+            "nx-contract",
+            "nx-delivery",
+            "nx-doctor",
+            "nx-edge-node",
+            "nx-gateway",
+            "nx-origin",
+            "nx-ring",
+        ],
+    ),
 ];
 
 /// Crates with sockets, clocks, threads or randomness: not for the core.

@@ -31,8 +31,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often old answers, events and jobs are forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
 
-/// Services at work.
-#[derive(Debug)]
+/// Services at work; by default none.
+#[derive(Debug, Default)]
 pub struct Ring {
     services: BTreeMap<&'static str, Running>,
     shared: Arc<Shared>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, Uri, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use nx_catalog::Entry;
 use nx_chassis::{Caller, RawBody, Ring};
@@ -17,6 +18,9 @@ use crate::guard;
 
 /// The core's own resources are answered by the gateway itself.
 const CORE: &str = "streamcore";
+
+/// Longest answer that is sent in one piece, bytes.
+const WHOLE_BYTES_MAX: u64 = 1 << 20;
 
 /// Finds out who asks.
 pub(crate) trait Verifier: Send + Sync {
@@ -81,12 +85,14 @@ impl Services {
         let caller = self.verifier.verify(head, peer)?;
         let mut request = http::Request::new(RawBody::new(body));
         *request.method_mut() = head.method.clone();
-        *request.uri_mut() = format!("/{rest}{query}").parse::<Uri>().map_err(|e| Problem::bad_request(e.to_string()))?;
+        *request.uri_mut() =
+            format!("/{rest}{query}").parse::<Uri>().map_err(|e| Problem::bad_request(e.to_string()))?;
         *request.headers_mut() = head.headers.clone();
         request.extensions_mut().insert(caller);
         let answer = self.ring.answer(&service.id, request).await;
-        let (head, body) = answer.map_err(|e| Problem::new(e.status, e.slug, "Not answered", e.detail))?.into_parts();
-        Ok(Response::from_parts(head, carried(body)))
+        let (head, body) =
+            answer.map_err(|e| Problem::new(e.status, e.slug, "Not answered", e.detail))?.into_parts();
+        Ok(Response::from_parts(head, carried(body).await))
     }
 }
 
@@ -94,7 +100,9 @@ fn not_built(service: &Entry) -> Problem {
     let Entry { id, purpose, wave, .. } = service;
     Problem::not_built(match service.built {
         true => format!("{id} has no resources of its own in this version; /api lists the services"),
-        false => format!("{id} ({purpose}) is planned for wave {wave} and not built yet; /api lists the services"),
+        false => {
+            format!("{id} ({purpose}) is planned for wave {wave} and not built yet; /api lists the services")
+        }
     })
 }
 
@@ -102,13 +110,18 @@ fn not_built(service: &Entry) -> Problem {
 fn moved(to: &str) -> Result<Response, Problem> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-    let to = HeaderValue::from_str(to).map_err(|_| Problem::bad_request("the path has characters of no path"))?;
+    let to =
+        HeaderValue::from_str(to).map_err(|_| Problem::bad_request("the path has characters of no path"))?;
     response.headers_mut().insert(header::LOCATION, to);
     Ok(response)
 }
 
-/// Hands a body on piece by piece; what comes faster than it is taken waits with the service.
-fn carried(mut body: RawBody) -> Body {
+/// A body as we send it: at once with its length when it is short, else piece by piece; what comes faster than it is
+/// taken then waits with the service.
+async fn carried(mut body: RawBody) -> Body {
+    if body.size_hint().exact().is_some_and(|len| len <= WHOLE_BYTES_MAX) {
+        return body.collect().await.map_or_else(|_| Body::Empty, |whole| whole.to_bytes().into());
+    }
     let (sender, receiver) = mpsc::channel(4);
     tokio::spawn(async move {
         while let Some(Ok(frame)) = body.frame().await {

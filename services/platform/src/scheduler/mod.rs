@@ -1,4 +1,6 @@
 //! The scheduler.
 use nx_chassis::Service;
 /// It.
-pub(crate) fn service() -> Service { Service::new("scheduler") }
+pub(crate) fn service() -> Service {
+    Service::new("scheduler")
+}
