@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
 
 use crate::clock::Clock;
-use crate::db::{Db, DbError, Open};
+use crate::db::{Db, DbError, Open, Value};
 use crate::http::Traffic;
 use crate::mesh::{Call, Link, Peer};
 use crate::problem::Problem;
@@ -102,6 +102,23 @@ impl Ctx {
         Tx::new(self.clone(), None)
     }
 
+    /// Runs one statement in a transaction of its own, and says how many rows it touched.
+    ///
+    /// # Errors
+    /// When it fails or could not be kept.
+    pub async fn run(&self, sql: &'static str, args: Vec<Value>) -> Result<u64, DbError> {
+        let mut tx = self.begin();
+        let touched = tx.run(sql, args).await?;
+        tx.commit().await?;
+        Ok(touched)
+    }
+
+    /// Whether a service of this name runs here.
+    #[must_use]
+    pub fn is_here(&self, service: &str) -> bool {
+        self.shared().peers.read().is_ok_and(|peers| peers.contains_key(service))
+    }
+
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {
@@ -112,6 +129,12 @@ impl Ctx {
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.clock().now_ms()
+    }
+
+    /// A new identifier; those made later sort behind.
+    #[must_use]
+    pub fn new_id(&self) -> String {
+        crate::new_id(self.now_ms())
     }
 
     /// A service that this one needs, as the catalogue says.
@@ -138,10 +161,9 @@ impl Ctx {
 
     /// Each need with the state of the way there: `up`, `degraded` or `down`.
     pub(crate) fn needs(&self) -> Vec<(&str, &'static str)> {
-        let there = |need: &str| self.shared().peers.read().is_ok_and(|peers| peers.contains_key(need));
         let links = self.0.links.lock().map(|l| l.clone()).unwrap_or_default();
         let state = |need: &str| match links.get(need) {
-            _ if !there(need) => "down",
+            _ if !self.is_here(need) => "down",
             Some(link) => link.state(self.clock().mono_ms()),
             None => "up",
         };

@@ -207,9 +207,7 @@ async fn lay_aside(cx: &Ctx, event: &Heard, problem: &Problem) -> Result<(), DbE
     let sql = "UPDATE chassis_inbox SET state = $1, attempts = $2, due_ms = $3, error = $4 \
                WHERE source = $5 AND id = $6 AND state = 0";
     let due_ms = cx.now_ms() + back_off_ms(attempts);
-    let mut tx = cx.begin();
-    tx.run(sql, args![state, attempts, due_ms, cause(problem), &event.source, &event.id]).await?;
-    tx.commit().await
+    cx.run(sql, args![state, attempts, due_ms, cause(problem), &event.source, &event.id]).await.map(drop)
 }
 
 /// Milliseconds until the next try: 1 s, 2 s, 4 s … 5 min.

@@ -69,6 +69,12 @@ pub struct Job {
 row!(Job { id, kind, attempts, lease } json { body });
 
 impl Job {
+    /// Whether it is laid aside when this try fails.
+    #[must_use]
+    pub fn is_last_try(&self) -> bool {
+        self.attempts >= ATTEMPTS_MAX
+    }
+
     /// What it was given.
     ///
     /// # Errors
@@ -89,10 +95,11 @@ impl Job {
     }
 
     async fn tell(&self, cx: &Ctx, sql: &'static str, args: Vec<Value>) -> Result<(), Problem> {
-        let mut tx = cx.begin();
-        let told = tx.run(sql, args).await?;
-        tx.commit().await?;
-        if told > 0 { Ok(()) } else { Err(Problem::conflict("lease-lost", "another worker has the job")) }
+        if cx.run(sql, args).await? > 0 {
+            Ok(())
+        } else {
+            Err(Problem::conflict("lease-lost", "another worker has the job"))
+        }
     }
 }
 
@@ -172,7 +179,7 @@ pub(crate) async fn work(cx: &Ctx, job: Job) {
             job.tell(cx, sql, args![&job.id, job.lease]).await
         }
         Err(problem) => {
-            let state = if job.attempts < ATTEMPTS_MAX { 0 } else { 2 };
+            let state = if job.is_last_try() { 2 } else { 0 };
             let (id, kind, attempts) = (&job.id, &job.kind, job.attempts);
             tracing::warn!(service = cx.service().id, id, kind, attempts, dead = state == 2, %problem, "job failed");
             let sql =

@@ -55,3 +55,9 @@ impl From<Time> for crate::Value {
         time.0.into()
     }
 }
+
+impl From<Option<Time>> for crate::Value {
+    fn from(time: Option<Time>) -> Self {
+        time.map(|t| t.0).into()
+    }
+}

@@ -2,18 +2,17 @@
 
 use garde::Validate;
 use nx_chassis::{
-    Api, Body, Caller, Created, Ctx, IfMatch, Json, List, NewJob, Page, Path, Problem, Tagged, Time, Tx,
-    new_id, row,
+    Api, Body, Caller, Created, Ctx, IfMatch, Json, List, NewJob, Page, Path, Problem, Tagged, Time, Tx, row,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{REMIND, WRITTEN, rules, store};
+use crate::{REMIND, WRITTEN, store};
 
 pub(crate) fn routes() -> Api {
     Api::new()
         .get("/notes", list)
-        .post_once("/notes", write)
+        .post_once("/notes", add)
         .get("/notes/{id}", read)
         .patch("/notes/{id}", rewrite)
         .get("/notes/{id}/author", author)
@@ -44,15 +43,12 @@ async fn list(cx: Ctx, page: Page) -> Result<List<Note>, Problem> {
 }
 
 /// The note, its event, its reminder and the answer to its key: all of them or none.
-async fn write(
-    cx: Ctx,
-    caller: Caller,
-    mut tx: Tx,
-    Body(new): Body<NewNote>,
-) -> Result<Created<Note>, Problem> {
-    rules::ahead(new.remind_at, cx.now_ms())?;
-    let (id, NewNote { text, remind_at }) = (new_id(cx.now_ms()), new);
-    let note = Note { id: id.clone(), author: caller.subject, text, remind_at, reminded: false, version: 1 };
+async fn add(cx: Ctx, by: Caller, mut tx: Tx, Body(new): Body<NewNote>) -> Result<Created<Note>, Problem> {
+    if new.remind_at.is_some_and(|at| at.0 <= cx.now_ms()) {
+        return Err(Problem::invalid("/remind_at", "lies in the past"));
+    }
+    let (id, NewNote { text, remind_at }) = (cx.new_id(), new);
+    let note = Note { id: id.clone(), author: by.subject, text, remind_at, reminded: false, version: 1 };
     store::add(&mut tx, &note).await?;
     tx.emit(WRITTEN, &id, &note).await?;
     if let Some(at) = remind_at {

@@ -1,13 +1,13 @@
 //! All SQL of the service: one text for SQLite and PostgreSQL.
 
-use nx_chassis::{Ctx, DbError, Page, Problem, Tx, args};
+use nx_chassis::{Ctx, DbError, Event, Job, Page, Problem, Tx, args};
 
 use crate::api::Note;
 
 pub(crate) async fn add(tx: &mut Tx, note: &Note) -> Result<u64, DbError> {
     let sql =
         "INSERT INTO note (id, author, text, remind_at, reminded, version) VALUES ($1, $2, $3, $4, 0, 1)";
-    tx.run(sql, args![&note.id, &note.author, &note.text, note.remind_at.map(|t| t.0)]).await
+    tx.run(sql, args![&note.id, &note.author, &note.text, note.remind_at]).await
 }
 
 pub(crate) async fn find(cx: &Ctx, id: &str) -> Result<Note, Problem> {
@@ -16,30 +16,27 @@ pub(crate) async fn find(cx: &Ctx, id: &str) -> Result<Note, Problem> {
 }
 
 pub(crate) async fn list(cx: &Ctx, page: &Page) -> Result<Vec<Note>, DbError> {
-    let sql = "SELECT * FROM note WHERE id > $1 ORDER BY id LIMIT $2";
-    cx.db().all(sql, args![&page.after, page.rows()]).await
+    cx.db()
+        .all("SELECT * FROM note WHERE id > $1 ORDER BY id LIMIT $2", args![&page.after, page.rows()])
+        .await
 }
 
-/// Changes the text, if the note still has this version.
 pub(crate) async fn rewrite(tx: &mut Tx, id: &str, version: i64, text: String) -> Result<Note, Problem> {
     let sql = "UPDATE note SET text = $1, version = version + 1 WHERE id = $2 AND version = $3 RETURNING *";
     tx.one(sql, args![text, id, version]).await?.ok_or_else(Problem::stale)
 }
 
-pub(crate) async fn erase(tx: &mut Tx, author: &str) -> Result<(), Problem> {
-    tx.run("DELETE FROM note WHERE author = $1", args![author]).await?;
-    Ok(())
+/// Heard once, in one transaction with what it changes.
+pub(crate) async fn erase(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    Ok(tx.run("DELETE FROM note WHERE author = $1", args![event.subject]).await.map(drop)?)
 }
 
-pub(crate) async fn reminded(cx: &Ctx, id: &str) -> Result<(), Problem> {
-    let mut tx = cx.begin();
-    tx.run("UPDATE note SET reminded = 1 WHERE id = $1", args![id]).await?;
-    Ok(tx.commit().await?)
+/// Done again, with growing pauses, until it succeeds.
+pub(crate) async fn remind(cx: Ctx, job: Job) -> Result<(), Problem> {
+    Ok(cx.run("UPDATE note SET reminded = 1 WHERE id = $1", args![job.body::<String>()?]).await.map(drop)?)
 }
 
 /// Notes that were reminded of are done with.
-pub(crate) async fn sweep(cx: &Ctx) -> Result<(), Problem> {
-    let mut tx = cx.begin();
-    tx.run("DELETE FROM note WHERE reminded = 1", vec![]).await?;
-    Ok(tx.commit().await?)
+pub(crate) async fn sweep(cx: Ctx, _: Job) -> Result<(), Problem> {
+    Ok(cx.run("DELETE FROM note WHERE reminded = 1", vec![]).await.map(drop)?)
 }
