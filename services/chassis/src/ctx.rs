@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
 
 use crate::clock::Clock;
-use crate::db::{Db, DbError, Open, Value};
 use crate::http::Traffic;
 use crate::mesh::{Call, Link, Peer};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::tx::Tx;
+use nx_db::{Db, DbError, Open, Value};
 
 /// Requests of one service that run at the same time; further ones are told to come again.
 pub(crate) const REQUESTS_MAX: u32 = 256;
@@ -21,10 +21,9 @@ pub(crate) const REQUESTS_MAX: u32 = 256;
 type InFlight = HashMap<(String, String), Weak<AsyncMutex<()>>>;
 
 /// What a service gets. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Ctx(Arc<Inner>);
 
-#[derive(Debug)]
 pub(crate) struct Inner {
     service: Service,
     needs: Vec<String>,
@@ -43,7 +42,7 @@ pub(crate) struct Inner {
 }
 
 /// What the services of a process share.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) peers: RwLock<HashMap<&'static str, Peer>>,

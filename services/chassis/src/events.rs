@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::ctx::Ctx;
-use crate::db::DbError;
 use crate::problem::Problem;
-use crate::time::Time;
 use crate::tx::Tx;
 use crate::{args, row};
+use nx_db::DbError;
+use nx_db::Time;
 
 /// Events that the relay copies at a time.
 const BATCH: i64 = 100;
@@ -112,12 +112,6 @@ impl Reactions {
 
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &'static str> {
         self.0.keys().copied()
-    }
-}
-
-impl std::fmt::Debug for Reactions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

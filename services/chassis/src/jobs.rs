@@ -14,11 +14,11 @@ use serde_json::Value as Json;
 
 use crate::cron::Cron;
 use crate::ctx::Ctx;
-use crate::db::{DbError, Value};
 use crate::events::{back_off_ms, cause};
 use crate::problem::Problem;
 use crate::tx::Tx;
 use crate::{args, row};
+use nx_db::{DbError, Value};
 
 /// How long a worker has a job before it must say that it is still at it.
 const LEASE: Duration = Duration::from_secs(60);
@@ -128,12 +128,6 @@ impl Works {
 
     pub(crate) fn every(&mut self, cron: &'static str, kind: &'static str) {
         self.crons.push((cron, kind));
-    }
-}
-
-impl std::fmt::Debug for Works {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Works").field("kinds", &self.works.keys()).field("crons", &self.crons).finish()
     }
 }
 

@@ -16,7 +16,6 @@ mod clock;
 mod config;
 mod cron;
 mod ctx;
-mod db;
 mod events;
 mod http;
 mod jobs;
@@ -26,7 +25,6 @@ mod ring;
 mod service;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test;
-mod time;
 mod tx;
 
 pub use axum::Json;
@@ -39,15 +37,14 @@ pub use clock::{Clock, new_id};
 pub use config::{Config, Secret};
 pub use cron::{Cron, zone};
 pub use ctx::Ctx;
-pub use db::{Column, Db, DbError, FromRow, Row, Value};
 pub use events::{Event, Reaction};
 pub use http::{Api, Created, IfMatch, JsonBody as Body, List, Page, Tagged};
 pub use jobs::{Job, NewJob};
 pub use mesh::Call;
+pub use nx_db::{Column, Db, DbError, FromRow, Row, Time, Value, args, row};
 pub use problem::Problem;
 pub use ring::Ring;
 pub use service::Service;
-pub use time::Time;
 pub use tx::Tx;
 
 #[cfg(test)]

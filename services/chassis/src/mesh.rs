@@ -85,7 +85,7 @@ impl Retries {
 }
 
 /// Calls one service.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Call {
     cx: Ctx,
     service: String,

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::db::DbError;
+use nx_db::DbError;
 
 /// An error that a client is told. The only type of a service that knows HTTP.
 #[derive(Debug, Clone)]

@@ -15,15 +15,17 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ctx::{Ctx, REQUESTS_MAX, Shared};
-use crate::db::Db;
 use crate::http::router;
 use crate::mesh::Peer;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::{events, jobs};
+use nx_db::Db;
 
+/// The chassis' own tables.
+const OWN: &str = include_str!("0001_chassis.sql");
 /// Jobs of one service that run at the same time.
-const JOBS_MAX: usize = 4;
+pub(crate) const JOBS_MAX: usize = 4;
 /// How long requests that run may go on when the process stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// Pause after a failure of the store.
@@ -32,16 +34,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 const FORGET: Duration = Duration::from_secs(3600);
 
 /// Services at work; by default none.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Ring {
-    services: BTreeMap<&'static str, Running>,
+    pub(crate) services: BTreeMap<&'static str, Running>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
 }
 
-#[derive(Debug)]
-struct Running {
-    cx: Ctx,
+pub(crate) struct Running {
+    pub(crate) cx: Ctx,
     peer: Peer,
     /// Its own threads; none in tests.
     runtime: Option<Runtime>,
@@ -130,11 +131,6 @@ impl Ring {
         running.peer.answer(request).await
     }
 
-    #[cfg(any(test, feature = "test-util"))]
-    pub(crate) fn cx(&self, service: &str) -> Option<Ctx> {
-        self.services.get(service).map(|running| running.cx.clone())
-    }
-
     /// Whether this service runs here.
     #[must_use]
     pub fn has(&self, service: &str) -> bool {
@@ -161,20 +157,6 @@ impl Ring {
             "paths": paths,
             "components": {"schemas": schemas},
         })
-    }
-
-    /// Does what there is to do, until there is nothing.
-    #[cfg(any(test, feature = "test-util"))]
-    pub(crate) async fn settle(&self) -> Result<(), Problem> {
-        loop {
-            let mut busy = false;
-            for running in self.services.values() {
-                busy |= step(&running.cx).await?;
-            }
-            if !busy {
-                return Ok(());
-            }
-        }
     }
 
     /// Lets what runs come to its end, then closes the stores.
@@ -204,7 +186,7 @@ async fn open_one(
         }
     };
     let db = db.map_err(|e| e.to_string())?;
-    db.migrate(id, &service.migrations).await.map_err(|e| e.to_string())?;
+    db.migrate(&[("chassis", &[OWN]), (id, &service.migrations)]).await.map_err(|e| e.to_string())?;
     let listed = nx_catalog::find(id).into_iter().flat_map(|entry| entry.needs.keys().cloned());
     let needs = listed.chain(service.needs.iter().map(|&n| n.to_owned())).collect();
     Ok(Ctx::new(service, needs, db, shared))
@@ -217,19 +199,7 @@ fn thread(id: &str) -> Result<Runtime, String> {
     builder.build().map_err(|e| format!("cannot start a thread for {id}: {e}"))
 }
 
-/// One round of everything that a service does by itself; whether there was something.
-#[cfg(any(test, feature = "test-util"))]
-async fn step(cx: &Ctx) -> Result<bool, Problem> {
-    plan(cx).await?;
-    let mut busy = events::relay(cx).await? | events::hear(cx).await?;
-    for job in jobs::take(cx, JOBS_MAX).await? {
-        busy = true;
-        jobs::work(cx, job).await;
-    }
-    Ok(busy)
-}
-
-async fn plan(cx: &Ctx) -> Result<(), Problem> {
+pub(crate) async fn plan(cx: &Ctx) -> Result<(), Problem> {
     let mut tx = cx.begin();
     jobs::plan(cx, &mut tx).await?;
     Ok(tx.commit().await?)

@@ -8,7 +8,7 @@ use crate::problem::Problem;
 
 /// A service: its name in the catalogue, its tables, its routes, the events that it tells and hears, its jobs. What it
 /// needs of others stands in the catalogue.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Service {
     pub(crate) id: &'static str,
     pub(crate) migrations: Vec<&'static str>,

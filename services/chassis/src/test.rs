@@ -17,14 +17,15 @@ use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::ctx::Ctx;
 use crate::http::limited;
-use crate::ring::Ring;
+use crate::problem::Problem;
+use crate::ring::{JOBS_MAX, Ring, plan};
 use crate::service::Service;
+use crate::{events, jobs};
 
 /// When tests begin: 2026-01-01T00:00:00Z.
 pub const START_MS: i64 = 1_767_225_600_000;
 
 /// Services under test. Dropped, their folder is removed.
-#[derive(Debug)]
 pub struct TestApp {
     ring: Ring,
     clock: Clock,
@@ -150,6 +151,36 @@ impl TestApp {
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Answer { status: head.status, headers: head.headers, body }
     }
+}
+
+impl Ring {
+    pub(crate) fn cx(&self, service: &str) -> Option<Ctx> {
+        self.services.get(service).map(|running| running.cx.clone())
+    }
+
+    /// Does what there is to do, until there is nothing.
+    pub(crate) async fn settle(&self) -> Result<(), Problem> {
+        loop {
+            let mut busy = false;
+            for running in self.services.values() {
+                busy |= step(&running.cx).await?;
+            }
+            if !busy {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// One round of everything that a service does by itself; whether there was something.
+async fn step(cx: &Ctx) -> Result<bool, Problem> {
+    plan(cx).await?;
+    let mut busy = events::relay(cx).await? | events::hear(cx).await?;
+    for job in jobs::take(cx, JOBS_MAX).await? {
+        busy = true;
+        jobs::work(cx, job).await;
+    }
+    Ok(busy)
 }
 
 /// What a service answered.

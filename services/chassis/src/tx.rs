@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::ctx::Ctx;
-use crate::db::{DbError, FromRow, Open, Value};
 use crate::events::Event;
 use crate::jobs::NewJob;
+use crate::problem::Problem;
 use crate::{args, row};
+use nx_db::{DbError, FromRow, Open, Value};
 
 /// Where the layer around a handler finds the transaction that the handler has used.
 pub(crate) type Slot = Arc<Mutex<Option<Open>>>;
@@ -18,7 +19,6 @@ pub(crate) type Slot = Arc<Mutex<Option<Open>>>;
 ///
 /// It begins with its first statement. While it is open nobody else writes to an embedded store: read what comes from
 /// the network before.
-#[derive(Debug)]
 pub struct Tx {
     cx: Ctx,
     open: Option<Open>,
@@ -81,10 +81,12 @@ impl Tx {
         kind: &'static str,
         subject: &str,
         data: &impl Serialize,
-    ) -> Result<(), DbError> {
+    ) -> Result<(), Problem> {
         let now_ms = self.cx.now_ms();
         if !self.cx.service().emits.contains(&kind) {
-            return Err(DbError::Undeclared(kind));
+            return Err(Problem::internal(format!(
+                "{kind} is not among the events that the service declares"
+            )));
         }
         let sql = "INSERT INTO chassis_subject AS s (subject, last, place) VALUES ($1, 1, $2) \
                    ON CONFLICT (subject) DO UPDATE SET last = s.last + 1, \

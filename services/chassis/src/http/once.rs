@@ -17,10 +17,10 @@ use super::take::BODY_BYTES_MAX;
 use crate::caller::Caller;
 use crate::clock::hex;
 use crate::ctx::Ctx;
-use crate::db::{DbError, Open};
 use crate::problem::Problem;
 use crate::tx::Slot;
 use crate::{args, row};
+use nx_db::{DbError, Open};
 
 /// The header that names a request, whichever try of it this is.
 pub(super) const KEY: &str = "idempotency-key";

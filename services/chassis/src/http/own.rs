@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::caller::Caller;
 use crate::ctx::Ctx;
 use crate::problem::Problem;
-use crate::time::Time;
 use crate::{args, row};
+use nx_db::Time;
 
 /// Most that is listed of what failed.
 const DEAD_MAX: i64 = 200;
@@ -90,23 +90,13 @@ const DEAD_COUNT: &str = "SELECT (SELECT COUNT(*) FROM chassis_inbox WHERE state
 struct Progress {
     id: String,
     kind: String,
-    state: &'static str,
+    state: String,
     attempts: i64,
     progress: i64,
     due_at: Time,
     error: Option<String>,
 }
-
-struct Stored {
-    id: String,
-    kind: String,
-    state: i64,
-    attempts: i64,
-    progress: i64,
-    due_ms: i64,
-    error: Option<String>,
-}
-row!(Stored { id, kind, state, attempts, progress, due_ms, error });
+row!(Progress { id, kind, state, attempts, progress, due_at, error });
 
 async fn job(
     caller: Caller,
@@ -114,16 +104,11 @@ async fn job(
     Path(id): Path<String>,
 ) -> Result<Json<Progress>, Problem> {
     caller.must_be("operator")?;
-    let sql = "SELECT id, kind, state, attempts, progress, due_ms, error FROM chassis_job WHERE id = $1";
-    let found: Option<Stored> = cx.db().one(sql, args![id]).await?;
-    let job = found.ok_or_else(|| Problem::not_found("no such job"))?;
-    let state = match job.state {
-        0 => "waiting",
-        1 => "done",
-        _ => "dead",
-    };
-    let Stored { id, kind, attempts, progress, due_ms, error, .. } = job;
-    Ok(Json(Progress { id, kind, state, attempts, progress, due_at: Time(due_ms), error }))
+    let sql = "SELECT id, kind, attempts, progress, due_ms AS due_at, error, \
+               CASE state WHEN 0 THEN 'waiting' WHEN 1 THEN 'done' ELSE 'dead' END AS state \
+               FROM chassis_job WHERE id = $1";
+    let found = cx.db().one(sql, args![id]).await?;
+    found.map(Json).ok_or_else(|| Problem::not_found("no such job"))
 }
 
 /// What failed for good: an event that we heard, or a job.
@@ -151,14 +136,12 @@ async fn replay(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     caller.must_be("operator")?;
-    let mut tx = cx.begin();
     let mut found = 0;
     for sql in [
         "UPDATE chassis_inbox SET state = 0, attempts = 0, due_ms = 0 WHERE id = $1 AND state = 2",
         "UPDATE chassis_job SET state = 0, attempts = 0, due_ms = 0 WHERE id = $1 AND state = 2",
     ] {
-        found += tx.run(sql, args![&id]).await?;
+        found += cx.run(sql, args![&id]).await?;
     }
-    tx.commit().await?;
     if found > 0 { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("no dead letter of this id")) }
 }

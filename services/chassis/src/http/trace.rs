@@ -37,23 +37,4 @@ pub(crate) fn random<const N: usize>() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_trace_is_taken_over_when_it_is_one_and_passed_on() {
-        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(id_of(Some(&format!("00-{trace}-00f067aa0ba902b7-01"))), trace);
-        for bad in [
-            None,
-            Some("x"),
-            Some("00-abc-00f067aa0ba902b7-01"),
-            Some(&*format!("00-{}-1-01", "0".repeat(32))),
-        ] {
-            assert_eq!(id_of(bad).len(), 32, "{bad:?}");
-            assert_ne!(id_of(bad), id_of(bad), "{bad:?}");
-        }
-        let child = within(trace.into(), async { child() }).await;
-        assert_eq!((&child[3..35], child.len()), (trace, 55));
-    }
-}
+mod tests;

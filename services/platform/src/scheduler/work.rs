@@ -1,6 +1,6 @@
 //! What is done when a time comes.
 
-use nx_chassis::{Ctx, DbError, Job, NewJob, Problem, Time, Tx};
+use nx_chassis::{Ctx, Job, NewJob, Problem, Time, Tx};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ struct Ended<'a> {
     state: &'a str,
 }
 
-async fn end(tx: &mut Tx, cx: &Ctx, run: &Run, state: &str, error: Option<String>) -> Result<(), DbError> {
+async fn end(tx: &mut Tx, cx: &Ctx, run: &Run, state: &str, error: Option<String>) -> Result<(), Problem> {
     if store::note(tx, run, state, error, Some(Time(cx.now_ms()))).await? {
         let told = Ended { run: &run.id, schedule: &run.schedule, due_at: run.due_at, state };
         tx.emit(ENDED, &run.schedule, &told).await?;

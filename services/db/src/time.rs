@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::db::{Column, DbError, Row};
+use crate::{Column, DbError, Row};
 
 /// A moment: Unix milliseconds in a `BIGINT` column, RFC 3339 in UTC in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,8 +5,6 @@ use sha2::{Digest, Sha256};
 use super::{Db, DbError};
 use crate::args;
 
-/// The chassis' own tables.
-const OWN: &str = include_str!("../0001_chassis.sql");
 const LIST: &str = "CREATE TABLE IF NOT EXISTS chassis_migration (owner TEXT, nth BIGINT, digest TEXT, PRIMARY KEY (owner, nth))";
 
 struct Ran {
@@ -16,25 +14,26 @@ struct Ran {
 crate::row!(Ran { nth, digest });
 
 impl Db {
-    /// Runs the migrations of the chassis and of `service` that have not run here.
+    /// Runs the migrations that have not run here, those of each owner in their order.
     ///
     /// # Errors
     /// When one fails, or one that has run is another now.
-    pub(crate) async fn migrate(&self, service: &'static str, all: &[&'static str]) -> Result<(), DbError> {
+    pub async fn migrate(&self, all: &[(&'static str, &[&'static str])]) -> Result<(), DbError> {
         let mut open = self.begin().await?;
         // Several nodes may start at once: the others wait here.
         open.script(self.pick("SELECT 1", "SELECT pg_advisory_xact_lock(hashtext(current_schema()))"))
             .await?;
         open.script(LIST).await?;
-        for (owner, scripts) in [("chassis", &[OWN][..]), (service, all)] {
+        for &(owner, scripts) in all {
             let sql = "SELECT nth, digest FROM chassis_migration WHERE owner = $1";
             let ran: Vec<Ran> = open.all(sql, args![owner]).await?;
             for (nth, script) in scripts.iter().enumerate() {
-                let digest = crate::clock::hex(&Sha256::digest(script.as_bytes()));
+                let digest =
+                    Sha256::digest(script.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();
                 let place = i64::try_from(nth).unwrap_or(i64::MAX);
                 match ran.iter().find(|r| r.nth == place) {
                     Some(before) if before.digest == digest => {}
-                    Some(_) => return Err(DbError::Migration { service, nth }),
+                    Some(_) => return Err(DbError::Migration { owner, nth }),
                     None => {
                         open.script(script).await?;
                         let sql = "INSERT INTO chassis_migration (owner, nth, digest) VALUES ($1, $2, $3)";

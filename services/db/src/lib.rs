@@ -5,6 +5,7 @@
 
 mod lite;
 mod migrate;
+mod time;
 mod value;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use sqlx::{Postgres, Sqlite};
 
+pub use time::Time;
 pub use value::{Column, FromRow, Row, Value};
 use value::{bound_lite, bound_pg};
 
@@ -34,19 +36,16 @@ pub enum DbError {
     #[error("the transaction was not committed")]
     NotCommitted,
     /// A migration that has run is not the one we have.
-    #[error("migration {nth} of {service} has changed since it ran: add a further one instead")]
+    #[error("migration {nth} of {owner} has changed since it ran: add a further one instead")]
     Migration {
         /// Whose.
-        service: &'static str,
+        owner: &'static str,
         /// Which, from 0.
         nth: usize,
     },
     /// A column does not hold what it should.
     #[error("column {0} holds something else")]
     Column(String),
-    /// The service tells of something that it does not declare.
-    #[error("{0} is not among the events that the service declares")]
-    Undeclared(&'static str),
     /// The folder or the address cannot be used.
     #[error("the store cannot be opened: {0}")]
     Open(String),
@@ -122,11 +121,11 @@ impl Db {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub(crate) async fn begin(&self) -> Result<Open, DbError> {
-        Ok(match &self.0 {
-            Kind::Lite { write, .. } => Open::Lite(write.begin().await?),
-            Kind::Pg(pool) => Open::Pg(pool.begin().await?),
-        })
+    pub async fn begin(&self) -> Result<Open, DbError> {
+        Ok(Open(match &self.0 {
+            Kind::Lite { write, .. } => Kept::Lite(write.begin().await?),
+            Kind::Pg(pool) => Kept::Pg(pool.begin().await?),
+        }))
     }
 
     /// Closes every connection.
@@ -141,53 +140,63 @@ impl Db {
     }
 
     /// What only one of the two can say: how a row that another worker has is passed over.
-    pub(crate) fn pick(&self, lite: &'static str, pg: &'static str) -> &'static str {
+    #[must_use]
+    pub fn pick(&self, lite: &'static str, pg: &'static str) -> &'static str {
         if matches!(self.0, Kind::Lite { .. }) { lite } else { pg }
     }
 }
 
 /// An open transaction; dropped, it is undone.
 #[derive(Debug)]
-pub(crate) enum Open {
+pub struct Open(Kept);
+
+#[derive(Debug)]
+enum Kept {
     Lite(lite::Turn),
     Pg(sqlx::Transaction<'static, Postgres>),
 }
 
 impl Open {
-    pub(crate) async fn all<T: FromRow>(
-        &mut self,
-        sql: &'static str,
-        args: Vec<Value>,
-    ) -> Result<Vec<T>, DbError> {
-        let rows: Vec<Row> = match self {
-            Self::Lite(turn) => lite_rows(bound_lite(sql, args).fetch_all(turn.connection()).await?),
-            Self::Pg(tx) => pg_rows(bound_pg(sql, args).fetch_all(&mut **tx).await?),
+    /// Every row that a statement finds or returns.
+    ///
+    /// # Errors
+    /// When the statement fails or a row has another shape.
+    pub async fn all<T: FromRow>(&mut self, sql: &'static str, args: Vec<Value>) -> Result<Vec<T>, DbError> {
+        let rows: Vec<Row> = match &mut self.0 {
+            Kept::Lite(turn) => lite_rows(bound_lite(sql, args).fetch_all(turn.connection()).await?),
+            Kept::Pg(tx) => pg_rows(bound_pg(sql, args).fetch_all(&mut **tx).await?),
         };
         rows.iter().map(T::from_row).collect()
     }
 
     /// Runs a statement and says how many rows it touched.
-    pub(crate) async fn run(&mut self, sql: &'static str, args: Vec<Value>) -> Result<u64, DbError> {
-        Ok(match self {
-            Self::Lite(turn) => bound_lite(sql, args).execute(turn.connection()).await?.rows_affected(),
-            Self::Pg(tx) => bound_pg(sql, args).execute(&mut **tx).await?.rows_affected(),
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn run(&mut self, sql: &'static str, args: Vec<Value>) -> Result<u64, DbError> {
+        Ok(match &mut self.0 {
+            Kept::Lite(turn) => bound_lite(sql, args).execute(turn.connection()).await?.rows_affected(),
+            Kept::Pg(tx) => bound_pg(sql, args).execute(&mut **tx).await?.rows_affected(),
         })
     }
 
     /// Runs statements without arguments.
-    pub(crate) async fn script(&mut self, sql: &'static str) -> Result<(), DbError> {
-        match self {
-            Self::Lite(turn) => sqlx::raw_sql(sql).execute(turn.connection()).await.map(|_| ())?,
-            Self::Pg(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(|_| ())?,
+    async fn script(&mut self, sql: &'static str) -> Result<(), DbError> {
+        match &mut self.0 {
+            Kept::Lite(turn) => sqlx::raw_sql(sql).execute(turn.connection()).await.map(|_| ())?,
+            Kept::Pg(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(|_| ())?,
         }
         Ok(())
     }
 
     /// Returns when it is on disk.
-    pub(crate) async fn commit(self) -> Result<(), DbError> {
-        match self {
-            Self::Lite(turn) => turn.commit().await,
-            Self::Pg(tx) => Ok(tx.commit().await?),
+    ///
+    /// # Errors
+    /// When it could not be kept; then nothing is.
+    pub async fn commit(self) -> Result<(), DbError> {
+        match self.0 {
+            Kept::Lite(turn) => turn.commit().await,
+            Kept::Pg(tx) => Ok(tx.commit().await?),
         }
     }
 }
