@@ -30,6 +30,7 @@ mod live;
 mod low_latency;
 mod players;
 mod reconnect;
+mod ring;
 mod smuggling;
 mod srt;
 mod store;

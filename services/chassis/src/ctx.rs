@@ -68,7 +68,6 @@ impl Ctx {
     }
 
     /// What the service declares.
-    #[must_use]
     pub(crate) fn service(&self) -> &Service {
         &self.0.service
     }
@@ -90,13 +89,11 @@ impl Ctx {
     }
 
     /// The store, for reading; what writes is a [`Tx`].
-    #[must_use]
     pub fn db(&self) -> &Db {
         &self.0.db
     }
 
     /// Begins a transaction, where none comes with a request or an event.
-    #[must_use]
     pub fn begin(&self) -> Tx {
         Tx::new(self.clone(), None)
     }
@@ -113,25 +110,21 @@ impl Ctx {
     }
 
     /// Whether a service of this name runs here.
-    #[must_use]
     pub fn is_here(&self, service: &str) -> bool {
         self.shared().peers.read().is_ok_and(|peers| peers.contains_key(service))
     }
 
     /// The clock.
-    #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.0.shared.clock
     }
 
     /// Unix time, milliseconds.
-    #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.clock().now_ms()
     }
 
     /// A new identifier; those made later sort behind.
-    #[must_use]
     pub fn new_id(&self) -> String {
         crate::new_id(self.now_ms())
     }
@@ -149,7 +142,6 @@ impl Ctx {
     }
 
     /// Any service, where another has asked for it by name: not a need of this one.
-    #[must_use]
     pub fn call_back(&self, service: &str) -> Call {
         let link = match self.0.links.lock() {
             Ok(mut links) => links.entry(service.to_owned()).or_default().clone(),

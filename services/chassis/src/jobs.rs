@@ -43,13 +43,11 @@ impl NewJob {
     }
 
     /// Not before this moment, Unix milliseconds.
-    #[must_use]
     pub fn due(self, unix_ms: i64) -> Self {
         Self { due_ms: Some(unix_ms), ..self }
     }
 
     /// Only if there is none under this key yet.
-    #[must_use]
     pub fn unique(self, key: impl Into<String>) -> Self {
         Self { unique_key: Some(key.into()), ..self }
     }
@@ -70,7 +68,6 @@ row!(Job { id, kind, attempts, lease } json { body });
 
 impl Job {
     /// Whether it is laid aside when this try fails.
-    #[must_use]
     pub fn is_last_try(&self) -> bool {
         self.attempts >= ATTEMPTS_MAX
     }

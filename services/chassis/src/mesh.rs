@@ -128,18 +128,11 @@ impl Call {
     async fn json<T: DeserializeOwned>(self, request: Request<Bytes>) -> Result<T, Problem> {
         let service = self.service.clone();
         let response = self.oneshot(request).await?;
-        if !response.status().is_success() {
-            let (status, body) = (response.status(), String::from_utf8_lossy(response.body()).into_owned());
-            let known = status.is_client_error();
-            let problem = if known {
-                Problem::conflict("refused", format!("{service} refused it: {status}"))
-            } else {
-                away(&service)
-            };
-            return Err(Problem {
-                cause: Some(format!("{service} answered {status}: {body:.300}")),
-                ..problem
-            });
+        let status = response.status();
+        if !status.is_success() {
+            let no = || Problem::conflict("refused", format!("{service} refused it: {status}"));
+            let problem = if status.is_client_error() { no() } else { away(&service) };
+            return Err(Problem { cause: Some(format!("{service} answered {status}")), ..problem });
         }
         // An answer without a body is `null`.
         let text: &[u8] = if response.body().is_empty() { b"null" } else { response.body() };
@@ -165,10 +158,11 @@ impl Call {
 
     async fn run(self, mut request: Request<Bytes>) -> Result<Response<Bytes>, Problem> {
         let clock = self.cx.clock().clone();
-        request.headers_mut().insert(DEADLINE_MS, HeaderValue::from(CALL_MAX.as_millis() as u64));
+        let time = trace::left(clock.mono_ms()).map_or(CALL_MAX, |left| left.min(CALL_MAX));
+        request.headers_mut().insert(DEADLINE_MS, HeaderValue::from(time.as_millis() as u64));
         self.link.retries.earn();
         let mut tries = if repeatable(&request) { 2 } else { 1 };
-        let end = clock.sleep(CALL_MAX);
+        let end = clock.sleep(time);
         tokio::pin!(end);
         loop {
             tries -= 1;
@@ -179,12 +173,12 @@ impl Call {
             })?;
             let answer = tokio::select! {
                 answer = self.try_once(&request) => answer,
-                () = &mut end => Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline", format!("{} did not answer in time", self.service))),
+                () = &mut end => Err(late(&self.service)),
             };
             let good = answer.as_ref().is_ok_and(|r| !r.status().is_server_error());
             permit.end(good, clock.mono_ms());
-            let late = answer.as_ref().is_err_and(|p| p.status == StatusCode::GATEWAY_TIMEOUT);
-            if good || late || tries == 0 || !self.link.retries.spend() {
+            let is_late = answer.as_ref().is_err_and(|p| p.status == StatusCode::GATEWAY_TIMEOUT);
+            if good || is_late || tries == 0 || !self.link.retries.spend() {
                 return answer;
             }
         }
@@ -209,6 +203,10 @@ impl Service<Request<Bytes>> for Call {
 fn repeatable<B>(request: &Request<B>) -> bool {
     let safe = [Method::GET, Method::HEAD, Method::PUT, Method::DELETE].contains(request.method());
     safe || request.headers().contains_key("idempotency-key")
+}
+
+fn late(service: &str) -> Problem {
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline", format!("{service} did not answer in time"))
 }
 
 fn away(service: &str) -> Problem {

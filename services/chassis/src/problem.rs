@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use nx_db::DbError;
 
 /// An error that a client is told. The only type of a service that knows HTTP.
+#[must_use = "an error that nobody is told"]
 #[derive(Debug, Clone)]
 pub struct Problem {
     /// HTTP status.
@@ -25,37 +26,31 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of this kind.
-    #[must_use]
     pub fn new(status: StatusCode, slug: &'static str, detail: impl Into<String>) -> Self {
         Self { status, slug, detail: detail.into(), errors: Vec::new(), retry_after_s: None, cause: None }
     }
 
     /// The request makes no sense.
-    #[must_use]
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
     }
 
     /// Nothing has this address.
-    #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
 
     /// The state of the resource does not allow it.
-    #[must_use]
     pub fn conflict(slug: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, slug, detail)
     }
 
     /// Somebody else has changed the resource since the caller read it.
-    #[must_use]
     pub fn stale() -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, "stale", "it has changed since you read it: read it again")
     }
 
     /// A field has a value that it may not have; `pointer` is a JSON pointer into the body.
-    #[must_use]
     pub fn invalid(pointer: impl Into<String>, what: impl Into<String>) -> Self {
         let mut problem = Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -67,26 +62,22 @@ impl Problem {
     }
 
     /// Who the caller is must be shown first.
-    #[must_use]
     pub fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
     /// The caller may not.
-    #[must_use]
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
     /// Not now; worth asking again after `seconds`.
-    #[must_use]
     pub fn unavailable(slug: &'static str, detail: impl Into<String>, seconds: u32) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, slug, detail);
         Self { retry_after_s: Some(seconds), ..problem }
     }
 
     /// A fault of ours: the client learns nothing but the id under which the log has `cause`.
-    #[must_use]
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "");
         Self { cause: Some(cause.to_string()), ..problem }

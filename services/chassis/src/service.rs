@@ -8,6 +8,7 @@ use crate::problem::Problem;
 
 /// A service: its name in the catalogue, its tables, its routes, the events that it tells and hears, its jobs. What it
 /// needs of others stands in the catalogue.
+#[must_use = "a service that nobody starts does nothing"]
 #[derive(Clone)]
 pub struct Service {
     pub(crate) id: &'static str,
@@ -21,7 +22,6 @@ pub struct Service {
 
 impl Service {
     /// A service of this name.
-    #[must_use]
     pub fn new(id: &'static str) -> Self {
         Self {
             id,
@@ -35,40 +35,34 @@ impl Service {
     }
 
     /// Its name.
-    #[must_use]
     pub fn id(&self) -> &'static str {
         self.id
     }
 
     /// SQL that makes its tables, or changes them; each runs once, in this order.
-    #[must_use]
     pub fn migration(mut self, sql: &'static str) -> Self {
         self.migrations.push(sql);
         self
     }
 
     /// Its routes, below `/v1`.
-    #[must_use]
     pub fn api(self, api: Api) -> Self {
         Self { api, ..self }
     }
 
     /// A kind of event that it tells: `cos.DOMAIN.ENTITY.FACT.v1`.
-    #[must_use]
     pub fn emits(mut self, kind: &'static str) -> Self {
         self.emits.push(kind);
         self
     }
 
     /// A kind of event that it hears, and what it makes of it.
-    #[must_use]
     pub fn on(mut self, kind: &'static str, reaction: impl for<'a> Reaction<'a> + 'static) -> Self {
         self.reactions.add(kind, reaction);
         self
     }
 
     /// A kind of job that it does later.
-    #[must_use]
     pub fn job<F, D>(mut self, kind: &'static str, work: F) -> Self
     where
         F: Fn(Ctx, Job) -> D + Send + Sync + 'static,
@@ -79,14 +73,12 @@ impl Service {
     }
 
     /// A job that comes by itself, at the times of a cron expression in UTC.
-    #[must_use]
     pub fn every(mut self, cron: &'static str, kind: &'static str) -> Self {
         self.works.every(cron, kind);
         self
     }
 
     /// A service that it calls: for examples and tests, which are in no catalogue.
-    #[must_use]
     pub fn needs(mut self, service: &'static str) -> Self {
         self.needs.push(service);
         self

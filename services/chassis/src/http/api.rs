@@ -22,6 +22,7 @@ use crate::problem::Problem;
 use crate::tx::Tx;
 
 /// The routes of a service, below `/v1`.
+#[must_use = "routes that no service has are not served"]
 #[derive(Debug, Clone, Default)]
 pub struct Api {
     router: Router<Ctx>,
@@ -31,19 +32,16 @@ pub struct Api {
 
 impl Api {
     /// No routes yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Reads.
-    #[must_use]
     pub fn get<H: Handler<T, Ctx> + Described<D>, T: 'static, D>(self, path: &str, handler: H) -> Self {
         self.add("get", path, get(handler), describe::<H, D>)
     }
 
     /// Creates or moves something, where doing it twice does little harm: takes an `Idempotency-Key`.
-    #[must_use]
     pub fn post<H: Handler<T, Ctx> + Described<D>, T: 'static, D>(self, path: &str, handler: H) -> Self {
         self.add("post", path, post(handler), |operation, schemas| {
             H::describe(operation, schemas);
@@ -52,7 +50,6 @@ impl Api {
     }
 
     /// Creates or moves something that must not be done twice: wants an `Idempotency-Key`.
-    #[must_use]
     pub fn post_once<H: Handler<T, Ctx> + Described<D>, T: 'static, D>(self, path: &str, handler: H) -> Self {
         self.add("post", path, post(handler).layer(from_fn(wants_key)), |operation, schemas| {
             H::describe(operation, schemas);
@@ -61,19 +58,16 @@ impl Api {
     }
 
     /// Puts a whole resource.
-    #[must_use]
     pub fn put<H: Handler<T, Ctx> + Described<D>, T: 'static, D>(self, path: &str, handler: H) -> Self {
         self.add("put", path, put(handler), describe::<H, D>)
     }
 
     /// Changes a resource.
-    #[must_use]
     pub fn patch<H: Handler<T, Ctx> + Described<D>, T: 'static, D>(self, path: &str, handler: H) -> Self {
         self.add("patch", path, patch(handler), describe::<H, D>)
     }
 
     /// Takes a resource away.
-    #[must_use]
     pub fn delete<H: Handler<T, Ctx> + Described<D>, T: 'static, D>(self, path: &str, handler: H) -> Self {
         self.add("delete", path, delete(handler), describe::<H, D>)
     }

@@ -63,7 +63,8 @@ async fn answer(
         let _place = place;
         tokio::time::timeout(limit, next.run(request)).await
     };
-    match tokio::spawn(trace::within(trace, work).in_current_span()).await {
+    let end_ms = cx.clock().mono_ms() + i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+    match tokio::spawn(trace::within(trace, end_ms, work).in_current_span()).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(_)) => Err(Problem::unavailable("deadline", "it was not done in time", 1)),
         Err(panic) => Err(Problem::internal(panic)),

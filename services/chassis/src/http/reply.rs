@@ -55,7 +55,6 @@ pub struct List<T> {
 
 impl<T> List<T> {
     /// The page, from [`Page::rows`] rows that stand behind [`Page::after`] in the order of `key`.
-    #[must_use]
     pub fn of(page: &Page, mut rows: Vec<T>, key: impl Fn(&T) -> &str) -> Self {
         let more = rows.len() > page.limit();
         rows.truncate(page.limit());

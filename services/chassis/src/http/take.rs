@@ -81,13 +81,11 @@ pub struct Page {
 
 impl Page {
     /// How many rows to ask the store for: one more than the page holds, to know whether there are more.
-    #[must_use]
     pub fn rows(&self) -> i64 {
         self.limit + 1
     }
 
     /// How many items the page holds.
-    #[must_use]
     pub(crate) fn limit(&self) -> usize {
         usize::try_from(self.limit).unwrap_or_default()
     }

@@ -12,6 +12,8 @@ async fn a_trace_is_taken_over_when_it_is_one_and_passed_on() {
         assert_eq!(id_of(bad).len(), 32, "{bad:?}");
         assert_ne!(id_of(bad), id_of(bad), "{bad:?}");
     }
-    let child = within(trace.into(), async { child() }).await;
+    let child = within(trace.into(), 700, async { (child(), left(200), left(900)) }).await;
+    let (child, left, late) = child;
+    assert_eq!((left, late), (Some(Duration::from_millis(500)), Some(Duration::ZERO)));
     assert_eq!((&child[3..35], child.len()), (trace, 55));
 }
