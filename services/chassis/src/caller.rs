@@ -19,13 +19,11 @@ pub struct Caller {
 
 impl Caller {
     /// Who runs the system.
-    #[must_use]
     pub fn operator() -> Self {
         Self { subject: OPERATOR.into(), roles: vec![OPERATOR.into()] }
     }
 
     /// Another service.
-    #[must_use]
     pub fn service(id: &str) -> Self {
         Self { subject: format!("service:{id}"), roles: vec![OPERATOR.into()] }
     }

@@ -11,13 +11,11 @@ pub struct Clock(Option<Arc<watch::Sender<i64>>>);
 
 impl Clock {
     /// A clock that shows `unix_ms` until it is moved.
-    #[must_use]
     pub fn manual(unix_ms: i64) -> Self {
         Self(Some(Arc::new(watch::Sender::new(unix_ms))))
     }
 
     /// Unix time, milliseconds.
-    #[must_use]
     pub fn now_ms(&self) -> i64 {
         if let Some(manual) = &self.0 {
             return *manual.borrow();
@@ -29,7 +27,6 @@ impl Clock {
     }
 
     /// Milliseconds since some moment, which never go back: for what lasts, not for what is written down.
-    #[must_use]
     pub fn mono_ms(&self) -> i64 {
         static START: OnceLock<Instant> = OnceLock::new();
         if self.0.is_some() {
@@ -58,7 +55,6 @@ impl Clock {
 }
 
 /// A new identifier: UUID version 7 (RFC 9562 §5.7), so that those made later sort behind.
-#[must_use]
 pub fn new_id(unix_ms: i64) -> String {
     let mut bytes = [0_u8; 16];
     // Without randomness two ids of a millisecond may be equal; the database refuses the second.

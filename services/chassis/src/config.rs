@@ -15,7 +15,6 @@ pub struct Config {
 
 impl Config {
     /// What is wrong, as key within the section and a sentence that says what to do.
-    #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {
         match &self.database {
             Some(url) if !url.0.starts_with("postgres://") && !url.0.starts_with("postgresql://") => {
@@ -36,7 +35,6 @@ pub struct Secret(String);
 
 impl Secret {
     /// A secret.
-    #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }

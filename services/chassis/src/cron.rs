@@ -25,7 +25,6 @@ impl FromStr for Cron {
 
 impl Cron {
     /// The first time after a moment, both in Unix milliseconds; `None` when there is none any more.
-    #[must_use]
     pub fn next_after(&self, after_ms: i64, zone: Tz) -> Option<i64> {
         let after: DateTime<Utc> = Utc.timestamp_millis_opt(after_ms).single()?;
         let next = self.0.find_next_occurrence(&after.with_timezone(&zone), false).ok()?;

@@ -131,7 +131,9 @@ pub(crate) async fn relay(cx: &Ctx) -> Result<bool, DbError> {
     for told in &batch {
         let kind = serde_json::from_str::<Event>(&told.body).map(|e| e.kind).unwrap_or_default();
         let topics = cx.shared().topics.read().map(|t| t.get(kind.as_str()).cloned().unwrap_or_default());
-        for hearer in topics.unwrap_or_default().iter().filter_map(Ctx::upgrade) {
+        for hearer in topics.unwrap_or_default() {
+            // One that is being stopped hears of it after the next start.
+            let hearer = Ctx::upgrade(&hearer).ok_or(DbError::NotCommitted)?;
             heard.entry(hearer.service().id).or_insert_with(|| (hearer, Vec::new())).1.push(told);
         }
     }

@@ -50,6 +50,10 @@ pub(crate) struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Its router has the service, and the service knows all routers.
+        if let Ok(mut peers) = self.cx.shared().peers.write() {
+            peers.remove(self.cx.service().id);
+        }
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -132,13 +136,11 @@ impl Ring {
     }
 
     /// Whether this service runs here.
-    #[must_use]
     pub fn has(&self, service: &str) -> bool {
         self.services.contains_key(service)
     }
 
     /// The OpenAPI documents of all services in one.
-    #[must_use]
     pub fn openapi(&self) -> Value {
         let (mut paths, mut schemas) = (Map::new(), Map::new());
         for (id, running) in &self.services {

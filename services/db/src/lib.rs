@@ -1,7 +1,8 @@
 //! The store of a service: SQLite in a file of its own, or PostgreSQL in a schema of its own, from one text of SQL.
 //!
 //! What runs on both: `TEXT`, `BIGINT`, `DOUBLE PRECISION` and `BYTEA` columns, `$1 … $n`, `RETURNING`, `ON CONFLICT`;
-//! times are milliseconds, truth values 0 and 1, JSON is text. `SUM` of a `BIGINT` is `CAST` back to `BIGINT`.
+//! times are milliseconds, truth values 0 and 1, JSON is text. `SUM` of a `BIGINT` is `CAST` back to `BIGINT`. After a
+//! statement that failed, PostgreSQL takes no other in the transaction: give it up.
 
 mod lite;
 mod migrate;

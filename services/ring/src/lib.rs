@@ -29,7 +29,8 @@ mod tests {
         let mut listed: Vec<_> = listed.filter(|id| !["streamcore", "backend-api"].contains(id)).collect();
         let services = services();
         let mut built: Vec<_> = services.iter().map(Service::id).collect();
-        (listed.sort_unstable(), built.sort_unstable());
+        listed.sort_unstable();
+        built.sort_unstable();
         assert_eq!(listed, built);
     }
 }

@@ -185,12 +185,14 @@ impl Ctx {
         })
     }
 
-    /// Forgets answers, events and jobs that are long done.
+    /// Forgets answers after a day, events and jobs that are done after a week, and after 90 days those that nobody replayed.
     pub(crate) async fn forget(&self) -> Result<(), DbError> {
-        let (day, week) = (self.now_ms() - KEPT_MS, self.now_ms() - 7 * KEPT_MS);
+        let [day, week, quarter] = [1, 7, 90].map(|days| self.now_ms() - days * KEPT_MS);
         let mut tx = self.begin();
         tx.run("DELETE FROM chassis_once WHERE at_ms <= $1", args![day]).await?;
         tx.run("DELETE FROM chassis_inbox WHERE state = 1 AND at_ms <= $1", args![week]).await?;
+        tx.run("DELETE FROM chassis_inbox WHERE state = 2 AND at_ms <= $1", args![quarter]).await?;
+        tx.run("DELETE FROM chassis_job WHERE state = 2 AND at_ms <= $1", args![quarter]).await?;
         tx.run("DELETE FROM chassis_job WHERE state = 1 AND due_ms <= $1", args![week]).await?;
         tx.commit().await
     }

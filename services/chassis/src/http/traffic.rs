@@ -7,6 +7,8 @@ use std::sync::Mutex;
 /// Upper bounds of the histogram, milliseconds.
 const BUCKETS_MS: [i64; 9] = [1, 5, 10, 25, 50, 100, 250, 1000, 5000];
 
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+
 /// Route, method and status: as many as the service declares.
 type Key = (String, String, u16);
 
@@ -23,6 +25,8 @@ struct Seen {
 
 impl Traffic {
     pub(crate) fn note(&self, route: &str, method: &str, status: u16, took_ms: i64) {
+        // Anybody may invent methods.
+        let method = if METHODS.contains(&method) { method } else { "other" };
         let Ok(mut seen) = self.0.lock() else { return };
         *seen.requests.entry((route.to_owned(), method.to_owned(), status)).or_default() += 1;
         for (bucket, bound) in seen.buckets.iter_mut().zip(BUCKETS_MS) {

@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::rules::{self, Missed};
 use super::{CALL, store};
 
-/// Who may do anything here.
-const ROLE: &str = "scheduler";
+/// Who may do anything here. What is posted is posted with the rights of a service, so no less will do.
+const ROLE: &str = "operator";
 /// Times that are told ahead.
 const AHEAD: usize = 10;
 
