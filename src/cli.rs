@@ -66,7 +66,7 @@ pub(crate) enum Command {
         /// Names from the catalogue
         names: Vec<String>,
     },
-    /// Print the service catalogue (not built in this version)
+    /// Print the service catalogue
     Catalog {
         /// As JSON
         #[arg(long)]

@@ -1,12 +1,13 @@
 //! The configuration: defaults, then the file, then the environment; every mistake reported at once.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use nx_settings::Lines;
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use serde_json::{Map, Value};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -90,12 +91,30 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
-    places: BTreeMap<String, String>,
+    places: Places,
 }
 
 impl Loaded {
     pub(crate) fn place(&self, key: &str) -> String {
-        place_of(&self.places, key)
+        self.places.of(key)
+    }
+}
+
+/// Where values came from.
+#[derive(Debug, Default)]
+struct Places {
+    file: String,
+    lines: Lines,
+    environment: BTreeSet<String>,
+}
+
+impl Places {
+    /// Where a key was set, or the section around it.
+    fn of(&self, key: &str) -> String {
+        if self.environment.contains(key) {
+            return format!("NEXUS__{}", key.to_ascii_uppercase().replace('.', "__"));
+        }
+        self.lines.of(key).map_or_else(|| "configuration".into(), |line| format!("{}:{line}", self.file))
     }
 }
 
@@ -112,106 +131,43 @@ pub(crate) fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Loaded, Vec<Fault>> {
-    let mut places = BTreeMap::new();
-    let mut values = match file {
-        Some(path) => read(path, &mut places).map_err(|fault| vec![fault])?,
-        None => Table::new(),
-    };
+    let (mut values, mut places) = file.map_or_else(|| Ok(Default::default()), read).map_err(|fault| vec![fault])?;
     for (key, value) in environment {
-        places.insert(key.clone(), format!("NEXUS__{}", key.to_ascii_uppercase().replace('.', "__")));
         set(&mut values, &key, value);
+        places.environment.insert(key);
     }
-    let mut faults = Vec::new();
-    let config = parse(values, &places, &mut faults);
-    let invalid = config.validate().into_iter();
-    faults.extend(invalid.map(|(key, text)| Fault { place: place_of(&places, &key), key, text }));
+    let fitted = nx_settings::fit::<Config>(Value::Object(values));
+    let told = |fault: nx_settings::Fault| (fault.key, format!("{}; {}", fault.text, fault.remedy));
+    let config = fitted.value.unwrap_or_default();
+    let faults = fitted.faults.into_iter().map(told).chain(config.validate());
+    let faults: Vec<Fault> = faults.map(|(key, text)| Fault { place: places.of(&key), key, text }).collect();
     if faults.is_empty() { Ok(Loaded { config, places }) } else { Err(faults) }
 }
 
-fn read(path: &Path, places: &mut BTreeMap<String, String>) -> Result<Table, Fault> {
-    let name = path.display();
+fn read(path: &Path) -> Result<(Map<String, Value>, Places), Fault> {
+    let file = path.display().to_string();
     let fault = |place: String, text: String| Fault { place, key: String::new(), text };
-    let text = std::fs::read_to_string(path).map_err(|e| {
-        fault(name.to_string(), format!("cannot be read: {e}; check the path and its rights"))
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| fault(file.clone(), format!("cannot be read: {e}; check the path and its rights")))?;
+    let (value, lines) = nx_settings::toml(&text).map_err(|e| {
+        let place = e.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"));
+        fault(place, e.text)
     })?;
-    let line_of = |at: usize| text.bytes().take(at).filter(|&b| b == b'\n').count() + 1;
-    let tree = toml::de::DeTable::parse(&text).map_err(|e| {
-        let line = e.span().map_or(1, |s| line_of(s.start));
-        fault(format!("{name}:{line}"), format!("is not TOML: {}", e.message()))
-    })?;
-    note_lines(tree.get_ref(), "", &mut |key, at| {
-        places.insert(key, format!("{name}:{}", line_of(at)));
-    });
-    text.parse().map_err(|e: toml::de::Error| fault(name.to_string(), e.message().to_owned()))
-}
-
-fn note_lines(table: &toml::de::DeTable<'_>, prefix: &str, note: &mut dyn FnMut(String, usize)) {
-    for (key, value) in table {
-        let path = format!("{prefix}{}", key.get_ref());
-        note(path.clone(), key.span().start);
-        if let toml::de::DeValue::Table(inner) = value.get_ref() {
-            note_lines(inner, &format!("{path}."), note);
-        }
-    }
+    let values = if let Value::Object(values) = value { values } else { Map::new() };
+    Ok((values, Places { file, lines, ..Places::default() }))
 }
 
 /// Puts a value from the environment into its place; what reads as a number or a truth value is one.
-fn set(values: &mut Table, key: &str, text: String) {
+fn set(values: &mut Map<String, Value>, key: &str, text: String) {
     let mut table = values;
     let (sections, last) = key.rsplit_once('.').unwrap_or(("", key));
     for section in sections.split('.').filter(|s| !s.is_empty()) {
-        let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-        let Value::Table(inner) = inner else { return };
+        let inner = table.entry(section).or_insert_with(|| Value::Object(Map::new()));
+        let Value::Object(inner) = inner else { return };
         table = inner;
     }
-    let value = text.parse().map(Value::Integer).or_else(|_| text.parse().map(Value::Boolean));
+    let value = text.parse::<i64>().map(Value::from).or_else(|_| text.parse().map(Value::Bool));
     table.insert(last.to_owned(), value.unwrap_or(Value::String(text)));
-}
-
-/// Reads the values; each that does not fit is reported, taken out, and the rest read again.
-fn parse(mut values: Table, places: &BTreeMap<String, String>, faults: &mut Vec<Fault>) -> Config {
-    loop {
-        let error = match serde_path_to_error::deserialize::<_, Config>(Value::Table(values.clone())) {
-            Ok(config) => return config,
-            Err(error) => error,
-        };
-        let (mut key, text) = (error.path().to_string(), error.inner().message().trim().to_owned());
-        let unknown = text.strip_prefix("unknown field `").and_then(|t| t.split_once('`'));
-        if let Some((field, _)) = unknown
-            && key.rsplit('.').next() != Some(field)
-        {
-            key = if key == "." { field.to_owned() } else { format!("{key}.{field}") };
-        }
-        let gone = remove(&mut values, &key);
-        faults.push(Fault { place: place_of(places, &key), key, text: text.replace("field", "key") });
-        if !gone {
-            return Config::default();
-        }
-    }
-}
-
-fn remove(values: &mut Table, key: &str) -> bool {
-    match key.split_once('.') {
-        None => values.remove(key).is_some(),
-        Some((section, rest)) => match values.get_mut(section) {
-            Some(Value::Table(inner)) => remove(inner, rest),
-            _ => values.remove(section).is_some(),
-        },
-    }
-}
-
-/// Where a key was set, or the section around it.
-fn place_of(places: &BTreeMap<String, String>, key: &str) -> String {
-    let mut key = key;
-    loop {
-        if let Some(place) = places.get(key) {
-            return place.clone();
-        }
-        match key.rsplit_once('.') {
-            Some((section, _)) => key = section,
-            None => return "configuration".into(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ fn main() -> ExitCode {
         Command::Doctor(args) => nx_doctor::cli::run(args),
         Command::Cdn(args) => nx_cdn_config::cli::run(args),
         Command::Up | Command::Origin | Command::Edge => run(&cli),
-        Command::Gateway | Command::Service { .. } | Command::Catalog { .. } => {
+        Command::Catalog { json } => println_out(&nx_catalog::text(*json)),
+        Command::Gateway | Command::Service { .. } => {
             eprintln!(
                 "nexus: '{}' is not built in this version; 'nexus up' runs everything there is",
                 cli.command
@@ -42,10 +43,7 @@ fn main() -> ExitCode {
 
 fn check(file: &std::path::Path) -> ExitCode {
     match config::load(Some(file), std::iter::empty()) {
-        Ok(_) => {
-            println_out(&format!("{}: good", file.display()));
-            ExitCode::SUCCESS
-        }
+        Ok(_) => println_out(&format!("{}: good", file.display())),
         Err(errors) => complain(&errors),
     }
 }
@@ -94,9 +92,10 @@ fn complain(errors: &[config::Fault]) -> ExitCode {
 }
 
 /// One line on standard output, at once.
-fn println_out(line: &str) {
+fn println_out(line: &str) -> ExitCode {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     // Whoever closed our standard output does not want to know.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    ExitCode::SUCCESS
 }

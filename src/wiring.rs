@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result};
 use nx_delivery::{Certs, Handler, Limits, Listening, bind};
 use nx_origin::{Doors, Hub};
+use nx_ring::Ring;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -27,13 +28,21 @@ pub(crate) fn run(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     Ok(())
 }
 
+/// What runs, as far as its role has it.
+#[derive(Default)]
+struct Roles {
+    origin: Option<(Arc<Hub>, Doors)>,
+    ring: Option<Arc<Ring>>,
+    http: Vec<Listening>,
+}
+
 async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     let (stop, stopped) = watch::channel(false);
     let signals = signals().context("cannot listen for signals")?;
     let certs = config.tls.certs(&cli.data).map_err(Error::msg)?;
     tokio::spawn(certs.clone().watch(stopped.clone()));
-    let (origin, http) = match cli.command {
-        Command::Edge => (None, edge(&config, &certs, &stopped).await?),
+    let roles = match cli.command {
+        Command::Edge => edge(&config, &certs, &stopped).await?,
         _ => origin(cli, &config, &certs, &stopped).await?,
     };
     crate::println_out("ready");
@@ -41,12 +50,15 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     until_stop(signals, cli, config, filter, &certs).await;
     tracing::info!("stopping: no new connections, what runs is finished");
     let _ = stop.send(true);
-    if let Some((hub, doors)) = origin {
+    if let Some((hub, doors)) = roles.origin {
         hub.release_viewers();
         doors.drained().await;
     }
-    for listening in http {
+    for listening in roles.http {
         listening.drained().await;
+    }
+    if let Some(ring) = roles.ring {
+        ring.stop().await;
     }
     tracing::info!("stopped");
     Ok(())
@@ -55,21 +67,16 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
 type Stopped = watch::Receiver<bool>;
 
 /// The listeners of an edge that fetches its streams from elsewhere.
-async fn edge(config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Vec<Listening>> {
+async fn edge(config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Roles> {
     let edge = nx_edge_node::start_alone(&config.edge, certs, stopped, GRACE).await;
     let (edge, plane) = edge.map_err(Error::msg)?;
     plane.iter().for_each(|address| announce("plane", *address));
     edge.iter().for_each(|(name, listening)| announce(name, listening.address));
-    Ok(edge.into_iter().map(|(_, listening)| listening).collect())
+    Ok(Roles { http: edge.into_iter().map(|(_, listening)| listening).collect(), ..Roles::default() })
 }
 
-/// An origin at work, with edge and gateway for `up`, and their listeners.
-async fn origin(
-    cli: &Cli,
-    config: &Config,
-    certs: &Arc<Certs>,
-    stopped: &Stopped,
-) -> Result<(Option<(Arc<Hub>, Doors)>, Vec<Listening>)> {
+/// An origin at work, with edge, gateway and services for `up`.
+async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Roles> {
     let hub = Hub::new(config.origin.clone(), &cli.data).map_err(Error::msg)?;
     let mut doors = Doors::new(&hub, stopped.clone()).context("cannot start the threads that carry media")?;
     let opened = doors.open(certs).await.map_err(Error::msg)?;
@@ -77,6 +84,7 @@ async fn origin(
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
     let (usual, address) = (Limits::default(), config.origin.http.listen);
     let mut http = vec![listen("origin-http", "origin.http.listen", address, face, usual, stopped).await?];
+    let mut ring = None;
     if matches!(cli.command, Command::Up) {
         let edge = nx_edge_node::start(&config.edge, certs, hub.clone(), stopped, GRACE).await;
         let edge = edge.map_err(Error::msg)?;
@@ -84,12 +92,13 @@ async fn origin(
         let viewers = edge[0].1.address;
         http.extend(edge.into_iter().map(|(_, listening)| listening));
         let core = nx_gateway::Core::new(&hub, &doors.outbound());
-        let face = nx_gateway::Face::new(core, &config.gateway, viewers, stopped.clone());
+        let ring = &*ring.insert(nx_ring::start(&config.gateway.ring, &cli.data).await.map_err(Error::msg)?);
+        let face = nx_gateway::Face::new(core, &config.gateway, viewers, ring, stopped.clone());
         let face = Arc::new(face.map_err(Error::msg)?);
         let address = config.gateway.listen;
         http.push(listen("gateway", "gateway.listen", address, face, usual, stopped).await?);
     }
-    Ok((Some((hub, doors)), http))
+    Ok(Roles { origin: Some((hub, doors)), ring, http })
 }
 
 async fn listen(

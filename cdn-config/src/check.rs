@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use nx_settings::{Fault, Kind};
+
 use crate::names::Name;
 use crate::network::{Network, Route};
-use crate::read::{Fault, Kind};
 
 /// Entries of each list.
 const ENTRIES_MAX: usize = 10_000;

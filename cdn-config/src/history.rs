@@ -4,8 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use nx_settings::Fault;
+
 use crate::network::Network;
-use crate::read::Fault;
 
 /// Versions that are kept; the oldest go first, the one in force never.
 const VERSIONS_MAX: usize = 1_000;

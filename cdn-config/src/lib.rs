@@ -28,12 +28,13 @@ mod read;
 mod route;
 mod steering;
 
+pub use nx_settings::{Fault, Kind};
+
 pub use access::{Countries, CountryError, Refusal};
 pub use diff::{Change, Step, difference};
 pub use history::{History, HistoryError};
 pub use names::{Country, Host, Name, PathPattern, Site};
 pub use network::{Access, Cache, Edge, Limit, Network, Origin, Region, Route, Steering, Tls, TokenPolicy};
-pub use read::{Fault, Kind};
 pub use steering::{Asked, Load, Manifest, PathwayClone, Replacement};
 
 #[cfg(test)]

@@ -272,7 +272,8 @@ pub(crate) async fn respond(handler: &dyn Handler, request: Request, peer: Socke
     if let Ok(mut id) = HeaderValue::from_maybe_shared(Bytes::from(id)) {
         // No secret, but never the same: HTTP/2 shall not put it into its table.
         id.set_sensitive(true);
-        response.headers_mut().insert(&REQUEST_ID, id);
+        // What a service behind us has called it is what its log says.
+        response.headers_mut().entry(&REQUEST_ID).or_insert(id);
     }
     if head {
         if let Some(len) = response.body().size() {

@@ -32,6 +32,7 @@ mod low_latency;
 mod plane;
 mod players;
 mod reconnect;
+mod ring;
 mod smuggling;
 mod srt;
 mod store;

@@ -20,11 +20,14 @@ pub struct Config {
     pub token: Option<Token>,
     /// File that holds it.
     pub token_file: Option<PathBuf>,
+    /// The services behind it.
+    pub ring: nx_chassis::Config,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 3000)), token: None, token_file: None }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 3000));
+        Self { listen, token: None, token_file: None, ring: nx_chassis::Config::default() }
     }
 }
 
@@ -32,7 +35,8 @@ impl Config {
     /// What is wrong, as key within the section and a sentence that says what to do.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {
-        let mut faults = Vec::new();
+        let section = |(key, text)| (format!("ring.{key}"), text);
+        let mut faults: Vec<_> = self.ring.validate().into_iter().map(section).collect();
         if self.token.is_some() && self.token_file.is_some() {
             faults
                 .push(("token_file".into(), "is one too many beside gateway.token: set one of them".into()));

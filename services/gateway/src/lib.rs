@@ -1,7 +1,7 @@
 //! The gateway: one door in front of everything.
 //!
 //! Behind it in this version: the pages of streams and recordings, the list of live streams, recordings and clips, and
-//! what operators want of streams: targets, sources and publish keys. What the contract promises and is not built answers 501.
+//! what operators want of streams: targets, sources and publish keys; and the services of the ring. What the contract promises and is not built answers 501.
 
 mod announce;
 mod api;
@@ -11,6 +11,7 @@ mod desired;
 mod guard;
 mod recordings;
 mod serve;
+mod services;
 mod titles;
 mod uploads;
 

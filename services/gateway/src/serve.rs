@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
+use nx_chassis::Ring;
 use nx_contract::announce::Announce;
 use nx_contract::assets::Assets;
 use nx_contract::desired::Desired;
@@ -19,6 +20,7 @@ use tokio::time::MissedTickBehavior;
 use crate::api::{self, Paging};
 use crate::config::{Config, Token};
 use crate::desired::{self, Asked};
+use crate::services::{self, Services};
 use crate::{announce, assets, recordings, titles, uploads};
 
 /// What belongs to the streaming core.
@@ -65,13 +67,14 @@ impl Core {
 pub struct Face {
     core: Core,
     media: Media,
+    services: Services,
     token: Option<Token>,
     edge: SocketAddr,
     stop: watch::Receiver<bool>,
 }
 
 impl Face {
-    /// A gateway in front of `core`; viewers are sent to `edge`. Long answers end when `stop` turns true.
+    /// A gateway in front of `core` and `ring`; viewers are sent to `edge`. Long answers end when `stop` turns true.
     ///
     /// # Errors
     /// In words, with what to do: the token cannot be read.
@@ -79,10 +82,13 @@ impl Face {
         core: Core,
         config: &Config,
         edge: SocketAddr,
+        ring: &Arc<Ring>,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, String> {
         let media = Media::new(core.posters.clone(), "gateway", 0);
-        Ok(Self { core, media, token: config.token()?, edge, stop })
+        let token = config.token()?;
+        let services = Services::new(ring.clone(), token.clone());
+        Ok(Self { core, media, services, token, edge, stop })
     }
 
     /// Answers any request; `B` is its body.
@@ -92,10 +98,13 @@ impl Face {
         peer: SocketAddr,
     ) -> Result<Response, Problem>
     where
-        B: http_body::Body<Data = Bytes>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
+        if let Some(path) = services::path(head.uri.path()) {
+            return self.services.answer(path, &head, body, peer).await;
+        }
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(desired::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
             return desired::answer(&self.core.desired, self.token.as_ref(), route, asked, body).await;
@@ -144,9 +153,9 @@ impl Face {
                 let page = recordings::page(&*self.core.recordings, query, &edge)?;
                 Ok(json(&serde_json::to_string(&page).unwrap_or_default()))
             }
-            "/graphql" | "/openapi.json" => {
-                Err(Problem::not_built(format!("{path} comes with the service ring")))
-            }
+            "/api" | "/api/" => Ok(json(&nx_catalog::text(true))),
+            "/openapi.json" => Ok(json(&self.services.openapi())),
+            "/graphql" => Err(Problem::not_built("/graphql comes with the service ring")),
             _ => self.other(path, request),
         }
     }

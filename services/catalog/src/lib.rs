@@ -1,0 +1,139 @@
+//! Every service of the ring, built or planned: names, ports, what each needs and does without it.
+//!
+//! The table is `services.toml`; a test holds it against the documents it was merged from.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+/// A line of the catalogue.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Its name, as in `/api/ID/v1/…`.
+    pub id: String,
+    /// What it is for, in a few words.
+    pub purpose: String,
+    /// The crate of services that it belongs to.
+    pub domain: String,
+    /// The module that people buy it as, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// Its port when it runs on its own.
+    pub port: u16,
+    /// Further ports, of documents that give it another one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_ports: Vec<u16>,
+    /// Further names that lead to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// When it is built; 0 comes first.
+    pub wave: u8,
+    /// Whether this version has it.
+    #[serde(default)]
+    pub built: bool,
+    /// Services that it calls, each with what it does while the other is away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub needs: BTreeMap<String, String>,
+}
+
+/// An arrow of the documents that was left out, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolution {
+    /// Who would have called.
+    pub from: String,
+    /// Whom.
+    pub to: String,
+    /// Why it does not.
+    pub why: String,
+}
+
+/// A port that the documents give to two services.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collision {
+    /// Who does without.
+    pub name: String,
+    /// The port.
+    pub port: u16,
+    /// Whose it is.
+    pub kept_by: String,
+}
+
+/// The whole table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    /// The services, in the order of the documents.
+    #[serde(rename = "service")]
+    pub services: Vec<Entry>,
+    /// What was decided where the documents disagree.
+    #[serde(rename = "resolution")]
+    pub resolutions: Vec<Resolution>,
+    /// Ports that went to another.
+    #[serde(rename = "collision")]
+    pub collisions: Vec<Collision>,
+}
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
+    toml::from_str(include_str!("../services.toml")).expect("the table is part of the program and tested")
+});
+
+/// The catalogue.
+#[must_use]
+pub fn catalog() -> &'static Catalog {
+    &CATALOG
+}
+
+/// The service with this name or alias.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Entry> {
+    CATALOG.services.iter().find(|s| s.id == name || s.aliases.iter().any(|a| a == name))
+}
+
+/// Every service behind those that it needs: an order to start them in.
+#[must_use]
+pub fn start_order() -> Vec<&'static Entry> {
+    let mut order: Vec<&Entry> = Vec::new();
+    let mut rest: Vec<&Entry> = CATALOG.services.iter().collect();
+    loop {
+        let started = |need: &String| order.iter().any(|s| s.id == *need);
+        let (now, later): (Vec<&Entry>, Vec<_>) = rest.iter().partition(|s| s.needs.keys().all(started));
+        if now.is_empty() {
+            return order;
+        }
+        order.extend(now);
+        rest = later;
+    }
+}
+
+/// The list of services as JSON.
+#[must_use]
+pub fn json() -> String {
+    serde_json::json!({"items": CATALOG.services, "next_cursor": null}).to_string()
+}
+
+/// The list of services: as JSON, or for people a line each; without a line end behind the last.
+#[must_use]
+pub fn text(as_json: bool) -> String {
+    if as_json { json() } else { table() }
+}
+
+fn table() -> String {
+    let mut text = format!("{:<31} {:<14} {:>5}  wave  state    needs", "service", "domain", "port");
+    for service in &CATALOG.services {
+        let state = if service.built { "built" } else { "planned" };
+        let needs = service.needs.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let Entry { id, domain, port, wave, .. } = service;
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{id:<31} {domain:<14} {port:>5}  {wave:>4}  {state:<8} {needs}");
+        text.truncate(text.trim_end().len());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! What a service gets: its store, the time, the other services.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
+
+use crate::clock::Clock;
+use crate::http::Traffic;
+use crate::mesh::{Call, Link, Peer};
+use crate::problem::Problem;
+use crate::service::Service;
+use crate::tx::Tx;
+use nx_db::{Db, DbError, Open, Value};
+
+/// Requests of one service that run at the same time; further ones are told to come again.
+pub(crate) const REQUESTS_MAX: u32 = 256;
+
+/// What equal requests wait at, by caller and key.
+type InFlight = HashMap<(String, String), Weak<AsyncMutex<()>>>;
+
+/// What a service gets. Cheap to clone.
+#[derive(Clone)]
+pub struct Ctx(Arc<Inner>);
+
+pub(crate) struct Inner {
+    service: Service,
+    needs: Vec<String>,
+    db: Db,
+    shared: Arc<Shared>,
+    /// Links to services that this one has called.
+    links: Mutex<HashMap<String, Arc<Link>>>,
+    /// There may be events to hand on, events to hear, jobs to do.
+    pub(crate) outbox: Notify,
+    pub(crate) inbox: Notify,
+    pub(crate) jobs: Notify,
+    /// Requests that run, and those among them that bear an `Idempotency-Key`.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) in_flight: Mutex<InFlight>,
+    pub(crate) traffic: Traffic,
+}
+
+/// What the services of a process share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) peers: RwLock<HashMap<&'static str, Peer>>,
+    /// Who hears of which events.
+    pub(crate) topics: RwLock<HashMap<&'static str, Vec<Weak<Inner>>>>,
+}
+
+impl Ctx {
+    pub(crate) fn new(service: Service, needs: Vec<String>, db: Db, shared: Arc<Shared>) -> Self {
+        Self(Arc::new(Inner {
+            service,
+            needs,
+            db,
+            shared,
+            links: Mutex::default(),
+            outbox: Notify::new(),
+            inbox: Notify::new(),
+            jobs: Notify::new(),
+            places: Arc::new(Semaphore::new(REQUESTS_MAX as usize)),
+            in_flight: Mutex::default(),
+            traffic: Traffic::default(),
+        }))
+    }
+
+    /// What the service declares.
+    pub(crate) fn service(&self) -> &Service {
+        &self.0.service
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.0)
+    }
+
+    pub(crate) fn upgrade(weak: &Weak<Inner>) -> Option<Self> {
+        weak.upgrade().map(Self)
+    }
+
+    /// The store, for reading; what writes is a [`Tx`].
+    pub fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    /// Begins a transaction, where none comes with a request or an event.
+    pub fn begin(&self) -> Tx {
+        Tx::new(self.clone(), None)
+    }
+
+    /// Runs one statement in a transaction of its own, and says how many rows it touched.
+    ///
+    /// # Errors
+    /// When it fails or could not be kept.
+    pub async fn run(&self, sql: &'static str, args: Vec<Value>) -> Result<u64, DbError> {
+        let mut tx = self.begin();
+        let touched = tx.run(sql, args).await?;
+        tx.commit().await?;
+        Ok(touched)
+    }
+
+    /// Whether a service of this name runs here.
+    pub fn is_here(&self, service: &str) -> bool {
+        self.shared().peers.read().is_ok_and(|peers| peers.contains_key(service))
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.shared.clock
+    }
+
+    /// Unix time, milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.clock().now_ms()
+    }
+
+    /// A new identifier; those made later sort behind.
+    pub fn new_id(&self) -> String {
+        crate::new_id(self.now_ms())
+    }
+
+    /// A service that this one needs, as the catalogue says.
+    ///
+    /// # Errors
+    /// When the catalogue does not say so.
+    pub fn call(&self, service: &str) -> Result<Call, Problem> {
+        if !self.0.needs.iter().any(|n| n == service) {
+            let id = self.0.service.id;
+            return Err(Problem::internal(format!("{id} does not need {service}: say so in the catalogue")));
+        }
+        Ok(self.call_back(service))
+    }
+
+    /// Any service, where another has asked for it by name: not a need of this one.
+    pub fn call_back(&self, service: &str) -> Call {
+        let link = match self.0.links.lock() {
+            Ok(mut links) => links.entry(service.to_owned()).or_default().clone(),
+            Err(_) => Arc::default(),
+        };
+        Call::new(self.clone(), service.to_owned(), link)
+    }
+
+    /// Each need with the state of the way there: `up`, `degraded` or `down`.
+    pub(crate) fn needs(&self) -> Vec<(&str, &'static str)> {
+        let links = self.0.links.lock().map(|l| l.clone()).unwrap_or_default();
+        let state = |need: &str| match links.get(need) {
+            _ if !self.is_here(need) => "down",
+            Some(link) => link.state(self.clock().mono_ms()),
+            None => "up",
+        };
+        self.0.needs.iter().map(|need| (need.as_str(), state(need))).collect()
+    }
+
+    /// There may be something to do.
+    pub(crate) fn wake(&self) {
+        self.0.outbox.notify_one();
+        self.0.inbox.notify_one();
+        self.0.jobs.notify_one();
+    }
+
+    /// Ends a transaction of a request.
+    pub(crate) async fn commit(&self, open: Open) -> Result<(), DbError> {
+        open.commit().await?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Waits until `bell` rings or the time of what comes next, which `sql` finds; at most 15 seconds, since other nodes
+    /// ring no bell here.
+    pub(crate) async fn rest(&self, bell: &Notify, sql: &'static str) {
+        const MOST_MS: i64 = 15_000;
+        let next: Option<Due> = self.db().one(sql, Vec::new()).await.ok().flatten();
+        let wait_ms = next.and_then(|d| d.n).map_or(MOST_MS, |due| (due - self.now_ms()).clamp(10, MOST_MS));
+        tokio::select! {
+            () = bell.notified() => {}
+            () = self.clock().sleep(Duration::from_millis(wait_ms.unsigned_abs())) => {}
+        }
+    }
+}
+
+struct Due {
+    n: Option<i64>,
+}
+crate::row!(Due { n });

@@ -1,0 +1,70 @@
+//! What handlers answer.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::take::Page;
+
+/// 201: something new, and where it is.
+#[derive(Debug)]
+pub struct Created<T> {
+    /// Its address, relative to the collection's: its id.
+    pub location: String,
+    /// What it is.
+    pub body: T,
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let mut response = (StatusCode::CREATED, Json(self.body)).into_response();
+        if let Ok(location) = HeaderValue::from_str(&self.location) {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        response
+    }
+}
+
+/// A resource with the version that `If-Match` is held against.
+#[derive(Debug)]
+pub struct Tagged<T> {
+    /// Grows with every change.
+    pub version: i64,
+    /// What it is.
+    pub body: T,
+}
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.body).into_response();
+        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", self.version)) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        response
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct List<T> {
+    items: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+impl<T> List<T> {
+    /// The page, from [`Page::rows`] rows that stand behind [`Page::after`] in the order of `key`.
+    pub fn of(page: &Page, mut rows: Vec<T>, key: impl Fn(&T) -> &str) -> Self {
+        let more = rows.len() > page.limit();
+        rows.truncate(page.limit());
+        let next_cursor = rows.last().filter(|_| more).map(|last| Page::cursor(key(last)));
+        Self { items: rows, next_cursor }
+    }
+}
+
+impl<T: Serialize> IntoResponse for List<T> {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}

@@ -1,0 +1,51 @@
+//! What every service of the ring stands on, so that a service is its entities, its rules, its routes and its events.
+//!
+//! | a service declares ([`Service`]) | and gets ([`Ctx`]) |
+//! | --- | --- |
+//! | its name in the catalogue | a place under `/api/NAME`, calls to what the catalogue says it needs ([`Call`]) |
+//! | migrations | a store: SQLite or PostgreSQL from one text of SQL ([`Db`], [`Tx`]) |
+//! | routes ([`Api`]) | OpenAPI, validation, problem documents, request ids, traces, deadlines, health, metrics |
+//! | events out and in | an outbox and an inbox: the effect of each exactly once, in the order of its subject |
+//! | jobs | durable, leased, tried again; at the times of a cron expression |
+//!
+//! Not here yet: a bus and calls between processes, webhooks, encryption of fields, rate limits, `Sunset`.
+
+mod breaker;
+mod caller;
+mod clock;
+mod config;
+mod cron;
+mod ctx;
+mod events;
+mod http;
+mod jobs;
+mod mesh;
+mod problem;
+mod ring;
+mod service;
+#[cfg(any(test, feature = "test-util"))]
+pub mod test;
+mod tx;
+
+pub use axum::Json;
+pub use axum::body::Body as RawBody;
+pub use axum::extract::Path;
+pub use chrono_tz::Tz;
+
+pub use caller::Caller;
+pub use clock::{Clock, new_id};
+pub use config::{Config, Secret};
+pub use cron::{Cron, zone};
+pub use ctx::Ctx;
+pub use events::{Event, Reaction};
+pub use http::{Api, Created, IfMatch, JsonBody as Body, List, Page, Tagged};
+pub use jobs::{Job, NewJob};
+pub use mesh::Call;
+pub use nx_db::{Column, Db, DbError, FromRow, Row, Time, Value, args, row};
+pub use problem::Problem;
+pub use ring::Ring;
+pub use service::Service;
+pub use tx::Tx;
+
+#[cfg(test)]
+mod tests;

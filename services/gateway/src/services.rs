@@ -1,0 +1,136 @@
+//! `/api/SERVICE/…`: who asks is found out here, once; then the service answers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode, Uri, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use nx_catalog::Entry;
+use nx_chassis::{Caller, RawBody, Ring};
+use nx_delivery::{Body, Problem, Response};
+use tokio::sync::mpsc;
+
+use crate::config::Token;
+use crate::guard;
+
+/// The core's own resources are answered by the gateway itself.
+const CORE: &str = "streamcore";
+
+/// Longest answer that is sent in one piece, bytes.
+const WHOLE_BYTES_MAX: u64 = 1 << 20;
+
+/// Finds out who asks.
+pub(crate) trait Verifier: Send + Sync {
+    /// Who asks, from the head of the request and the other end of its connection.
+    ///
+    /// # Errors
+    /// 401 or 403: the request goes no further.
+    fn verify(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Problem>;
+}
+
+/// Who bears the token of the configuration is the operator; without one, who is on this machine.
+impl Verifier for Option<Token> {
+    fn verify(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Problem> {
+        guard::admit(&head.headers, &head.uri, peer, self.as_ref()).map(|()| Caller::operator())
+    }
+}
+
+/// The services of the ring.
+pub(crate) struct Services {
+    ring: Arc<Ring>,
+    verifier: Box<dyn Verifier>,
+}
+
+/// What follows `/api/`, if it is a service's and not the core's.
+pub(crate) fn path(path: &str) -> Option<&str> {
+    let path = path.strip_prefix("/api/").filter(|path| !path.is_empty())?;
+    (path.split('/').next() != Some(CORE)).then_some(path)
+}
+
+impl Services {
+    pub(crate) fn new(ring: Arc<Ring>, verifier: impl Verifier + 'static) -> Self {
+        Self { ring, verifier: Box::new(verifier) }
+    }
+
+    /// All services' description as JSON.
+    pub(crate) fn openapi(&self) -> String {
+        self.ring.openapi().to_string()
+    }
+
+    /// Answers for `path`, which follows `/api/`.
+    pub(crate) async fn answer<B>(
+        &self,
+        path: &str,
+        head: &Parts,
+        body: B,
+        peer: SocketAddr,
+    ) -> Result<Response, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+        let unknown = || Problem::not_found(format!("no service is called {name:.60}; /api lists them"));
+        let service = nx_catalog::find(name).ok_or_else(unknown)?;
+        let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        if service.id == CORE {
+            return moved(&format!("/api/{CORE}/{rest}{query}"));
+        }
+        if !self.ring.has(&service.id) {
+            return Err(not_built(service));
+        }
+        let caller = self.verifier.verify(head, peer)?;
+        let mut request = http::Request::new(RawBody::new(body));
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() =
+            format!("/{rest}{query}").parse::<Uri>().map_err(|e| Problem::bad_request(e.to_string()))?;
+        *request.headers_mut() = head.headers.clone();
+        request.extensions_mut().insert(caller);
+        let answer = self.ring.answer(&service.id, request).await;
+        let (head, body) =
+            answer.map_err(|e| Problem::new(e.status, e.slug, "Not answered", e.detail))?.into_parts();
+        Ok(Response::from_parts(head, carried(body).await))
+    }
+}
+
+fn not_built(service: &Entry) -> Problem {
+    let Entry { id, purpose, wave, .. } = service;
+    Problem::not_built(match service.built {
+        true => format!("{id} has no resources of its own in this version; /api lists the services"),
+        false => {
+            format!("{id} ({purpose}) is planned for wave {wave} and not built yet; /api lists the services")
+        }
+    })
+}
+
+/// The resource under its service's own name.
+fn moved(to: &str) -> Result<Response, Problem> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    let to =
+        HeaderValue::from_str(to).map_err(|_| Problem::bad_request("the path has characters of no path"))?;
+    response.headers_mut().insert(header::LOCATION, to);
+    Ok(response)
+}
+
+/// A body as we send it: at once with its length when it is short, else piece by piece; what comes faster than it is
+/// taken then waits with the service.
+async fn carried(mut body: RawBody) -> Body {
+    if body.size_hint().exact().is_some_and(|len| len <= WHOLE_BYTES_MAX) {
+        return body.collect().await.map_or_else(|_| Body::Empty, |whole| whole.to_bytes().into());
+    }
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::spawn(async move {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Ok(data) = frame.into_data()
+                && sender.send(data).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    Body::Channel(receiver)
+}
