@@ -13,10 +13,21 @@ fn script(name: &str) -> String {
 #[test]
 fn the_watch_page_plays_and_the_picture_moves() {
     let server = Server::start(&[]);
-    let _encoder = ffmpeg(server.rtmp(), "live/page", SMALL);
-    playable(&server, "live/page");
-    let folder = scratch("watch-page");
-    let url = format!("http://{}/watch/live/page", server.edge());
+    watched(&server, "page", &format!("http://{}", server.edge()), "http/1.1");
+}
+
+#[test]
+fn the_watch_page_plays_over_http2() {
+    let server = Server::start(&[("NEXUS__EDGE__HTTPS__HTTP3", "false")]);
+    watched(&server, "h2-page", &format!("https://{}", server.https()), "h2");
+}
+
+/// Watches a stream on the page of an edge, all of it over one protocol.
+fn watched(server: &Server, name: &str, edge: &str, protocol: &str) {
+    let _encoder = ffmpeg(server.rtmp(), &format!("live/{name}"), SMALL);
+    playable(server, &format!("live/{name}"));
+    let folder = scratch(&format!("watch-{name}"));
+    let url = format!("{edge}/watch/live/{name}");
     let folder = folder.to_str().expect("a plain path");
     let args =
         [script("watch.mjs"), url, "--seconds".into(), "8".into(), "--screenshots".into(), folder.to_owned()];
@@ -29,6 +40,7 @@ fn the_watch_page_plays_and_the_picture_moves() {
     let time = |n: usize| samples[n]["currentTime"].as_f64().unwrap_or(-1.0);
     assert!(time(samples.len() - 1) > time(0) + 3.0, "time goes on: {report}");
     assert_eq!(samples[0]["width"].as_u64(), Some(320), "{report}");
+    assert_eq!(report["protocols"], serde_json::json!([protocol]), "{report}");
     assert_eq!(report["external_requests"].as_array().map(Vec::len), Some(0), "{report}");
     assert_eq!(report["console_errors"].as_array().map(Vec::len), Some(0), "{report}");
     let picture =

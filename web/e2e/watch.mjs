@@ -43,7 +43,7 @@ const readSample = () => {
 
 const browser = await launch();
 try {
-  const page = await browser.newPage({ viewport: { width: numbers.width, height: 900 } });
+  const page = await browser.newPage({ viewport: { width: numbers.width, height: 900 }, ignoreHTTPSErrors: true });
   const noted = audit(page, url);
   const screenshots = [];
   const samples = [];
@@ -74,7 +74,10 @@ try {
   };
   await Promise.all([sampling(), pictures()]);
 
-  console.log(JSON.stringify({ first_picture_ms: shown === null ? null : Math.round(shown), samples, screenshots, ...noted }));
+  const protocols = await page.evaluate(() => [
+    ...new Set(performance.getEntries().map((entry) => entry.nextHopProtocol).filter(Boolean)),
+  ]);
+  console.log(JSON.stringify({ protocols, first_picture_ms: shown === null ? null : Math.round(shown), samples, screenshots, ...noted }));
 } finally {
   await browser.close();
 }

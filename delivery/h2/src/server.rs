@@ -193,7 +193,10 @@ impl Server {
             Err(Wrong::Connection(fault)) => Err(fault),
             Err(Wrong::Stream(id, reason)) => {
                 frame::write(&mut out.own, frame::RST_STREAM, 0, id, &reason.code());
-                let cost = if reason == Reason::RefusedStream { Credit::REFUSED } else { Credit::RESET };
+                let cost = match reason {
+                    Reason::RefusedStream | Reason::StreamClosed => Credit::UNAWARE,
+                    _ => Credit::RESET,
+                };
                 match self.credit.spend(cost) {
                     Ok(()) => Ok(self.remove(id, out).map(|_| Event::Reset { stream: id })),
                     Err(Wrong::Connection(fault)) => Err(fault),
@@ -235,8 +238,8 @@ impl Credit {
     const MAX: u32 = 1024;
     /// A stream that is reset, by either side.
     const RESET: u32 = 32;
-    /// One stream too many: a client that has not read our settings yet cannot know.
-    const REFUSED: u32 = 4;
+    /// One stream too many, or a frame for one that is gone: a client that has not read what we said cannot know.
+    const UNAWARE: u32 = 4;
     const SETTINGS: u32 = 4;
     const WINDOW: u32 = 2;
     const FRAME: u32 = 1;

@@ -132,6 +132,7 @@ impl Connection {
 
     fn rounds(&mut self, cx: &mut TaskContext<'_>, out: &mut Out) -> Poll<io::Result<End>> {
         self.look(out)?;
+        self.seal(out)?;
         for _ in 0..ROUNDS {
             // First of all what was sealed before: nothing is read for a peer that takes nothing.
             let Poll::Ready(()) = self.flush(cx)? else { return Poll::Pending };
