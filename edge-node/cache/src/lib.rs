@@ -18,5 +18,5 @@ pub use health::Health;
 pub use key::{Coding, Key, Query, is_plain};
 pub use life::{Life, Standing};
 pub use next::{by_number, relative};
-pub use object::{From, Head, Object, TAGS_MAX, tags};
+pub use object::{Head, Object, Source, tags};
 pub use rendezvous::order;

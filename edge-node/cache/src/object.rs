@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use crate::life::Life;
 
 /// Most tags of an object that are read; further ones are not known to a purge.
-pub const TAGS_MAX: usize = 64;
+const TAGS_MAX: usize = 64;
 /// Longest tag, bytes.
 const TAG_BYTES_MAX: usize = 128;
 
@@ -26,12 +26,12 @@ pub struct Head {
     /// For who asked alone.
     pub alone: bool,
     /// Where it was had from.
-    pub from: From,
+    pub from: Source,
 }
 
 /// Where something was had from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum Source {
     /// An origin sent it now.
     Origin,
     /// It was there, and an origin said that it is still right.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use nx_cache::{Failure, From, Head, Life, Object, Reader};
+use nx_cache::{Failure, Head, Life, Object, Reader, Source};
 use nx_delivery::{Body, Problem, Request, Response, Stream, cors, select, wall_ms};
 
 use super::figures::Counter;
@@ -106,10 +106,10 @@ fn selected(len: u64, request: &Request, response: &mut Response) -> Option<Rang
 fn told(head: &Head, joined: bool) -> String {
     let (status, left) = (head.status.as_u16(), hit(&head.life, wall_ms()));
     match head.from {
-        From::Disk => format!("{left}; detail=disk"),
-        From::Rescue => format!("{left}; detail=stale-if-error"),
-        From::Checked => "nexus; fwd=stale; fwd-status=304".to_owned(),
-        From::Origin => {
+        Source::Disk => format!("{left}; detail=disk"),
+        Source::Rescue => format!("{left}; detail=stale-if-error"),
+        Source::Checked => "nexus; fwd=stale; fwd-status=304".to_owned(),
+        Source::Origin => {
             let joined = if joined { "; collapsed" } else { "" };
             format!("nexus; fwd=miss; fwd-status={status}{joined}")
         }

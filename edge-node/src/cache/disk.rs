@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use nx_cache::{From, Head, Key, Life, Object, tags};
+use nx_cache::{Head, Key, Life, Object, Source, tags};
 use nx_delivery::wall_ms;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
@@ -362,7 +362,7 @@ fn read(path: &Path, key: &Key) -> io::Result<Object> {
         length: Some(label.bytes),
         life: label.life,
         alone: false,
-        from: From::Disk,
+        from: Source::Disk,
     };
     Ok(Object { head, body: [Bytes::from(body)].into() })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use nx_cache::{Coding, Failure, Fill, From, Head, Key, Life, Object, Room, Standing, Verdict, judge};
+use nx_cache::{Coding, Failure, Fill, Head, Key, Life, Object, Room, Source, Standing, Verdict, judge};
 use nx_delivery::{http_date, wall_ms};
 
 use super::upstream::{Answer, Upstream, cause};
@@ -159,7 +159,7 @@ impl Fetch {
         let Some(old) = self.old.as_ref().filter(|old| old.head.life.may_rescue(wall_ms())) else {
             return false;
         };
-        let head = Head { from: From::Rescue, ..old.head.clone() };
+        let head = Head { from: Source::Rescue, ..old.head.clone() };
         self.cache.counters.rescued.add(1);
         // What came from disk is found in memory the next time, and still asked for first.
         self.keep(old, false);
@@ -187,7 +187,7 @@ impl Fetch {
         let verdict = judge(old.head.status, &judged, answer.asked_ms, now, &self.cache.terms);
         let life =
             if let Verdict::Keep(life) = verdict { life } else { Life { born_ms: now, ..Life::default() } };
-        let head = Head { headers, life, from: From::Checked, ..old.head.clone() };
+        let head = Head { headers, life, from: Source::Checked, ..old.head.clone() };
         let object = Arc::new(Object { head, body: old.body.clone() });
         self.cache.counters.checked.add(1);
         if matches!(verdict, Verdict::Keep(_)) {
@@ -230,7 +230,7 @@ impl Fetch {
         {
             headers.insert(header::DATE, date);
         }
-        self.fill.open(Head { status, headers, length, life, alone, from: From::Origin });
+        self.fill.open(Head { status, headers, length, life, alone, from: Source::Origin });
         let large = |bytes: u64| bytes > self.cache.bounds.kept_max;
         let (mut deserted_ms, mut left, mut taken) = (None, false, 0);
         loop {

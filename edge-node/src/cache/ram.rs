@@ -92,13 +92,14 @@ mod tests {
 
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
-    use nx_cache::{Coding, From, Head, Life};
+    use nx_cache::{Coding, Head, Life, Source};
 
     use super::*;
 
     fn object(len: usize) -> Arc<Object> {
         let (status, headers, life) = (StatusCode::OK, HeaderMap::new(), Life::default());
-        let head = Head { status, headers, length: Some(len as u64), life, alone: false, from: From::Origin };
+        let head =
+            Head { status, headers, length: Some(len as u64), life, alone: false, from: Source::Origin };
         Arc::new(Object { head, body: VecDeque::from([Bytes::from(vec![0; len])]) })
     }
 

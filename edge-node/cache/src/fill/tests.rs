@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::life::Life;
-use crate::object::From;
+use crate::object::Source;
 
 /// Counts how often it is called.
 #[derive(Default)]
@@ -26,7 +26,14 @@ fn fill(kept_max: u64, window: u64) -> Arc<Fill> {
 
 fn head(length: Option<u64>) -> Head {
     let headers = HeaderMap::new();
-    Head { status: StatusCode::OK, headers, length, life: Life::default(), alone: false, from: From::Origin }
+    Head {
+        status: StatusCode::OK,
+        headers,
+        length,
+        life: Life::default(),
+        alone: false,
+        from: Source::Origin,
+    }
 }
 
 fn cx() -> Context<'static> {

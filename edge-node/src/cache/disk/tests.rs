@@ -57,7 +57,7 @@ fn object(n: usize, len: usize) -> Arc<Object> {
         .insert("cache-tag", HeaderValue::from_str(&format!("even-{}", n.is_multiple_of(2))).expect("a tag"));
     let life = Life { born_ms: 7, fresh_ms: 8, spare_ms: 9, rescue_ms: 10 };
     let (status, length) = (StatusCode::OK, Some(len as u64));
-    let head = Head { status, headers, length, life, alone: false, from: From::Disk };
+    let head = Head { status, headers, length, life, alone: false, from: Source::Disk };
     let body: Vec<u8> = (0..len).map(|at| (at * 7 + n) as u8).collect();
     let half = len / 2;
     let body = [Bytes::copy_from_slice(&body[..half]), Bytes::copy_from_slice(&body[half..])];
