@@ -87,7 +87,7 @@ where
             _ = session.closed() => return Ok(()),
             request = names.requested_broadcast() => {
                 let request = request?;
-                let Ok(key) = StreamKey::parse(&request.path().to_string()) else {
+                let Ok(key) = StreamKey::parse(request.path().as_str()) else {
                     request.reject(Error::NotFound);
                     continue;
                 };

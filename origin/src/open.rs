@@ -80,7 +80,7 @@ impl Doors {
     }
 
     /// Takes RTMP publishers and players; with `tls`, RTMPS.
-    fn rtmp(
+    pub(crate) fn rtmp(
         &mut self,
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
@@ -100,7 +100,7 @@ impl Doors {
     }
 
     /// Takes SRT publishers and players.
-    fn srt(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+    pub(crate) fn srt(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         let listener = srt::listen(&self.hub, &self.shards, address)?;
         let address = listener.address();
         lock(&self.hub.ingest).srt = format!("srt://{address}");
