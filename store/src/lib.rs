@@ -34,6 +34,7 @@
 mod assets;
 mod bits;
 mod cloud;
+mod direct;
 mod log;
 mod marker;
 mod movie;

@@ -11,6 +11,7 @@ use nx_hls::{Event, KeyPeriod, Run, Segment, Stored};
 use nx_media::rescale;
 
 use crate::cloud::Cloud;
+use crate::direct::Buffer;
 use crate::marker;
 use crate::open::Found;
 use crate::record::Record;
@@ -287,7 +288,13 @@ impl Log {
     }
 
     /// Keeps a whole segment; a gap is not kept. A volume is not longer than `volume_ms`, and has no pause in it.
-    pub(crate) fn append(&self, of: &Run, track: usize, segment: &Segment, volume_ms: i64) -> io::Result<()> {
+    pub(crate) fn append(
+        &self,
+        (of, track): (&Run, usize),
+        segment: &Segment,
+        volume_ms: i64,
+        buffer: &mut Buffer,
+    ) -> io::Result<()> {
         let Some(mut record) = describe(track, segment) else { return Ok(()) };
         let mut state = self.lock();
         record.key = state.begin(&self.folder, of, segment.track.key.as_ref())?;
@@ -315,7 +322,7 @@ impl Log {
         }
         let Some(writer) = state.writer.as_mut() else { return Ok(()) };
         let media: Vec<Bytes> = segment.parts.iter().map(|p| p.bytes.clone()).collect();
-        writer.append(record, &media)?;
+        writer.append(record, &media, buffer)?;
         let volume = writer.volume;
         match state.volumes.back_mut().filter(|v| v.number == volume.number) {
             Some(last) => *last = volume,
@@ -409,9 +416,8 @@ impl State {
     }
 
     fn close(&mut self) -> io::Result<()> {
-        let Some(mut writer) = self.writer.take() else { return Ok(()) };
-        writer.confirm()?;
-        self.safe_msn = Some(writer.volume.last_msn);
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        self.safe_msn = Some(writer.close()?.last_msn);
         Ok(())
     }
 }
@@ -430,13 +436,11 @@ fn stored(record: &Record) -> Event {
     Event::Stored { track: usize::from(record.track), segment }
 }
 
-/// `None` of a gap, and of what no stream has.
+/// All but place and checksum. `None` of a gap, and of what no stream has.
 fn describe(track: usize, segment: &Segment) -> Option<Record> {
     let first = segment.parts.first()?;
     let ticks = segment.duration?;
     let duration_ms = rescale(i64::try_from(ticks).ok()?, segment.track.params.timescale(), 1000);
-    let mut crc = crc32fast::Hasher::new();
-    segment.parts.iter().for_each(|p| crc.update(&p.bytes));
     Some(Record {
         track: u8::try_from(track).ok()?,
         key: 0,
@@ -450,6 +454,6 @@ fn describe(track: usize, segment: &Segment) -> Option<Record> {
         duration_ms: u32::try_from(duration_ms).ok()?,
         offset: 0,
         bytes: u32::try_from(segment.bytes()).ok()?,
-        crc: crc.finalize(),
+        crc: 0,
     })
 }

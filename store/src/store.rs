@@ -15,6 +15,7 @@ use nx_media::StreamKey;
 
 use crate::cloud::upload;
 use crate::cloud::{Cloud, CloudTotals, Tier};
+use crate::direct::Buffer;
 use crate::log::Log;
 use crate::open::{self, Found};
 use crate::pins::{Hold, Terms, Weight};
@@ -136,7 +137,7 @@ impl Store {
             room: Mutex::new(Room { bytes_max: budget.bytes, ..Room::default() }),
         });
         let (jobs, inbox) = channel();
-        let writer = Writer { shared: shared.clone(), complained: None };
+        let writer = Writer { shared: shared.clone(), complained: None, buffer: Buffer::default() };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&inbox))?;
         let mut threads = vec![thread];
         if let Some(cloud) = &shared.cloud {
@@ -281,6 +282,7 @@ pub(crate) fn now_ms() -> i64 {
 struct Writer {
     shared: Arc<Shared>,
     complained: Option<Instant>,
+    buffer: Buffer,
 }
 
 impl Writer {
@@ -305,7 +307,8 @@ impl Writer {
                 confirmed = Instant::now();
             }
         }
-        self.confirm();
+        let logs: Vec<Arc<Log>> = self.shared.logs().values().cloned().collect();
+        logs.iter().for_each(|log| self.check(log.close()));
     }
 
     fn keep(&mut self, log: &Log, run: &Run, track: usize, segment: &Segment) {
@@ -314,11 +317,11 @@ impl Writer {
         let volume_ms = self.shared.volume_ms();
         let mut kept = match self.shared.room().full {
             true => Err(io::ErrorKind::QuotaExceeded.into()),
-            false => log.append(run, track, segment, volume_ms),
+            false => log.append((run, track), segment, volume_ms, &mut self.buffer),
         };
         if kept.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::StorageFull) {
             if self.make_room(&self.shared.held()) {
-                kept = log.append(run, track, segment, volume_ms);
+                kept = log.append((run, track), segment, volume_ms, &mut self.buffer);
             } else if self.shared.room().pinned > 0 {
                 kept = Err(io::ErrorKind::QuotaExceeded.into());
             }

@@ -1,12 +1,13 @@
 //! A volume: a file of media and a file of records.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::direct::{Buffer, Growing};
 use crate::marker;
 use crate::record::{RECORD, Record};
 use crate::source::Source;
@@ -193,7 +194,7 @@ fn is_whole(media: &File, record: &Record) -> bool {
 /// A volume that is being written.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    media: File,
+    media: Growing,
     index: File,
     pub(crate) volume: Volume,
     /// Something was written since the disk last confirmed.
@@ -203,33 +204,37 @@ pub(crate) struct Writer {
 impl Writer {
     /// Begins a volume with the segment that `record` will describe.
     pub(crate) fn create(folder: &Path, record: &Record) -> io::Result<Self> {
-        let create = |path| OpenOptions::new().append(true).create(true).truncate(false).open(path);
-        let media = create(media_path(folder, record.msn))?;
-        media.set_len(0)?;
-        let index = create(index_path(folder, record.msn))?;
-        index.set_len(0)?;
-        let volume = Volume::empty(record.msn, record);
-        Ok(Self { media, index, volume, unconfirmed: false })
+        Self::reopen(folder, Volume::empty(record.msn, record))
     }
 
     /// Goes on with a volume that was recovered.
     pub(crate) fn reopen(folder: &Path, volume: Volume) -> io::Result<Self> {
-        let open = |path| OpenOptions::new().append(true).open(path);
-        let (media, index) =
-            (open(media_path(folder, volume.number))?, open(index_path(folder, volume.number))?);
+        let media = Growing::open(&media_path(folder, volume.number), volume.bytes)?;
+        let index = OpenOptions::new().append(true).create(true).open(index_path(folder, volume.number))?;
+        index.set_len(volume.records * RECORD as u64)?;
         Ok(Self { media, index, volume, unconfirmed: false })
     }
 
-    /// Writes media, then its record. After an error nothing of it is there.
-    pub(crate) fn append(&mut self, mut record: Record, media: &[Bytes]) -> io::Result<()> {
+    /// Writes media, then its record, which gets place and checksum here. After an error nothing of it is there.
+    pub(crate) fn append(
+        &mut self,
+        mut record: Record,
+        media: &[Bytes],
+        buffer: &mut Buffer,
+    ) -> io::Result<()> {
         record.offset = self.volume.bytes;
         self.unconfirmed = true;
-        let written =
-            write_slices(&mut self.media, media).and_then(|()| self.index.write_all(&record.write()));
-        if let Err(e) = written {
-            let shortened = self.media.set_len(self.volume.bytes);
-            shortened.and_then(|()| self.index.set_len(self.volume.records * RECORD as u64))?;
-            return Err(e);
+        let written = self.media.write(media, buffer).and_then(|grown| {
+            record.crc = grown.crc;
+            self.index.write_all(&record.write()).map(|()| grown)
+        });
+        match written {
+            Ok(grown) => self.media.take(grown),
+            Err(e) => {
+                self.media.cut()?;
+                self.index.set_len(self.volume.records * RECORD as u64)?;
+                return Err(e);
+            }
         }
         self.volume.note(&record);
         Ok(())
@@ -237,25 +242,16 @@ impl Writer {
 
     /// Returns when the disk has everything.
     pub(crate) fn confirm(&mut self) -> io::Result<()> {
-        self.media.sync_data()?;
+        self.media.confirm()?;
         self.index.sync_data()?;
         self.unconfirmed = false;
         Ok(())
     }
-}
 
-/// All slices with as few calls as the kernel takes.
-fn write_slices(file: &mut File, slices: &[Bytes]) -> io::Result<()> {
-    let mut io: Vec<IoSlice<'_>> = slices.iter().map(|s| IoSlice::new(s)).collect();
-    let mut left = io.as_mut_slice();
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match file.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => IoSlice::advance_slices(&mut left, n),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
+    /// The same, and nothing else is in its files.
+    pub(crate) fn close(mut self) -> io::Result<Volume> {
+        self.media.cut()?;
+        self.confirm()?;
+        Ok(self.volume)
     }
-    Ok(())
 }
