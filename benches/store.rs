@@ -181,9 +181,8 @@ fn writing(folder: &Path, bytes: u64) -> Result<()> {
 
 /// CPU milliseconds of `cp`, without sharing blocks, and of what comes `then`.
 fn copying(source: &Path, copy: &Path, then: &str) -> Result<f64> {
-    let script = format!(
-        "cp --reflink=never --sparse=never \"$0\" \"$1\" {then} && cat /proc/$$/stat && rm \"$1\""
-    );
+    let script =
+        format!("cp --reflink=never --sparse=never \"$0\" \"$1\" {then} && cat /proc/$$/stat && rm \"$1\"");
     let out = Command::new("sh").args(["-c", &script]).arg(source).arg(copy).output()?;
     let stat = String::from_utf8_lossy(&out.stdout).into_owned();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

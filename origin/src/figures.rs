@@ -23,6 +23,12 @@ impl Hub {
             for (name, help, value) in [
                 ("nexus_store_bytes", "Bytes on disk.", room.bytes),
                 ("nexus_store_pinned_bytes", "Bytes that belong to recordings and clips.", room.pinned),
+                (
+                    "nexus_store_up",
+                    "1 while the disk takes what is to be kept.",
+                    u64::from(room.fault.is_none()),
+                ),
+                ("nexus_store_waiting_bytes", "Bytes that wait for the disk.", totals.waiting_bytes),
                 ("nexus_assets", "Recordings and clips, deleted ones included.", kept.shelf.count()),
             ] {
                 out.single(name, "gauge", help, value);

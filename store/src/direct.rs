@@ -4,9 +4,9 @@
 //! Such writes are whole blocks, so the last one is kept in memory and is written again with what comes next, zeros
 //! behind it. Where a file system takes none of them, the same writes go through the page cache.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -47,9 +47,15 @@ pub(crate) struct Growing {
 }
 
 impl Growing {
-    /// Goes on behind the first `len` bytes of a file, made if need be; the rest of it is dropped.
+    /// Goes on behind the first `len` bytes of a file; the rest of it is dropped.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when it is not there, or shorter.
     pub(crate) fn open(path: &Path, len: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        if file.metadata()?.len() < len {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         file.set_len(len)?;
         let rest = len % BLOCK as u64;
         let tail = file.read(len - rest, rest)?.into();
@@ -58,8 +64,8 @@ impl Growing {
         Ok(Self { file, len, tail })
     }
 
-    /// Writes what comes next; it belongs to the file when it is [taken](Self::take).
-    pub(crate) fn write(&self, slices: &[Bytes], buffer: &mut Buffer) -> io::Result<Grown> {
+    /// Appends, and gives the CRC-32 of what it appended. After an error it is as long as before, with rubbish behind.
+    pub(crate) fn append(&mut self, slices: &[Bytes], buffer: &mut Buffer) -> io::Result<u32> {
         let room = buffer.bytes.get_mut(buffer.begin..buffer.begin + BUFFER).unwrap_or_default();
         let (mut at, mut filled) = (self.len - self.tail.len() as u64, self.tail.len());
         let mut crc = crc32fast::Hasher::new();
@@ -80,8 +86,9 @@ impl Growing {
         let whole = filled.next_multiple_of(BLOCK);
         room[filled..whole].fill(0);
         self.write_blocks(&room[..whole], at)?;
-        let (len, tail) = (at + filled as u64, room[filled - filled % BLOCK..filled].to_vec());
-        Ok(Grown { len, tail, crc: crc.finalize() })
+        self.len = at + filled as u64;
+        self.tail = room[filled - filled % BLOCK..filled].to_vec();
+        Ok(crc.finalize())
     }
 
     fn write_blocks(&self, blocks: &[u8], at: u64) -> io::Result<()> {
@@ -95,29 +102,22 @@ impl Growing {
         }
     }
 
-    /// What was written is a part of the file.
-    pub(crate) fn take(&mut self, grown: Grown) {
-        (self.len, self.tail) = (grown.len, grown.tail);
-    }
-
-    /// Cuts off what is no part of the file.
-    pub(crate) fn cut(&self) -> io::Result<()> {
-        self.file.set_len(self.len)
+    /// Leaves the first `len` bytes, and nothing behind them: the file is grown no further.
+    pub(crate) fn cut(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
     }
 
     /// Returns when the disk has everything.
     pub(crate) fn confirm(&self) -> io::Result<()> {
         self.file.sync_data()
     }
-}
 
-/// What a file is to be after a write.
-#[derive(Debug)]
-pub(crate) struct Grown {
-    len: u64,
-    tail: Vec<u8>,
-    /// CRC-32 of what was written.
-    pub(crate) crc: u32,
+    /// Whether this is the file that is found there.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        let id = |of: Metadata| (of.dev(), of.ino());
+        let (own, there) = (self.file.metadata().map(id), path.metadata().map(id));
+        own.ok().zip(there.ok()).is_some_and(|(own, there)| own == there)
+    }
 }
 
 fn set_direct(file: &File, direct: bool) -> io::Result<()> {

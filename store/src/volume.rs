@@ -194,6 +194,7 @@ fn is_whole(media: &File, record: &Record) -> bool {
 /// A volume that is being written.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    path: PathBuf,
     media: Growing,
     index: File,
     pub(crate) volume: Volume,
@@ -204,18 +205,29 @@ pub(crate) struct Writer {
 impl Writer {
     /// Begins a volume with the segment that `record` will describe.
     pub(crate) fn create(folder: &Path, record: &Record) -> io::Result<Self> {
+        File::create(media_path(folder, record.msn))?;
+        File::create(index_path(folder, record.msn))?;
         Self::reopen(folder, Volume::empty(record.msn, record))
     }
 
-    /// Goes on with a volume that was recovered.
+    /// Goes on with a volume, behind what is whole of it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when it is not there, or less of it.
     pub(crate) fn reopen(folder: &Path, volume: Volume) -> io::Result<Self> {
-        let media = Growing::open(&media_path(folder, volume.number), volume.bytes)?;
-        let index = OpenOptions::new().append(true).create(true).open(index_path(folder, volume.number))?;
-        index.set_len(volume.records * RECORD as u64)?;
-        Ok(Self { media, index, volume, unconfirmed: false })
+        let path = media_path(folder, volume.number);
+        let media = Growing::open(&path, volume.bytes)?;
+        let index = OpenOptions::new().append(true).open(index_path(folder, volume.number))?;
+        let index_len = volume.records * RECORD as u64;
+        if index.metadata()?.len() < index_len {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        index.set_len(index_len)?;
+        Ok(Self { path, media, index, volume, unconfirmed: volume.records > 0 })
     }
 
-    /// Writes media, then its record, which gets place and checksum here. After an error nothing of it is there.
+    /// Writes media, then its record, which gets place and checksum here. After an error it is to be closed: something of
+    /// it may be there.
     pub(crate) fn append(
         &mut self,
         mut record: Record,
@@ -224,34 +236,28 @@ impl Writer {
     ) -> io::Result<()> {
         record.offset = self.volume.bytes;
         self.unconfirmed = true;
-        let written = self.media.write(media, buffer).and_then(|grown| {
-            record.crc = grown.crc;
-            self.index.write_all(&record.write()).map(|()| grown)
-        });
-        match written {
-            Ok(grown) => self.media.take(grown),
-            Err(e) => {
-                self.media.cut()?;
-                self.index.set_len(self.volume.records * RECORD as u64)?;
-                return Err(e);
-            }
-        }
+        record.crc = self.media.append(media, buffer)?;
+        self.index.write_all(&record.write())?;
         self.volume.note(&record);
         Ok(())
     }
 
-    /// Returns when the disk has everything.
+    /// Returns when the disk has everything, and has it where it is looked for.
     pub(crate) fn confirm(&mut self) -> io::Result<()> {
         self.media.confirm()?;
         self.index.sync_data()?;
+        if !self.media.is_at(&self.path) {
+            let text = format!("{} is not there any more; is its disk mounted?", self.path.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
         self.unconfirmed = false;
         Ok(())
     }
 
     /// The same, and nothing else is in its files.
-    pub(crate) fn close(mut self) -> io::Result<Volume> {
-        self.media.cut()?;
-        self.confirm()?;
-        Ok(self.volume)
+    pub(crate) fn close(mut self) -> io::Result<()> {
+        self.media.cut(self.volume.bytes)?;
+        self.index.set_len(self.volume.records * RECORD as u64)?;
+        self.confirm()
     }
 }

@@ -18,6 +18,7 @@ mod captions;
 mod cloud;
 mod crypt;
 mod dash;
+mod disk;
 mod durable;
 mod encoder;
 mod enhanced;

@@ -145,8 +145,24 @@ pub struct Room {
     pub bytes_max: u64,
     /// What belongs to assets fills it: nothing more is kept until some of them go.
     pub full: bool,
+    /// Why the disk takes nothing of at least one stream now; null while it takes everything.
+    pub fault: Option<RoomFault>,
     /// How long deleted assets can be restored, seconds.
     pub trash_s: u64,
+}
+
+/// Why the disk takes nothing. Live streams go on; what is lost is a gap in the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomFault {
+    /// There is no room, and nothing that may be dropped.
+    DiskFull,
+    /// It may only be read.
+    ReadOnly,
+    /// The folder is not there.
+    Away,
+    /// Something else; the log says what.
+    Failing,
 }
 
 /// Whoever keeps them. What changes something returns when the change will outlast a crash: it may wait for the disk.

@@ -4,36 +4,41 @@ use super::*;
 
 fn check(folder: &Path, pieces: &[Vec<usize>], direct: bool) {
     let path = folder.join("file");
-    let mut buffer = Buffer::default();
-    let (mut want, mut next) = (Vec::new(), 0_u8);
+    let absent = |len| Growing::open(&path, len).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+    assert!(absent(0));
+    File::create(&path).expect("creates");
+    assert!(absent(1), "it is shorter");
     let mut growing = Growing::open(&path, 0).expect("opens");
+    let mut buffer = Buffer::default();
+    let (mut want, mut byte) = (Vec::new(), 0_u8);
     for (nth, lens) in pieces.iter().enumerate() {
         set_direct(&growing.file, direct).expect("sets");
-        let slices: Vec<Bytes> = lens
-            .iter()
-            .map(|len| {
-                next = next.wrapping_mul(31).wrapping_add(7);
-                vec![next; *len].into()
-            })
-            .collect();
-        let grown = growing.write(&slices, &mut buffer).expect("writes");
-        assert_eq!(grown.crc, crc32fast::hash(&slices.concat()), "{pieces:?}");
-        // Every third is taken back, every fifth time the file is opened anew.
+        let mut slice = |len: &usize| {
+            byte = byte.wrapping_mul(31).wrapping_add(7);
+            Bytes::from(vec![byte; *len])
+        };
+        let slices: Vec<Bytes> = lens.iter().map(&mut slice).collect();
+        let crc = growing.append(&slices, &mut buffer).expect("writes");
+        assert_eq!(crc, crc32fast::hash(&slices.concat()), "{pieces:?}");
+        let before = want.len();
+        slices.iter().for_each(|s| want.extend_from_slice(s));
+        let found = std::fs::read(&path).expect("reads");
+        assert!(found.get(..want.len()) == Some(&want) && found[want.len()..].len() < BLOCK, "{pieces:?}");
+        // Now and then the last is taken back, or the file is opened anew.
         if nth % 3 == 2 {
-            growing.cut().expect("cuts");
-        } else {
-            growing.take(grown);
-            slices.iter().for_each(|s| want.extend_from_slice(s));
+            want.truncate(before);
         }
-        if nth % 5 == 4 {
+        if nth % 3 == 2 || nth % 5 == 4 {
             growing = Growing::open(&path, want.len() as u64).expect("opens");
         }
-        let found = std::fs::read(&path).expect("reads");
-        assert!(found.get(..want.len()) == Some(&want), "{pieces:?}");
-        assert!(found[want.len()..].len() < BLOCK || nth % 3 == 2, "{pieces:?}");
     }
-    growing.cut().expect("cuts");
+    growing.cut(want.len() as u64).expect("cuts");
     assert!(std::fs::read(&path).expect("reads") == want, "{pieces:?}");
+    assert!(growing.is_at(&path));
+    std::fs::rename(&path, folder.join("elsewhere")).expect("renames");
+    assert!(!growing.is_at(&path));
+    File::create(&path).expect("creates");
+    assert!(!growing.is_at(&path), "another of the name");
     std::fs::remove_file(path).expect("removes");
 }
 
