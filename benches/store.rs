@@ -3,10 +3,11 @@
 //! * Bytes to disk: a gigabyte of segments through the store beside `cp` of a file as large, CPU time of both. The store
 //!   waits for the disk, and what that takes is counted; `cp` leaves it to threads of the kernel, so there is `cp` and
 //!   `sync` as well.
+//! * A hundred streams that are recorded: what waits for the disk, second by second.
 //! * A recording of twelve hours, made in simulated time: playlists on the wire, whole and as a delta; from the first
 //!   request to the first segment at any second; a clip of it and of what is live.
 //!
-//! `--quick` takes a tenth of both.
+//! `--quick` takes a tenth of it all; `writing`, `recording` and `reading` are to be had alone.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
 mod measure;
@@ -28,7 +29,7 @@ use nx_media::{
     AudioCodec, AudioParams, Params, Sample, StreamKey, TrackId, VideoCodec, VideoParams, VideoRange,
 };
 use nx_store::{Budget, Store};
-use support::publish::Publisher;
+use support::publish::{Fleet, Publisher};
 use support::server::cpu_ms;
 use support::{Server, http};
 
@@ -37,6 +38,8 @@ const FPS: i64 = 30;
 /// A frame that is not much: what is measured does not depend on it.
 const FRAME: usize = 400;
 const EVER: Budget = Budget { keep_ms: i64::MAX / 2, stream_bytes: u64::MAX, bytes: u64::MAX };
+const MINUTE: Duration = Duration::from_secs(60);
+const QUIET: (&str, &str) = ("NEXUS__LOG__FILTER", "warn");
 const SEEKS: u32 = 40;
 /// A multiple of three, so that each of the three comes first, second and third as often.
 const ROUNDS: usize = 9;
@@ -48,8 +51,14 @@ fn main() -> Result<()> {
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-store-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let part = if options.quick() { 10 } else { 1 };
-    let done = writing(&folder, (1 << 30) / part)
-        .and_then(|()| reading(&folder, 12 * 3600 / i64::try_from(part).unwrap_or(1)));
+    let seconds = i64::try_from(part).map_or(1, |part| 12 * 3600 / part);
+    type Measured<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
+    let all: [Measured<'_>; 3] = [
+        ("writing", &|| writing(&folder, (1 << 30) / part)),
+        ("recording", &|| recording(&folder, if options.quick() { 10 } else { 100 })),
+        ("reading", &|| reading(&folder, seconds)),
+    ];
+    let done = all.iter().filter(|(name, _)| options.picks(name)).try_for_each(|(_, measure)| measure());
     std::fs::remove_dir_all(&folder)?;
     done
 }
@@ -190,6 +199,67 @@ fn copying(source: &Path, copy: &Path, then: &str) -> Result<f64> {
     let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok());
     let missing = || Error::other(String::from_utf8_lossy(&out.stderr).into_owned());
     Ok((ticks(13).ok_or_else(missing)? + ticks(14).ok_or_else(missing)?) * 10.0)
+}
+
+/// So many streams of 3 Mbit/s are recorded for a minute.
+fn recording(folder: &Path, streams: usize) -> Result<()> {
+    let server =
+        Server::in_folder(&folder.join("recorded"), &[("NEXUS__ORIGIN__STORE__KEEP_S", "3600"), QUIET]);
+    let fleet = Fleet::start(server.rtmp(), streams, &broadcast())?;
+    pass(Duration::from_secs(10));
+    fleet.measure();
+    let (from, cpu, since) = (Kept::of(&server)?, server.cpu_ms(), Instant::now());
+    let mut waiting = Vec::new();
+    while since.elapsed() < MINUTE {
+        pass(Duration::from_millis(250));
+        waiting.push(Kept::of(&server)?.waiting_bytes);
+    }
+    let (to, cpu, took) = (Kept::of(&server)?, server.cpu_ms() - cpu, since.elapsed().as_secs_f64());
+    let report = fleet.stop();
+    let thirds: Vec<f64> = waiting.chunks(waiting.len().div_ceil(3)).map(mean).collect();
+    say(&format!(
+        "recording {streams} streams for {took:.0} s: {:.0} segments and {:.1} MB a second, {} lost; {:.2} cores in all",
+        (to.segments - from.segments) / took,
+        (to.bytes - from.bytes) / took / 1e6,
+        to.lost,
+        cpu / took / 1e3
+    ));
+    say(&format!(
+        "  waiting for the disk: {:.2} MB at most, on average {:.2?} MB by thirds; publishers {:.1} ms late, {} fallen",
+        waiting.iter().fold(0.0, |most: f64, bytes| most.max(*bytes)) / 1e6,
+        thirds.iter().map(|bytes| bytes / 1e6).collect::<Vec<_>>(),
+        report.late_p95_ms,
+        report.fallen
+    ));
+    Ok(())
+}
+
+fn mean(of: &[f64]) -> f64 {
+    of.iter().sum::<f64>() / of.len() as f64
+}
+
+/// What the server says of its store.
+struct Kept {
+    segments: f64,
+    bytes: f64,
+    lost: f64,
+    waiting_bytes: f64,
+}
+
+impl Kept {
+    fn of(server: &Server) -> Result<Self> {
+        let page = String::from_utf8(http::get(server.origin(), "/metrics")?.body).map_err(Error::other)?;
+        let figure = |name: &str| -> Result<f64> {
+            let value = |line: &str| line.strip_prefix(&format!("nexus_store_{name} "))?.parse().ok();
+            page.lines().find_map(value).ok_or_else(|| Error::other(format!("no {name}")))
+        };
+        Ok(Self {
+            segments: figure("segments_total")?,
+            bytes: figure("bytes_total")?,
+            lost: figure("lost_total")?,
+            waiting_bytes: figure("waiting_bytes")?,
+        })
+    }
 }
 
 fn reading(folder: &Path, seconds: i64) -> Result<()> {

@@ -27,6 +27,7 @@ mod h2_abuse;
 mod https;
 mod images;
 mod inputs;
+mod kills;
 mod live;
 mod low_latency;
 mod players;
