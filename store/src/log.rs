@@ -205,7 +205,7 @@ impl Log {
     }
 
     /// `None` when it was dropped meanwhile.
-    fn bytes(&self, volume: &Volume, record: &Record) -> io::Result<Option<Bytes>> {
+    pub(crate) fn bytes(&self, volume: &Volume, record: &Record) -> io::Result<Option<Bytes>> {
         let read = match (volume.media(&self.folder, record), &self.remote) {
             (Err(e), Some((cloud, folder))) if e.kind() == io::ErrorKind::NotFound => {
                 let name = format!("{folder}/{:020}.media", volume.number);

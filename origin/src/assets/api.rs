@@ -2,7 +2,9 @@
 
 use std::io;
 
-use nx_contract::assets::{self as wire, AssetChange, Found, NewCut, Room, RoomFault, State, Wanted};
+use nx_contract::assets::{
+    self as wire, AssetChange, Found, Manifest, NewCut, Room, RoomFault, State, Wanted,
+};
 use nx_contract::desired::Fault;
 use nx_hls::Rfc3339;
 use nx_media::StreamKey;
@@ -40,6 +42,12 @@ impl wire::Assets for Hub {
             fault: room.fault.map(fault),
             trash_s: self.config.store.trash_s.into(),
         }
+    }
+
+    fn manifest(&self, id: &str) -> Result<Manifest, Fault> {
+        let kept = self.kept.as_ref().ok_or_else(|| unknown(id))?;
+        let asset = lock(&kept.shelf.book).assets.get(id).cloned().ok_or_else(|| unknown(id))?;
+        super::manifest::manifest(kept, &asset)
     }
 
     fn cut(&self, new: NewCut, once: Option<&str>) -> Result<wire::Asset, Fault> {

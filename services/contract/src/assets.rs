@@ -165,6 +165,10 @@ pub enum RoomFault {
     Failing,
 }
 
+/// A manifest as JSON, piece by piece; each may take as long as it takes to read a segment. One that breaks off has no
+/// signature.
+pub type Manifest = Box<dyn Iterator<Item = Result<String, Fault>> + Send>;
+
 /// Whoever keeps them. What changes something returns when the change will outlast a crash: it may wait for the disk.
 pub trait Assets: Send + Sync + 'static {
     /// A page of them.
@@ -179,6 +183,11 @@ pub trait Assets: Send + Sync + 'static {
     fn asset(&self, id: &str) -> Result<Asset, Fault>;
     /// How much room is taken.
     fn room(&self) -> Room;
+    /// What is stored of one, hashed, chained and signed.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`]; [`Fault::Conflict`] while it is not all stored.
+    fn manifest(&self, id: &str) -> Result<Manifest, Fault>;
     /// Keeps a stretch; `once` is the caller's idempotency key.
     ///
     /// # Errors
