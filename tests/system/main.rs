@@ -30,6 +30,7 @@ mod inputs;
 mod kills;
 mod live;
 mod low_latency;
+mod manifest;
 mod players;
 mod reconnect;
 mod smuggling;
