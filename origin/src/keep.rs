@@ -269,6 +269,10 @@ impl Archive for Archived {
         self.log.segment(track, msn, run)
     }
 
+    fn beginning(&self, track: &str, msn: u64, run: u32, bytes: usize) -> io::Result<Option<Bytes>> {
+        self.log.beginning(track, msn, run, bytes)
+    }
+
     fn film(&self, from_ms: i64, to_ms: i64, live: Vec<Unstored>) -> io::Result<Option<Film>> {
         let movie = self.log.movie(from_ms, to_ms, &live)?;
         let piece = |p: nx_store::Piece| {

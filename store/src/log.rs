@@ -14,7 +14,7 @@ use crate::marker;
 use crate::open::Found;
 use crate::record::Record;
 use crate::run;
-use crate::source::Media;
+use crate::source::{Media, Source};
 use crate::store::now_ms;
 use crate::volume::Volume;
 
@@ -191,13 +191,38 @@ impl Log {
     /// # Errors
     /// The files cannot be read; [`io::ErrorKind::HostUnreachable`] when object storage cannot.
     pub fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>> {
+        self.newest(track, msn, run, |volume, record| self.bytes(volume, record))
+    }
+
+    /// The first bytes of it, at most so many; no more is read, but for storage's own blocks.
+    ///
+    /// # Errors
+    /// As [`Log::segment`].
+    pub fn beginning(&self, track: &str, msn: u64, run: u32, bytes: usize) -> io::Result<Option<Bytes>> {
+        self.newest(track, msn, Some(run), |volume, record| {
+            let most = (bytes as u64).min(record.bytes.into());
+            match self.media(volume).read(record.offset, most) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+                read => read.map(Some),
+            }
+        })
+    }
+
+    /// What `read` gives of the newest segment of that number.
+    fn newest(
+        &self,
+        track: &str,
+        msn: u64,
+        run: Option<u32>,
+        read: impl Fn(&Volume, &Record) -> io::Result<Option<Bytes>>,
+    ) -> io::Result<Option<Bytes>> {
         let mut found = None;
         for volume in self.volumes().iter().filter(|v| (v.number..=v.last_msn).contains(&msn)) {
             let records = volume.records(&self.folder, 0)?;
             for record in records.iter().filter(|r| r.msn == msn && run.is_none_or(|run| run == r.run)) {
                 let of = run::read(&self.folder, record.run)?;
                 if of.tracks.get(usize::from(record.track)).is_some_and(|t| t.name == track) {
-                    found = self.bytes(volume, record)?.or(found);
+                    found = read(volume, record)?.or(found);
                 }
             }
         }

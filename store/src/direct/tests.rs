@@ -1,3 +1,5 @@
+//! What is appended is in the file, in whatever pieces and however it is opened.
+
 use proptest::prelude::*;
 
 use super::*;
