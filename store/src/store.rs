@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -25,6 +25,8 @@ use crate::volume::Volume;
 const WAITING_BYTES: u64 = 64 << 20;
 /// How long what is kept may be without the disk's confirmation.
 const CONFIRM: Duration = Duration::from_secs(1);
+/// Streams of which the disk is asked to confirm at a time: it does several in little more time than one.
+const CONFIRMS: usize = 8;
 /// How often a disk that refuses is complained about.
 const COMPLAIN: Duration = Duration::from_secs(30);
 
@@ -371,11 +373,23 @@ impl Writer {
 
     fn confirm(&mut self) {
         let logs: Vec<Arc<Log>> = self.shared.logs().values().cloned().collect();
-        for log in logs {
-            match log.confirm() {
-                Ok(()) => {}
-                refused => self.settle(&log, refused),
+        let (next, refused) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || {
+            while let Some(log) = logs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = log.confirm() {
+                    refused.lock().unwrap_or_else(PoisonError::into_inner).push((log, error));
+                }
             }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..CONFIRMS.min(logs.len()) {
+                // Without it the others do its part.
+                let _ = std::thread::Builder::new().name("confirm".into()).spawn_scoped(scope, work);
+            }
+            work();
+        });
+        for (log, error) in refused.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.settle(log, Err(error));
         }
     }
 
