@@ -1,10 +1,13 @@
 //! What keeping streams costs, and how soon the past is there.
 //!
-//! * Bytes to disk: a gigabyte of segments through the store beside `cp` of a file as large, CPU time of both.
+//! * Bytes to disk: a gigabyte of segments through the store beside `cp` of a file as large, CPU time of both. The store
+//!   waits for the disk, and what that takes is counted; `cp` leaves it to threads of the kernel, so there is `cp` and
+//!   `sync` as well.
+//! * A hundred streams that are recorded: what waits for the disk, second by second.
 //! * A recording of twelve hours, made in simulated time: playlists on the wire, whole and as a delta; from the first
 //!   request to the first segment at any second; a clip of it and of what is live.
 //!
-//! `--quick` takes a tenth of both.
+//! `--quick` takes a tenth of it all; `writing`, `recording` and `reading` are to be had alone.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
 mod measure;
@@ -26,7 +29,7 @@ use nx_media::{
     AudioCodec, AudioParams, Params, Sample, StreamKey, TrackId, VideoCodec, VideoParams, VideoRange,
 };
 use nx_store::{Budget, Store};
-use support::publish::Publisher;
+use support::publish::{Fleet, Publisher};
 use support::server::cpu_ms;
 use support::{Server, http};
 
@@ -35,7 +38,11 @@ const FPS: i64 = 30;
 /// A frame that is not much: what is measured does not depend on it.
 const FRAME: usize = 400;
 const EVER: Budget = Budget { keep_ms: i64::MAX / 2, stream_bytes: u64::MAX, bytes: u64::MAX };
+const MINUTE: Duration = Duration::from_secs(60);
+const QUIET: (&str, &str) = ("NEXUS__LOG__FILTER", "warn");
 const SEEKS: u32 = 40;
+/// A multiple of three, so that each of the three comes first, second and third as often.
+const ROUNDS: usize = 9;
 
 fn main() -> Result<()> {
     let options = Options::from_args();
@@ -44,8 +51,14 @@ fn main() -> Result<()> {
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-store-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let part = if options.quick() { 10 } else { 1 };
-    let done = writing(&folder, (1 << 30) / part)
-        .and_then(|()| reading(&folder, 12 * 3600 / i64::try_from(part).unwrap_or(1)));
+    let seconds = i64::try_from(part).map_or(1, |part| 12 * 3600 / part);
+    type Measured<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
+    let all: [Measured<'_>; 3] = [
+        ("writing", &|| writing(&folder, (1 << 30) / part)),
+        ("recording", &|| recording(&folder, if options.quick() { 10 } else { 100 })),
+        ("reading", &|| reading(&folder, seconds)),
+    ];
+    let done = all.iter().filter(|(name, _)| options.picks(name)).try_for_each(|(_, measure)| measure());
     std::fs::remove_dir_all(&folder)?;
     done
 }
@@ -74,10 +87,10 @@ fn params() -> [TrackSpec; 2] {
     [TrackSpec { id: TrackId::VIDEO, params: video }, TrackSpec { id: TrackId::AUDIO, params: audio }]
 }
 
-/// Frames of so many seconds through packager and window into the store.
-fn record(store: &Store, seconds: i64, frame_bytes: usize, begins_ms: i64) -> Result<()> {
+/// Frames of so many seconds through packager and window into the store, or nowhere.
+fn record(store: Option<&Store>, seconds: i64, frame_bytes: usize, begins_ms: i64) -> Result<()> {
     let key = StreamKey::new("live", "long").map_err(Error::other)?;
-    let log = store.log(&key);
+    let store = store.map(|store| (store, store.log(&key)));
     let config = Config { segment_ms: SEGMENT_MS, part_ms: 333 };
     let msn = u64::try_from(begins_ms).unwrap_or(0) / u64::from(SEGMENT_MS);
     let mut packager = Packager::new(config, Start { msn, ..Start::default() });
@@ -105,18 +118,20 @@ fn record(store: &Store, seconds: i64, frame_bytes: usize, begins_ms: i64) -> Re
             match event {
                 Event::Run(new) => run = Some(new),
                 Event::SegmentEnd { track, msn, .. } => {
-                    if let (Some(run), Lookup::Found(segment)) = (&run, window.segment(track, msn)) {
-                        store.keep(&log, run, track, segment.clone());
+                    if let (Some((store, log)), Some(run), Lookup::Found(segment)) =
+                        (&store, &run, window.segment(track, msn))
+                    {
+                        store.keep(log, run, track, segment.clone());
                     }
                 }
                 _ => {}
             }
         }
-        if nth % (FPS * 60) == 0 {
+        if let Some((store, _)) = store.as_ref().filter(|_| nth % (FPS * 60) == 0) {
             store.confirm();
         }
     }
-    store.confirm();
+    store.iter().for_each(|(store, _)| store.confirm());
     Ok(())
 }
 
@@ -131,46 +146,120 @@ fn writing(folder: &Path, bytes: u64) -> Result<()> {
     file.sync_all()?;
     let frame = 12_500;
     let seconds = i64::try_from(bytes).unwrap_or(0) / (FPS * 12_500);
-    // What making the segments takes is no matter of the store.
-    let making = {
-        let before = cpu_ms(std::process::id());
-        let nowhere = Store::open(&folder.join("nowhere"), EVER)?;
-        std::fs::write(folder.join("nowhere/live"), "")?;
-        record(&nowhere, seconds, frame, 1_763_700_000_000)?;
-        drop(nowhere);
-        cpu_ms(std::process::id()) - before
-    };
-    // By turns, and each begins as often: who comes second finds the other's pages in memory, which cost less.
-    let (mut ours, mut theirs) = (0.0, 0.0);
-    for round in 0..4 {
-        let copy_first = if round % 2 == 1 { copying(&source, &copy)? } else { 0.0 };
-        let kept = folder.join(format!("kept-{round}"));
+    let own_ms = || cpu_ms(std::process::id());
+    let storing = |nth: usize| -> Result<f64> {
+        // What making the segments takes is no matter of the store.
+        let before = own_ms();
+        record(None, seconds, frame, 1_763_700_000_000)?;
+        let (making, before) = (own_ms() - before, own_ms());
+        let kept = folder.join(format!("kept-{nth}"));
         let store = Store::open(&kept, EVER)?;
-        let before = cpu_ms(std::process::id());
-        record(&store, seconds, frame, 1_763_700_000_000)?;
-        let wrote = cpu_ms(std::process::id()) - before - making;
-        // The same bytes for both.
+        record(Some(&store), seconds, frame, 1_763_700_000_000)?;
+        let wrote = own_ms() - before - making;
+        // The same bytes for all.
         let wrote = wrote * bytes as f64 / store.totals().bytes.max(1) as f64;
         drop(store);
-        std::fs::remove_dir_all(&kept)?;
-        let copied = if round % 2 == 1 { copy_first } else { copying(&source, &copy)? };
-        say(&format!("  store {wrote:.0} ms of CPU, cp {copied:.0} ms for {} MiB", bytes >> 20));
-        (ours, theirs) = (ours + wrote, theirs + copied);
+        std::fs::remove_dir_all(&kept).map(|()| wrote)
+    };
+    // By turns, and each begins as often: what the one before left in memory makes the next one cheaper or dearer.
+    let mut all = [const { Vec::new() }; 3];
+    for round in 0..ROUNDS {
+        for turn in 0..3 {
+            let who = (round + turn) % 3;
+            all[who].push(match who {
+                0 => storing(round)?,
+                1 => copying(&source, &copy, "")?,
+                _ => copying(&source, &copy, "&& sync -d \"$1\"")?,
+            });
+        }
     }
-    let ratio = ours / theirs;
-    say(&format!("disk write path: {ratio:.2} of cp (bar 1.2){}", if ratio > 1.2 { ", missed" } else { "" }));
+    let [ours, cp, synced] = all.map(|mut all| {
+        all.sort_by(f64::total_cmp);
+        say(&format!("  CPU, ms: {all:.0?}"));
+        all[all.len() / 2]
+    });
+    let ratio = ours / cp;
+    say(&format!(
+        "disk write path, {} MiB, medians of {ROUNDS}: store {ours:.0} ms of CPU, cp {cp:.0} ms, cp and sync {synced:.0} ms",
+        bytes >> 20
+    ));
+    let missed = if ratio > 1.2 { ", missed" } else { "" };
+    say(&format!("disk write path: {ratio:.2} of cp (bar 1.2){missed}; {:.2} of cp and sync", ours / synced));
     Ok(())
 }
 
-/// CPU milliseconds of `cp`, without sharing blocks.
-fn copying(source: &Path, copy: &Path) -> Result<f64> {
-    let script = "cp --reflink=never --sparse=never \"$0\" \"$1\" && cat /proc/$$/stat && rm \"$1\"";
-    let out = Command::new("sh").args(["-c", script]).arg(source).arg(copy).output()?;
+/// CPU milliseconds of `cp`, without sharing blocks, and of what comes `then`.
+fn copying(source: &Path, copy: &Path, then: &str) -> Result<f64> {
+    let script =
+        format!("cp --reflink=never --sparse=never \"$0\" \"$1\" {then} && cat /proc/$$/stat && rm \"$1\"");
+    let out = Command::new("sh").args(["-c", &script]).arg(source).arg(copy).output()?;
     let stat = String::from_utf8_lossy(&out.stdout).into_owned();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     // Ticks of 10 ms of children that have ended: fields 16 and 17, counted behind the name from 3.
     let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok());
-    Ok((ticks(13).unwrap_or(0.0) + ticks(14).unwrap_or(0.0)) * 10.0)
+    let missing = || Error::other(String::from_utf8_lossy(&out.stderr).into_owned());
+    Ok((ticks(13).ok_or_else(missing)? + ticks(14).ok_or_else(missing)?) * 10.0)
+}
+
+/// So many streams of 3 Mbit/s are recorded for a minute.
+fn recording(folder: &Path, streams: usize) -> Result<()> {
+    let server =
+        Server::in_folder(&folder.join("recorded"), &[("NEXUS__ORIGIN__STORE__KEEP_S", "3600"), QUIET]);
+    let fleet = Fleet::start(server.rtmp(), streams, &broadcast())?;
+    pass(Duration::from_secs(10));
+    fleet.measure();
+    let (from, cpu, since) = (Kept::of(&server)?, server.cpu_ms(), Instant::now());
+    let mut waiting = Vec::new();
+    while since.elapsed() < MINUTE {
+        pass(Duration::from_millis(250));
+        waiting.push(Kept::of(&server)?.waiting_bytes);
+    }
+    let (to, cpu, took) = (Kept::of(&server)?, server.cpu_ms() - cpu, since.elapsed().as_secs_f64());
+    let report = fleet.stop();
+    let thirds: Vec<f64> = waiting.chunks(waiting.len().div_ceil(3)).map(mean).collect();
+    say(&format!(
+        "recording {streams} streams for {took:.0} s: {:.0} segments and {:.1} MB a second, {} lost; {:.2} cores in all",
+        (to.segments - from.segments) / took,
+        (to.bytes - from.bytes) / took / 1e6,
+        to.lost,
+        cpu / took / 1e3
+    ));
+    say(&format!(
+        "  waiting for the disk: {:.2} MB at most, on average {:.2?} MB by thirds; publishers {:.1} ms late, {} fallen",
+        waiting.iter().fold(0.0, |most: f64, bytes| most.max(*bytes)) / 1e6,
+        thirds.iter().map(|bytes| bytes / 1e6).collect::<Vec<_>>(),
+        report.late_p95_ms,
+        report.fallen
+    ));
+    Ok(())
+}
+
+fn mean(of: &[f64]) -> f64 {
+    of.iter().sum::<f64>() / of.len() as f64
+}
+
+/// What the server says of its store.
+struct Kept {
+    segments: f64,
+    bytes: f64,
+    lost: f64,
+    waiting_bytes: f64,
+}
+
+impl Kept {
+    fn of(server: &Server) -> Result<Self> {
+        let page = String::from_utf8(http::get(server.origin(), "/metrics")?.body).map_err(Error::other)?;
+        let figure = |name: &str| -> Result<f64> {
+            let value = |line: &str| line.strip_prefix(&format!("nexus_store_{name} "))?.parse().ok();
+            page.lines().find_map(value).ok_or_else(|| Error::other(format!("no {name}")))
+        };
+        Ok(Self {
+            segments: figure("segments_total")?,
+            bytes: figure("bytes_total")?,
+            lost: figure("lost_total")?,
+            waiting_bytes: figure("waiting_bytes")?,
+        })
+    }
 }
 
 fn reading(folder: &Path, seconds: i64) -> Result<()> {
@@ -179,7 +268,7 @@ fn reading(folder: &Path, seconds: i64) -> Result<()> {
         i64::try_from(std::time::UNIX_EPOCH.elapsed().map_err(Error::other)?.as_millis()).unwrap_or(0);
     let begins_ms = now_ms - seconds * 1000 - 5_000;
     let store = Store::open(&data.join("store"), EVER)?;
-    record(&store, seconds, FRAME, begins_ms)?;
+    record(Some(&store), seconds, FRAME, begins_ms)?;
     drop(store);
     let since = Instant::now();
     let server = Server::in_folder(&data, &[("NEXUS__ORIGIN__STORE__KEEP_S", "200000")]);

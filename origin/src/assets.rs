@@ -5,6 +5,7 @@
 //! process that was killed leaves one that the next process finishes.
 
 mod api;
+mod manifest;
 mod moment;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use nx_hls::Unstored;
 use nx_media::StreamKey;
 use nx_store::{Asset, Assets, Hold, Kind, Log, Stage, Terms};
 
+pub(crate) use self::manifest::Signer;
 use crate::desired::{random, uuid};
 use crate::hub::{Hub, lock};
 use crate::keep::{Kept, Rule, Rules};

@@ -169,11 +169,16 @@ impl Book {
     }
 
     fn write(&self, content: &Content) -> io::Result<()> {
-        let fresh = stage(&self.path, &serde_json::to_vec_pretty(content)?)?;
-        std::fs::rename(&fresh, &self.path)?;
-        // The new name must be on the disk as well.
-        self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        place(&self.path, &serde_json::to_vec_pretty(content)?)
     }
+}
+
+/// Puts a file there whole or not at all, so that it stays and only its owner reads it.
+pub(crate) fn place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = stage(path, bytes)?;
+    std::fs::rename(&fresh, path)?;
+    // The new name must be on the disk as well.
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 /// Writes beside the file, to be renamed.

@@ -19,31 +19,7 @@ impl Hub {
             out.single(name, "counter", help, value);
         }
         if let Some(kept) = &self.kept {
-            let (totals, room) = (kept.totals(), kept.store.room());
-            for (name, help, value) in [
-                ("nexus_store_bytes", "Bytes on disk.", room.bytes),
-                ("nexus_store_pinned_bytes", "Bytes that belong to recordings and clips.", room.pinned),
-                ("nexus_assets", "Recordings and clips, deleted ones included.", kept.shelf.count()),
-            ] {
-                out.single(name, "gauge", help, value);
-            }
-            for (name, help, value) in [
-                ("nexus_store_segments_total", "Segments written to disk.", totals.kept),
-                ("nexus_store_bytes_total", "Bytes of them.", totals.bytes),
-                ("nexus_store_lost_total", "Segments lost: the disk was slow, full or away.", totals.lost),
-                (
-                    "nexus_store_refused_total",
-                    "Segments not kept: recordings and clips fill the store.",
-                    totals.refused,
-                ),
-                (
-                    "nexus_store_dropped_total",
-                    "Volumes dropped to stay within what may be kept.",
-                    totals.dropped,
-                ),
-            ] {
-                out.single(name, "counter", help, value);
-            }
+            store(kept, out);
             cloud(kept, out);
         }
         self.images.metrics(out);
@@ -184,6 +160,33 @@ fn inputs(streams: &[Stream], out: &mut Metrics) {
                 out.value(name, &[("stream", &stream.key), ("track", &track.name)], ms);
             }
         }
+    }
+}
+
+/// Figures of what is kept on disk.
+fn store(kept: &Kept, out: &mut Metrics) {
+    let (totals, room) = (kept.totals(), kept.store.room());
+    for (name, help, value) in [
+        ("nexus_store_bytes", "Bytes on disk.", room.bytes),
+        ("nexus_store_pinned_bytes", "Bytes that belong to recordings and clips.", room.pinned),
+        ("nexus_store_up", "1 while the disk takes what is to be kept.", u64::from(room.fault.is_none())),
+        ("nexus_store_waiting_bytes", "Bytes that wait for the disk.", totals.waiting_bytes),
+        ("nexus_assets", "Recordings and clips, deleted ones included.", kept.shelf.count()),
+    ] {
+        out.single(name, "gauge", help, value);
+    }
+    for (name, help, value) in [
+        ("nexus_store_segments_total", "Segments written to disk.", totals.kept),
+        ("nexus_store_bytes_total", "Bytes of them.", totals.bytes),
+        ("nexus_store_lost_total", "Segments lost: the disk was slow, full or away.", totals.lost),
+        (
+            "nexus_store_refused_total",
+            "Segments not kept: recordings and clips fill the store.",
+            totals.refused,
+        ),
+        ("nexus_store_dropped_total", "Volumes dropped to stay within what may be kept.", totals.dropped),
+    ] {
+        out.single(name, "counter", help, value);
     }
 }
 

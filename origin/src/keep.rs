@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::rules::StoreRule;
 pub(crate) use self::rules::{Rule, Rules};
-use crate::assets::Shelf;
+use crate::assets::{Shelf, Signer};
 use crate::cloud::CloudConfig;
 use crate::hub::{Hub, lock};
 
@@ -70,6 +70,7 @@ pub(crate) struct Kept {
     pub(crate) store: Store,
     /// What outlives the rest.
     pub(crate) shelf: Arc<Shelf>,
+    pub(crate) signer: Signer,
     /// A pause of up to this long is one recording.
     pub(crate) join_ms: i64,
     /// The one asked for last is last.
@@ -107,7 +108,8 @@ impl Kept {
         let shelf = Arc::new(Shelf::new(assets, rules, config.trash_s));
         let store = Store::open_with(&folder, budget, Some(shelf.clone()), tier).map_err(unusable)?;
         let join_ms = i64::from(reconnect_s) * 1000 + 5_000;
-        Ok(Some(Self { store, shelf, join_ms, off: Mutex::default() }))
+        let signer = Signer::new(data);
+        Ok(Some(Self { store, shelf, signer, join_ms, off: Mutex::default() }))
     }
 
     fn archive(&self, log: Arc<Log>) -> Arc<dyn Archive> {
@@ -277,6 +279,10 @@ impl Archive for Archived {
 
     fn run(&self, msn: u64, run: Option<u32>) -> io::Result<Option<Arc<Run>>> {
         self.log.run_of(msn, run)
+    }
+
+    fn beginning(&self, track: &str, msn: u64, run: u32, bytes: usize) -> io::Result<Option<Bytes>> {
+        self.log.beginning(track, msn, run, bytes)
     }
 
     fn film(&self, from_ms: i64, to_ms: i64, live: Vec<Unstored>) -> io::Result<Option<Film>> {

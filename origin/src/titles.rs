@@ -39,6 +39,8 @@ pub struct VodConfig {
     pub bytes_max: u64,
     /// What is remembered of where samples lie. Bytes.
     pub index_bytes_max: usize,
+    /// The same on disk, of files that are dear to look through. Bytes.
+    pub cache_bytes_max: u64,
 }
 
 impl Default for VodConfig {
@@ -49,6 +51,7 @@ impl Default for VodConfig {
             file_bytes_max: 64 << 30,
             bytes_max: 128 << 30,
             index_bytes_max: 256 << 20,
+            cache_bytes_max: 1 << 30,
         }
     }
 }
@@ -72,7 +75,11 @@ pub(crate) struct Titles {
 impl Titles {
     pub(crate) fn new(config: &VodConfig, data: &Path) -> Self {
         let folder = config.folder.clone().unwrap_or_else(|| data.join("vod"));
-        let bounds = Bounds { file_bytes: config.file_bytes_max, index_bytes: config.index_bytes_max };
+        let bounds = Bounds {
+            file_bytes: config.file_bytes_max,
+            index_bytes: config.index_bytes_max,
+            cache_bytes: config.cache_bytes_max,
+        };
         let library = Arc::new(Library::new(folder, data.join("vod-index"), bounds));
         let uploads = Uploads::open(library.clone(), config.bytes_max);
         Self { app: config.app.clone(), library, uploads, shown: Mutex::default() }

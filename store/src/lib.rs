@@ -34,6 +34,8 @@
 mod assets;
 mod bits;
 mod cloud;
+mod direct;
+mod entries;
 mod log;
 mod marker;
 mod movie;
@@ -49,6 +51,7 @@ mod volume;
 pub use assets::{ASSETS_MAX, Asset, Assets, Kind, Stage};
 pub use bits::Stretch;
 pub use cloud::{CloudTotals, Objects, Tier};
+pub use entries::{Entries, Entry};
 pub use log::{Cursor, Log, Recording, Span};
 pub use movie::{Movie, Piece};
 pub use pins::{Hold, Terms};

@@ -7,30 +7,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use nx_hls::{Event, KeyPeriod, Run, Segment, Stored};
-use nx_media::rescale;
+use nx_hls::{Event, Stored};
 
 use crate::cloud::Cloud;
 use crate::marker;
 use crate::open::Found;
 use crate::record::Record;
 use crate::run;
-use crate::source::Media;
+use crate::source::{Media, Source};
 use crate::store::now_ms;
-use crate::volume::{Volume, Writer};
+use crate::volume::Volume;
 
 mod tier;
+mod writing;
 
-/// A volume is closed when it has so many bytes.
-const VOLUME_BYTES: u64 = 64 << 20;
-/// A longer pause between segments begins a new volume.
-const PAUSE_MS: i64 = 1_000;
+use writing::Writing;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Log {
     folder: PathBuf,
     state: Mutex<State>,
+    /// Held while the disk is written, which `state` never is.
+    writing: Mutex<Writing>,
     /// Segments kept since the start: what was read before is stale when this has grown.
     version: AtomicU64,
     /// Times that older volumes came back: what was read before lacks them.
@@ -41,12 +40,10 @@ pub struct Log {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Oldest first; the writer's is the last.
+    /// Oldest first.
     volumes: VecDeque<Volume>,
-    writer: Option<Writer>,
-    /// Run whose tracks are on the disk, and the keys that it has had so far.
-    run: Option<u32>,
-    keys: Vec<KeyPeriod>,
+    /// The one that is being written.
+    open: Option<u64>,
     /// Newest segment that the disk has confirmed.
     safe_msn: Option<u64>,
     /// Volumes that are to be removed from object storage.
@@ -112,7 +109,8 @@ impl Log {
     pub(crate) fn new(folder: PathBuf, found: Found, remote: Option<(Arc<Cloud>, String)>) -> Self {
         let Found { volumes, gone } = found;
         let state = Mutex::new(State { volumes, gone, ..State::default() });
-        Self { folder, state, version: AtomicU64::new(0), epoch: AtomicU64::new(0), remote }
+        let writing = Mutex::default();
+        Self { folder, state, writing, version: AtomicU64::new(0), epoch: AtomicU64::new(0), remote }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -134,7 +132,7 @@ impl Log {
     /// Whether more of the present stretch may come.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.lock().writer.is_some()
+        self.lock().open.is_some()
     }
 
     /// What there is; `None` when nothing is kept.
@@ -199,13 +197,38 @@ impl Log {
     /// # Errors
     /// The files cannot be read; [`io::ErrorKind::HostUnreachable`] when object storage cannot.
     pub fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> io::Result<Option<Bytes>> {
+        self.newest(track, msn, run, |volume, record| self.bytes(volume, record))
+    }
+
+    /// The first bytes of it, at most so many; no more is read, but for storage's own blocks.
+    ///
+    /// # Errors
+    /// As [`Log::segment`].
+    pub fn beginning(&self, track: &str, msn: u64, run: u32, bytes: usize) -> io::Result<Option<Bytes>> {
+        self.newest(track, msn, Some(run), |volume, record| {
+            let most = (bytes as u64).min(record.bytes.into());
+            match self.media(volume).read(record.offset, most) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+                read => read.map(Some),
+            }
+        })
+    }
+
+    /// What `read` gives of the newest segment of that number.
+    fn newest(
+        &self,
+        track: &str,
+        msn: u64,
+        run: Option<u32>,
+        read: impl Fn(&Volume, &Record) -> io::Result<Option<Bytes>>,
+    ) -> io::Result<Option<Bytes>> {
         let mut found = None;
         for volume in self.volumes().iter().filter(|v| (v.number..=v.last_msn).contains(&msn)) {
             let records = volume.records(&self.folder, 0)?;
             for record in records.iter().filter(|r| r.msn == msn && run.is_none_or(|run| run == r.run)) {
                 let of = run::read(&self.folder, record.run)?;
                 if of.tracks.get(usize::from(record.track)).is_some_and(|t| t.name == track) {
-                    found = self.bytes(volume, record)?.or(found);
+                    found = read(volume, record)?.or(found);
                 }
             }
         }
@@ -311,60 +334,6 @@ impl Log {
         }
     }
 
-    /// Keeps a whole segment; a gap is not kept. A volume is not longer than `volume_ms`, and has no pause in it.
-    pub(crate) fn append(&self, of: &Run, track: usize, segment: &Segment, volume_ms: i64) -> io::Result<()> {
-        let Some(mut record) = describe(track, segment) else { return Ok(()) };
-        let mut state = self.lock();
-        record.key = state.begin(&self.folder, of, segment.track.key.as_ref())?;
-        let full = |v: &Volume| {
-            let paused = record.begins_ms - v.ends_ms > PAUSE_MS;
-            v.bytes >= VOLUME_BYTES || record.begins_ms - v.begins_ms >= volume_ms || paused
-        };
-        // Volumes are told apart by their first number, so the next begins with a number of its own.
-        if state.volumes.back().is_some_and(|v| record.msn > v.last_msn && full(v)) {
-            state.close()?;
-        }
-        let last = state.volumes.back().copied();
-        let fits = last.filter(|v| !v.away && (record.msn <= v.last_msn || !full(v)));
-        if state.writer.is_none() {
-            state.writer = Some(match fits {
-                Some(last) => {
-                    marker::unset_safe(&self.folder, last.number)?;
-                    Writer::reopen(&self.folder, Volume { safe: false, ..last })?
-                }
-                None if last.is_some_and(|v| v.number == record.msn) => {
-                    return Err(io::ErrorKind::AlreadyExists.into());
-                }
-                None => Writer::create(&self.folder, &record)?,
-            });
-        }
-        let Some(writer) = state.writer.as_mut() else { return Ok(()) };
-        let media: Vec<Bytes> = segment.parts.iter().map(|p| p.bytes.clone()).collect();
-        writer.append(record, &media)?;
-        let volume = writer.volume;
-        match state.volumes.back_mut().filter(|v| v.number == volume.number) {
-            Some(last) => *last = volume,
-            None => state.volumes.push_back(volume),
-        }
-        self.version.fetch_add(1, Ordering::Release);
-        Ok(())
-    }
-
-    /// Returns when the disk has everything that was kept.
-    pub(crate) fn confirm(&self) -> io::Result<()> {
-        let mut state = self.lock();
-        let Some(writer) = state.writer.as_mut().filter(|w| w.unconfirmed) else { return Ok(()) };
-        writer.confirm()?;
-        let msn = writer.volume.last_msn;
-        state.safe_msn = Some(msn);
-        Ok(())
-    }
-
-    /// The stream is not written for now: closes its files.
-    pub(crate) fn close(&self) -> io::Result<()> {
-        self.lock().close()
-    }
-
     /// Closed volumes, oldest first: all but the one that is being written.
     pub(crate) fn closed(&self) -> Vec<Volume> {
         self.lock().closed().copied().collect()
@@ -373,12 +342,12 @@ impl Log {
     /// Drops a volume that is not being written, here and in object storage, and the runs that only it had.
     pub(crate) fn drop_volume(&self, number: u64) -> io::Result<()> {
         let (gone, mut runs, needed) = {
-            let mut state = self.lock();
+            let (writing, mut state) = (self.writing().run, self.lock());
             let Some(at) = state.volumes.iter().position(|v| v.number == number) else { return Ok(()) };
             let Some(gone) = state.volumes.remove(at) else { return Ok(()) };
             let has = |run: &u32| state.volumes.iter().any(|v| (v.first_run..=v.last_run).contains(run));
             let runs = gone.first_run..=gone.last_run;
-            let runs: Vec<u32> = runs.filter(|run| !has(run) && state.run != Some(*run)).collect();
+            let runs: Vec<u32> = runs.filter(|run| !has(run) && writing != Some(*run)).collect();
             (gone, runs, state.volumes.front().filter(|_| at == 0).map_or(0, |v| v.first_run))
         };
         if self.remote.is_none() {
@@ -406,38 +375,9 @@ impl Log {
 }
 
 impl State {
-    /// Writes down what a segment of a run needs to be shown; gives the number of its key.
-    fn begin(&mut self, folder: &Path, of: &Run, key: Option<&KeyPeriod>) -> io::Result<u8> {
-        let is_new = self.run != Some(of.number);
-        let mut keys = if is_new { of.keys.clone() } else { self.keys.clone() };
-        let found = key.and_then(|key| keys.iter().rposition(|k| k.first_msn == key.first_msn));
-        let nth = match (key, found) {
-            (None, _) => 0,
-            (Some(_), Some(nth)) => nth,
-            (Some(key), None) => {
-                keys.push(key.clone());
-                keys.len() - 1
-            }
-        };
-        if is_new || keys.len() != self.keys.len() {
-            std::fs::create_dir_all(folder)?;
-            run::write(folder, of, &keys)?;
-            (self.run, self.keys) = (Some(of.number), keys);
-        }
-        Ok(u8::try_from(nth % 256).unwrap_or(0))
-    }
-
     /// All but the one that is written.
     fn closed(&self) -> impl Iterator<Item = &Volume> {
-        let count = self.volumes.len().saturating_sub(usize::from(self.writer.is_some()));
-        self.volumes.iter().take(count)
-    }
-
-    fn close(&mut self) -> io::Result<()> {
-        let Some(mut writer) = self.writer.take() else { return Ok(()) };
-        writer.confirm()?;
-        self.safe_msn = Some(writer.volume.last_msn);
-        Ok(())
+        self.volumes.iter().filter(|v| Some(v.number) != self.open)
     }
 }
 
@@ -453,28 +393,4 @@ fn stored(record: &Record) -> Event {
         named_by_run: false,
     };
     Event::Stored { track: usize::from(record.track), segment }
-}
-
-/// `None` of a gap, and of what no stream has.
-fn describe(track: usize, segment: &Segment) -> Option<Record> {
-    let first = segment.parts.first()?;
-    let ticks = segment.duration?;
-    let duration_ms = rescale(i64::try_from(ticks).ok()?, segment.track.params.timescale(), 1000);
-    let mut crc = crc32fast::Hasher::new();
-    segment.parts.iter().for_each(|p| crc.update(&p.bytes));
-    Some(Record {
-        track: u8::try_from(track).ok()?,
-        key: 0,
-        independent: first.independent,
-        i_frame_bytes: segment.i_frame_bytes.and_then(|b| u32::try_from(b).ok()),
-        run: segment.track.run,
-        msn: segment.msn,
-        begins_ms: segment.program_date_time_ms,
-        pts: first.pts,
-        ticks: u32::try_from(ticks).ok()?,
-        duration_ms: u32::try_from(duration_ms).ok()?,
-        offset: 0,
-        bytes: u32::try_from(segment.bytes()).ok()?,
-        crc: crc.finalize(),
-    })
 }

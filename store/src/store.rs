@@ -1,10 +1,10 @@
 //! All streams on this disk, and the thread that writes them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -15,6 +15,7 @@ use nx_media::StreamKey;
 
 use crate::cloud::upload;
 use crate::cloud::{Cloud, CloudTotals, Tier};
+use crate::direct::Buffer;
 use crate::log::Log;
 use crate::open::{self, Found};
 use crate::pins::{Hold, Terms, Weight};
@@ -24,6 +25,8 @@ use crate::volume::Volume;
 const WAITING_BYTES: u64 = 64 << 20;
 /// How long what is kept may be without the disk's confirmation.
 const CONFIRM: Duration = Duration::from_secs(1);
+/// Streams of which the disk is asked to confirm at a time: it does several in little more time than one.
+const CONFIRMS: usize = 8;
 /// How often a disk that refuses is complained about.
 const COMPLAIN: Duration = Duration::from_secs(30);
 
@@ -51,6 +54,8 @@ pub struct Totals {
     pub dropped: u64,
     /// Segments refused: what is pinned fills all the room.
     pub refused: u64,
+    /// Bytes that wait for the disk now.
+    pub waiting_bytes: u64,
 }
 
 /// What is taken of the room that there is; as of the last second.
@@ -64,6 +69,8 @@ pub struct Room {
     pub bytes_max: u64,
     /// What is pinned fills it: nothing more is kept.
     pub full: bool,
+    /// Why the disk takes nothing of at least one stream now.
+    pub fault: Option<io::ErrorKind>,
 }
 
 /// See the module.
@@ -136,7 +143,12 @@ impl Store {
             room: Mutex::new(Room { bytes_max: budget.bytes, ..Room::default() }),
         });
         let (jobs, inbox) = channel();
-        let writer = Writer { shared: shared.clone(), complained: None };
+        let writer = Writer {
+            shared: shared.clone(),
+            complained: None,
+            failing: BTreeMap::new(),
+            buffer: Buffer::default(),
+        };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(&inbox))?;
         let mut threads = vec![thread];
         if let Some(cloud) = &shared.cloud {
@@ -191,13 +203,14 @@ impl Store {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
-        let Shared { kept, bytes, lost, dropped, refused, .. } = &*self.shared;
+        let Shared { kept, bytes, lost, dropped, refused, waiting, .. } = &*self.shared;
         Totals {
             kept: count(kept),
             bytes: count(bytes),
             lost: count(lost),
             dropped: count(dropped),
             refused: count(refused),
+            waiting_bytes: count(waiting),
         }
     }
 
@@ -281,6 +294,9 @@ pub(crate) fn now_ms() -> i64 {
 struct Writer {
     shared: Arc<Shared>,
     complained: Option<Instant>,
+    /// Streams of which the disk takes nothing, and why.
+    failing: BTreeMap<PathBuf, io::ErrorKind>,
+    buffer: Buffer,
 }
 
 impl Writer {
@@ -290,7 +306,10 @@ impl Writer {
         loop {
             match inbox.recv_timeout(CONFIRM.saturating_sub(confirmed.elapsed())) {
                 Ok(Job::Keep(log, run, track, segment)) => self.keep(&log, &run, track, &segment),
-                Ok(Job::Close(log)) => self.check(log.close()),
+                Ok(Job::Close(log)) => {
+                    self.check(log.close());
+                    self.failing.remove(log.folder());
+                }
                 Ok(Job::Confirm(done)) => {
                     self.confirm();
                     self.tidy();
@@ -305,7 +324,8 @@ impl Writer {
                 confirmed = Instant::now();
             }
         }
-        self.confirm();
+        let logs: Vec<Arc<Log>> = self.shared.logs().values().cloned().collect();
+        logs.iter().for_each(|log| self.check(log.close()));
     }
 
     fn keep(&mut self, log: &Log, run: &Run, track: usize, segment: &Segment) {
@@ -314,14 +334,11 @@ impl Writer {
         let volume_ms = self.shared.volume_ms();
         let mut kept = match self.shared.room().full {
             true => Err(io::ErrorKind::QuotaExceeded.into()),
-            false => log.append(run, track, segment, volume_ms),
+            false => log.append((run, track), segment, volume_ms, &mut self.buffer),
         };
-        if kept.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::StorageFull) {
-            if self.make_room(&self.shared.held()) {
-                kept = log.append(run, track, segment, volume_ms);
-            } else if self.shared.room().pinned > 0 {
-                kept = Err(io::ErrorKind::QuotaExceeded.into());
-            }
+        let full = kept.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::StorageFull);
+        if full && self.make_room(&self.shared.held()) {
+            kept = log.append((run, track), segment, volume_ms, &mut self.buffer);
         }
         let count = match &kept {
             Ok(()) => &self.shared.kept,
@@ -332,13 +349,47 @@ impl Writer {
         if kept.is_ok() {
             self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
-        self.check(kept);
+        self.settle(log, kept);
+    }
+
+    /// Takes note of whether the disk took something of a stream.
+    fn settle(&mut self, log: &Log, done: io::Result<()>) {
+        match done.as_ref().map_err(io::Error::kind) {
+            Ok(()) => {
+                if self.failing.remove(log.folder()).is_some() && self.failing.is_empty() {
+                    self.complained = None;
+                    tracing::info!("the store in {} takes everything again", self.shared.folder.display());
+                }
+            }
+            // Of a disk that is full of assets the room tells.
+            Err(io::ErrorKind::QuotaExceeded) => {}
+            Err(kind) => {
+                self.failing.insert(log.folder().to_owned(), kind);
+            }
+        }
+        self.shared.room().fault = self.failing.values().next().copied();
+        self.check(done);
     }
 
     fn confirm(&mut self) {
         let logs: Vec<Arc<Log>> = self.shared.logs().values().cloned().collect();
-        for log in logs {
-            self.check(log.confirm());
+        let (next, refused) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || {
+            while let Some(log) = logs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = log.confirm() {
+                    refused.lock().unwrap_or_else(PoisonError::into_inner).push((log, error));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..CONFIRMS.min(logs.len()) {
+                // Without it the others do its part.
+                let _ = std::thread::Builder::new().name("confirm".into()).spawn_scoped(scope, work);
+            }
+            work();
+        });
+        for (log, error) in refused.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.settle(log, Err(error));
         }
     }
 
@@ -368,7 +419,8 @@ impl Writer {
         };
         while weigh().0 > bytes_max && self.make_room(&held) {}
         let (bytes, pinned) = weigh();
-        self.look(Room { bytes, pinned, bytes_max, full: pinned >= bytes_max });
+        let fault = self.failing.values().next().copied();
+        self.look(Room { bytes, pinned, bytes_max, full: pinned >= bytes_max, fault });
         self.tidy_there(&held);
     }
 

@@ -173,6 +173,10 @@ fn what_is_kept_is_found_again_by_the_next_process() {
     assert_eq!(log.init("a1", 7, None).expect("reads"), None);
     assert_eq!(log.segment("v1", 6, Some(1)).expect("reads"), None, "of another run");
     assert_eq!(log.segment("v1", 99, None).expect("reads"), None);
+    let begins = |msn, bytes| log.beginning("v1", msn, 1, bytes).expect("reads");
+    assert_eq!(begins(10, 9).as_deref(), media("v1", 10).as_bytes().get(..9));
+    assert_eq!(begins(10, 999).as_deref(), Some(media("v1", 10).as_bytes()));
+    assert_eq!((begins(6, 9), begins(99, 9)), (None, None), "of another run, and of none");
     let events = log.read(&mut Cursor::from(0), i64::MAX).expect("reads");
     let runs: Vec<&Arc<Run>> =
         events.iter().filter_map(|e| if let Event::Run(run) = e { Some(run) } else { None }).collect();
@@ -209,7 +213,10 @@ fn files_cut_off_anywhere_give_every_whole_segment_and_nothing_else() {
             let (media, index) = (step.0.min(left), step.1.min(left));
             (media_len, index_len, left) = (media_len + media, index_len + index, left - media - index);
         }
-        std::fs::write(&media_file, &media_bytes[..media_len]).expect("writes");
+        // Half of them with the rest of a block.
+        let behind = if cut % 2 == 0 { 0 } else { 4096 - media_len };
+        let media = [&media_bytes[..media_len], &vec![0; behind]].concat();
+        std::fs::write(&media_file, media).expect("writes");
         std::fs::write(&index_file, &index_bytes[..index_len]).expect("writes");
         let store = folder.open(EVER);
         let whole = index_len / RECORD;

@@ -1,12 +1,13 @@
 //! A volume: a file of media and a file of records.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::direct::{Buffer, Growing};
 use crate::marker;
 use crate::record::{RECORD, Record};
 use crate::source::Source;
@@ -193,7 +194,8 @@ fn is_whole(media: &File, record: &Record) -> bool {
 /// A volume that is being written.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    media: File,
+    path: PathBuf,
+    media: Growing,
     index: File,
     pub(crate) volume: Volume,
     /// Something was written since the disk last confirmed.
@@ -203,59 +205,59 @@ pub(crate) struct Writer {
 impl Writer {
     /// Begins a volume with the segment that `record` will describe.
     pub(crate) fn create(folder: &Path, record: &Record) -> io::Result<Self> {
-        let create = |path| OpenOptions::new().append(true).create(true).truncate(false).open(path);
-        let media = create(media_path(folder, record.msn))?;
-        media.set_len(0)?;
-        let index = create(index_path(folder, record.msn))?;
-        index.set_len(0)?;
-        let volume = Volume::empty(record.msn, record);
-        Ok(Self { media, index, volume, unconfirmed: false })
+        File::create(media_path(folder, record.msn))?;
+        File::create(index_path(folder, record.msn))?;
+        Self::reopen(folder, Volume::empty(record.msn, record))
     }
 
-    /// Goes on with a volume that was recovered.
+    /// Goes on with a volume, behind what is whole of it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when it is not there, or less of it.
     pub(crate) fn reopen(folder: &Path, volume: Volume) -> io::Result<Self> {
-        let open = |path| OpenOptions::new().append(true).open(path);
-        let (media, index) =
-            (open(media_path(folder, volume.number))?, open(index_path(folder, volume.number))?);
-        Ok(Self { media, index, volume, unconfirmed: false })
+        let path = media_path(folder, volume.number);
+        let media = Growing::open(&path, volume.bytes)?;
+        let index = OpenOptions::new().append(true).open(index_path(folder, volume.number))?;
+        let index_len = volume.records * RECORD as u64;
+        if index.metadata()?.len() < index_len {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        index.set_len(index_len)?;
+        Ok(Self { path, media, index, volume, unconfirmed: volume.records > 0 })
     }
 
-    /// Writes media, then its record. After an error nothing of it is there.
-    pub(crate) fn append(&mut self, mut record: Record, media: &[Bytes]) -> io::Result<()> {
+    /// Writes media, then its record, which gets place and checksum here. After an error it is to be closed: something of
+    /// it may be there.
+    pub(crate) fn append(
+        &mut self,
+        mut record: Record,
+        media: &[Bytes],
+        buffer: &mut Buffer,
+    ) -> io::Result<()> {
         record.offset = self.volume.bytes;
         self.unconfirmed = true;
-        let written =
-            write_slices(&mut self.media, media).and_then(|()| self.index.write_all(&record.write()));
-        if let Err(e) = written {
-            let shortened = self.media.set_len(self.volume.bytes);
-            shortened.and_then(|()| self.index.set_len(self.volume.records * RECORD as u64))?;
-            return Err(e);
-        }
+        record.crc = self.media.append(media, buffer)?;
+        self.index.write_all(&record.write())?;
         self.volume.note(&record);
         Ok(())
     }
 
-    /// Returns when the disk has everything.
+    /// Returns when the disk has everything, and has it where it is looked for.
     pub(crate) fn confirm(&mut self) -> io::Result<()> {
-        self.media.sync_data()?;
+        self.media.confirm()?;
         self.index.sync_data()?;
+        if !self.media.is_at(&self.path) {
+            let text = format!("{} is not there any more; is its disk mounted?", self.path.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
         self.unconfirmed = false;
         Ok(())
     }
-}
 
-/// All slices with as few calls as the kernel takes.
-fn write_slices(file: &mut File, slices: &[Bytes]) -> io::Result<()> {
-    let mut io: Vec<IoSlice<'_>> = slices.iter().map(|s| IoSlice::new(s)).collect();
-    let mut left = io.as_mut_slice();
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match file.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => IoSlice::advance_slices(&mut left, n),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
+    /// The same, and nothing else is in its files.
+    pub(crate) fn close(mut self) -> io::Result<()> {
+        self.media.cut(self.volume.bytes)?;
+        self.index.set_len(self.volume.records * RECORD as u64)?;
+        self.confirm()
     }
-    Ok(())
 }

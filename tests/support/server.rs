@@ -45,12 +45,35 @@ impl Server {
 
     /// With a data folder that was there before and stays.
     pub(crate) fn in_folder(data: &Path, env: &[(&str, &str)]) -> Self {
-        Self::launch("up", data, None, env)
+        Self::launch(Command::new(nexus_bin()), "up", data, None, env)
     }
 
     /// The same with settings in TOML.
     pub(crate) fn configured_in(data: &Path, settings: &str) -> Self {
-        Self::launch("up", data, Some(settings), &[])
+        Self::launch(Command::new(nexus_bin()), "up", data, Some(settings), &[])
+    }
+
+    /// The same among mounts of its own, which a script makes first.
+    pub(crate) fn mounted_in(data: &Path, script: &str, env: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-ec", &format!("{script}; exec \"$@\""), "sh"]).arg(nexus_bin());
+        Self::launch(command, "up", data, None, env)
+    }
+
+    /// Runs a script among its mounts.
+    pub(crate) fn remount(&self, script: &str) {
+        let mut command = Command::new("nsenter");
+        command.args([
+            "-t",
+            &self.pid().to_string(),
+            "-U",
+            "-m",
+            "--preserve-credentials",
+            "sh",
+            "-ec",
+            script,
+        ]);
+        assert!(command.status().expect("nsenter runs").success(), "{script}");
     }
 
     /// `nexus ROLE` with settings in TOML.
@@ -61,13 +84,18 @@ impl Server {
     fn fresh(role: &str, settings: Option<&str>, env: &[(&str, &str)]) -> Self {
         let nth = COUNT.fetch_add(1, Ordering::Relaxed);
         let data = std::env::temp_dir().join(format!("nexus-test-{}-{nth}", std::process::id()));
-        let mut server = Self::launch(role, &data, settings, env);
+        let mut server = Self::launch(Command::new(nexus_bin()), role, &data, settings, env);
         server.data = Some(data);
         server
     }
 
-    fn launch(role: &str, data: &Path, settings: Option<&str>, env: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(nexus_bin());
+    fn launch(
+        mut command: Command,
+        role: &str,
+        data: &Path,
+        settings: Option<&str>,
+        env: &[(&str, &str)],
+    ) -> Self {
         command.args([role, "--log-format", "json", "--data"]).arg(data);
         if let Some(settings) = settings {
             let file = data.join("nexus.toml");
@@ -86,7 +114,7 @@ impl Server {
             command.env(format!("NEXUS__{key}__LISTEN"), "127.0.0.1:0");
         }
         command.envs(env.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", nexus_bin().display()));
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let log = Arc::new(Log::default());
         let (err, into) = (child.stderr.take().expect("a pipe"), log.clone());
         std::thread::spawn(move || into.take(BufReader::new(err)));

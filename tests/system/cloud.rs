@@ -17,15 +17,15 @@ use crate::support::{Server, http};
 const UPLOADED: Duration = Duration::from_secs(80);
 
 /// moto's S3, with a bucket, behind a line; and a data folder.
-struct Far {
+pub(crate) struct Far {
     moto: Child,
-    line: Proxy,
+    pub(crate) line: Proxy,
     data: PathBuf,
     url: String,
 }
 
 impl Far {
-    fn start(name: &str) -> Self {
+    pub(crate) fn start(name: &str) -> Self {
         let mut command = Command::new("moto_server");
         command.args(["-H", "127.0.0.1", "-p", "0"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut moto = command.spawn().unwrap_or_else(|e| panic!("moto_server: {e}; make tools installs it"));
@@ -45,7 +45,7 @@ impl Far {
     }
 
     /// Ten seconds are kept on disk, an hour there.
-    fn server(&self) -> Server {
+    pub(crate) fn server(&self) -> Server {
         let cloud = "NEXUS__ORIGIN__STORE__CLOUD__";
         let (name, key) = (self.data.join("name"), self.data.join("key"));
         let of = |key: &str, value: &str| (format!("{cloud}{key}"), value.to_owned());
@@ -69,7 +69,7 @@ impl Far {
     }
 
     /// Waits until the storage has everything, and the disk's time is over for its media.
-    fn until_away(&self, server: &Server, key: &str) {
+    pub(crate) fn until_away(&self, server: &Server, key: &str) {
         let done = || {
             let waits = figure(server, "waiting_volumes");
             (waits == 0 && files(&self.folder().join(key), ".media").is_empty()).then_some(())

@@ -35,16 +35,19 @@ pub(crate) fn over(server: &Server, key: &str) -> Value {
     eventually(Duration::from_secs(40), ended).unwrap_or_else(|| panic!("not over: {}", server.log()))
 }
 
-/// Hashes of the packets of pictures and of sound, nothing decoded. One after the other: of both together, ffmpeg's
-/// reader of DASH leaves the last packet out.
+/// Hashes of the packets of pictures and of sound. One after the other: of both together, ffmpeg's reader of DASH leaves
+/// the last packet out.
 pub(crate) fn packets(url: &str) -> [Vec<String>; 2] {
-    ["0:v:0", "0:a:0"].map(|stream| {
-        let args = ["-v", "error", "-i", url, "-map", stream, "-c", "copy", "-f", "framehash", "-"];
-        let (ok, out, err) = run("ffmpeg", &args, Duration::from_secs(40));
-        assert!(ok, "{url}: {err}");
-        let rows = out.lines().filter(|l| !l.starts_with('#'));
-        rows.filter_map(|l| l.rsplit(',').next().map(|hash| hash.trim().to_owned())).collect()
-    })
+    ["0:v:0", "0:a:0"].map(|stream| packets_of(url, stream))
+}
+
+/// Hashes of the packets of one stream, nothing decoded.
+pub(crate) fn packets_of(url: &str, stream: &str) -> Vec<String> {
+    let args = ["-v", "error", "-i", url, "-map", stream, "-c", "copy", "-f", "framehash", "-"];
+    let (ok, out, err) = run("ffmpeg", &args, Duration::from_secs(40));
+    assert!(ok, "{url}: {err}");
+    let rows = out.lines().filter(|l| !l.starts_with('#'));
+    rows.filter_map(|l| l.rsplit(',').next().map(|hash| hash.trim().to_owned())).collect()
 }
 
 /// The same packets, but for sound before the first picture, which no segment has. Told by place: the hashes are many.
@@ -187,38 +190,6 @@ fn a_stream_that_is_not_on_shows_its_last_time_and_a_new_one_is_another() {
 /// The segments that a playlist lists.
 pub(crate) fn listed(playlist: &str) -> Vec<String> {
     playlist.lines().filter(|l| l.ends_with(".m4s") && !l.starts_with('#')).map(str::to_owned).collect()
-}
-
-#[test]
-fn kills_lose_no_segment_that_was_listed() {
-    let data = scratch(&format!("store-kill-{}", std::process::id()));
-    let mut known: Vec<(String, Vec<u8>)> = Vec::new();
-    for round in 0..4_u64 {
-        let mut server = Server::in_folder(&data, &[KEEP]);
-        let get = |name: &str| http::get(server.edge(), &format!("/live/kill/v1/{name}")).expect("an answer");
-        for (name, bytes) in &known {
-            let reply = get(name);
-            assert!(reply.status == 200 && reply.body == *bytes, "{name} in round {round}: {}", reply.status);
-        }
-        let _encoder = ffmpeg(server.rtmp(), "live/kill", SMALL);
-        let news = || {
-            let text = playlist(&server, "/live/kill/v1/index.m3u8?start=-3600")?;
-            let fresh: Vec<String> =
-                listed(&text).into_iter().filter(|l| known.iter().all(|(k, _)| k != l)).collect();
-            (fresh.len() >= 2).then_some(fresh)
-        };
-        let fresh = eventually(SOON, news).unwrap_or_else(|| panic!("nothing kept: {}", server.log()));
-        let fresh: Vec<_> = fresh.into_iter().map(|name| (get(&name).body, name)).collect();
-        std::thread::sleep(Duration::from_millis(round * 437));
-        server.terminate("KILL");
-        known.extend(fresh.into_iter().map(|(bytes, name)| (name, bytes)));
-    }
-    let server = Server::in_folder(&data, &[KEEP]);
-    let text = playlist(&server, "/live/kill/v1/index.m3u8?start=-3600").expect("what was kept");
-    assert!(known.len() >= 8 && known.iter().all(|(name, _)| listed(&text).contains(name)), "{text}");
-    let decoded = decode(&format!("http://{}/live/kill/index.m3u8?start=-3600", server.edge()), 60);
-    assert!(decoded.ok && decoded.video as usize >= known.len() * 58, "{decoded:?}");
-    std::fs::remove_dir_all(data).expect("removes");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! An index on disk: a line of JSON about the tracks, their samples in numbers of variable length, a checksum.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use nx_container::index::{Cut, Index, IndexTrack, Packing, Place, SAMPLES_MAX};
@@ -37,21 +38,61 @@ enum Packed {
     Ts(u16, u8),
 }
 
-/// Writes it so that it is there whole or not at all.
-pub(crate) fn write(path: &Path, identity: Identity, index: &Index) -> io::Result<()> {
-    let bytes = encode(identity, index)?;
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let draft = path.with_extension("draft");
-    let mut file = File::create(&draft)?;
-    file.write_all(&bytes)?;
-    fs::rename(draft, path)
+/// Where the index of a title is, if it is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) path: PathBuf,
+    /// What all indexes of the folder may take, bytes.
+    pub(crate) bytes_max: u64,
 }
 
-/// The index of this version of a file; `None` when it is not there, of another, or damaged.
-pub(crate) fn read(path: &Path, identity: Identity) -> Option<Index> {
-    decode(&fs::read(path).ok()?, identity)
+impl Kept {
+    /// Writes it so that it is there whole or not at all. Those that were not read for longest go to make room.
+    pub(crate) fn write(&self, identity: Identity, index: &Index) -> io::Result<()> {
+        let bytes = encode(identity, index)?;
+        let Some(folder) = self.path.parent().filter(|_| bytes.len() as u64 <= self.bytes_max) else {
+            return Ok(());
+        };
+        fs::create_dir_all(folder)?;
+        let draft = self.path.with_extension("draft");
+        let mut file = File::create(&draft)?;
+        file.write_all(&bytes)?;
+        fs::rename(draft, &self.path)?;
+        shrink(folder, self.bytes_max)
+    }
+
+    /// The index of this version of a file; `None` when it is not there, of another, or damaged.
+    pub(crate) fn read(&self, identity: Identity) -> Option<Index> {
+        let mut file = File::open(&self.path).ok()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        let index = decode(&bytes, identity)?;
+        // When it was read last is the time of its last change.
+        #[expect(clippy::disallowed_methods, reason = "the rim: a file's time")]
+        let _ = file.set_modified(SystemTime::now());
+        Some(index)
+    }
+}
+
+/// Removes what was not read for longest, as long as there is too much.
+fn shrink(folder: &Path, bytes_max: u64) -> io::Result<()> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let (path, meta) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
+        if path.extension().is_some_and(|end| end == "index") {
+            found.push((meta.modified()?, meta.len(), path));
+        }
+    }
+    found.sort_unstable();
+    let mut all: u64 = found.iter().map(|(_, bytes, _)| bytes).sum();
+    for (_, bytes, path) in found {
+        if all <= bytes_max {
+            break;
+        }
+        fs::remove_file(path)?;
+        all -= bytes;
+    }
+    Ok(())
 }
 
 fn encode(identity: Identity, index: &Index) -> io::Result<Vec<u8>> {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::cache::Kept;
 use crate::identity::Identity;
 use crate::open::TitleError;
 use crate::title::Title;
@@ -32,6 +33,8 @@ pub struct Bounds {
     pub file_bytes: u64,
     /// Indexes in memory, bytes.
     pub index_bytes: usize,
+    /// Indexes on disk, bytes.
+    pub cache_bytes: u64,
 }
 
 /// A file that may be a title.
@@ -170,7 +173,7 @@ impl Library {
     pub fn remove(&self, name: &str) -> std::io::Result<bool> {
         let Some(found) = self.find(name) else { return Ok(false) };
         fs::remove_file(&found.path)?;
-        let _ = fs::remove_file(self.kept(name));
+        let _ = fs::remove_file(self.kept(name).path);
         self.lock().open.retain(|(known, ..)| known != name);
         Ok(true)
     }
@@ -212,8 +215,8 @@ impl Library {
     }
 
     /// Where the index of a title is if it was dear.
-    pub(crate) fn kept(&self, name: &str) -> PathBuf {
-        self.cache.join(format!("{name}.index"))
+    pub(crate) fn kept(&self, name: &str) -> Kept {
+        Kept { path: self.cache.join(format!("{name}.index")), bytes_max: self.bounds.cache_bytes }
     }
 
     /// What its indexes take in memory.

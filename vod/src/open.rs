@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nx_container::index::{self, Index, IndexError, SNIFF_BYTES, Step};
 
-use crate::cache;
+use crate::cache::Kept;
 use crate::identity::Identity;
 
 /// Reads of one file, whatever it says.
@@ -80,8 +80,8 @@ impl Same {
 }
 
 /// Reads the index of a file. `kept` is where it may be, and is put if finding it out was dear.
-pub(crate) fn read(path: &Path, identity: Identity, kept: Option<PathBuf>) -> Result<Index, TitleError> {
-    if let Some(index) = kept.as_deref().and_then(|kept| cache::read(kept, identity)) {
+pub(crate) fn read(path: &Path, identity: Identity, kept: Option<Kept>) -> Result<Index, TitleError> {
+    if let Some(index) = kept.as_ref().and_then(|kept| kept.read(identity)) {
         return Ok(index);
     }
     let file = Same::open(path, identity)?;
@@ -98,9 +98,9 @@ pub(crate) fn read(path: &Path, identity: Identity, kept: Option<PathBuf>) -> Re
             Step::Done(index) => {
                 file.check()?;
                 if let Some(kept) = kept.filter(|_| read > DEAR_BYTES)
-                    && let Err(error) = cache::write(&kept, identity, &index)
+                    && let Err(error) = kept.write(identity, &index)
                 {
-                    tracing::warn!(path = %kept.display(), %error, "the index of a title cannot be kept");
+                    tracing::warn!(path = %kept.path.display(), %error, "the index of a title cannot be kept");
                 }
                 return Ok(index);
             }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use nx_container::fmp4;
@@ -11,6 +12,7 @@ use nx_hls::{Event, Stored};
 use nx_media::{AudioParams, Kind, Params, Sample, TrackId, VideoCodec, VideoParams, VideoRange};
 use proptest::prelude::*;
 
+use crate::cache::Kept;
 use crate::identity::Identity;
 use crate::plan::Plan;
 use crate::{Bounds, Library, Title, TitleError};
@@ -29,7 +31,7 @@ impl Folder {
     }
 
     fn library(&self) -> Arc<Library> {
-        let bounds = Bounds { file_bytes: 1 << 30, index_bytes: 1 << 20 };
+        let bounds = Bounds { file_bytes: 1 << 30, index_bytes: 1 << 20, cache_bytes: 1 << 20 };
         Arc::new(Library::new(self.0.join("titles"), self.0.join("indexes"), bounds))
     }
 
@@ -114,7 +116,7 @@ fn a_file_that_was_changed_is_another_and_never_read_as_the_one_before() {
     other[at] = b'P';
     fs::write(&path, other).expect("writes");
     let file = fs::File::options().write(true).open(&path).expect("opens");
-    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(7)).expect("sets");
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(7)).expect("sets");
     assert_eq!(before.segment("a1", 0, Some(run)), Err(TitleError::Changed));
     let after = library.open("show").expect("opens");
     assert_ne!(after.identity().run(), run);
@@ -160,7 +162,7 @@ fn names_stay_in_the_folder() {
 #[test]
 fn indexes_in_memory_stay_within_their_bound() {
     let folder = Folder::new("bound");
-    let bounds = Bounds { file_bytes: 1 << 20, index_bytes: 100_000 };
+    let bounds = Bounds { file_bytes: 1 << 20, index_bytes: 100_000, cache_bytes: 1 << 20 };
     let library = Library::new(folder.0.join("titles"), folder.0.join("indexes"), bounds);
     for n in 0..20 {
         folder.put(&format!("show{n}.mp4"), &film(1_000));
@@ -256,12 +258,28 @@ fn an_index_that_was_dear_is_kept() {
     let folder = Folder::new("kept");
     let path = folder.put("show.mp4", &film(10));
     let identity = Identity::of(&fs::metadata(&path).expect("is there"));
-    let kept = folder.0.join("indexes/show.index");
+    let kept = |name: &str| Kept { path: folder.0.join(format!("indexes/{name}.index")), bytes_max: 1_000 };
     let index =
         Index { tracks: vec![track(TrackId::AUDIO, samples(0, &[(960, 0, 8, true)]))], left_out: vec![] };
-    crate::cache::write(&kept, identity, &index).expect("writes");
-    let title = Title::open(&path, identity, Some(kept.clone())).expect("opens");
+    kept("show").write(identity, &index).expect("writes");
+    let title = Title::open(&path, identity, Some(kept("show"))).expect("opens");
     assert_eq!(title.index(), &index, "the file is not asked again");
     let other = Identity { bytes: identity.bytes, changed_ns: identity.changed_ns + 1 };
-    assert_eq!(Title::open(&path, other, Some(kept)).map(drop), Err(TitleError::Changed));
+    assert_eq!(Title::open(&path, other, Some(kept("show"))).map(drop), Err(TitleError::Changed));
+    // The one that was not read for longest makes room, and what never fits is not kept.
+    let bytes = fs::metadata(kept("show").path).expect("is there").len();
+    let most = |name: &str, count: u64| Kept { bytes_max: count * bytes, ..kept(name) };
+    let aged = |name: &str, s: u64| {
+        let file = fs::File::options().write(true).open(kept(name).path).expect("opens");
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(s)).expect("sets");
+    };
+    most("two", 2).write(identity, &index).expect("writes");
+    aged("show", 1);
+    aged("two", 2);
+    assert_eq!(kept("show").read(identity).as_ref(), Some(&index));
+    most("three", 2).write(identity, &index).expect("writes");
+    let there = ["show", "two", "three"].map(|name| kept(name).path.exists());
+    assert_eq!(there, [true, false, true]);
+    most("four", 0).write(identity, &index).expect("writes");
+    assert!(!kept("four").path.exists() && kept("three").path.exists());
 }

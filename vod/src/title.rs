@@ -9,6 +9,7 @@ use nx_container::index::{Index, IndexError, IndexTrack, Place};
 use nx_hls::{Event, Run, RunTrack, Stored};
 use nx_media::{Kind, rescale};
 
+use crate::cache::Kept;
 use crate::identity::Identity;
 use crate::open::{self, Same, TitleError};
 use crate::plan::{Plan, pts, scale};
@@ -29,7 +30,7 @@ impl Title {
     ///
     /// # Errors
     /// It is no title, with the reason.
-    pub fn open(path: &Path, identity: Identity, kept: Option<PathBuf>) -> Result<Self, TitleError> {
+    pub(crate) fn open(path: &Path, identity: Identity, kept: Option<Kept>) -> Result<Self, TitleError> {
         let index = open::read(path, identity, kept)?;
         if index.tracks.iter().all(|t| t.samples.is_empty()) {
             return Err(IndexError::Unsupported("nothing is in it".into()).into());

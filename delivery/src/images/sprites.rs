@@ -155,11 +155,13 @@ fn write_view(
     let grid = Grid::of(ends_ms - begins_ms, target_s, settled_ms);
     // Sheets are whole, whatever of them the view shows.
     let sheet_ms = grid.sheet_ms();
-    let whole = still::stored(
-        archive,
-        begins_ms.div_euclid(sheet_ms) * sheet_ms,
-        (ends_ms.div_euclid(sheet_ms) + 1) * sheet_ms,
-    )?;
+    let (first_ms, last_ms) =
+        (begins_ms.div_euclid(sheet_ms) * sheet_ms, (ends_ms.div_euclid(sheet_ms) + 1) * sheet_ms);
+    let mut whole = still::stored(archive, first_ms, begins_ms)?;
+    whole.extend_from_slice(&found);
+    if until_ms < last_ms {
+        whole.extend(still::stored(archive, until_ms, last_ms)?);
+    }
     let sheets = grid.sheets(&whole);
     Ok(Some(write(&found, &sheets, grid)))
 }

@@ -1,6 +1,10 @@
 //! Recordings and clips as the API shows and changes them.
 
-use nx_contract::assets::{self as wire, AssetChange, Found, NewCut, Room, State, Wanted};
+use std::io;
+
+use nx_contract::assets::{
+    self as wire, AssetChange, Found, Manifest, NewCut, Room, RoomFault, State, Wanted,
+};
 use nx_contract::desired::Fault;
 use nx_hls::Rfc3339;
 use nx_media::StreamKey;
@@ -35,8 +39,15 @@ impl wire::Assets for Hub {
             pinned_bytes: room.pinned,
             bytes_max: room.bytes_max,
             full: room.full,
+            fault: room.fault.map(fault),
             trash_s: self.config.store.trash_s.into(),
         }
+    }
+
+    fn manifest(&self, id: &str) -> Result<Manifest, Fault> {
+        let kept = self.kept.as_ref().ok_or_else(|| unknown(id))?;
+        let asset = lock(&kept.shelf.book).assets.get(id).cloned().ok_or_else(|| unknown(id))?;
+        super::manifest::manifest(kept, &asset)
     }
 
     fn cut(&self, new: NewCut, once: Option<&str>) -> Result<wire::Asset, Fault> {
@@ -193,6 +204,15 @@ fn nothing(key: &StreamKey) -> Fault {
     Fault::NotFound(format!(
         "nothing of {key} is kept for that time: see the recordings, and origin.store.keep_s"
     ))
+}
+
+fn fault(kind: io::ErrorKind) -> RoomFault {
+    match kind {
+        io::ErrorKind::StorageFull => RoomFault::DiskFull,
+        io::ErrorKind::ReadOnlyFilesystem => RoomFault::ReadOnly,
+        io::ErrorKind::NotFound => RoomFault::Away,
+        _ => RoomFault::Failing,
+    }
 }
 
 fn shown(asset: &Asset) -> wire::Asset {

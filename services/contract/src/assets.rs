@@ -145,9 +145,29 @@ pub struct Room {
     pub bytes_max: u64,
     /// What belongs to assets fills it: nothing more is kept until some of them go.
     pub full: bool,
+    /// Why the disk takes nothing of at least one stream now; null while it takes everything.
+    pub fault: Option<RoomFault>,
     /// How long deleted assets can be restored, seconds.
     pub trash_s: u64,
 }
+
+/// Why the disk takes nothing. Live streams go on; what is lost is a gap in the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomFault {
+    /// There is no room, and nothing that may be dropped.
+    DiskFull,
+    /// It may only be read.
+    ReadOnly,
+    /// The folder is not there.
+    Away,
+    /// Something else; the log says what.
+    Failing,
+}
+
+/// A manifest as JSON, piece by piece; each may take as long as it takes to read a segment. One that breaks off has no
+/// signature.
+pub type Manifest = Box<dyn Iterator<Item = Result<String, Fault>> + Send>;
 
 /// Whoever keeps them. What changes something returns when the change will outlast a crash: it may wait for the disk.
 pub trait Assets: Send + Sync + 'static {
@@ -163,6 +183,11 @@ pub trait Assets: Send + Sync + 'static {
     fn asset(&self, id: &str) -> Result<Asset, Fault>;
     /// How much room is taken.
     fn room(&self) -> Room;
+    /// What is stored of one, hashed, chained and signed.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`]; [`Fault::Conflict`] while it is not all stored.
+    fn manifest(&self, id: &str) -> Result<Manifest, Fault>;
     /// Keeps a stretch; `once` is the caller's idempotency key.
     ///
     /// # Errors

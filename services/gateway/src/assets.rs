@@ -1,19 +1,22 @@
-//! Recordings and clips: `…/assets`, `…/assets/ID`, `…/assets/ID/restore` and `…/cuts`; and their page.
+//! Recordings and clips: `…/assets`, `…/assets/ID`, `…/assets/ID/restore`, `…/assets/ID/manifest.json` and `…/cuts`; and their page.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use nx_contract::assets::{Asset, AssetChange, Assets, Kind, Moment, NewCut, Room, Wanted};
-use nx_delivery::{Problem, Response};
+use nx_delivery::{Body, Problem, Response};
 use serde::Serialize;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::api::Paging;
 use crate::config::Token;
 use crate::desired::{Asked, text, waiting};
 use crate::guard;
-use crate::serve::{CORE, json};
+use crate::serve::{CORE, json, json_body};
 
+/// Manifests that are written at a time.
+static MANIFESTS: Semaphore = Semaphore::const_new(2);
 /// Longest text that is searched for, bytes.
 const WORDS_BYTES_MAX: usize = 200;
 
@@ -24,13 +27,14 @@ pub(crate) enum Route {
     All,
     One(String),
     Restore(String),
+    Manifest(String),
 }
 
 impl Route {
     fn methods(&self) -> &'static str {
         match self {
             Self::Cuts | Self::Restore(_) => "POST",
-            Self::All => "GET, HEAD",
+            Self::All | Self::Manifest(_) => "GET, HEAD",
             Self::One(_) => "GET, HEAD, PATCH, DELETE",
         }
     }
@@ -44,6 +48,7 @@ pub(crate) fn route(rest: &str) -> Option<Route> {
         ("assets", None, None) => Route::All,
         ("assets", Some(id), None) if is_id(id) => Route::One(id.to_owned()),
         ("assets", Some(id), Some("restore")) if is_id(id) => Route::Restore(id.to_owned()),
+        ("assets", Some(id), Some("manifest.json")) if is_id(id) => Route::Manifest(id.to_owned()),
         _ => return None,
     };
     segments.next().is_none().then_some(route)
@@ -121,6 +126,7 @@ where
             *response.status_mut() = StatusCode::NO_CONTENT;
             Ok(response)
         }
+        Route::Manifest(id) => manifest(assets, id).await,
         Route::Restore(id) => Ok(json(&shown(waiting(move || assets.restore(&id)).await?))),
         Route::Cuts => {
             let new: NewCut = guard::body(headers, body).await?;
@@ -134,6 +140,27 @@ where
             Ok(response)
         }
     }
+}
+
+/// Reads everything that is stored of an asset: few at a time.
+async fn manifest(assets: Arc<dyn Assets>, id: String) -> Result<Response, Problem> {
+    let busy = || {
+        let detail = "other manifests are being written; ask again shortly";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", detail).retry_after(5)
+    };
+    let permit = MANIFESTS.try_acquire().map_err(|_| busy())?;
+    let pieces = waiting(move || assets.manifest(&id)).await?;
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        // After an error it breaks off: what is missing then is the signature.
+        for piece in pieces.map_while(Result::ok) {
+            if sender.blocking_send(piece.into()).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(json_body(Body::Channel(receiver)))
 }
 
 fn wanted(query: &str) -> Result<Wanted, Problem> {

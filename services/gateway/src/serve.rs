@@ -227,7 +227,11 @@ impl Handler for Face {
 }
 
 pub(crate) fn json(text: &str) -> Response {
-    let mut response = Response::new(Body::from(text.to_owned()));
+    json_body(Body::from(text.to_owned()))
+}
+
+pub(crate) fn json_body(body: Body) -> Response {
+    let mut response = Response::new(body);
     no_store(response.headers_mut(), "application/json");
     response
 }

@@ -32,7 +32,7 @@ impl Log {
     /// Object storage has this volume; false when it is another by now.
     pub(crate) fn set_safe(&self, volume: &Volume) -> bool {
         let mut state = self.lock();
-        let is_open = state.writer.as_ref().is_some_and(|w| w.volume.number == volume.number);
+        let is_open = state.open == Some(volume.number);
         let same = state.volumes.iter_mut().find(|v| *v == volume).filter(|_| !is_open);
         same.map(|v| v.safe = true).is_some()
     }
@@ -82,7 +82,7 @@ impl Log {
     /// Adds volumes that object storage had. What is newer than what is being written is not of this stream's past.
     pub(crate) fn restore(&self, volumes: Vec<Volume>) {
         let mut state = self.lock();
-        let open = state.writer.as_ref().map_or(u64::MAX, |w| w.volume.number);
+        let open = state.open.unwrap_or(u64::MAX);
         let before = state.volumes.len();
         for volume in volumes.into_iter().filter(|v| v.number < open) {
             if let Err(at) = state.volumes.binary_search_by_key(&volume.number, |v| v.number)

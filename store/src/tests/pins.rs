@@ -72,7 +72,10 @@ fn pins_that_fill_the_room_refuse_what_is_new_until_they_go() {
     let store = open(&folder, budget, &held);
     held.pin(&[(0, i64::MAX / 2_000)]);
     keep(&store, &run(0), 0..30);
-    assert_eq!(store.room(), Room { bytes: 160 * 30, pinned: 160 * 30, bytes_max: 160 * 20, full: true });
+    assert_eq!(
+        store.room(),
+        Room { bytes: 160 * 30, pinned: 160 * 30, bytes_max: 160 * 20, full: true, fault: None }
+    );
     keep(&store, &run(0), 30..40);
     assert_eq!((numbers(&store, 0).len(), store.totals().refused, store.totals().lost), (30, 20, 0));
     // The first of them goes, and there is room again for what comes.

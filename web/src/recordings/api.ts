@@ -37,6 +37,7 @@ export interface Room {
   pinned_bytes: number;
   bytes_max: number;
   full: boolean;
+  fault: "disk_full" | "read_only" | "away" | "failing" | null;
   trash_s: number;
 }
 

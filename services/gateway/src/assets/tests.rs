@@ -1,6 +1,6 @@
 //! The API of recordings and clips over a shelf that only remembers.
 
-use nx_contract::assets::{Found, State};
+use nx_contract::assets::{Found, Manifest, State};
 use nx_contract::desired::Fault;
 use serde_json::json;
 
@@ -39,6 +39,12 @@ impl Assets for Fake {
 
     fn room(&self) -> Room {
         Room { full: true, ..Room::default() }
+    }
+
+    fn manifest(&self, id: &str) -> Result<Manifest, Fault> {
+        let pieces =
+            [Ok(format!("[{id}")), Ok("]".into()), Err(Fault::NotFound("gone".into())), Ok("!".into())];
+        if id == "gone" { Err(Fault::NotFound("no".into())) } else { Ok(Box::new(pieces.into_iter())) }
     }
 
     fn cut(&self, new: NewCut, once: Option<&str>) -> Result<Asset, Fault> {
@@ -122,6 +128,8 @@ async fn an_asset_is_cut_shown_changed_and_deleted() {
     for (peer, method, path, body, want) in [
         (LOCAL, "GET", "/assets/1", "", 200),
         (LOCAL, "GET", "/assets/gone", "", 404),
+        (AFAR, "GET", "/assets/gone/manifest.json", "", 404),
+        (AFAR, "POST", "/assets/1/manifest.json", "", 405),
         (LOCAL, "DELETE", "/assets/1", "", 204),
         (LOCAL, "DELETE", "/assets/gone", "", 404),
         (LOCAL, "POST", "/assets/1/restore", "", 200),
@@ -140,6 +148,13 @@ async fn an_asset_is_cut_shown_changed_and_deleted() {
         let (code, answer, _) = ask_at(&face, peer, CORE, (method, path, &[JSON], body)).await;
         assert_eq!(code, want, "{peer} {method} {path} {body}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn a_manifest_comes_piece_by_piece_and_ends_where_it_cannot_be_read() {
+    let face = face(false);
+    let (code, told, _) = ask_at(&face, AFAR, CORE, ("GET", "/assets/1/manifest.json", &[], "")).await;
+    assert_eq!((code, told), (200, json!([1])));
 }
 
 #[test]
