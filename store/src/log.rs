@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use nx_hls::{Event, Stored};
+use nx_hls::{Event, Run, Stored};
 
 use crate::cloud::Cloud;
 use crate::marker;
