@@ -200,8 +200,23 @@ fn is_stored(resource: Resource<'_>, query: &str) -> Result<bool, Problem> {
         Resource::Film => Ok(true),
         // Pages do without a poster.
         Resource::Image(image) => Ok(image != Image::Poster),
-        _ => View::parse(query, crate::wall_ms()).map(|view| view.is_some()).map_err(Problem::bad_request),
+        _ if is_list(resource) => {
+            View::parse(query, crate::wall_ms()).map(|view| view.is_some()).map_err(Problem::bad_request)
+        }
+        _ => Ok(false),
     }
+}
+
+/// Playlists and manifests, which can be had of a time.
+fn is_list(resource: Resource<'_>) -> bool {
+    matches!(
+        resource,
+        Resource::Multivariant
+            | Resource::Playlist { .. }
+            | Resource::IFrames { .. }
+            | Resource::Manifest
+            | Resource::TsPlaylist
+    )
 }
 
 fn too_long(what: &str, len: usize, max: usize) -> Problem {
@@ -358,15 +373,7 @@ async fn view_of(
     resource: Resource<'_>,
     query: &str,
 ) -> Result<Option<Arc<LiveStream>>, Problem> {
-    let listing = matches!(
-        resource,
-        Resource::Multivariant
-            | Resource::Playlist { .. }
-            | Resource::IFrames { .. }
-            | Resource::Manifest
-            | Resource::TsPlaylist
-    );
-    if !listing {
+    if !is_list(resource) {
         return Ok(None);
     }
     let asked = View::parse(query, crate::wall_ms()).map_err(Problem::bad_request)?;

@@ -79,6 +79,7 @@ impl Edge {
     fn followed(&self, key: &StreamKey) -> Option<Arc<Followed>> {
         let mut streams = self.streams();
         if let Some(followed) = streams.get(key) {
+            followed.touch();
             return Some(followed.clone());
         }
         if streams.len() >= self.streams_max {
@@ -89,8 +90,15 @@ impl Edge {
         streams.insert(key.clone(), followed.clone());
         let task = followed.clone();
         tokio::spawn(async move {
-            task.run(&edge).await;
-            edge.streams().remove(task.live.key());
+            loop {
+                task.run(&edge).await;
+                // Somebody may have come in the last moment: not after this.
+                let mut streams = edge.streams();
+                if !task.is_on() || task.is_left(edge.linger) {
+                    streams.remove(task.live.key());
+                    return;
+                }
+            }
         });
         Some(followed)
     }
@@ -116,7 +124,8 @@ impl Edge {
 
 impl Directory for Edge {
     fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
-        let followed = self.streams().get(key).filter(|f| f.is_on()).cloned()?;
+        let streams = self.streams();
+        let followed = streams.get(key).filter(|f| f.is_on())?;
         followed.touch();
         Some(followed.live.clone())
     }
@@ -131,7 +140,6 @@ impl Directory for Edge {
                 let busy = StatusCode::SERVICE_UNAVAILABLE;
                 Problem::new(busy, "overloaded", "Too many streams", detail).retry_after(1)
             })?;
-            followed.touch();
             match followed.settled(FETCH_MAX).await {
                 State::On => Ok(Some(followed.live.clone())),
                 State::Unknown => Ok(None),

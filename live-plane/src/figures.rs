@@ -41,12 +41,6 @@ impl Figures {
             out.single(name, kind, help, value.load(Ordering::Relaxed));
         }
     }
-
-    /// Edges that are connected, and streams sent to them.
-    #[must_use]
-    pub fn edges(&self) -> (u64, u64) {
-        (self.edges.load(Ordering::Relaxed), self.feeds.load(Ordering::Relaxed))
-    }
 }
 
 /// Counts one more for as long as it lives.

@@ -79,7 +79,8 @@ impl Followed {
         if let Ok(Ok(known)) = known { *known } else { State::Asking }
     }
 
-    fn is_left(&self, linger: Duration) -> bool {
+    /// Nobody has asked for so long, and nobody waits.
+    pub(crate) fn is_left(&self, linger: Duration) -> bool {
         let since_ms = nx_delivery::wall_ms().saturating_sub(self.asked_ms.load(Ordering::Relaxed));
         let linger_ms = i64::try_from(linger.as_millis()).unwrap_or(i64::MAX);
         since_ms > linger_ms && self.live.held() == 0
