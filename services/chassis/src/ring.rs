@@ -216,7 +216,7 @@ impl Running {
         let spawn = |work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
             let stop = until(stop.clone());
             self.peer.runtime.spawn(async move {
-                tokio::select! { () = stop => {}, () = work => {} }
+                tokio::select! { biased; () = stop => {}, () = work => {} }
             });
         };
         spawn(Box::pin(relays(self.cx.clone())));
