@@ -19,7 +19,8 @@ use crate::media::not_in_ts;
 use crate::problem::Problem;
 use crate::ts::{self, Share};
 
-/// Views of a stream that are kept for the next who asks; the one that was not asked for longest goes first.
+/// Views of a stream that are kept for the next who asks; the one that was not asked for longest goes first. One that has
+/// reached the present holds the parts of some seconds for as long.
 const VIEWS_MAX: usize = 16;
 /// A view whose end has passed still waits for the segment that was being made then, in target durations.
 pub(crate) const LATE_TARGETS: u64 = 3;

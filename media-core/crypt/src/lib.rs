@@ -1,10 +1,12 @@
-//! Common encryption of CMAF, and that of MPEG-TS in HLS: parts and headers in, encrypted parts and headers out; what is told of keys, never keys.
+//! Common encryption of CMAF, and that of MPEG-TS in HLS: parts and headers in, encrypted ones out; what is told of
+//! keys, never keys.
 //!
 //! | specification | where |
 //! | --- | --- |
 //! | ISO/IEC 23001-7 (common encryption): `cenc`, `cbcs`, §7 auxiliary information, §8 `pssh`, `tenc`, `senc` | [`seal`], [`protect`] |
 //! | ISO/IEC 23001-7 §6 (`seig`): a part says its own key, so a header of the key before does no harm | [`seal`] |
-//! | RFC 8216bis §4.4.4.4 (`AES-128`); Apple, MPEG-2 Stream Encryption Format for HLS (`SAMPLE-AES`) | [`seal_segment`], [`seal_samples`] |
+//! | RFC 8216bis §4.4.4.4 (`AES-128`) | [`seal_segment`] |
+//! | Apple, MPEG-2 Stream Encryption Format for HTTP Live Streaming (`SAMPLE-AES`) | [`seal_samples`] |
 //! | DASH-IF CPIX 2.3 | [`cpix`] |
 //!
 //! [`seal`] takes a part that the container wrote and encrypts it where it lies; [`open`] gives its samples back.
