@@ -1,5 +1,7 @@
 //! Processes that are killed at any moment while they record and upload: what they had acknowledged is there, the same
 //! packets as were sent, and at most the segment that was not finished is lost.
+//!
+//! A hundred of them take ten minutes: `NEXUS_TEST_KILLS=100 cargo test --test system kills:: -- --nocapture`.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -19,7 +21,7 @@ use crate::support::publish::{Clip, Publisher};
 use crate::support::{Server, http};
 
 /// Without `NEXUS_TEST_KILLS` in the environment.
-const KILLS: usize = 6;
+const KILLS: usize = 4;
 /// A process lives for at most so long from when it is ready.
 const LIFE_MS: u64 = 7_000;
 const CLIP_S: u32 = 14;

@@ -20,7 +20,7 @@ use nx_media::StreamKey;
 use nx_store::{Asset, Entries, Entry, Stage};
 use serde::Serialize;
 
-use super::{unknown, unread, unwritten};
+use super::{unknown, unread};
 use crate::desired::place;
 use crate::hub::lock;
 use crate::keep::Kept;
@@ -82,7 +82,10 @@ pub(super) fn manifest(kept: &Kept, asset: &Asset) -> Result<Manifest, Fault> {
     if entries.ends_ms < asset.end_ms {
         return Err(late());
     }
-    let pair = kept.signer.pair().map_err(|e| unwritten(&e))?;
+    let pair = kept.signer.pair().map_err(|error| {
+        tracing::error!(%error, "the key that signs manifests can be neither read nor made: check the data folder");
+        Fault::Storage(error.to_string())
+    })?;
     Ok(Box::new(Writing { stream: asset.stream.clone(), entries, pair, at: At::Head(Head::of(asset)) }))
 }
 

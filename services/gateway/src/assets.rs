@@ -1,4 +1,5 @@
-//! Recordings and clips: `…/assets`, `…/assets/ID`, `…/assets/ID/restore`, `…/assets/ID/manifest.json` and `…/cuts`; and their page.
+//! Recordings and clips: `…/assets`, `…/assets/ID`, `…/assets/ID/restore`, `…/assets/ID/manifest.json` and `…/cuts`; and
+//! their page.
 
 use std::sync::Arc;
 
