@@ -22,7 +22,7 @@ use crate::qoe::Quality;
 use crate::rendered::Rendered;
 
 /// Tracks that have a bell of their own; further ones share.
-const BELLS: usize = 4;
+const BELLS: usize = 8;
 /// Rendered TS segments kept: the newest, which live players ask for; an older one is muxed again.
 const TS_KEPT: usize = 1;
 

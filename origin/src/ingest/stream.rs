@@ -127,7 +127,7 @@ impl Stream {
             return Outcome::Over;
         }
         let on_air = self.switch.active() == Some(role);
-        let due = self.pipeline.packager().part_due_ms();
+        let due = self.pipeline.part_due_ms();
         // The moment they come: somebody plays over RTMP, or nothing can be shown yet.
         self.eager = !self.players.is_empty() || due.is_none();
         let reached = self.pipeline.reached_ms().filter(|_| on_air);
