@@ -42,6 +42,7 @@ mod switch;
 mod titles;
 mod uploads;
 mod vitals;
+mod worker;
 
 pub use captions::CaptionsConfig;
 pub use config::{

@@ -22,6 +22,7 @@ use crate::gate::Gate;
 use crate::journal::Mark;
 use crate::keep::Keeper;
 use crate::keys::StreamKeys;
+use crate::ladder::{Coded, Rungs};
 use crate::media::Media;
 use crate::still::Still;
 
@@ -32,6 +33,9 @@ pub(crate) enum Relay<'a> {
     /// A frame on trusted time.
     Frame(TrackId, &'a Sample, &'a Params),
 }
+
+/// Samples that wait for a ladder at most; beyond, the stream goes on without it.
+const WAITING_MAX: usize = 512;
 
 /// Bytes and frames of a track since the last look.
 pub(crate) type Traffic = BTreeMap<TrackId, (u64, u64)>;
@@ -55,6 +59,10 @@ pub(crate) struct Pipeline {
     gate: Option<Gate>,
     text: TextTrack,
     still: Still,
+    /// What is made of it.
+    rungs: Option<Rungs>,
+    /// Samples that wait until it is known what is made of them, with the Unix times at which they came.
+    waiting: Option<Vec<(TrackId, Sample, i64)>>,
     /// Of an encrypted stream: nothing of it is relayed in the clear.
     keys: Option<StreamKeys>,
     /// Why it shows nothing, if so.
@@ -94,10 +102,22 @@ impl Pipeline {
             gate: Some(Gate::default()),
             text: TextTrack::new(&config.captions),
             still: Still::default(),
+            rungs: None,
+            waiting: None,
             keys: None,
             hindrance: None,
             traffic: Traffic::default(),
         }
+    }
+
+    /// From now on further tracks are made of it.
+    pub(crate) fn climb(&mut self, rungs: Rungs) {
+        self.rungs = Some(rungs);
+    }
+
+    /// What is made of it.
+    pub(crate) fn rungs(&mut self) -> Option<&mut Rungs> {
+        self.rungs.as_mut()
     }
 
     /// From now on nothing leaves but encrypted: what is relayed in the clear gets nothing.
@@ -129,10 +149,13 @@ impl Pipeline {
 
     /// A publisher came, or another input of the stream is taken.
     pub(crate) fn start_session(&mut self, clock: WireClock) {
+        self.settle(&mut |_| ());
         self.declared.clear();
         self.dirty = false;
-        // What can stand still need not be waited for.
-        let known = self.packager.run_tracks().iter().map(|t| t.id).filter(|id| !self.still.holds(*id));
+        // What can stand still, or is made here, need not be waited for.
+        let made = self.made();
+        let tracks = self.packager.run_tracks().iter().map(|t| t.id);
+        let known = tracks.filter(|id| !self.still.holds(*id) && !made.contains(id));
         self.gate = Some(Gate::again(known.collect()));
         self.timeline.start_session(clock);
         while self.timeline.poll().is_some() {
@@ -144,6 +167,8 @@ impl Pipeline {
 
     /// The stream is over.
     pub(crate) fn finish(&mut self) {
+        self.settle(&mut |_| ());
+        self.rungs.iter_mut().for_each(Rungs::end);
         self.packager.finish();
         self.publish();
     }
@@ -164,6 +189,18 @@ impl Pipeline {
 
     pub(crate) fn packager(&self) -> &Packager {
         &self.packager
+    }
+
+    /// The tracks that are made here.
+    pub(crate) fn made(&self) -> Vec<TrackId> {
+        self.rungs.iter().flat_map(Rungs::specs).map(|spec| spec.id).collect()
+    }
+
+    /// See [`Packager::part_due_ms`]: parts of what is made here are due to nobody who reads a publisher.
+    pub(crate) fn part_due_ms(&self) -> Option<i64> {
+        let made = self.made();
+        let sent = self.packager.run_tracks().iter().take_while(|t| !made.contains(&t.id)).count();
+        self.packager.part_due_ms(sent)
     }
 
     /// Tracks in use.
@@ -311,20 +348,73 @@ impl Pipeline {
         }
     }
 
+    /// The tracks that a publisher declared are those of the stream from now on. What is made of them may have to be
+    /// found out first: the worker says it, at best before the first frames are due to anybody.
     fn apply_tracks(&mut self, relay: &mut dyn FnMut(Relay<'_>)) {
+        self.settle(relay);
         self.dirty = false;
         let spec = |(id, params): (&TrackId, &Params)| TrackSpec { id: *id, params: params.clone() };
         let tracks: Vec<TrackSpec> = self.declared.iter().map(spec).collect();
         let ids: Vec<TrackId> = self.declared.keys().copied().collect();
         self.timeline.keep_tracks(&ids);
         tracks.iter().for_each(|t| self.timeline.set_params(t.id, &t.params));
+        let known = self.rungs.as_mut().is_none_or(|rungs| {
+            rungs.turn(&tracks);
+            rungs.is_settled(0)
+        });
+        self.waiting = (!known).then(Vec::new);
+        if known {
+            self.set_tracks(&tracks);
+        }
+        relay(Relay::Params(&tracks));
+    }
+
+    /// Has the packager go on with these tracks, and those that are made of them, behind them.
+    fn set_tracks(&mut self, tracks: &[TrackSpec]) {
         let stood = self.still.stands();
-        let packed: Vec<TrackSpec> =
-            self.still.stand(&tracks).into_iter().chain(tracks.iter().cloned()).collect();
+        let still = self.still.stand(tracks);
+        let made = self.rungs.iter().flat_map(Rungs::specs);
+        let packed: Vec<TrackSpec> = still.into_iter().chain(tracks.iter().cloned()).chain(made).collect();
         if stood || packed != self.tracks() {
             self.packager.set_tracks(&packed);
         }
-        relay(Relay::Params(&tracks));
+    }
+
+    /// What waited for a ladder goes on, with what is known of it by now.
+    fn settle(&mut self, relay: &mut dyn FnMut(Relay<'_>)) {
+        let Some(waiting) = self.waiting.take() else { return };
+        let spec = |(id, params): (&TrackId, &Params)| TrackSpec { id: *id, params: params.clone() };
+        let tracks: Vec<TrackSpec> = self.declared.iter().map(spec).collect();
+        self.set_tracks(&tracks);
+        for (id, sample, wall_ms) in waiting {
+            self.pack(id, sample, wall_ms, relay);
+        }
+    }
+
+    /// Takes what the worker has made.
+    pub(crate) fn take_rungs(&mut self, now_ms: i64, wall_ms: i64, relay: &mut dyn FnMut(Relay<'_>)) {
+        let Some(rungs) = &mut self.rungs else { return };
+        let changed = rungs.hear();
+        if self.waiting.is_some() {
+            if !rungs.is_settled(now_ms) {
+                return;
+            }
+            self.settle(relay);
+        } else if changed {
+            // From the next key frame on.
+            self.dirty = true;
+        }
+        while let Some(Coded { id, sample, apart }) = self.rungs.as_mut().and_then(Rungs::next) {
+            let Some(track) = self.packager.run_tracks().iter().position(|t| t.id == id) else { continue };
+            let (bytes, frames) = self.traffic.entry(id).or_default();
+            *bytes += sample.payload.len() as u64;
+            *frames += 1;
+            if apart {
+                self.packager.interrupt(track);
+            }
+            self.packager.push(track, sample, wall_ms);
+        }
+        self.publish();
     }
 
     fn place(&mut self, now: Now, arrival: Arrival, relay: &mut dyn FnMut(Relay<'_>)) {
@@ -332,25 +422,41 @@ impl Pipeline {
         while let Some(output) = self.timeline.poll() {
             match output {
                 Output::Break => {
+                    self.settle(relay);
                     self.packager.break_run();
                     self.text.break_run();
                 }
                 Output::Sample(id, sample) => {
-                    self.stand_still(id, &sample, now.wall_ms);
-                    let tracks = self.packager.run_tracks();
-                    if let Some(track) = tracks.iter().position(|t| t.id == id) {
-                        relay(Relay::Frame(id, &sample, &tracks[track].params));
-                        self.still.see(id, &sample, &tracks[track].params);
-                        if track == self.packager.leader() {
-                            let track = self.packager.run_tracks()[track].clone();
-                            self.text.see(&track.params, &sample, &mut self.packager);
-                        }
-                        self.packager.push(track, sample, now.wall_ms);
+                    if let Some(rungs) = &mut self.rungs {
+                        rungs.see(id, &sample, now.ms, now.wall_ms);
+                    }
+                    match &mut self.waiting {
+                        Some(waiting) => waiting.push((id, sample, now.wall_ms)),
+                        None => self.pack(id, sample, now.wall_ms, relay),
                     }
                 }
             }
         }
+        if let (Some(waiting), Some(rungs)) = (&self.waiting, &self.rungs)
+            && (waiting.len() >= WAITING_MAX || rungs.is_settled(now.ms))
+        {
+            self.settle(relay);
+        }
         self.publish();
+    }
+
+    /// Hands a sample on.
+    fn pack(&mut self, id: TrackId, sample: Sample, wall_ms: i64, relay: &mut dyn FnMut(Relay<'_>)) {
+        self.stand_still(id, &sample, wall_ms);
+        let tracks = self.packager.run_tracks();
+        let Some(track) = tracks.iter().position(|t| t.id == id) else { return };
+        relay(Relay::Frame(id, &sample, &tracks[track].params));
+        self.still.see(id, &sample, &tracks[track].params);
+        if track == self.packager.leader() {
+            let track = self.packager.run_tracks()[track].clone();
+            self.text.see(&track.params, &sample, &mut self.packager);
+        }
+        self.packager.push(track, sample, wall_ms);
     }
 
     /// Shows the picture that stands still up to a sample of sound.
