@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("edge-node", &["nx-media", "nx-delivery", "nx-web"]),
     ("origin/srt", &[]),
     ("transcoder/worker-protocol", &["nx-media"]),
+    ("transcoder/ladder", &["nx-media", "nx-codec", "nx-worker-protocol"]),
     ("transcoder", &["nx-media", "nx-codec", "nx-worker-protocol"]),
     (
         "origin",

@@ -57,6 +57,9 @@ fn work() -> io::Result<()> {
                 let made = sheet.take().ok_or("no sheet was begun".into()).and_then(Sheet::jpeg);
                 say(&made.map_or_else(|why: sheet::Why| Reply::Failed(why.to_string()), Reply::Jpeg))?;
             }
+            Request::Ladder(_) => say(&Reply::Failed("this worker makes no ladders yet".into()))?,
+            Request::Sample(..) | Request::Wanted { .. } => (),
+            Request::Flush => say(&Reply::Flushed)?,
         }
     }
     Ok(())

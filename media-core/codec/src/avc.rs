@@ -140,6 +140,15 @@ fn parse_sps(nal: &[u8]) -> Result<SeqParameterSet, AvcError> {
         .map_err(|e| AvcError::Sps(format!("{e:?}")))
 }
 
+/// Width and height of one pixel, in a unit of its own; `None` where the first SPS tells none.
+///
+/// Spec: ISO/IEC 14496-10 §E.2.1, `aspect_ratio_idc`.
+#[must_use]
+pub fn pixel_aspect(avcc: &Bytes) -> Option<(u16, u16)> {
+    let sps = parse_sps(parameter_sets(avcc).ok()?.sps.first()?).ok()?;
+    sps.vui_parameters?.aspect_ratio_info?.get()
+}
+
 /// One frame is two ticks of the VUI clock (ISO/IEC 14496-10 §E.2.1, `num_units_in_tick`).
 fn frame_rate(sps: &SeqParameterSet) -> Option<FrameRate> {
     let timing = sps.vui_parameters.as_ref()?.timing_info.as_ref()?;

@@ -202,6 +202,7 @@ fn out_of_turn(reply: &Reply) -> io::Error {
         Reply::Drawn => "Drawn",
         Reply::Failed(_) => "Failed",
         Reply::Jpeg(_) => "Jpeg",
+        _ => "something about a ladder",
     };
     io::Error::other(format!("it said {what} out of turn"))
 }

@@ -17,7 +17,8 @@ pub fn frame(data: &[u8]) {
     }
     if let Ok(reply) = Reply::read(frame) {
         let written = reply.write().unwrap_or_default();
-        let plain = !matches!(&reply, Reply::Failed(why) if why.contains(char::REPLACEMENT_CHARACTER));
+        let plain = !matches!(&reply, Reply::Failed(why) | Reply::Refused { why, .. }
+            if why.contains(char::REPLACEMENT_CHARACTER));
         assert!(!plain || written.get(LENGTH..) == Some(data), "{reply:?}");
     }
 }

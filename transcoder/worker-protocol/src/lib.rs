@@ -2,24 +2,40 @@
 //!
 //! ```text
 //! worker: Hello
+//!
 //! origin: Sheet, Draw, Draw, …, Finish        worker: Drawn or Failed for each Draw, Jpeg or Failed for Finish
+//! origin: Ladder, Sample, Sample, …, Flush    worker: Opened or Refused and Coded for each output, Load, Flushed
 //! ```
 //!
-//! A frame is its length (32 bits, big-endian, without itself), one byte that says what it is, and a body. The worker
-//! answers requests in order. Whatever cannot be read ends the worker: the origin starts another. Nothing here does
-//! I/O; further kinds of work are further kinds of frames.
+//! A frame is its length (32 bits, big-endian, without itself), one byte that says what it is, and a body. Whatever
+//! cannot be read ends the worker: the origin starts another. Nothing here does I/O; further kinds of work are further
+//! kinds of frames.
+//!
+//! Pictures are answered request by request. A ladder is not: its outputs come when they are ready, each in the order
+//! of its time, and the origin has to read while it writes. When the worker falls behind, it reads no more, and the
+//! origin's writes wait. An output is [`Reply::Opened`] in front of its first sample, and again whenever its decoder
+//! configuration changes; one that cannot be had is [`Reply::Refused`], the others go on. `Failed` ends the ladder:
+//! what comes for it later is ignored. A new `Ladder` ends the one before without another word; `Flush` first has it
+//! end with its last frame.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 #[doc(hidden)]
 pub mod fuzz;
+mod ladder;
 mod wire;
 
 use bytes::Bytes;
-use nx_media::VideoCodec;
+use nx_media::{Kind, Sample, VideoCodec};
 use thiserror::Error;
 
+pub use ladder::{
+    AudioSource, Clock, Corner, Crop, Device, Filters, LOGO_SIDE_MAX, Ladder, Load, Logo, OUTPUTS_MAX,
+    Output, PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX, Sound, TEXT_BYTES_MAX, Text,
+    VideoSource,
+};
+
 /// Of what is defined here; a worker says it first.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes of a frame without its length: a key frame of 8K fits.
 pub const FRAME_MAX: usize = 32 << 20;
 /// Bytes in front of a frame.
@@ -89,6 +105,20 @@ pub enum Request {
     },
     /// The sheet is wanted as JPEG.
     Finish,
+    /// A ladder is begun.
+    Ladder(Box<Ladder>),
+    /// One sample of the ladder's source, in decode order of its kind, in its track's time scale.
+    Sample(Kind, Sample),
+    /// Whether somebody wants an output; at first each is on. One that is off costs nothing; one that is switched on
+    /// begins with the source's next key frame.
+    Wanted {
+        /// Which, from 0.
+        output: u8,
+        /// Or not.
+        on: bool,
+    },
+    /// The run is over: everything that is in the worker is wanted. Samples that follow begin another run.
+    Flush,
 }
 
 /// What a worker says.
@@ -102,6 +132,34 @@ pub enum Reply {
     Failed(String),
     /// The sheet.
     Jpeg(Bytes),
+    /// What a decoder of this output has to know.
+    Opened {
+        /// Which, from 0.
+        output: u8,
+        /// As in [`nx_media::VideoParams::config`] and [`nx_media::AudioParams::config`].
+        config: Bytes,
+        /// What codes it, as libav calls it: `libx264`.
+        encoder: String,
+    },
+    /// This output cannot be had, for this reason.
+    Refused {
+        /// Which, from 0.
+        output: u8,
+        /// In words.
+        why: String,
+    },
+    /// One sample of an output. In video `dts` is `pts`, which is that of a sample of the source, as is `key`. The
+    /// duration is exact unless the worker had not seen the next frame of the source: then it is what the source says.
+    Coded {
+        /// Which, from 0.
+        output: u8,
+        /// As CMAF has it.
+        sample: Sample,
+    },
+    /// How far it is: about once in a second of the stream.
+    Load(Load),
+    /// The answer to `Flush`, behind everything that was coded.
+    Flushed,
 }
 
 /// How many bytes follow a length.

@@ -1,10 +1,13 @@
 //! Frames by hand, by table and by chance.
 
 use bytes::Bytes;
-use nx_media::VideoCodec;
+use nx_media::{AudioCodec, FrameRate, Kind, Sample, VideoCodec};
 use proptest::prelude::*;
 
-use crate::{FRAME_MAX, Grid, LENGTH, Reply, Request, WireError, frame_len, fuzz};
+use crate::{
+    AudioSource, Clock, Corner, Crop, Device, FRAME_MAX, Filters, Grid, LENGTH, Ladder, Load, Logo,
+    OUTPUTS_MAX, Output, Reply, Request, Rung, Sound, Text, VideoSource, WireError, frame_len, fuzz,
+};
 
 fn sheet(columns: u8, rows: u8, width: u16, height: u16) -> Request {
     Request::Sheet(Grid { columns, rows, width, height })
@@ -17,24 +20,116 @@ const GOLDEN: &[&[u8]] = &[
     &[2, 99, 1, 0, 0, 0, 2, 7, 8, 9, 9, 9],
     &[2, 0, 4, 0, 0, 0, 0],
     &[3],
-    &[128, 0, 1],
+    &[
+        4, 1, 1, 7, 128, 4, 56, 0, 0, 117, 48, 0, 0, 3, 233, 0, 0, 0, 2, 7,
+        8, // 1920 x 1080 at 30000/1001
+        1, 1, 2, 0, 0, 187, 128, 0, 0, 0, 1, 9, // AAC, stereo, 48 kHz
+        1, 0, 0, 0, 2, 3, 32, 2, 88, 1, 1, 0, 1, 0, 1, 1, 2, 3, 4, 1, 2, 5, 2, 104,
+        105, // crop, logo, text
+        1, 3, 6, 0, 0, 0, 0, 0, 0, 0, 7, // clock
+        2, 1, 1, 5, 0, 2, 208, 0, 45, 198, 192, 0, 61, 9, 0, 3, 232, 1, 1, 4, 2, 120,
+        49, // 720p, 3 to 4 Mbit/s
+        2, 1, 2, 1, 0, 1, 244, 0, 0, 0, 172, 68, // AAC, 128 kbit/s at 44.1 kHz
+    ],
+    &[4, 0, 0, 0, 0, 0, 0, 1, 2, 2, 1, 0, 0, 0, 250, 0, 0, 0, 187, 128], // Opus, mono, of nothing
+    &[5, 0, 3, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 11, 187, 1, 2],
+    &[5, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    &[6, 15, 1],
+    &[7],
+    &[128, 0, 2],
     &[129],
     b"\x82no picture in it",
     &[131, 0xff, 0xd8],
+    b"\x84\x01\x07libx264\x01d",
+    b"\x85\x02why",
+    &[134, 3, 1, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 9],
+    &[
+        135, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4,
+        0, 0, 0, 0, 0, 0, 0, 5,
+    ],
+    &[136],
 ];
+
+fn rung() -> Rung {
+    let (bitrate_bps, peak_bps, buffer_ms, preset) = (3_000_000, 4_000_000, 1000, "x1".to_owned());
+    let (codec, device) = (VideoCodec::Avc, Device::Nvenc);
+    let (width, height, halved, threads) = (1280, 720, true, 4);
+    Rung { codec, width, height, bitrate_bps, peak_bps, buffer_ms, halved, device, threads, preset }
+}
+
+fn sound(codec: AudioCodec, channels: u8, bitrate_bps: u32, sample_rate: u32) -> Sound {
+    Sound { codec, bitrate_bps, channels, sample_rate, evened: false }
+}
+
+fn ladder() -> Ladder {
+    let config = Bytes::from_static(&[7, 8]);
+    let frame_rate = Some(FrameRate { num: 30_000, den: 1001 });
+    Ladder {
+        video: Some(VideoSource { codec: VideoCodec::Avc, config, width: 1920, height: 1080, frame_rate }),
+        audio: Some(AudioSource {
+            codec: AudioCodec::Aac,
+            config: Bytes::from_static(&[9]),
+            sample_rate: 48_000,
+            channels: 2,
+        }),
+        filters: Filters {
+            crop: Some(Crop { left: 0, top: 2, width: 800, height: 600 }),
+            logo: Some(Logo {
+                corner: Corner::TopRight,
+                width: 1,
+                height: 1,
+                rgba: Bytes::from_static(&[1, 2, 3, 4]),
+            }),
+            text: Some(Text { corner: Corner::BottomLeft, height_percent: 5, text: "hi".into() }),
+            clock: Some(Clock { corner: Corner::BottomRight, height_percent: 6, zero_us: 7 }),
+        },
+        outputs: vec![
+            Output::Rung(rung()),
+            Output::Sound(Sound { evened: true, ..sound(AudioCodec::Aac, 2, 128_000, 44_100) }),
+        ],
+    }
+}
+
+fn only(outputs: Vec<Output>) -> Ladder {
+    Ladder { video: None, audio: None, filters: Filters::default(), outputs }
+}
+
+fn timed(dts: i64, pts: i64, duration: Option<u32>, key: bool, payload: &'static [u8]) -> Sample {
+    Sample { dts, pts, duration, key, payload: Bytes::from_static(payload) }
+}
 
 #[test]
 fn frames_are_what_the_description_says() {
     let (config, sample) = (Bytes::from_static(&[7, 8]), Bytes::from_static(&[9, 9, 9]));
     let draw = Request::Draw { cell: 99, codec: VideoCodec::Avc, config, sample };
     let last = Request::Draw { cell: 0, codec: VideoCodec::Vp9, config: Bytes::new(), sample: Bytes::new() };
-    let requests = [sheet(10, 10, 160, 90), sheet(1, 1, 320, 0), draw, last, Request::Finish];
+    let opus = Output::Sound(sound(AudioCodec::Opus, 1, 64_000, 48_000));
+    let requests = [
+        sheet(10, 10, 160, 90),
+        sheet(1, 1, 320, 0),
+        draw,
+        last,
+        Request::Finish,
+        Request::Ladder(ladder().into()),
+        Request::Ladder(only(vec![opus]).into()),
+        Request::Sample(Kind::Video, timed(5, 6, Some(3003), true, &[1, 2])),
+        Request::Sample(Kind::Audio, timed(-1, 0, None, false, &[])),
+        Request::Wanted { output: 15, on: true },
+        Request::Flush,
+    ];
+    let config = Bytes::from_static(&[1, 100]);
     let replies = [
-        Reply::Hello(1),
+        Reply::Hello(2),
         Reply::Drawn,
         Reply::Failed("no picture in it".into()),
         Reply::Jpeg(Bytes::from_static(&[0xff, 0xd8])),
+        Reply::Opened { output: 1, config, encoder: "libx264".into() },
+        Reply::Refused { output: 2, why: "why".into() },
+        Reply::Coded { output: 3, sample: timed(5, 5, None, true, &[9]) },
+        Reply::Load(Load { frames: 1, damaged: 2, cpu_us: 3, taken: 4, coded: 5 }),
+        Reply::Flushed,
     ];
+    assert_eq!(GOLDEN.len(), requests.len() + replies.len());
     let written = requests.iter().map(Request::write).chain(replies.iter().map(Reply::write));
     for (written, golden) in written.zip(GOLDEN) {
         let written = written.expect("fits");
@@ -77,6 +172,57 @@ fn what_cannot_be_made_is_refused() {
     assert_eq!(Reply::Jpeg(much).write(), Err(WireError::Length(FRAME_MAX + 1)));
     let told = Reply::Failed("ä".repeat(4_000)).write().expect("is cut");
     assert!(Reply::read(Bytes::from(told).slice(LENGTH..)).is_ok());
+}
+
+#[test]
+fn a_ladder_that_cannot_be_is_refused() {
+    type Change = fn(&mut Rung);
+    let rungs: &[(bool, Change)] = &[
+        (true, |_| ()),
+        (true, |r| (r.width, r.height) = (8192, 4352)),
+        (true, |r| (r.width, r.height) = (4352, 8192)),
+        (false, |r| (r.width, r.height) = (8192, 4354)),
+        (false, |r| r.width = 8194),
+        (false, |r| r.width = 1281),
+        (false, |r| r.height = 0),
+        (false, |r| r.codec = VideoCodec::Vp9),
+        (false, |r| r.bitrate_bps = 0),
+        (false, |r| r.peak_bps = r.bitrate_bps - 1),
+        (false, |r| r.buffer_ms = 0),
+        (false, |r| r.preset = "a b".into()),
+        (false, |r| r.preset = "seventeen-letters".into()),
+    ];
+    let read = |ladder: Ladder| {
+        let frame = Request::Ladder(ladder.into()).write()?;
+        Request::read(Bytes::from(frame).slice(LENGTH..))
+    };
+    for (row, (good, change)) in rungs.iter().enumerate() {
+        let mut rung = rung();
+        change(&mut rung);
+        let read = read(only(vec![Output::Rung(rung)]));
+        assert_eq!(read.is_ok(), *good, "rung {row}: {read:?}");
+    }
+    for (good, codec, channels, rate) in [
+        (true, AudioCodec::Aac, 6, 48_000),
+        (true, AudioCodec::Opus, 2, 48_000),
+        (false, AudioCodec::Aac, 3, 48_000),
+        (false, AudioCodec::Aac, 2, 44_000),
+        (false, AudioCodec::Opus, 2, 44_100),
+        (false, AudioCodec::Opus, 6, 48_000),
+        (false, AudioCodec::Ac3, 2, 48_000),
+    ] {
+        let read = read(only(vec![Output::Sound(sound(codec, channels, 128_000, rate))]));
+        assert_eq!(read.is_ok(), good, "{codec:?}, {channels} channels, {rate} Hz: {read:?}");
+    }
+    for (good, count) in [(false, 0), (true, OUTPUTS_MAX), (false, OUTPUTS_MAX + 1)] {
+        assert_eq!(read(only(vec![Output::Rung(rung()); count])).is_ok(), good, "{count} outputs");
+    }
+    let mut long = ladder();
+    long.filters.text = Some(Text { corner: Corner::TopLeft, height_percent: 5, text: "x".repeat(129) });
+    assert!(read(long).is_err());
+    let mut bomb = ladder();
+    bomb.video = bomb.video.map(|v| VideoSource { width: 16_384, height: 16_384, ..v });
+    assert!(read(bomb).is_err());
 }
 
 #[test]
