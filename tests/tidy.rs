@@ -46,6 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nx-contract",
             "nx-delivery",
             "nx-worker-protocol",
+            "nx-ladder",
         ],
     ),
     (".", &["nx-contract", "nx-delivery", "nx-doctor", "nx-edge-node", "nx-gateway", "nx-origin"]),

@@ -26,8 +26,9 @@ pub(crate) use post::Ring;
 pub(crate) use rungs::Coded;
 
 use crate::images::ImagesConfig;
-use crate::ladder::capacity::Capacity;
+use crate::ladder::capacity::{Capacity, Place};
 use crate::ladder::config::Mode::{Never, OnDemand};
+use crate::ladder::post::Counter;
 use crate::ladder::rungs::{Order, Set, first};
 use crate::worker;
 
@@ -39,15 +40,15 @@ const CODE: [f64; 3] = [1.1e-8, 4e-8, 3e-8];
 /// Frames per second of a source that tells none.
 const FPS: f64 = 30.0;
 
+/// Has somebody keep a worker for a ladder.
+type Hire = Box<dyn Fn(Counter, Place) + Send + Sync>;
+
 /// What is made of which stream, and by what.
-#[derive(Debug)]
 pub(crate) struct Ladders {
     rules: Vec<Arc<Rule>>,
-    crew: crew::Rules,
     capacity: Arc<Capacity>,
     lag_max_ms: i64,
-    /// Where workers are kept.
-    runtime: Option<Handle>,
+    hire: Hire,
 }
 
 /// One section, ready for use.
@@ -68,6 +69,25 @@ impl Ladders {
         transcoder: &TranscoderConfig,
         images: &ImagesConfig,
     ) -> Result<Arc<Self>, String> {
+        let rules = crew::Rules {
+            program: worker::program(images.worker.as_deref()),
+            crashes_max: usize::try_from(transcoder.crashes_max).unwrap_or(usize::MAX),
+            crashes_within: Duration::from_secs(transcoder.crashes_s.into()),
+        };
+        let runtime = Handle::try_current().ok();
+        let hire = move |counter, place| {
+            if let Some(runtime) = &runtime {
+                runtime.spawn(crew::keep(counter, rules.clone(), place));
+            }
+        };
+        Self::with(configs, transcoder, Box::new(hire))
+    }
+
+    fn with(
+        configs: &[LadderConfig],
+        transcoder: &TranscoderConfig,
+        hire: Hire,
+    ) -> Result<Arc<Self>, String> {
         let mut rules = Vec::new();
         for (nth, config) in configs.iter().enumerate() {
             let wish = if config.mode == Never { "audio-only".parse() } else { config.wish() };
@@ -80,14 +100,9 @@ impl Ladders {
         };
         Ok(Arc::new(Self {
             rules,
-            crew: crew::Rules {
-                program: worker::program(images.worker.as_deref()),
-                crashes_max: usize::try_from(transcoder.crashes_max).unwrap_or(usize::MAX),
-                crashes_within: Duration::from_secs(transcoder.crashes_s.into()),
-            },
             capacity: Arc::new(Capacity::new(cores, transcoder.workers_max)),
             lag_max_ms: transcoder.lag_max_ms.into(),
-            runtime: Handle::try_current().ok(),
+            hire,
         }))
     }
 
@@ -219,7 +234,6 @@ impl Rungs {
         }
         let (kind, guess) = self.cost(&ladder);
         let place = self.ladders.capacity.admit(&self.stream, kind, guess)?;
-        let runtime = self.ladders.runtime.as_ref().ok_or("the server stops")?;
         let order = Order {
             source: tracks.to_vec(),
             video: video.map(|t| t.id).filter(|_| ladder.video.is_some()),
@@ -228,7 +242,7 @@ impl Rungs {
             lag_max_ms: self.ladders.lag_max_ms,
         };
         let (post, counter) = post::open(ladder, self.ring.clone());
-        runtime.spawn(crew::keep(counter, self.ladders.crew.clone(), place));
+        (self.ladders.hire)(counter, place);
         Ok(Some(Set::new(order, post, now_ms)))
     }
 
@@ -236,16 +250,16 @@ impl Rungs {
     fn is_made(&self, output: &Output, tracks: &[TrackSpec]) -> bool {
         let Output::Rung(rung) = output else { return true };
         let lines = rung.width.min(rung.height);
-        let sent = |t: &TrackSpec| {
-            picture(&t.params).is_some_and(|v| v.codec == rung.codec && v.width.min(v.height) == lines.into())
-        };
+        let same = |v: &VideoParams| v.codec == rung.codec && v.width.min(v.height) == u32::from(lines);
+        let sent = |t: &TrackSpec| picture(&t.params).is_some_and(same);
         let unsafe_here = self.encrypted && rung.codec == VideoCodec::Av1;
         self.rule.config.mode_of(lines, rung.codec) != Never && !unsafe_here && !tracks.iter().any(sent)
     }
 
     /// Numbers for what is made, behind the publisher's own.
     fn ids(&self, ladder: &Ladder, tracks: &[TrackSpec]) -> Vec<(TrackId, bool)> {
-        let after = |kind| tracks.iter().filter(|t| t.id.kind == kind).map(|t| t.id.nth + 1).max().unwrap_or(0);
+        let after =
+            |kind| tracks.iter().filter(|t| t.id.kind == kind).map(|t| t.id.nth + 1).max().unwrap_or(0);
         let (mut video, mut audio) = (after(Kind::Video), after(Kind::Audio));
         let mut next = |output: &Output| {
             let (nth, kind, on_demand) = match output {
@@ -264,11 +278,8 @@ impl Rungs {
     fn filters(&self, zero_us: i64) -> Filters {
         let config = &self.rule.config;
         let height_percent = LETTERS_PERCENT;
-        let text = |text: &String| Text {
-            corner: config.text_corner.into(),
-            height_percent,
-            text: text.clone(),
-        };
+        let text =
+            |text: &String| Text { corner: config.text_corner.into(), height_percent, text: text.clone() };
         Filters {
             crop: config.crop.map(Into::into),
             logo: None,
@@ -304,4 +315,4 @@ fn picture(params: &Params) -> Option<&VideoParams> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,6 +2,8 @@
 //!
 //! Outlives its publishers: a stream that is taken up again goes on with the same window and numbers.
 
+mod made;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ use crate::gate::Gate;
 use crate::journal::Mark;
 use crate::keep::Keeper;
 use crate::keys::StreamKeys;
-use crate::ladder::{Coded, Rungs};
+use crate::ladder::Rungs;
 use crate::media::Media;
 use crate::still::Still;
 
@@ -33,9 +35,6 @@ pub(crate) enum Relay<'a> {
     /// A frame on trusted time.
     Frame(TrackId, &'a Sample, &'a Params),
 }
-
-/// Samples that wait for a ladder at most; beyond, the stream goes on without it.
-const WAITING_MAX: usize = 512;
 
 /// Bytes and frames of a track since the last look.
 pub(crate) type Traffic = BTreeMap<TrackId, (u64, u64)>;
@@ -110,16 +109,6 @@ impl Pipeline {
         }
     }
 
-    /// From now on further tracks are made of it.
-    pub(crate) fn climb(&mut self, rungs: Rungs) {
-        self.rungs = Some(rungs);
-    }
-
-    /// What is made of it.
-    pub(crate) fn rungs(&mut self) -> Option<&mut Rungs> {
-        self.rungs.as_mut()
-    }
-
     /// From now on nothing leaves but encrypted: what is relayed in the clear gets nothing.
     pub(crate) fn encrypt(&mut self, keys: StreamKeys) {
         self.packager.encrypt();
@@ -189,18 +178,6 @@ impl Pipeline {
 
     pub(crate) fn packager(&self) -> &Packager {
         &self.packager
-    }
-
-    /// The tracks that are made here.
-    pub(crate) fn made(&self) -> Vec<TrackId> {
-        self.rungs.iter().flat_map(Rungs::specs).map(|spec| spec.id).collect()
-    }
-
-    /// See [`Packager::part_due_ms`]: parts of what is made here are due to nobody who reads a publisher.
-    pub(crate) fn part_due_ms(&self) -> Option<i64> {
-        let made = self.made();
-        let sent = self.packager.run_tracks().iter().take_while(|t| !made.contains(&t.id)).count();
-        self.packager.part_due_ms(sent)
     }
 
     /// Tracks in use.
@@ -369,54 +346,6 @@ impl Pipeline {
         relay(Relay::Params(&tracks));
     }
 
-    /// Has the packager go on with these tracks, and those that are made of them, behind them.
-    fn set_tracks(&mut self, tracks: &[TrackSpec]) {
-        let stood = self.still.stands();
-        let still = self.still.stand(tracks);
-        let made = self.rungs.iter().flat_map(Rungs::specs);
-        let packed: Vec<TrackSpec> = still.into_iter().chain(tracks.iter().cloned()).chain(made).collect();
-        if stood || packed != self.tracks() {
-            self.packager.set_tracks(&packed);
-        }
-    }
-
-    /// What waited for a ladder goes on, with what is known of it by now.
-    fn settle(&mut self, relay: &mut dyn FnMut(Relay<'_>)) {
-        let Some(waiting) = self.waiting.take() else { return };
-        let spec = |(id, params): (&TrackId, &Params)| TrackSpec { id: *id, params: params.clone() };
-        let tracks: Vec<TrackSpec> = self.declared.iter().map(spec).collect();
-        self.set_tracks(&tracks);
-        for (id, sample, wall_ms) in waiting {
-            self.pack(id, sample, wall_ms, relay);
-        }
-    }
-
-    /// Takes what the worker has made.
-    pub(crate) fn take_rungs(&mut self, now_ms: i64, wall_ms: i64, relay: &mut dyn FnMut(Relay<'_>)) {
-        let Some(rungs) = &mut self.rungs else { return };
-        let changed = rungs.hear();
-        if self.waiting.is_some() {
-            if !rungs.is_settled(now_ms) {
-                return;
-            }
-            self.settle(relay);
-        } else if changed {
-            // From the next key frame on.
-            self.dirty = true;
-        }
-        while let Some(Coded { id, sample, apart }) = self.rungs.as_mut().and_then(Rungs::next) {
-            let Some(track) = self.packager.run_tracks().iter().position(|t| t.id == id) else { continue };
-            let (bytes, frames) = self.traffic.entry(id).or_default();
-            *bytes += sample.payload.len() as u64;
-            *frames += 1;
-            if apart {
-                self.packager.interrupt(track);
-            }
-            self.packager.push(track, sample, wall_ms);
-        }
-        self.publish();
-    }
-
     fn place(&mut self, now: Now, arrival: Arrival, relay: &mut dyn FnMut(Relay<'_>)) {
         self.timeline.push(now.ms, arrival);
         while let Some(output) = self.timeline.poll() {
@@ -437,11 +366,7 @@ impl Pipeline {
                 }
             }
         }
-        if let (Some(waiting), Some(rungs)) = (&self.waiting, &self.rungs)
-            && (waiting.len() >= WAITING_MAX || rungs.is_settled(now.ms))
-        {
-            self.settle(relay);
-        }
+        self.settle_in_time(now, relay);
         self.publish();
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nx_worker_protocol::{LENGTH, Reply, Request, VERSION, frame_len};
@@ -80,9 +80,10 @@ impl Worker {
         timeout(patience, self.output.hear()).await?
     }
 
-    /// Kills it, and waits until it is gone.
-    pub(crate) async fn kill(mut self) {
-        let _ = self.child.kill().await;
+    /// Kills it, and waits until it is gone; gives how it ended, which may have been before.
+    pub(crate) async fn kill(mut self) -> Option<ExitStatus> {
+        let _ = self.child.start_kill();
+        self.child.wait().await.ok()
     }
 }
 

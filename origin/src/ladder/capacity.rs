@@ -60,7 +60,10 @@ impl Capacity {
         let cores = books.costs.get(&kind).copied().unwrap_or(guess);
         let free = (self.cores - books.used).max(0.0);
         let reason = if books.workers >= self.workers_max {
-            Some(format!("{} ladders are made here already; see origin.transcoder.workers_max", books.workers))
+            Some(format!(
+                "{} ladders are made here already; see origin.transcoder.workers_max",
+                books.workers
+            ))
         } else if cores > free {
             Some(format!(
                 "it would take {cores:.1} cores, and {free:.1} of {:.1} are free; see origin.transcoder.cores",

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::io::ErrorKind::{BrokenPipe, InvalidData, InvalidInput, NotFound, TimedOut, UnexpectedEof};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -43,11 +44,12 @@ pub(crate) async fn keep(mut counter: Counter, rules: Rules, place: Place) {
             return;
         }
         shared.turn();
-        if error.kind() == io::ErrorKind::NotFound {
-            return drop_it(&shared, absent(&rules));
+        if error.kind() == NotFound {
+            return drop_it(&shared, &place, absent(&rules));
         }
-        if error.kind() == io::ErrorKind::InvalidData {
-            return drop_it(&shared, error.to_string());
+        // It said why not, or what is wanted cannot be said.
+        if matches!(error.kind(), InvalidData | InvalidInput) {
+            return drop_it(&shared, &place, error.to_string());
         }
         place.crashed();
         let now = Instant::now();
@@ -56,13 +58,14 @@ pub(crate) async fn keep(mut counter: Counter, rules: Rules, place: Place) {
             crashes.pop_front();
         }
         let (count, within_s) = (crashes.len(), rules.crashes_within.as_secs());
-        tracing::warn!(stream = place.stream(), %error, count, "a transcoder died");
+        tracing::warn!(stream = %place.stream(), %error, count, "a transcoder died");
         shared.stand(|s| {
             (s.state, s.pid, s.crashes) = (State::Waiting, None, s.crashes + 1);
             s.reason = Some(format!("the worker died: {error}"));
         });
         if count >= rules.crashes_max {
-            return drop_it(&shared, format!("the worker died {count} times within {within_s} s: {error}"));
+            let reason = format!("the worker died {count} times within {within_s} s: {error}");
+            return drop_it(&shared, &place, reason);
         }
         let doubled = u32::try_from(count - 1).unwrap_or(16).min(16);
         let pause = PAUSE.saturating_mul(1 << doubled).min(PAUSE_MAX);
@@ -80,8 +83,8 @@ fn absent(rules: &Rules) -> String {
     )
 }
 
-fn drop_it(shared: &Shared, reason: String) {
-    tracing::warn!(reason, "a ladder is given up");
+fn drop_it(shared: &Shared, place: &Place, reason: String) {
+    tracing::warn!(stream = %place.stream(), reason, "a ladder is given up");
     shared.stand(|s| (s.state, s.pid, s.reason) = (State::Dropped, None, Some(reason)));
 }
 
@@ -102,8 +105,14 @@ async fn attend(counter: &mut Counter, rules: &Rules, place: &Place) -> io::Resu
         result = listen(&shared, &mut worker.output, place, &heard) => result,
         error = watch(&shared, &heard) => Err(error),
     };
-    worker.kill().await;
-    result
+    let status = worker.kill().await;
+    // Of one that ended by itself.
+    match (result, status) {
+        (Err(error), Some(status)) if matches!(error.kind(), UnexpectedEof | BrokenPipe) => {
+            Err(io::Error::other(status.to_string()))
+        }
+        (result, _) => result,
+    }
 }
 
 /// Tells it the ladder, then sample by sample.
@@ -125,12 +134,7 @@ async fn feed(counter: &mut Counter, input: &mut Input, begun: impl FnOnce()) ->
 }
 
 /// Hears what it says, for ever.
-async fn listen(
-    shared: &Shared,
-    output: &mut Output,
-    place: &Place,
-    heard: &AtomicI64,
-) -> io::Result<()> {
+async fn listen(shared: &Shared, output: &mut Output, place: &Place, heard: &AtomicI64) -> io::Result<()> {
     let mut before = None;
     loop {
         let reply = output.hear().await?;
@@ -138,7 +142,7 @@ async fn listen(
         match reply {
             Reply::Load(load) => note_load(shared, place, before.replace(load), load),
             // It lives, and has nothing to say about this source.
-            Reply::Failed(why) => return Err(io::Error::new(io::ErrorKind::InvalidData, why)),
+            Reply::Failed(why) => return Err(io::Error::new(InvalidData, why)),
             reply => shared.reply(reply),
         }
     }
@@ -164,7 +168,7 @@ async fn watch(shared: &Shared, heard: &AtomicI64) -> io::Error {
         let silent = shared.offered().saturating_sub(heard.load(Ordering::Relaxed));
         if silent > HANG {
             let seconds = silent / i64::from(VIDEO_TIMESCALE);
-            return io::Error::new(io::ErrorKind::TimedOut, format!("it said nothing for {seconds} s of the stream"));
+            return io::Error::new(TimedOut, format!("it said nothing for {seconds} s of the stream"));
         }
     }
 }

@@ -97,14 +97,8 @@ pub(crate) struct Counter {
 /// Both ends, for one ladder; every output is wanted.
 pub(crate) fn open(ladder: Ladder, ring: Ring) -> (Post, Counter) {
     let (sender, receiver) = mpsc::channel(JOBS_MAX);
-    let standing = Standing {
-        state: State::Starting,
-        pid: None,
-        crashes: 0,
-        cpu: 0.0,
-        damaged: 0,
-        reason: None,
-    };
+    let standing =
+        Standing { state: State::Starting, pid: None, crashes: 0, cpu: 0.0, damaged: 0, reason: None };
     let shared = Arc::new(Shared {
         ladder,
         epoch: AtomicU64::new(0),
@@ -116,7 +110,10 @@ pub(crate) fn open(ladder: Ladder, ring: Ring) -> (Post, Counter) {
         standing: Mutex::new(standing),
         ring,
     });
-    (Post { jobs: sender, shared: shared.clone(), epoch: None, newest: i64::MAX }, Counter { jobs: receiver, shared })
+    (
+        Post { jobs: sender, shared: shared.clone(), epoch: None, newest: i64::MAX },
+        Counter { jobs: receiver, shared },
+    )
 }
 
 impl Post {

@@ -217,7 +217,8 @@ impl Set {
         let running = self.post.shared.standing().state == State::Running;
         let on = |made: &&Made| made.wanted == Wanted::On && made.spec.is_some();
         let reached = self.made.iter().filter(on).filter_map(|made| made.reached).min();
-        let behind = reached.filter(|_| running).map_or(0, |end| self.post.newest().saturating_sub(end).max(0));
+        let behind =
+            reached.filter(|_| running).map_or(0, |end| self.post.newest().saturating_sub(end).max(0));
         self.lag_ms = rescale(behind, VIDEO_TIMESCALE, 1000);
         self.strikes = if self.lag_ms > self.lag_max_ms { self.strikes + 1 } else { 0 };
         if self.strikes >= STRIKES {
@@ -287,7 +288,8 @@ fn params(
     language: Option<nx_media::Language>,
 ) -> Result<Params, String> {
     use nx_media::{AudioCodec, VideoCodec};
-    let unreadable = |why: &dyn std::fmt::Display| format!("the worker's configuration cannot be read: {why}");
+    let unreadable =
+        |why: &dyn std::fmt::Display| format!("the worker's configuration cannot be read: {why}");
     match output {
         Output::Rung(rung) => {
             let parsed: Result<VideoParams, String> = match rung.codec {

@@ -1,0 +1,98 @@
+//! What is made of a stream and comes back into it: its ladder.
+
+use nx_hls::TrackSpec;
+use nx_media::{Params, TrackId};
+
+use super::{Now, Pipeline, Relay};
+use crate::ladder::{Coded, Rungs};
+
+/// Samples that wait for a ladder at most; beyond, the stream goes on without it.
+const WAITING_MAX: usize = 512;
+
+impl Pipeline {
+    /// From now on further tracks are made of it.
+    pub(crate) fn climb(&mut self, rungs: Rungs) {
+        self.rungs = Some(rungs);
+    }
+
+    /// What is made of it.
+    pub(crate) fn rungs(&mut self) -> Option<&mut Rungs> {
+        self.rungs.as_mut()
+    }
+
+    /// The tracks that are made here.
+    pub(crate) fn made(&self) -> Vec<TrackId> {
+        self.rungs.iter().flat_map(Rungs::specs).map(|spec| spec.id).collect()
+    }
+
+    /// See [`Packager::part_due_ms`]: parts of what is made here are due to nobody who reads a publisher.
+    pub(crate) fn part_due_ms(&self) -> Option<i64> {
+        let made = self.made();
+        let sent = self.packager.run_tracks().iter().take_while(|t| !made.contains(&t.id)).count();
+        self.packager.part_due_ms(sent)
+    }
+
+    /// Once a second: how it stands with the ladder.
+    pub(crate) fn look(&mut self) {
+        if let Some(rungs) = &mut self.rungs {
+            rungs.look(&|_| None);
+        }
+    }
+
+    /// Has the packager go on with these tracks, and those that are made of them, behind them.
+    pub(super) fn set_tracks(&mut self, tracks: &[TrackSpec]) {
+        let stood = self.still.stands();
+        let still = self.still.stand(tracks);
+        let made = self.rungs.iter().flat_map(Rungs::specs);
+        let packed: Vec<TrackSpec> = still.into_iter().chain(tracks.iter().cloned()).chain(made).collect();
+        if stood || packed != self.tracks() {
+            self.packager.set_tracks(&packed);
+        }
+    }
+
+    /// What waited for a ladder goes on, with what is known of it by now.
+    pub(super) fn settle(&mut self, relay: &mut dyn FnMut(Relay<'_>)) {
+        let Some(waiting) = self.waiting.take() else { return };
+        let spec = |(id, params): (&TrackId, &Params)| TrackSpec { id: *id, params: params.clone() };
+        let tracks: Vec<TrackSpec> = self.declared.iter().map(spec).collect();
+        self.set_tracks(&tracks);
+        for (id, sample, wall_ms) in waiting {
+            self.pack(id, sample, wall_ms, relay);
+        }
+    }
+
+    /// Takes what the worker has made.
+    pub(crate) fn take_rungs(&mut self, now_ms: i64, wall_ms: i64, relay: &mut dyn FnMut(Relay<'_>)) {
+        let Some(rungs) = &mut self.rungs else { return };
+        let changed = rungs.hear();
+        if self.waiting.is_some() {
+            if !rungs.is_settled(now_ms) {
+                return;
+            }
+            self.settle(relay);
+        } else if changed {
+            // From the next key frame on.
+            self.dirty = true;
+        }
+        while let Some(Coded { id, sample, apart }) = self.rungs.as_mut().and_then(Rungs::next) {
+            let Some(track) = self.packager.run_tracks().iter().position(|t| t.id == id) else { continue };
+            let (bytes, frames) = self.traffic.entry(id).or_default();
+            *bytes += sample.payload.len() as u64;
+            *frames += 1;
+            if apart {
+                self.packager.interrupt(track);
+            }
+            self.packager.push(track, sample, wall_ms);
+        }
+        self.publish();
+    }
+
+    /// The same, when it has waited for long enough.
+    pub(super) fn settle_in_time(&mut self, now: Now, relay: &mut dyn FnMut(Relay<'_>)) {
+        if let (Some(waiting), Some(rungs)) = (&self.waiting, &self.rungs)
+            && (waiting.len() >= WAITING_MAX || rungs.is_settled(now.ms))
+        {
+            self.settle(relay);
+        }
+    }
+}
