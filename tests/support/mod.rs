@@ -9,5 +9,6 @@ pub(crate) mod proxy;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod server;
+pub(crate) mod worker;
 
 pub(crate) use server::{Server, nexus_bin};

@@ -1,29 +1,22 @@
 //! Pictures of streams: what was sent is what is shown, whatever becomes of the worker that draws it.
 
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
 use nx_media::VideoCodec;
-use nx_worker_protocol::{Grid, LENGTH, Reply as Said, Request, VERSION, frame_len};
+use nx_worker_protocol::{Grid, Reply as Said, Request};
 
 use crate::api::{SOON, multivariant, playlist};
 use crate::encoder::{Process, SMALL, eventually, ffmpeg, ffmpeg_new, run, scratch};
 use crate::store::{over, send};
+use crate::support::Server;
 use crate::support::ffmpeg::{Kind, clip};
 use crate::support::http::{self, Reply};
-use crate::support::{Server, nexus_bin};
+use crate::support::worker::{Worker, real_worker};
 
 /// What a worker says when it is ready.
-const HELLO: &str = r"printf '\000\000\000\003\200\000\001'";
-
-fn real_worker() -> PathBuf {
-    let path = nexus_bin().with_file_name("nexus-transcoder");
-    assert!(path.exists(), "{} is missing: `make transcoder` builds it", path.display());
-    path
-}
+const HELLO: &str = r"printf '\000\000\000\003\200\000\002'";
 
 /// A worker of our own, in shell.
 fn script(folder: &Path, text: &str) -> PathBuf {
@@ -312,52 +305,21 @@ fn sheets_show_in_each_cell_what_was_on_then() {
     std::fs::remove_dir_all(data).expect("removes");
 }
 
-/// The real worker, spoken to without a server.
-struct Worker(Child);
-
-impl Worker {
-    fn start() -> Self {
-        let mut command = Command::new(real_worker());
-        let child =
-            command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
-        let mut worker = Self(child);
-        assert_eq!(worker.hear(), Some(Said::Hello(VERSION)));
-        worker
-    }
-
-    fn say(&mut self, request: &Request) {
-        let frame = request.write().expect("fits");
-        // It may be dead: then it says nothing either.
-        let _ = self.0.stdin.as_mut().expect("a pipe").write_all(&frame);
-    }
-
-    fn hear(&mut self) -> Option<Said> {
-        let output = self.0.stdout.as_mut().expect("a pipe");
-        let mut length = [0; LENGTH];
-        output.read_exact(&mut length).ok()?;
-        let mut frame = vec![0; frame_len(length).expect("a length")];
-        output.read_exact(&mut frame).ok()?;
-        Some(Said::read(frame.into()).expect("a reply"))
-    }
-
-    /// A picture of 160 pixels; what went wrong; `None` when it died.
-    fn picture(&mut self, codec: VideoCodec, config: &Bytes, sample: &[u8]) -> Option<Result<Bytes, String>> {
-        let sample = Bytes::copy_from_slice(sample);
-        self.say(&Request::Sheet(Grid { columns: 1, rows: 1, width: 160, height: 0 }));
-        self.say(&Request::Draw { cell: 0, codec, config: config.clone(), sample });
-        self.say(&Request::Finish);
-        match (self.hear()?, self.hear()?) {
-            (Said::Drawn, Said::Jpeg(jpeg)) => Some(Ok(jpeg)),
-            (Said::Failed(why), Said::Failed(_)) => Some(Err(why)),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// A picture of 160 pixels; what went wrong; `None` when the worker died.
+fn picture(
+    worker: &mut Worker,
+    codec: VideoCodec,
+    config: &Bytes,
+    sample: &[u8],
+) -> Option<Result<Bytes, String>> {
+    let sample = Bytes::copy_from_slice(sample);
+    worker.say(&Request::Sheet(Grid { columns: 1, rows: 1, width: 160, height: 0 }));
+    worker.say(&Request::Draw { cell: 0, codec, config: config.clone(), sample });
+    worker.say(&Request::Finish);
+    match (worker.hear()?, worker.hear()?) {
+        (Said::Drawn, Said::Jpeg(jpeg)) => Some(Ok(jpeg)),
+        (Said::Failed(why), Said::Failed(_)) => Some(Err(why)),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -382,7 +344,7 @@ fn key_frame(source: &str, name: &str, more: &[&str]) -> (Bytes, Bytes) {
 fn poisonous_bitstreams_have_a_stated_result() {
     let (config, sample) = key_frame("testsrc2=size=320x180", "good", &[]);
     let mut worker = Worker::start();
-    let mut draw = |sample: &[u8]| worker.picture(VideoCodec::Avc, &config, sample);
+    let mut draw = |sample: &[u8]| picture(&mut worker, VideoCodec::Avc, &config, sample);
     assert!(draw(&sample).is_some_and(|r| r.is_ok()));
     let (mut seed, mut failed) = (1_u64, 0);
     for round in 0..300 {
@@ -400,14 +362,17 @@ fn poisonous_bitstreams_have_a_stated_result() {
     // Nothing that is called something else, nor nothing at all.
     for codec in [VideoCodec::Hevc, VideoCodec::Av1, VideoCodec::Vp9] {
         for sample in [&sample[..], &[]] {
-            assert!(worker.picture(codec, &config, sample).is_some_and(|r| r.is_err()), "{codec:?}");
+            assert!(picture(&mut worker, codec, &config, sample).is_some_and(|r| r.is_err()), "{codec:?}");
         }
     }
     let (config, bomb) = key_frame("color=size=8192x8192", "bomb", &[]);
-    let told = worker.picture(VideoCodec::Avc, &config, &bomb).expect("it lives");
+    let told = picture(&mut worker, VideoCodec::Avc, &config, &bomb).expect("it lives");
     assert!(told.is_err(), "more than 8K");
     let (config, odd) = key_frame("testsrc2=size=34x66,format=yuv444p10", "odd", &[]);
-    assert!(worker.picture(VideoCodec::Avc, &config, &odd).is_some_and(|r| r.is_ok()), "4:4:4 with 10 bits");
+    assert!(
+        picture(&mut worker, VideoCodec::Avc, &config, &odd).is_some_and(|r| r.is_ok()),
+        "4:4:4 with 10 bits"
+    );
 }
 
 #[test]
@@ -416,7 +381,8 @@ fn pictures_are_upright_and_in_shape() {
     let halves = "color=white:size=128x64,drawbox=x=64:w=64:h=64:color=black:t=fill";
     let mut drawn = |name: &str, source: &str, more: &[&str]| {
         let (config, sample) = key_frame(source, name, more);
-        let jpeg = worker.picture(VideoCodec::Avc, &config, &sample).expect("it lives").expect("a picture");
+        let jpeg =
+            picture(&mut worker, VideoCodec::Avc, &config, &sample).expect("it lives").expect("a picture");
         let file = scratch("images-shape").join(format!("{name}.jpg"));
         std::fs::write(&file, jpeg).expect("a file");
         pixels(&file, "format=gray")

@@ -34,6 +34,7 @@ mod smuggling;
 mod srt;
 mod store;
 mod strict;
+mod transcoder;
 mod transport;
 mod up;
 mod vod;

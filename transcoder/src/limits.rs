@@ -7,20 +7,28 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Address space: libav's libraries take a quarter of it, the pictures of an 8K decoder as much again.
 const MEMORY_BYTES: u64 = 2 << 30;
-/// CPU time for one request, seconds. The server's patience with the clock on the wall is shorter.
-const REQUEST_S: u64 = 20;
+/// Of a ladder: encoders of 4K keep dozens of pictures, and each of their threads has a stack.
+const LADDER_BYTES: u64 = 12 << 30;
+/// CPU time for one request, seconds: of all threads, with what they still have from requests before. The server's
+/// patience with the clock on the wall is shorter.
+const REQUEST_S: u64 = 60;
 const NICENESS: i32 = 10;
 
 /// No files, no sockets, bounded memory, behind everybody else. Before anything is read.
 pub(crate) fn confine() -> io::Result<()> {
     let exactly = |n: u64| Rlimit { current: Some(n), maximum: Some(n) };
     nice(NICENESS)?;
-    setrlimit(Resource::As, exactly(MEMORY_BYTES))?;
+    setrlimit(Resource::As, Rlimit { current: Some(MEMORY_BYTES), maximum: Some(LADDER_BYTES) })?;
     setrlimit(Resource::Core, exactly(0))?;
     setrlimit(Resource::Fsize, exactly(0))?;
     // What is open stays open.
     setrlimit(Resource::Nofile, exactly(0))?;
     Ok(())
+}
+
+/// The memory that a ladder may have.
+pub(crate) fn make_room() -> io::Result<()> {
+    Ok(setrlimit(Resource::As, Rlimit { current: Some(LADDER_BYTES), maximum: Some(LADDER_BYTES) })?)
 }
 
 /// CPU time for another request: a worker whose server died while it was lost in a loop ends by itself.

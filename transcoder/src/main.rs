@@ -4,17 +4,21 @@
 //! open no file and no socket, has bounded memory and bounded time, and the server starts another when it dies.
 
 mod decode;
+mod graph;
+mod ladder;
 mod limits;
 mod sheet;
 mod stream;
+mod turn;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::process::ExitCode;
 
 use bytes::Bytes;
 use nx_worker_protocol::{LENGTH, Reply, Request, VERSION, frame_len};
 
-use crate::sheet::Sheet;
+use crate::ladder::{Engine, Out};
+use crate::sheet::{Sheet, Why};
 
 fn main() -> ExitCode {
     if std::env::args().len() > 1 {
@@ -37,32 +41,67 @@ fn work() -> io::Result<()> {
     ffmpeg_next::init().map_err(io::Error::other)?;
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
     limits::confine()?;
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
-    let mut say = |reply: &Reply| -> io::Result<()> {
-        output.write_all(&reply.write().map_err(io::Error::other)?)?;
-        output.flush()
-    };
-    say(&Reply::Hello(VERSION))?;
-    let mut sheet = None;
+    let mut input = io::stdin().lock();
+    let out = Out::new();
+    out.say(&Reply::Hello(VERSION))?;
+    let mut desk = Desk::default();
     while let Some(frame) = read(&mut input)? {
         limits::grant_time()?;
-        match Request::read(frame).map_err(io::Error::other)? {
-            Request::Sheet(grid) => sheet = Some(Sheet::new(grid)),
-            Request::Draw { cell, codec, config, sample } => {
-                let drawn = decode::key_frame(codec, &config, &sample)
-                    .and_then(|frame| sheet.as_mut().ok_or("no sheet was begun")?.draw(cell, frame));
-                say(&drawn.map_or_else(|why| Reply::Failed(why.to_string()), |()| Reply::Drawn))?;
-            }
-            Request::Finish => {
-                let made = sheet.take().ok_or("no sheet was begun".into()).and_then(Sheet::jpeg);
-                say(&made.map_or_else(|why: sheet::Why| Reply::Failed(why.to_string()), Reply::Jpeg))?;
-            }
-            Request::Ladder(_) => say(&Reply::Failed("this worker makes no ladders yet".into()))?,
-            Request::Sample(..) | Request::Wanted { .. } => (),
-            Request::Flush => say(&Reply::Flushed)?,
-        }
+        desk.answer(Request::read(frame).map_err(io::Error::other)?, &out)?;
     }
     Ok(())
+}
+
+/// What was begun and is not over.
+#[derive(Default)]
+struct Desk {
+    sheet: Option<Sheet>,
+    ladder: Option<Engine>,
+}
+
+impl Desk {
+    fn answer(&mut self, request: Request, out: &Out) -> io::Result<()> {
+        match request {
+            Request::Sheet(grid) => self.sheet = Some(Sheet::new(grid)),
+            Request::Draw { cell, codec, config, sample } => {
+                let drawn = decode::key_frame(codec, &config, &sample)
+                    .and_then(|frame| self.sheet.as_mut().ok_or("no sheet was begun")?.draw(cell, frame));
+                out.say(&drawn.map_or_else(failed, |()| Reply::Drawn))?;
+            }
+            Request::Finish => {
+                let made = self.sheet.take().ok_or("no sheet was begun".into()).and_then(Sheet::jpeg);
+                out.say(&made.map_or_else(failed, Reply::Jpeg))?;
+            }
+            Request::Ladder(ladder) => {
+                limits::make_room()?;
+                self.ladder = None;
+                match Engine::new(*ladder, out) {
+                    Ok(engine) => self.ladder = Some(engine),
+                    Err(why) => out.say(&failed(why))?,
+                }
+            }
+            Request::Sample(kind, sample) => self.go_on(out, |engine| engine.take(kind, &sample))?,
+            Request::Wanted { output, on } => self.go_on(out, |engine| engine.want(output, on))?,
+            Request::Flush => {
+                self.go_on(out, Engine::flush)?;
+                out.say(&Reply::Flushed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What fails ends the ladder.
+    fn go_on(&mut self, out: &Out, step: impl FnOnce(&mut Engine) -> Result<(), Why>) -> io::Result<()> {
+        let done = self.ladder.as_mut().map_or(Ok(()), step);
+        done.or_else(|why| {
+            self.ladder = None;
+            out.say(&failed(why))
+        })
+    }
+}
+
+fn failed(why: Why) -> Reply {
+    Reply::Failed(why.to_string())
 }
 
 /// The next frame; `None` at the end of the input.

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use ffmpeg_next::codec::{self, Id, encoder};
-use ffmpeg_next::filter::{self, Graph};
 use ffmpeg_next::format::Pixel;
-use ffmpeg_next::frame::{Video, side_data};
+use ffmpeg_next::frame::Video;
 use ffmpeg_next::util::color::{Range, Space};
 use ffmpeg_next::{Dictionary, Packet};
 use nx_worker_protocol::{Grid, PIXELS_MAX};
+
+use crate::graph::Chain;
+use crate::turn::{Turn, even, inside};
 
 /// In words, for a log.
 pub(crate) type Why = Box<dyn std::error::Error + Send + Sync>;
@@ -76,55 +78,6 @@ impl Sheet {
     }
 }
 
-/// How a picture is turned before it is shown, in quarters clockwise.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Turn(u8);
-
-impl Turn {
-    /// As its display matrix says (`av_display_rotation_get`), to the quarter.
-    fn of(frame: &Video) -> Self {
-        let Some(matrix) = frame.side_data(side_data::Type::DisplayMatrix) else { return Self(0) };
-        let (numbers, _) = matrix.data().as_chunks::<4>();
-        let number = |at: usize| numbers.get(at).map_or(0, |n| i32::from_ne_bytes(*n));
-        let (a, b) = (number(0), number(1));
-        Self(match (a.unsigned_abs() >= b.unsigned_abs(), a < 0, b < 0) {
-            (true, false, _) => 0,
-            (false, _, false) => 1,
-            (true, true, _) => 2,
-            (false, _, true) => 3,
-        })
-    }
-
-    /// Width and height as shown, in pixels of which as many lie in a width as in a height.
-    fn shape(self, frame: &Video) -> (u32, u32) {
-        let (width, height) = (u64::from(frame.width()), u64::from(frame.height()));
-        let aspect = frame.aspect_ratio();
-        let positive = |n: i32| u64::try_from(n).unwrap_or(0);
-        let (across, down) = match (positive(aspect.numerator()), positive(aspect.denominator())) {
-            (0, _) | (_, 0) => (1, 1),
-            // One that is far from square is a mistake.
-            (n, d) if n > d * 16 || d > n * 16 => (1, 1),
-            other => other,
-        };
-        let wide = u32::try_from(width * across / down).unwrap_or(u32::MAX).max(1);
-        let high = u32::try_from(height).unwrap_or(u32::MAX);
-        if self.0 % 2 == 1 { (high, wide) } else { (wide, high) }
-    }
-
-    fn filter(self) -> &'static str {
-        match self.0 {
-            1 => "transpose=clock,",
-            2 => "hflip,vflip,",
-            3 => "transpose=cclock,",
-            _ => "",
-        }
-    }
-}
-
-fn even(n: u64) -> u32 {
-    u32::try_from(n.div_ceil(2) * 2).unwrap_or(u32::MAX).max(2)
-}
-
 /// The size of a picture of this shape that is so wide, at most: pictures are not made larger.
 fn free(width: u16, (wide, high): (u32, u32)) -> (u32, u32) {
     let width = even(u64::from(width).min(wide.into()));
@@ -132,16 +85,8 @@ fn free(width: u16, (wide, high): (u32, u32)) -> (u32, u32) {
     (width, even(height.min(u64::from(PIXELS_MAX) - 2)))
 }
 
-/// The largest even size of this shape in a cell.
-fn inside((width, height): (u32, u32), (wide, high): (u32, u32)) -> (u32, u32) {
-    let (w, h) = (u64::from(width), u64::from(height));
-    let (down, across) = (w * u64::from(high) / u64::from(wide), h * u64::from(wide) / u64::from(high));
-    if down <= h { (width, even(down).min(height)) } else { (even(across).min(width), height) }
-}
-
 /// Scales to a size, with the colours of JPEG: BT.601 in full range.
 fn scaled(frame: Video, turn: Turn, (width, height): (u32, u32)) -> Result<Video, Why> {
-    let format = frame.format().descriptor().ok_or("its pixels have no known form")?.name();
     let from = match frame.color_space() {
         Space::Unspecified if frame.height() >= HD_LINES => "bt709",
         Space::BT709 => "bt709",
@@ -149,26 +94,15 @@ fn scaled(frame: Video, turn: Turn, (width, height): (u32, u32)) -> Result<Video
         _ => "bt601",
     };
     let range = if frame.color_range() == Range::JPEG { "full" } else { "limited" };
-    let mut graph = Graph::new();
-    let source = format!(
-        "video_size={}x{}:pix_fmt={format}:time_base=1/25:pixel_aspect=1/1",
-        frame.width(),
-        frame.height()
-    );
-    let missing = || "this libav lacks a filter";
-    graph.add(&filter::find("buffer").ok_or_else(missing)?, "in", &source)?;
-    graph.add(&filter::find("buffersink").ok_or_else(missing)?, "out", "")?;
-    let chain = format!(
-        "{}scale={width}:{height}:flags=bicubic:in_color_matrix={from}:in_range={range}:\
-         out_color_matrix=bt601:out_range=full,format=yuvj420p",
+    let spec = format!(
+        "[in]{}scale={width}:{height}:flags=bicubic:in_color_matrix={from}:in_range={range}:\
+         out_color_matrix=bt601:out_range=full,format=yuvj420p[out0]",
         turn.filter()
     );
-    graph.output("in", 0)?.input("out", 0)?.parse(&chain)?;
-    graph.validate()?;
-    graph.get("in").ok_or_else(missing)?.source().add(&frame)?;
+    let mut chain = Chain::video(&frame, &spec, 1)?;
+    chain.push(&frame)?;
     let mut out = Video::empty();
-    graph.get("out").ok_or_else(missing)?.sink().frame(&mut out)?;
-    Ok(out)
+    if chain.pull(0, &mut out)? { Ok(out) } else { Err("the scaler gave nothing".into()) }
 }
 
 fn black(width: u32, height: u32) -> Video {
@@ -213,16 +147,6 @@ mod tests {
             (160, (8192, 2), (160, 2)),
         ] {
             assert_eq!(free(width, shape), want, "{shape:?} {width} wide");
-        }
-        for (cell, shape, want) in [
-            ((160, 90), (1920, 1080), (160, 90)),
-            ((160, 90), (720, 1280), (50, 90)),
-            ((160, 90), (640, 480), (120, 90)),
-            ((160, 90), (2560, 1080), (160, 68)),
-            ((160, 120), (640, 480), (160, 120)),
-            ((160, 90), (1, 8192), (2, 90)),
-        ] {
-            assert_eq!(inside(cell, shape), want, "{shape:?} in {cell:?}");
         }
     }
 

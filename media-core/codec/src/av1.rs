@@ -110,6 +110,18 @@ pub fn with_sequence_header(av1c: &[u8], payload: &[u8]) -> Option<Bytes> {
     None
 }
 
+/// The record of a stream in the main profile, from a temporal unit that has the sequence header in it.
+///
+/// Spec: AV1 in ISO BMFF §2.3.3; AV1 §6.4.1 (main profile: 4:2:0).
+#[must_use]
+pub fn config_from_key(payload: &[u8]) -> Option<Bytes> {
+    let header = Obus(payload).find(|obu| obu.kind == OBU_SEQUENCE_HEADER)?;
+    let sequence = Sequence::parse(header.payload).ok().filter(|sequence| sequence.profile == 0)?;
+    // seq_tier, high_bitdepth, 4:2:0.
+    let format = u8::from(sequence.high_tier) << 7 | u8::from(sequence.deep) << 6 | 0b1100;
+    with_sequence_header(&[MARKER_VERSION, sequence.level, format, 0], payload)
+}
+
 /// Whether decoding can start at this temporal unit: its first frame is a key frame that is shown. The frame
 /// header decides, because encoders may repeat the sequence header anywhere; a sequence header of still
 /// pictures, whose frames have no type, is taken for a key frame.

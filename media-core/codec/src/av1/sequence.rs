@@ -9,6 +9,13 @@ use super::{Av1Error, Bits};
 use crate::avc::sane_rate;
 
 pub(super) struct Sequence {
+    /// `seq_profile`
+    pub(super) profile: u32,
+    /// Of the first operating point: `seq_level_idx` and `seq_tier`.
+    pub(super) level: u8,
+    pub(super) high_tier: bool,
+    /// `high_bitdepth`
+    pub(super) deep: bool,
     /// Of the largest frame, in pixels; at least 1, at most 65 536.
     pub(super) width: u32,
     pub(super) height: u32,
@@ -27,25 +34,25 @@ impl Sequence {
         let profile = bits.take(3)?;
         // still_picture
         bits.skip(1)?;
-        let mut frame_rate = None;
         let reduced = bits.flag()?;
-        if reduced {
-            // Reduced header of a still picture: only the level.
-            bits.skip(5)?;
-        } else {
-            frame_rate = operating_points(bits)?;
-        }
+        // The reduced header of a still picture has only the level.
+        let (frame_rate, (level, high_tier)) =
+            if reduced { (None, (bits.take(5)?, false)) } else { operating_points(bits)? };
         let (width_bits, height_bits) = (bits.take(4)? + 1, bits.take(4)? + 1);
         let (width, height) = (bits.take(width_bits)? + 1, bits.take(height_bits)? + 1);
         // What follows may be damaged: then the range is the standard one.
-        let transfer = skip_tools(bits, reduced).and_then(|()| transfer(bits, profile));
+        let deep = skip_tools(bits, reduced).and_then(|()| bits.flag());
+        let transfer = deep.and_then(|deep| transfer(bits, profile, deep));
+        let deep = deep.unwrap_or(false);
         let range = transfer.map_or(VideoRange::Sdr, VideoRange::from_transfer);
-        Some(Self { width, height, frame_rate, range })
+        let level = u8::try_from(level).ok()?;
+        Some(Self { profile, level, high_tier, deep, width, height, frame_rate, range })
     }
 }
 
-/// Timing, decoder model and operating points; the outer `None` when the header ends early.
-fn operating_points(bits: &mut Bits<'_>) -> Option<Option<FrameRate>> {
+/// Timing, decoder model and operating points: the frame rate, and level and tier of the first point. The outer
+/// `None` when the header ends early.
+fn operating_points(bits: &mut Bits<'_>) -> Option<(Option<FrameRate>, (u32, bool))> {
     let mut frame_rate = None;
     let mut delay_bits = None;
     if bits.flag()? {
@@ -60,12 +67,12 @@ fn operating_points(bits: &mut Bits<'_>) -> Option<Option<FrameRate>> {
         }
     }
     let display_delay = bits.flag()?;
+    let mut first = None;
     for _ in 0..=bits.take(5)? {
         bits.skip(12)?;
-        if bits.take(5)? > 7 {
-            // seq_tier
-            bits.skip(1)?;
-        }
+        let level = bits.take(5)?;
+        let high_tier = level > 7 && bits.flag()?;
+        first = first.or(Some((level, high_tier)));
         if let Some(delay_bits) = delay_bits
             && bits.flag()?
         {
@@ -76,7 +83,7 @@ fn operating_points(bits: &mut Bits<'_>) -> Option<Option<FrameRate>> {
             bits.skip(4)?;
         }
     }
-    Some(frame_rate)
+    Some((frame_rate, first?))
 }
 
 /// From the picture size to the colours: which coding tools are in use.
@@ -110,9 +117,8 @@ fn skip_tools(bits: &mut Bits<'_>, reduced: bool) -> Option<()> {
 }
 
 /// `transfer_characteristics`, if there is a description of colours.
-fn transfer(bits: &mut Bits<'_>, profile: u32) -> Option<u8> {
-    let high_depth = bits.flag()?;
-    if profile == 2 && high_depth {
+fn transfer(bits: &mut Bits<'_>, profile: u32, deep: bool) -> Option<u8> {
+    if profile == 2 && deep {
         // twelve_bit
         bits.skip(1)?;
     }

@@ -27,6 +27,17 @@ fn reads_records_of_real_encoders() {
     }
 }
 
+#[test]
+fn makes_the_records_that_encoders_make() {
+    for (name, record) in [("SVT-AV1", SVT), ("libaom", AOM_10)] {
+        let record = hex(record);
+        // A temporal delimiter goes in front, a frame follows.
+        let key = [&[0x12, 0][..], &record[4..], &[0x32, 1, 0x10]].concat();
+        assert_eq!(config_from_key(&key), Some(record), "{name}");
+    }
+    assert_eq!(config_from_key(&[0x12, 0, 0x32, 1, 0x10]), None);
+}
+
 /// A sequence header of all optional fields, by hand.
 #[test]
 fn reads_timing_and_operating_points() {

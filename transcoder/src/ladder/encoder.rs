@@ -1,0 +1,141 @@
+//! Encoders of pictures: no frame is held back or reordered, and key frames are where they are told to be.
+
+use ffmpeg_next::codec::{self, encoder};
+use ffmpeg_next::frame::Video;
+use ffmpeg_next::util::color::TransferCharacteristic as Transfer;
+use ffmpeg_next::{Dictionary, Packet};
+use nx_media::{FrameRate, VIDEO_TIMESCALE, VideoCodec};
+use nx_worker_protocol::{Device, Rung};
+
+use crate::graph::came;
+use crate::sheet::Why;
+
+/// See the module.
+pub(crate) struct Encoder {
+    name: &'static str,
+    encoder: encoder::video::Encoder,
+}
+
+impl Encoder {
+    /// The first of those that are wanted which opens; the software is the last.
+    pub(crate) fn open(rung: &Rung, rate: FrameRate, like: &Video) -> Result<Self, Why> {
+        let mut opened = Err(Why::from("nothing here encodes that"));
+        for &name in names(rung) {
+            opened = open(name, rung, rate, like).map(|encoder| Self { name, encoder });
+            if opened.is_ok() {
+                break;
+            }
+        }
+        opened
+    }
+
+    /// As libav calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// A picture, or that nothing follows.
+    pub(crate) fn send(&mut self, frame: Option<&Video>) -> Result<(), Why> {
+        let sent = match frame {
+            Some(frame) => self.encoder.send_frame(frame),
+            None => self.encoder.send_eof(),
+        };
+        Ok(sent?)
+    }
+
+    /// `false` when there is nothing yet.
+    pub(crate) fn give(&mut self, packet: &mut Packet) -> Result<bool, Why> {
+        came(self.encoder.receive_packet(packet))
+    }
+}
+
+fn names(rung: &Rung) -> &'static [&'static str] {
+    match (rung.codec, rung.device) {
+        (VideoCodec::Avc, Device::Software) => &["libx264"],
+        (VideoCodec::Avc, Device::Nvenc) => &["h264_nvenc", "libx264"],
+        (VideoCodec::Avc, Device::Qsv) => &["h264_qsv", "libx264"],
+        (VideoCodec::Hevc, Device::Software) => &["libx265"],
+        (VideoCodec::Hevc, Device::Nvenc) => &["hevc_nvenc", "libx265"],
+        (VideoCodec::Hevc, Device::Qsv) => &["hevc_qsv", "libx265"],
+        (VideoCodec::Av1, _) => &["libsvtav1"],
+        _ => &[],
+    }
+}
+
+/// The form of pixels that a rung has: 4:2:0 in 8 bits, of high dynamic range in 10.
+pub(crate) fn pixels(rung: &Rung, frame: &Video) -> Result<&'static str, Why> {
+    let high = matches!(frame.color_transfer_characteristic(), Transfer::SMPTE2084 | Transfer::ARIB_STD_B67);
+    match (high, rung.codec, rung.device) {
+        (true, VideoCodec::Avc, _) => {
+            Err("the source has a high dynamic range, which H.264 players do not show".into())
+        }
+        (true, _, Device::Software) => Ok("yuv420p10le"),
+        (true, ..) => Ok("p010le"),
+        (false, _, Device::Qsv) => Ok("nv12"),
+        (false, ..) => Ok("yuv420p"),
+    }
+}
+
+fn open(name: &str, rung: &Rung, rate: FrameRate, like: &Video) -> Result<encoder::video::Encoder, Why> {
+    let codec = encoder::find_by_name(name).ok_or_else(|| format!("this libav lacks {name}"))?;
+    let mut encoder = codec::Context::new_with_codec(codec).encoder().video()?;
+    encoder.set_width(like.width());
+    encoder.set_height(like.height());
+    encoder.set_format(like.format());
+    encoder.set_aspect_ratio((1, 1));
+    encoder.set_colorspace(like.color_space());
+    encoder.set_color_range(like.color_range());
+    encoder.set_color_primaries(like.color_primaries());
+    encoder.set_color_transfer_characteristic(like.color_transfer_characteristic());
+    encoder.set_time_base((1, i32::try_from(VIDEO_TIMESCALE)?));
+    encoder.set_frame_rate(Some((i32::try_from(rate.num)?, i32::try_from(rate.den)?)));
+    encoder.set_bit_rate(usize::try_from(rung.bitrate_bps)?);
+    encoder.set_max_b_frames(0);
+    let opened = encoder.open_as_with(codec, options(name, rung))?;
+    Ok(opened)
+}
+
+/// Settings by name, as the encoders know them.
+fn options(name: &str, rung: &Rung) -> Dictionary<'static> {
+    let mut options = Dictionary::new();
+    let threads = match rung.threads {
+        0 => "auto".to_owned(),
+        some => some.to_string(),
+    };
+    options.set("threads", &threads);
+    options.set("maxrate", &rung.peak_bps.to_string());
+    let buffer_bits = u64::from(rung.peak_bps) * u64::from(rung.buffer_ms) / 1000;
+    options.set("bufsize", &buffer_bits.to_string());
+    if !rung.preset.is_empty() {
+        options.set("preset", &rung.preset);
+    }
+    match name {
+        "libx264" => {
+            options.set("tune", "zerolatency");
+            options.set("forced-idr", "1");
+            options.set("x264-params", "keyint=infinite:scenecut=0");
+        }
+        "libx265" => {
+            options.set("tune", "zerolatency");
+            options.set("forced-idr", "1");
+            let pools = if rung.threads == 0 { "*".to_owned() } else { threads };
+            let params =
+                format!("keyint=-1:scenecut=0:open-gop=0:repeat-headers=1:log-level=none:pools={pools}");
+            options.set("x265-params", &params);
+        }
+        "libsvtav1" => {
+            options.set("g", "-1");
+            options.set("svtav1-params", "pred-struct=1:lookahead=0:scd=0:enable-tf=0");
+        }
+        _ => {
+            options.set("g", "1000000000");
+            options.set("forced-idr", "1");
+            options.set("forced_idr", "1");
+            options.set("no-scenecut", "1");
+            options.set("zerolatency", "1");
+            options.set("delay", "0");
+            options.set("async_depth", "1");
+        }
+    }
+    options
+}

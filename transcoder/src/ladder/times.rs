@@ -1,0 +1,107 @@
+//! The times of the source's pictures, kept beside the decoder: what comes out of it has exactly those.
+
+use std::collections::BTreeMap;
+
+use nx_media::Sample;
+
+/// Pictures that a decoder may hold; the oldest is forgotten first.
+const WAITING_MAX: usize = 256;
+
+/// What is known of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// 90 kHz.
+    pub(crate) pts: i64,
+    /// The rungs have a key frame here.
+    pub(crate) key: bool,
+    /// Until the next picture, and until the one behind it, or the next key frame; 90 kHz.
+    pub(crate) durations: [Option<u32>; 2],
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Times {
+    waiting: BTreeMap<i64, (Option<u32>, bool)>,
+    last: Option<i64>,
+    /// A key frame did not come out: the next picture is one.
+    key_due: bool,
+}
+
+impl Times {
+    /// A sample goes into the decoder.
+    pub(crate) fn put(&mut self, sample: &Sample) {
+        if self.waiting.len() >= WAITING_MAX
+            && let Some((_, (_, key))) = self.waiting.pop_first()
+        {
+            self.key_due |= key;
+        }
+        self.waiting.insert(sample.pts, (sample.duration, sample.key));
+    }
+
+    /// A picture comes out. `None` when it has no sample's time, or time went back.
+    pub(crate) fn take(&mut self, pts: i64) -> Option<Stamp> {
+        if self.last.is_some_and(|last| pts <= last) {
+            return None;
+        }
+        let (told, mut key) = self.waiting.remove(&pts)?;
+        let later = self.waiting.split_off(&pts);
+        let lost = std::mem::replace(&mut self.waiting, later);
+        key |= std::mem::take(&mut self.key_due) || lost.values().any(|(_, key)| *key);
+        self.last = Some(pts);
+        let until = |next: i64| u32::try_from(next.saturating_sub(pts)).ok();
+        let mut next = self.waiting.iter();
+        let (first, second) = (next.next(), next.next());
+        let one = first.map_or(told, |(at, _)| until(*at));
+        let two = match (first, second) {
+            (Some((at, (_, true))), _) | (Some(_), Some((at, _))) => until(*at),
+            (Some((at, (more, false))), None) => until(at.saturating_add(more.unwrap_or(0).into())),
+            (None, _) => told.and_then(|ticks| ticks.checked_mul(2)),
+        };
+        Some(Stamp { pts, key, durations: [one, two] })
+    }
+
+    /// A run is over, or the decoder was emptied.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn put(times: &mut Times, pts: i64, key: bool) {
+        times.put(&Sample { dts: 0, pts, duration: Some(10), key, payload: Bytes::new() });
+    }
+
+    #[test]
+    fn pictures_get_the_times_of_their_samples() {
+        let mut times = Times::default();
+        // I0 P30 B10 B20, then a key frame 15 later.
+        [(0, true), (30, false), (10, false), (20, false)]
+            .into_iter()
+            .for_each(|(pts, key)| put(&mut times, pts, key));
+        let stamp = |pts, key, one, two| Some(Stamp { pts, key, durations: [Some(one), Some(two)] });
+        assert_eq!(times.take(0), stamp(0, true, 10, 20));
+        assert_eq!(times.take(10), stamp(10, false, 10, 20));
+        assert_eq!(times.take(5), None, "back");
+        assert_eq!(times.take(15), None, "no sample's");
+        assert_eq!(times.take(20), stamp(20, false, 10, 20), "as the source says");
+        put(&mut times, 45, true);
+        put(&mut times, 55, false);
+        assert_eq!(times.take(30), stamp(30, false, 15, 15), "every second picture ends at a key frame");
+        assert_eq!(times.take(55), stamp(55, true, 10, 20), "the key frame was lost");
+    }
+
+    #[test]
+    fn a_decoder_that_gives_nothing_costs_little() {
+        let mut times = Times::default();
+        (0..100_000).for_each(|pts| put(&mut times, pts, pts == 0));
+        assert!(times.waiting.len() <= WAITING_MAX);
+        assert_eq!(times.take(99_999).map(|stamp| stamp.key), Some(true));
+        times.clear();
+        assert_eq!(times.take(99_999), None);
+    }
+}
