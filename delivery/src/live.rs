@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nx_container::{fmp4, ts};
 use nx_hls::{Ask, Event, Lookup, Remains, RunTrack, Skip, Window};
-use nx_media::{Params, Sample, StreamKey};
+use nx_media::{Params, Sample, StreamKey, TrackId};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -41,6 +41,20 @@ pub struct LiveStream {
     past: OnceLock<Past>,
     keys: OnceLock<Arc<dyn Keys>>,
     pictures: Pictures,
+    demand: Demand,
+}
+
+/// Tracks that are made while somebody asks for them, and when each was asked for last, Unix milliseconds.
+#[derive(Debug, Default)]
+struct Demand {
+    any: AtomicBool,
+    tracks: Mutex<Vec<(TrackId, i64)>>,
+}
+
+impl Demand {
+    fn lock(&self) -> MutexGuard<'_, Vec<(TrackId, i64)>> {
+        self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The keys of a stream, where anybody may have them.
@@ -179,6 +193,7 @@ impl LiveStream {
             past: OnceLock::new(),
             keys: OnceLock::new(),
             pictures: Pictures::default(),
+            demand: Demand::default(),
         }
     }
 
@@ -202,6 +217,31 @@ impl LiveStream {
 
     pub(crate) fn pictures(&self) -> &Pictures {
         &self.pictures
+    }
+
+    /// These tracks are made while somebody asks for them; a new one counts as asked for now.
+    pub fn offer(&self, tracks: Vec<TrackId>) {
+        let now_ms = crate::wall_ms();
+        let mut demand = self.demand.lock();
+        let asked = |id: &TrackId| demand.iter().find(|(of, _)| of == id).map_or(now_ms, |(_, at)| *at);
+        *demand = tracks.iter().map(|id| (*id, asked(id))).collect();
+        self.demand.any.store(!tracks.is_empty(), Ordering::Relaxed);
+        drop(demand);
+        self.lock().window.offer(tracks);
+    }
+
+    /// When a track was asked for last, Unix milliseconds, if it is made on demand.
+    pub fn asked_ms(&self, track: TrackId) -> Option<i64> {
+        self.demand.lock().iter().find(|(of, _)| *of == track).map(|(_, at)| *at)
+    }
+
+    /// Somebody asks for a track, by its name.
+    pub(crate) fn note_asked(&self, name: &str) {
+        if self.demand.any.load(Ordering::Relaxed) {
+            let now_ms = crate::wall_ms();
+            let mut demand = self.demand.lock();
+            demand.iter_mut().filter(|(id, _)| id.to_string() == name).for_each(|(_, at)| *at = now_ms);
+        }
     }
 
     /// Its name.

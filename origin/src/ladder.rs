@@ -190,10 +190,15 @@ impl Rungs {
         self.set.as_mut()?.next()
     }
 
-    /// See [`Set::look`]. `asked_s` tells how long ago a track was asked for.
+    /// The tracks that are made while somebody asks for them.
+    pub(crate) fn offered(&self) -> Vec<TrackId> {
+        self.set.iter().flat_map(Set::offered).collect()
+    }
+
+    /// See [`Set::look`]. `asked_s` tells how many seconds ago a track that is offered was asked for.
     pub(crate) fn look(&mut self, asked_s: &dyn Fn(TrackId) -> Option<i64>) {
         let linger_s = i64::from(self.rule.config.linger_s);
-        let asked = |id| asked_s(id).is_some_and(|ago_s| ago_s <= linger_s);
+        let asked = |id| asked_s(id).is_none_or(|ago_s| ago_s <= linger_s);
         if let Some(set) = &mut self.set {
             set.look(&asked);
         }

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use nx_media::VideoCodec;
@@ -175,7 +176,7 @@ fn without_a_worker_it_says_how_to_get_one_and_pages_do_without() {
 }
 
 /// Processes that a server started.
-fn children(server: &Server) -> Vec<u32> {
+pub(crate) fn children(server: &Server) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).into_iter().flatten().flatten();
     let of =
         |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();

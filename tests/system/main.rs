@@ -26,6 +26,7 @@ mod h2_abuse;
 mod https;
 mod images;
 mod inputs;
+mod ladder;
 mod live;
 mod low_latency;
 mod players;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nx_media::rescale;
+use nx_media::{TrackId, rescale};
 
 use crate::breaks::Breaks;
 use crate::daterange::DateRanges;
@@ -71,6 +71,8 @@ pub struct Window {
     pub(crate) start_ms: Option<i64>,
     /// What is left of it, until there is a run.
     pub(crate) lost: Remains,
+    /// See [`Window::offer`].
+    offered: Vec<TrackId>,
 }
 
 impl Window {
@@ -98,7 +100,19 @@ impl Window {
             query: String::new(),
             start_ms: None,
             lost: Remains::default(),
+            offered: Vec::new(),
         }
+    }
+
+    /// These tracks come when somebody asks for them: they stay listed while they are gaps.
+    pub fn offer(&mut self, tracks: Vec<TrackId>) {
+        self.offered = tracks;
+    }
+
+    /// Whether a track comes only when somebody asks for it.
+    #[must_use]
+    pub fn is_offered(&self, track: &TrackId) -> bool {
+        self.offered.contains(track)
     }
 
     /// Goes on where a window left off: the first run is one more. For a window that has seen no run yet.
@@ -227,6 +241,12 @@ impl Window {
     pub fn newest_independent(&self, track: usize) -> Option<u64> {
         let starts = |s: &&Segment| s.parts.first().is_some_and(|p| p.independent);
         self.tracks.get(track)?.segments.iter().rfind(starts).map(|s| s.msn)
+    }
+
+    /// Whether a track has media just now: it need not be asked for first.
+    #[must_use]
+    pub fn has_media(&self, track: usize) -> bool {
+        self.tracks.get(track).is_some_and(Rendition::has_media)
     }
 
     /// Whether a track has anything to list.

@@ -139,6 +139,11 @@ impl Set {
         self.made.iter().filter_map(|made| made.spec.as_ref())
     }
 
+    /// Those of them that are made while somebody asks for them.
+    pub(crate) fn offered(&self) -> impl Iterator<Item = TrackId> {
+        self.made.iter().filter(|made| made.on_demand && made.spec.is_some()).map(|made| made.id)
+    }
+
     /// Takes a sample of the source.
     pub(crate) fn see(&mut self, id: TrackId, sample: &Sample) {
         let scale = |of: &TrackSpec| (of.id == id).then(|| of.params.timescale());

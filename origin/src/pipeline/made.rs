@@ -34,8 +34,9 @@ impl Pipeline {
 
     /// Once a second: how it stands with the ladder.
     pub(crate) fn look(&mut self) {
+        let (live, now_ms) = (&self.live, nx_delivery::wall_ms());
         if let Some(rungs) = &mut self.rungs {
-            rungs.look(&|_| None);
+            rungs.look(&|id| live.asked_ms(id).map(|at_ms| (now_ms - at_ms) / 1000));
         }
     }
 
@@ -44,6 +45,7 @@ impl Pipeline {
         let stood = self.still.stands();
         let still = self.still.stand(tracks);
         let made = self.rungs.iter().flat_map(Rungs::specs);
+        self.rungs.iter().for_each(|rungs| self.live.offer(rungs.offered()));
         let packed: Vec<TrackSpec> = still.into_iter().chain(tracks.iter().cloned()).chain(made).collect();
         if stood || packed != self.tracks() {
             self.packager.set_tracks(&packed);
