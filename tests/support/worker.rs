@@ -28,8 +28,8 @@ pub(crate) struct Worker(Child);
 impl Worker {
     pub(crate) fn start() -> Self {
         let mut command = Command::new(real_worker());
-        let child =
-            command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let command = command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = command.spawn().expect("it starts");
         let mut worker = Self(child);
         assert_eq!(worker.hear(), Some(Reply::Hello(VERSION)));
         worker
@@ -144,7 +144,11 @@ impl Track {
             }
             Output::Sound(_) => Params::Audio(aac::parse_config(config).expect("a configuration")),
         };
-        let fragment = fmp4::fragment(1, params.kind(), &self.samples).expect("a fragment");
+        // A file begins at 0, sound of MP4 in front of it.
+        let early = self.samples.first().map_or(0, |first| first.dts.min(0));
+        let later = |s: &Sample| Sample { dts: s.dts - early, pts: s.pts - early, ..s.clone() };
+        let samples: Vec<Sample> = self.samples.iter().map(later).collect();
+        let fragment = fmp4::fragment(1, params.kind(), &samples).expect("a fragment");
         std::fs::write(path, [fmp4::init(&params), fragment].concat()).expect("a file");
     }
 }

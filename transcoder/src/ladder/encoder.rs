@@ -34,6 +34,12 @@ impl Encoder {
         self.name
     }
 
+    /// It takes no word about key frames: for each another encoder begins.
+    pub(crate) fn is_for_one_gop(&self) -> bool {
+        // SVT-AV1 up to 1.4 does so only where it holds pictures back.
+        self.name == "libsvtav1"
+    }
+
     /// A picture, or that nothing follows.
     pub(crate) fn send(&mut self, frame: Option<&Video>) -> Result<(), Why> {
         let sent = match frame {
@@ -124,8 +130,7 @@ fn options(name: &str, rung: &Rung) -> Dictionary<'static> {
             options.set("x265-params", &params);
         }
         "libsvtav1" => {
-            options.set("g", "-1");
-            options.set("svtav1-params", "pred-struct=1:lookahead=0:scd=0:enable-tf=0");
+            options.set("svtav1-params", "pred-struct=1:keyint=-1:scd=0");
         }
         _ => {
             options.set("g", "1000000000");

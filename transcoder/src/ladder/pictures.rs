@@ -152,17 +152,20 @@ impl Pictures {
 /// The size that the parameter sets tell, before a decoder sees them.
 fn size(source: &VideoSource) -> Result<(u32, u32), Why> {
     let told = match source.codec {
-        VideoCodec::Avc => avc::parse_config(&source.config).map_err(Why::from),
-        VideoCodec::Hevc => hevc::parse_config(&source.config).map_err(Why::from),
-        VideoCodec::Av1 => av1::parse_config(&source.config).map_err(Why::from),
-        _ => return Ok((source.width.into(), source.height.into())),
+        VideoCodec::Avc => avc::parse_config(&source.config).map_err(Why::from)?,
+        VideoCodec::Hevc => hevc::parse_config(&source.config).map_err(Why::from)?,
+        VideoCodec::Av1 => av1::parse_config(&source.config).map_err(Why::from)?,
+        _ => return small(source.width.into(), source.height.into()),
     };
-    let (width, height) = told.map(|video| (video.width, video.height))?;
+    small(told.width, told.height)
+}
+
+fn small(width: u32, height: u32) -> Result<(u32, u32), Why> {
     let sides = width.max(height) <= SIDE_PIXELS_MAX.into();
     if sides && width.saturating_mul(height) <= PICTURE_PIXELS_MAX {
         return Ok((width, height));
     }
-    Err(format!("{width} x {height} pixels are too many: {PICTURE_PIXELS_MAX} are possible").into())
+    Err(format!("{width} x {height} pixels are too many: {SIDE_PIXELS_MAX} a side and {PICTURE_PIXELS_MAX} in all are possible").into())
 }
 
 /// What is done to a picture before it is scaled.

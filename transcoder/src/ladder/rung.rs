@@ -172,8 +172,7 @@ impl Maker {
     }
 
     fn take(&mut self, frame: &Video, stamp: Stamp) -> Result<(), Why> {
-        let rung = &self.task.rung;
-        let chain = self.scaler.to(frame, || scaling(rung, frame), 1)?;
+        let chain = self.scaler.to(frame, || scaling(&self.task.rung, frame), 1)?;
         chain.push(frame)?;
         let mut scaled = Video::empty();
         if !chain.pull(0, &mut scaled)? {
@@ -181,9 +180,13 @@ impl Maker {
         }
         scaled.set_pts(Some(stamp.pts));
         scaled.set_kind(if stamp.key { picture::Type::I } else { picture::Type::None });
+        if stamp.key && self.encoder.as_ref().is_some_and(Encoder::is_for_one_gop) {
+            self.end()?;
+            self.encoder = None;
+        }
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
-            none => none.insert(Encoder::open(rung, self.task.frame_rate, &scaled)?),
+            none => none.insert(Encoder::open(&self.task.rung, self.task.frame_rate, &scaled)?),
         };
         self.inside.push_back(stamp);
         encoder.send(Some(&scaled))?;

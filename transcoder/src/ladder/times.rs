@@ -48,15 +48,14 @@ impl Times {
         let lost = std::mem::replace(&mut self.waiting, later);
         key |= std::mem::take(&mut self.key_due) || lost.values().any(|(_, key)| *key);
         self.last = Some(pts);
-        let until = |next: i64| u32::try_from(next.saturating_sub(pts)).ok();
+        let until = |(next, _): (&i64, _)| u32::try_from(next.saturating_sub(pts)).unwrap_or(u32::MAX);
         let mut next = self.waiting.iter();
         let (first, second) = (next.next(), next.next());
-        let one = first.map_or(told, |(at, _)| until(*at));
-        let two = match (first, second) {
-            (Some((at, (_, true))), _) | (Some(_), Some((at, _))) => until(*at),
-            (Some((at, (more, false))), None) => until(at.saturating_add(more.unwrap_or(0).into())),
-            (None, _) => told.and_then(|ticks| ticks.checked_mul(2)),
-        };
+        let at_key = first.filter(|(_, (_, key))| *key);
+        // Between two that are known there may be one that is still to come.
+        let sooner = |told: Option<u32>, known: Option<u32>| told.into_iter().chain(known).min();
+        let one = sooner(told, first.map(until));
+        let two = sooner(told.map(|ticks| ticks.saturating_mul(2)), at_key.or(second).map(until));
         Some(Stamp { pts, key, durations: [one, two] })
     }
 

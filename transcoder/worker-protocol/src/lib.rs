@@ -149,7 +149,8 @@ pub enum Reply {
         why: String,
     },
     /// One sample of an output. In video `dts` is `pts`, which is that of a sample of the source, as is `key`. The
-    /// duration is exact unless the worker had not seen the next frame of the source: then it is what the source says.
+    /// duration is exact unless the worker had not seen the next frame of the source: then it is what the source says,
+    /// of a halved rung twice that, though a key frame may come earlier.
     Coded {
         /// Which, from 0.
         output: u8,

@@ -68,11 +68,10 @@ pub(super) fn read(body: &mut Body) -> Result<Ladder, WireError> {
     Ok(Ladder { video, audio, filters, outputs })
 }
 
-/// Any size, if it is not too large: the worker says what it can do with it.
+/// Of any size: the worker says in words what it cannot do.
 fn video_source(body: &mut Body) -> Result<VideoSource, WireError> {
     let codec = one_of(CODEC, &VIDEO_CODECS, body.u8()?)?;
     let (width, height) = (body.u16()?, body.u16()?);
-    size(width, height)?;
     let rate = FrameRate { num: body.u32()?, den: body.u32()? };
     let frame_rate = match (rate.num, rate.den) {
         (0, 0) => None,
