@@ -137,7 +137,7 @@ fn players(streams: &[Stream], out: &mut Metrics) {
 /// What is made of streams.
 fn ladders(streams: &[Stream], out: &mut Metrics) {
     type Of = (&'static str, &'static str, &'static str, fn(&Ladder) -> f64);
-    let figures: [Of; 4] = [
+    let figures: [Of; 5] = [
         ("nexus_transcoder_up", "gauge", "1 while a stream's worker codes.", |l| {
             f64::from(u8::from(l.state == "running"))
         }),
@@ -145,6 +145,12 @@ fn ladders(streams: &[Stream], out: &mut Metrics) {
             l.lag_ms as f64
         }),
         ("nexus_transcoder_cpu_cores", "gauge", "Cores that a stream's worker takes.", |l| l.cpu),
+        (
+            "nexus_transcoder_skips_total",
+            "counter",
+            "Times that pictures were left out for a late worker.",
+            |l| l.skips as f64,
+        ),
         ("nexus_transcoder_damaged_total", "counter", "Samples that could not be decoded.", |l| {
             l.damaged as f64
         }),

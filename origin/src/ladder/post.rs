@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     /// Time of the source that was offered so far, without pauses, 90 kHz; and what of it the worker has taken.
     offered: AtomicI64,
     taken: AtomicI64,
+    /// Times that what waited was dropped.
+    skips: AtomicU64,
     replies: Mutex<VecDeque<Reply>>,
     standing: Mutex<Standing>,
     ring: Ring,
@@ -106,6 +108,7 @@ pub(crate) fn open(ladder: Ladder, ring: Ring) -> (Post, Counter) {
         wanted: AtomicU32::new(u32::MAX),
         offered: AtomicI64::new(0),
         taken: AtomicI64::new(0),
+        skips: AtomicU64::new(0),
         replies: Mutex::default(),
         standing: Mutex::new(standing),
         ring,
@@ -140,6 +143,7 @@ impl Post {
         shared.bytes.fetch_add(len, Ordering::Relaxed);
         if full || self.jobs.try_send(job).is_err() {
             shared.bytes.fetch_sub(len, Ordering::Relaxed);
+            shared.skips.fetch_add(1, Ordering::Relaxed);
             shared.turn();
         }
     }
@@ -198,6 +202,11 @@ impl Shared {
     /// See [`Shared::offered`].
     pub(crate) fn offered(&self) -> i64 {
         self.offered.load(Ordering::Relaxed)
+    }
+
+    /// See [`Shared::skips`].
+    pub(crate) fn skips(&self) -> u64 {
+        self.skips.load(Ordering::Relaxed)
     }
 
     pub(crate) fn standing(&self) -> Standing {

@@ -279,6 +279,7 @@ impl Set {
             lag_ms: u64::try_from(self.lag_ms).unwrap_or(0),
             crashes: standing.crashes,
             cpu: (standing.cpu * 100.0).round() / 100.0,
+            skips: self.post.shared.skips(),
             damaged: standing.damaged,
             reason: standing.reason,
             rungs: self.made.iter().map(rung).collect(),

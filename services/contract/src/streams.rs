@@ -191,6 +191,8 @@ pub struct Ladder {
     pub crashes: u64,
     /// Cores that the worker takes.
     pub cpu: f64,
+    /// Times that it was so far behind that pictures were left out, up to the next key frame.
+    pub skips: u64,
     /// Samples of the source that could not be decoded.
     pub damaged: u64,
     /// Why there is none, or why the last worker died.
