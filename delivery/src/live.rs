@@ -155,8 +155,8 @@ impl Inner {
         track
     }
 
-    /// A track's playlist is rendered anew when the track goes on. What it reports of the others is then at most
-    /// one part old, and a crowd that waits for one part is answered with one text.
+    /// A track's playlist is rendered anew when the track goes on, or was passed by the others. What it reports of them
+    /// is then at most one part old, and a crowd that waits for one part is answered with one text.
     fn version_of(&self, text: Text) -> Version {
         let of = |track: usize| self.tracks.get(track).copied().unwrap_or_default();
         let own = match text {
@@ -164,7 +164,9 @@ impl Inner {
             Text::Media(Ask::Text(_), _) => of(self.window.leader()),
             _ => self.newest,
         };
-        if own.number > self.everyone.number { own } else { self.everyone }
+        let known = if own.number > self.everyone.number { own } else { self.everyone };
+        let part_ms = i64::from(self.window.part_target_us() / 1000);
+        if self.newest.at_ms.saturating_sub(known.at_ms) > part_ms { self.newest } else { known }
     }
 }
 

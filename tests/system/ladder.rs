@@ -76,7 +76,7 @@ fn doctor(url: &str) -> String {
 
 #[test]
 fn every_rung_has_the_frames_and_key_frames_of_the_source() {
-    let server = server("");
+    let server = server("[origin.transcoder]\nlag_max_ms = 30000\n");
     let key = "live/steps";
     let _encoder = ffmpeg(server.rtmp(), key, HD);
     let text = variants(&server, key, 3);

@@ -17,6 +17,9 @@ const EARLY_MAX: usize = 1024;
 const HOLE: i64 = VIDEO_TIMESCALE as i64 / 4;
 /// Seconds in which a ladder must have been behind before something of it is given up.
 const STRIKES: u32 = 3;
+/// Seconds after which that is tried again, twice as many after each further time, this often.
+const PAUSE_S: u32 = 60;
+const DOUBLED_MAX: u32 = 6;
 
 /// Whether an output is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,8 @@ struct Made {
     /// Made only while somebody watches it.
     on_demand: bool,
     wanted: Wanted,
+    /// Times that it was given up, and seconds until it is tried again.
+    shed: (u32, u32),
     spec: Option<TrackSpec>,
     encoder: String,
     refused: Option<String>,
@@ -102,6 +107,7 @@ impl Set {
             output,
             on_demand,
             wanted: Wanted::On,
+            shed: (0, 0),
             spec: None,
             encoder: String::new(),
             refused: None,
@@ -231,10 +237,14 @@ impl Set {
             self.shed();
         }
         for (output, made) in self.made.iter_mut().enumerate() {
+            made.shed.1 = made.shed.1.saturating_sub(1);
+            if made.wanted == Wanted::Shed && made.shed.1 == 0 {
+                made.wanted = Wanted::On;
+            }
             if made.on_demand && made.wanted != Wanted::Shed {
                 made.wanted = if asked(made.id) { Wanted::On } else { Wanted::Idle };
             }
-            if made.wanted == Wanted::Idle {
+            if made.wanted != Wanted::On {
                 made.reached = None;
             }
             self.post.want(output, made.wanted == Wanted::On);
@@ -246,6 +256,7 @@ impl Set {
         let on = self.made.iter_mut().filter(|made| made.wanted == Wanted::On);
         if let Some(made) = on.max_by_key(|made| made.cost()) {
             made.wanted = Wanted::Shed;
+            made.shed = (made.shed.0 + 1, PAUSE_S << made.shed.0.min(DOUBLED_MAX));
             tracing::warn!(track = %made.id, lag_ms = self.lag_ms, "a rendition is given up: the machine is too slow");
         }
     }
@@ -270,7 +281,8 @@ impl Set {
             .into(),
             encoder: made.encoder.clone(),
             reason: made.refused.clone().or_else(|| {
-                (made.wanted == Wanted::Shed).then(|| "the machine is too slow for it".to_owned())
+                (made.wanted == Wanted::Shed)
+                    .then(|| format!("the machine is too slow for it; tried again in {} s", made.shed.1))
             }),
         };
         told::Ladder {

@@ -243,6 +243,12 @@ fn the_most_costly_goes_first_when_the_machine_is_too_slow() {
     assert!(rungs.told().lag_ms > 3_000 && rungs.told().rungs[0].reason.is_some());
     (0..10).for_each(|_| second(&mut rungs, true));
     assert_eq!((states(&rungs), rungs.told().lag_ms), (vec!["shed".into(), "on".into()], 0));
+    // It is tried again after a minute, then after two.
+    (0..50).for_each(|_| second(&mut rungs, true));
+    assert_eq!(states(&rungs), ["on", "on"]);
+    (0..8).for_each(|_| second(&mut rungs, false));
+    assert_eq!(states(&rungs), ["shed", "shed"]);
+    assert!(rungs.told().rungs[0].reason.as_ref().is_some_and(|r| r.contains("again in 11")));
 }
 
 #[test]
