@@ -68,7 +68,6 @@ impl Worker {
                 Reply::Refused { output, why } => made.output(output).refused = Some(why),
                 Reply::Coded { output, sample } => made.output(output).samples.push(sample),
                 Reply::Load(load) => made.loads.push(load),
-                Reply::Failed(why) => made.failed = Some(why),
                 Reply::Flushed => {
                     made.flushed = true;
                     break;
@@ -98,7 +97,6 @@ fn say(input: &mut ChildStdin, request: &Request) {
 pub(crate) struct Made {
     pub(crate) outputs: Vec<Track>,
     pub(crate) loads: Vec<Load>,
-    pub(crate) failed: Option<String>,
     /// It came to its end.
     pub(crate) flushed: bool,
 }

@@ -76,7 +76,7 @@ pub(crate) struct Fit {
     chain: Option<Chain>,
 }
 
-/// Pixel format, width, height, shape of a pixel, whether interlaced.
+/// Pixel format, width, height, shape of a pixel, and what else the caller tells apart.
 type Form = (Pixel, u32, u32, Rational, bool);
 
 impl Fit {
@@ -84,11 +84,11 @@ impl Fit {
     pub(crate) fn to(
         &mut self,
         frame: &Video,
+        apart: bool,
         spec: impl FnOnce() -> Result<String, Why>,
         outs: usize,
     ) -> Result<&mut Chain, Why> {
-        let form =
-            (frame.format(), frame.width(), frame.height(), frame.aspect_ratio(), frame.is_interlaced());
+        let form = (frame.format(), frame.width(), frame.height(), frame.aspect_ratio(), apart);
         if self.form != Some(form) {
             self.chain = None;
         }

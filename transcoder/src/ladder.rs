@@ -11,7 +11,9 @@ mod rung;
 mod sound;
 mod times;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nx_media::{Kind, Sample, VIDEO_TIMESCALE, rescale};
@@ -27,24 +29,25 @@ const QUEUE: usize = 2;
 /// How often the origin is told how far it is, in 90 kHz of the stream.
 const TOLD_90K: i64 = VIDEO_TIMESCALE as i64;
 
-/// Where replies go, from any thread.
+/// Where replies go, from any thread: each in one piece.
 #[derive(Clone)]
-pub(crate) struct Out(Arc<Mutex<io::Stdout>>);
+pub(crate) struct Out(Arc<Mutex<File>>);
 
 impl Out {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(io::stdout())))
+    /// The standard output, without the buffer that looks for lines in it.
+    pub(crate) fn new() -> io::Result<Self> {
+        let output = io::stdout().as_fd().try_clone_to_owned()?;
+        Ok(Self(Arc::new(Mutex::new(output.into()))))
     }
 
     pub(crate) fn say(&self, reply: &Reply) -> io::Result<()> {
         let frame = reply.write().map_err(io::Error::other)?;
-        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        io::Write::write_all(&mut *out, &frame)?;
-        io::Write::flush(&mut *out)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&frame)
     }
 
-    fn refuse(&self, output: u8, why: &Why) -> io::Result<()> {
-        self.say(&Reply::Refused { output, why: why.to_string() })
+    fn refuse(&self, outputs: &[u8], why: &Why) -> io::Result<()> {
+        let refused = |output: &u8| Reply::Refused { output: *output, why: why.to_string() };
+        outputs.iter().map(refused).try_for_each(|reply| self.say(&reply))
     }
 }
 
@@ -60,44 +63,41 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Refuses outputs that have no source, and fails when a source cannot be decoded at all.
-    pub(crate) fn new(ladder: Ladder, out: &Out) -> Result<Self, Why> {
+    /// Outputs whose source is missing or cannot be decoded are refused.
+    pub(crate) fn new(ladder: Ladder, out: &Out) -> io::Result<Self> {
         let Ladder { video, audio, filters, outputs } = ladder;
         let (mut rungs, mut sounds) = (Vec::new(), Vec::new());
         for (index, output) in (0..).zip(outputs) {
             match output {
-                Output::Rung(rung) if video.is_some() => rungs.push((index, rung)),
-                Output::Sound(sound) if audio.is_some() => sounds.push((index, sound)),
-                Output::Rung(_) => out.refuse(index, &"the source has no picture".into())?,
-                Output::Sound(_) => out.refuse(index, &"the source has no sound".into())?,
+                Output::Rung(rung) => rungs.push((index, rung)),
+                Output::Sound(sound) => sounds.push((index, sound)),
             }
         }
         let timescale = audio.as_ref().map_or(1, |audio| audio.sample_rate);
-        let pictures = video.filter(|_| !rungs.is_empty());
-        let pictures = pictures.map(|video| Pictures::new(&video, filters, rungs, out)).transpose()?;
-        let audio = audio.filter(|_| !sounds.is_empty());
-        let sounds = audio.map(|audio| Sounds::new(&audio, sounds, out)).transpose()?;
+        let video = video.ok_or("the source has no picture");
+        let pictures = begin(video, rungs, out, |video, rungs| Pictures::new(&video, filters, rungs, out))?;
+        let audio = audio.ok_or("the source has no sound");
+        let sounds = begin(audio, sounds, out, |audio, sounds| Sounds::new(&audio, sounds, out))?;
         Ok(Self { pictures, sounds, timescale, out: out.clone(), taken: i64::MIN, told: None })
     }
 
     /// The next sample of the source.
-    pub(crate) fn take(&mut self, kind: Kind, sample: &Sample) -> Result<(), Why> {
-        let pts = match (kind, &mut self.pictures, &mut self.sounds) {
-            (Kind::Video, Some(pictures), _) => {
-                pictures.take(sample)?;
-                sample.pts
+    pub(crate) fn take(&mut self, kind: Kind, sample: &Sample) -> io::Result<()> {
+        // Of a source with both the picture tells the time: its samples are the later ones to be coded.
+        let pts = match kind {
+            Kind::Video => {
+                go_on(&mut self.pictures, Pictures::outputs, &self.out, |pictures| pictures.take(sample))?;
+                self.pictures.is_some().then_some(sample.pts)
             }
-            (Kind::Audio, pictures, Some(sounds)) => {
-                sounds.take(sample)?;
-                let pts = rescale(sample.pts, self.timescale, VIDEO_TIMESCALE);
-                if pictures.is_some() { self.taken } else { pts }
+            Kind::Audio => {
+                go_on(&mut self.sounds, Sounds::outputs, &self.out, |sounds| sounds.take(sample))?;
+                let alone = self.pictures.is_none() && self.sounds.is_some();
+                alone.then(|| rescale(sample.pts, self.timescale, VIDEO_TIMESCALE))
             }
-            _ => return Ok(()),
         };
+        let Some(pts) = pts else { return Ok(()) };
         self.taken = self.taken.max(pts);
-        // Times that jump back begin to be told anew.
-        let due = |told: i64| self.taken.saturating_sub(told).unsigned_abs() >= TOLD_90K.unsigned_abs();
-        if self.told.is_none_or(due) && self.taken > i64::MIN {
+        if self.told.is_none_or(|told| self.taken.saturating_sub(told) >= TOLD_90K) {
             self.told = Some(self.taken);
             self.out.say(&Reply::Load(self.load()))?;
         }
@@ -106,7 +106,8 @@ impl Engine {
 
     fn load(&self) -> Load {
         let (pictures, sounds) = (self.pictures.as_ref(), self.sounds.as_ref());
-        let behind = [pictures.and_then(Pictures::coded), sounds.and_then(Sounds::coded)];
+        // Sound that pauses is no lag of a picture.
+        let coded = pictures.map_or_else(|| sounds.and_then(Sounds::coded), Pictures::coded);
         let used = clock_gettime(ClockId::ProcessCPUTime);
         let used_us = used.tv_sec.saturating_mul(1_000_000).saturating_add(used.tv_nsec / 1000);
         Load {
@@ -114,27 +115,54 @@ impl Engine {
             damaged: pictures.map_or(0, Pictures::damaged) + sounds.map_or(0, Sounds::damaged),
             cpu_us: u64::try_from(used_us).unwrap_or(0),
             taken: self.taken,
-            coded: behind.into_iter().flatten().min().unwrap_or(self.taken).min(self.taken),
+            coded: coded.unwrap_or(self.taken).min(self.taken),
         }
     }
 
     /// Whether somebody wants an output.
-    pub(crate) fn want(&mut self, output: u8, on: bool) -> Result<(), Why> {
+    pub(crate) fn want(&mut self, output: u8, on: bool) -> io::Result<()> {
         if let Some(pictures) = &mut self.pictures {
             pictures.want(output, on);
         }
-        self.sounds.as_mut().map_or(Ok(()), |sounds| sounds.want(output, on))
+        go_on(&mut self.sounds, Sounds::outputs, &self.out, |sounds| sounds.want(output, on))
     }
 
     /// Codes everything that is in it; what follows begins anew.
-    pub(crate) fn flush(&mut self) -> Result<(), Why> {
-        if let Some(pictures) = &mut self.pictures {
-            pictures.flush()?;
-        }
-        if let Some(sounds) = &mut self.sounds {
-            sounds.flush()?;
-        }
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        go_on(&mut self.pictures, Pictures::outputs, &self.out, Pictures::flush)?;
+        go_on(&mut self.sounds, Sounds::outputs, &self.out, Sounds::flush)?;
         (self.taken, self.told) = (i64::MIN, None);
         Ok(())
     }
+}
+
+/// Begins what makes these outputs of a source; when it cannot be, they are refused.
+fn begin<Source, Output, Maker>(
+    source: Result<Source, &'static str>,
+    outputs: Vec<(u8, Output)>,
+    out: &Out,
+    make: impl FnOnce(Source, Vec<(u8, Output)>) -> Result<Maker, Why>,
+) -> io::Result<Option<Maker>> {
+    let indices: Vec<u8> = outputs.iter().map(|(index, _)| *index).collect();
+    if indices.is_empty() {
+        return Ok(None);
+    }
+    match source.map_err(Why::from).and_then(|source| make(source, outputs)) {
+        Ok(maker) => Ok(Some(maker)),
+        Err(why) => out.refuse(&indices, &why).map(|()| None),
+    }
+}
+
+/// A step of what makes outputs; when it breaks, it is over, and those that it still had are refused.
+fn go_on<Maker>(
+    maker: &mut Option<Maker>,
+    outputs: fn(&Maker) -> Vec<u8>,
+    out: &Out,
+    step: impl FnOnce(&mut Maker) -> Result<(), Why>,
+) -> io::Result<()> {
+    let Some(made) = maker else { return Ok(()) };
+    let Err(why) = step(made) else { return Ok(()) };
+    let lost = outputs(made);
+    *maker = None;
+    out.refuse(&lost, &why)
 }

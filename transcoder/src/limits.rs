@@ -14,15 +14,18 @@ const LADDER_BYTES: u64 = 12 << 30;
 const REQUEST_S: u64 = 60;
 const NICENESS: i32 = 10;
 
-/// No files, no sockets, bounded memory, behind everybody else. Before anything is read.
-pub(crate) fn confine() -> io::Result<()> {
+/// No files, no sockets, bounded memory, behind everybody else. Before anything is read. With `hardware` it may open
+/// what is to be opened.
+pub(crate) fn confine(hardware: bool) -> io::Result<()> {
     let exactly = |n: u64| Rlimit { current: Some(n), maximum: Some(n) };
     nice(NICENESS)?;
     setrlimit(Resource::As, Rlimit { current: Some(MEMORY_BYTES), maximum: Some(LADDER_BYTES) })?;
     setrlimit(Resource::Core, exactly(0))?;
     setrlimit(Resource::Fsize, exactly(0))?;
-    // What is open stays open.
-    setrlimit(Resource::Nofile, exactly(0))?;
+    if !hardware {
+        // What is open stays open.
+        setrlimit(Resource::Nofile, exactly(0))?;
+    }
     Ok(())
 }
 

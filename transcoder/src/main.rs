@@ -20,11 +20,17 @@ use nx_worker_protocol::{LENGTH, Reply, Request, VERSION, frame_len};
 use crate::ladder::{Engine, Out};
 use crate::sheet::{Sheet, Why};
 
+/// What encodes in hardware opens devices, and libraries that drive them: the worker may open files then.
+const HARDWARE: &str = "--hardware";
+
 fn main() -> ExitCode {
-    if std::env::args().len() > 1 {
-        return usage();
-    }
-    match work() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let hardware = match &words[..] {
+        [] => false,
+        [word] if word == HARDWARE => true,
+        _ => return usage(),
+    };
+    match work(hardware) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
@@ -32,17 +38,19 @@ fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the command's own output")]
 fn usage() -> ExitCode {
-    eprintln!("nexus-transcoder is started by nexus and has no options; see \"Pictures\" in README.md");
+    eprintln!(
+        "nexus-transcoder is started by nexus, with {HARDWARE} or nothing; see \"Pictures\" in README.md"
+    );
     ExitCode::from(2)
 }
 
 /// Answers requests until the input ends.
-fn work() -> io::Result<()> {
+fn work(hardware: bool) -> io::Result<()> {
     ffmpeg_next::init().map_err(io::Error::other)?;
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
-    limits::confine()?;
+    let out = Out::new()?;
+    limits::confine(hardware)?;
     let mut input = io::stdin().lock();
-    let out = Out::new();
     out.say(&Reply::Hello(VERSION))?;
     let mut desk = Desk::default();
     while let Some(frame) = read(&mut input)? {
@@ -74,29 +82,23 @@ impl Desk {
             }
             Request::Ladder(ladder) => {
                 limits::make_room()?;
+                // The one before says its last words first.
                 self.ladder = None;
-                match Engine::new(*ladder, out) {
-                    Ok(engine) => self.ladder = Some(engine),
-                    Err(why) => out.say(&failed(why))?,
-                }
+                self.ladder = Some(Engine::new(*ladder, out)?);
             }
-            Request::Sample(kind, sample) => self.go_on(out, |engine| engine.take(kind, &sample))?,
-            Request::Wanted { output, on } => self.go_on(out, |engine| engine.want(output, on))?,
+            Request::Sample(kind, sample) => self.step(|ladder| ladder.take(kind, &sample))?,
+            Request::Wanted { output, on } => self.step(|ladder| ladder.want(output, on))?,
             Request::Flush => {
-                self.go_on(out, Engine::flush)?;
+                self.step(Engine::flush)?;
                 out.say(&Reply::Flushed)?;
             }
         }
         Ok(())
     }
 
-    /// What fails ends the ladder.
-    fn go_on(&mut self, out: &Out, step: impl FnOnce(&mut Engine) -> Result<(), Why>) -> io::Result<()> {
-        let done = self.ladder.as_mut().map_or(Ok(()), step);
-        done.or_else(|why| {
-            self.ladder = None;
-            out.say(&failed(why))
-        })
+    /// Without a ladder there is nothing to do.
+    fn step(&mut self, step: impl FnOnce(&mut Engine) -> io::Result<()>) -> io::Result<()> {
+        self.ladder.as_mut().map_or(Ok(()), step)
     }
 }
 

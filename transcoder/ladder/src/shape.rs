@@ -44,10 +44,10 @@ impl Shape {
     pub(crate) fn with_lines(self, lines: u16) -> (u16, u16) {
         let (short, long) = (self.width.min(self.height), self.width.max(self.height));
         let lines = (u64::from(lines) / 2 * 2).max(2);
-        let most = u64::from(SIDE_PIXELS_MAX).min(u64::from(PICTURE_PIXELS_MAX) / lines);
+        let most = u64::from(SIDE_PIXELS_MAX).min(u64::from(PICTURE_PIXELS_MAX) / lines).min(long.into());
         // To the nearest even number.
         let other = (u64::from(long) * lines + u64::from(short)) / (2 * u64::from(short)) * 2;
-        let other = other.clamp(2, most / 2 * 2);
+        let other = other.clamp(2, (most / 2 * 2).max(2));
         let side = |n: u64| u16::try_from(n).unwrap_or(SIDE_PIXELS_MAX);
         let (lines, other) = (side(lines), side(other));
         if self.width < self.height { (lines, other) } else { (other, lines) }

@@ -166,13 +166,10 @@ mod tests {
             (1_000_000, -90_000, "00:00:00.000"),
             (0, -90, "23:59:59.999"),
             (1_700_000_000_000_000, 0, "22:13:20.000"),
-            (i64::MAX, i64::MAX, "15:21:50.921"),
         ] {
-            assert_eq!(time(zero_us, pts).len(), want.len());
-            if zero_us != i64::MAX {
-                assert_eq!(time(zero_us, pts), want);
-            }
+            assert_eq!(time(zero_us, pts), want);
         }
+        assert_eq!(time(i64::MAX, i64::MAX).len(), 12);
     }
 
     #[test]

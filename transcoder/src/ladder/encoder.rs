@@ -1,8 +1,9 @@
 //! Encoders of pictures: no frame is held back or reordered, and key frames are where they are told to be.
 
 use ffmpeg_next::codec::{self, encoder};
+use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
-use ffmpeg_next::util::color::TransferCharacteristic as Transfer;
+use ffmpeg_next::util::color::{Range, TransferCharacteristic as Transfer};
 use ffmpeg_next::{Dictionary, Packet};
 use nx_media::{FrameRate, VIDEO_TIMESCALE, VideoCodec};
 use nx_worker_protocol::{Device, Rung};
@@ -13,20 +14,32 @@ use crate::sheet::Why;
 /// See the module.
 pub(crate) struct Encoder {
     name: &'static str,
+    format: Pixel,
     encoder: encoder::video::Encoder,
 }
 
 impl Encoder {
-    /// The first of those that are wanted which opens; the software is the last.
-    pub(crate) fn open(rung: &Rung, rate: FrameRate, like: &Video) -> Result<Self, Why> {
+    /// The first of those that are wanted which opens; the software is the last. Colours are those of `source`.
+    pub(crate) fn open(rung: &Rung, rate: FrameRate, source: &Video) -> Result<Self, Why> {
+        let transfer = source.color_transfer_characteristic();
+        let high = matches!(transfer, Transfer::SMPTE2084 | Transfer::ARIB_STD_B67);
+        if high && rung.codec == VideoCodec::Avc {
+            return Err("the source has a high dynamic range, which players of H.264 do not show".into());
+        }
         let mut opened = Err(Why::from("nothing here encodes that"));
         for &name in names(rung) {
-            opened = open(name, rung, rate, like).map(|encoder| Self { name, encoder });
+            let format = format(name, high);
+            opened = open(name, format, rung, rate, source).map(|encoder| Self { name, format, encoder });
             if opened.is_ok() {
                 break;
             }
         }
         opened
+    }
+
+    /// Of the pictures that it takes.
+    pub(crate) fn format(&self) -> Pixel {
+        self.format
     }
 
     /// As libav calls it.
@@ -68,31 +81,36 @@ fn names(rung: &Rung) -> &'static [&'static str] {
     }
 }
 
-/// The form of pixels that a rung has: 4:2:0 in 8 bits, of high dynamic range in 10.
-pub(crate) fn pixels(rung: &Rung, frame: &Video) -> Result<&'static str, Why> {
-    let high = matches!(frame.color_transfer_characteristic(), Transfer::SMPTE2084 | Transfer::ARIB_STD_B67);
-    match (high, rung.codec, rung.device) {
-        (true, VideoCodec::Avc, _) => {
-            Err("the source has a high dynamic range, which H.264 players do not show".into())
-        }
-        (true, _, Device::Software) => Ok("yuv420p10le"),
-        (true, ..) => Ok("p010le"),
-        (false, _, Device::Qsv) => Ok("nv12"),
-        (false, ..) => Ok("yuv420p"),
+/// 4:2:0 in 8 bits; of a high dynamic range in 10.
+fn format(name: &str, high: bool) -> Pixel {
+    let hardware = name.ends_with("_qsv") || name.ends_with("_nvenc");
+    match (hardware, high) {
+        (true, true) => Pixel::P010LE,
+        (true, false) => Pixel::NV12,
+        (false, true) => Pixel::YUV420P10LE,
+        (false, false) => Pixel::YUV420P,
     }
 }
 
-fn open(name: &str, rung: &Rung, rate: FrameRate, like: &Video) -> Result<encoder::video::Encoder, Why> {
+fn open(
+    name: &str,
+    format: Pixel,
+    rung: &Rung,
+    rate: FrameRate,
+    source: &Video,
+) -> Result<encoder::video::Encoder, Why> {
     let codec = encoder::find_by_name(name).ok_or_else(|| format!("this libav lacks {name}"))?;
     let mut encoder = codec::Context::new_with_codec(codec).encoder().video()?;
-    encoder.set_width(like.width());
-    encoder.set_height(like.height());
-    encoder.set_format(like.format());
+    encoder.set_width(rung.width.into());
+    encoder.set_height(rung.height.into());
+    encoder.set_format(format);
     encoder.set_aspect_ratio((1, 1));
-    encoder.set_colorspace(like.color_space());
-    encoder.set_color_range(like.color_range());
-    encoder.set_color_primaries(like.color_primaries());
-    encoder.set_color_transfer_characteristic(like.color_transfer_characteristic());
+    encoder.set_colorspace(source.color_space());
+    // The full range becomes the usual one.
+    let full = source.color_range() == Range::JPEG;
+    encoder.set_color_range(if full { Range::MPEG } else { source.color_range() });
+    encoder.set_color_primaries(source.color_primaries());
+    encoder.set_color_transfer_characteristic(source.color_transfer_characteristic());
     encoder.set_time_base((1, i32::try_from(VIDEO_TIMESCALE)?));
     encoder.set_frame_rate(Some((i32::try_from(rate.num)?, i32::try_from(rate.den)?)));
     encoder.set_bit_rate(usize::try_from(rung.bitrate_bps)?);
@@ -112,7 +130,8 @@ fn options(name: &str, rung: &Rung) -> Dictionary<'static> {
     options.set("maxrate", &rung.peak_bps.to_string());
     let buffer_bits = u64::from(rung.peak_bps) * u64::from(rung.buffer_ms) / 1000;
     options.set("bufsize", &buffer_bits.to_string());
-    if !rung.preset.is_empty() {
+    // Hardware has presets of its own.
+    if !rung.preset.is_empty() && name.starts_with("lib") {
         options.set("preset", &rung.preset);
     }
     match name {

@@ -84,13 +84,18 @@ impl Pictures {
         self.damaged
     }
 
+    /// Those that can still be had.
+    pub(crate) fn outputs(&self) -> Vec<u8> {
+        self.rungs.iter().filter(|desk| !desk.is_refused()).map(Desk::index).collect()
+    }
+
     pub(crate) fn want(&mut self, output: u8, on: bool) {
         self.rungs.iter_mut().filter(|desk| desk.index() == output).for_each(|desk| desk.want(on));
     }
 
     pub(crate) fn flush(&mut self) -> Result<(), Why> {
         if !self.idle {
-            self.decoder.end()?;
+            self.damaged += u64::from(self.decoder.end().is_err());
             self.drain()?;
             for mut frame in self.front.end()? {
                 self.share(&mut frame)?;
@@ -137,7 +142,7 @@ impl Pictures {
         let count = self.rungs.len();
         let ways: String = (0..count).map(|way| format!("[out{way}]")).collect();
         // Each way gives another reference to the same pixels.
-        let chain = self.share.to(frame, || Ok(format!("[in]split={count}{ways}")), count)?;
+        let chain = self.share.to(frame, false, || Ok(format!("[in]split={count}{ways}")), count)?;
         chain.push(frame)?;
         for (way, desk) in self.rungs.iter_mut().enumerate() {
             let mut own = Video::empty();
@@ -172,21 +177,24 @@ fn small(width: u32, height: u32) -> Result<(u32, u32), Why> {
 struct Front {
     crop: Option<Crop>,
     drawing: Option<Drawing>,
+    /// Some picture was: others between them may not be.
+    interlaced: bool,
     chain: Fit,
 }
 
 impl Front {
     fn new(filters: Filters) -> Self {
-        Self { crop: filters.crop, drawing: Drawing::new(filters), chain: Fit::default() }
+        Self { crop: filters.crop, drawing: Drawing::new(filters), interlaced: false, chain: Fit::default() }
     }
 
     /// The pictures that this one completes: a deinterlacer is one behind.
     fn take(&mut self, frame: &Video) -> Result<Vec<Video>, Why> {
-        let (crop, draws, interlaced) = (self.crop, self.drawing.is_some(), frame.is_interlaced());
+        self.interlaced |= frame.is_interlaced();
+        let (crop, draws, interlaced) = (self.crop, self.drawing.is_some(), self.interlaced);
         let spec = || {
             let mut steps = Vec::new();
             if interlaced {
-                steps.push(format!("bwdif=mode=send_frame,settb=1/{VIDEO_TIMESCALE}"));
+                steps.push(format!("bwdif=mode=send_frame:deint=interlaced,settb=1/{VIDEO_TIMESCALE}"));
             }
             if let Some(Crop { left, top, width, height }) = crop {
                 steps.push(format!("crop={width}:{height}:{left}:{top}"));
@@ -200,7 +208,7 @@ impl Front {
             }
             Ok(format!("[in]{}[out0]", steps.join(",")))
         };
-        let chain = self.chain.to(frame, spec, 1)?;
+        let chain = self.chain.to(frame, interlaced, spec, 1)?;
         chain.push(frame)?;
         ready(chain)
     }

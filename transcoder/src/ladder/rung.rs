@@ -7,13 +7,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use ffmpeg_next::Packet;
+use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::util::picture;
 use nx_media::{FrameRate, Sample};
 use nx_worker_protocol::{Reply, Rung};
 
 use super::coded::{Coded, Reader};
-use super::encoder::{self, Encoder};
+use super::encoder::Encoder;
 use super::times::Stamp;
 use super::{Out, QUEUE};
 use crate::graph::Fit;
@@ -72,6 +73,10 @@ impl Desk {
         matches!(self.state, State::Waiting | State::On(_))
     }
 
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.state, State::Refused)
+    }
+
     /// Up to where it is coded; `None` when nothing of it is under way.
     pub(crate) fn coded(&self) -> Option<i64> {
         match &self.state {
@@ -125,6 +130,13 @@ impl Desk {
     }
 }
 
+/// No word of a ladder comes after that it is over.
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.end_run();
+    }
+}
+
 impl Task {
     fn start(&self, pts: i64) -> State {
         let (queue, jobs) = sync_channel(QUEUE);
@@ -135,7 +147,7 @@ impl Task {
             Ok(thread) => State::On(Worker { queue, thread, coded }),
             Err(error) => {
                 // Without a way to say so the thread that reads ends as well.
-                let _ = self.out.refuse(self.index, &error.into());
+                let _ = self.out.refuse(&[self.index], &error.into());
                 State::Refused
             }
         }
@@ -148,7 +160,7 @@ impl Task {
         let made = jobs.into_iter().try_for_each(|(frame, stamp)| maker.take(&frame, stamp));
         let made = made.and_then(|()| maker.end());
         if let Err(why) = &made {
-            let _ = out.refuse(index, why);
+            let _ = out.refuse(&[index], why);
         }
         made.is_ok()
     }
@@ -172,7 +184,16 @@ impl Maker {
     }
 
     fn take(&mut self, frame: &Video, stamp: Stamp) -> Result<(), Why> {
-        let chain = self.scaler.to(frame, || scaling(&self.task.rung, frame), 1)?;
+        if stamp.key && self.encoder.as_ref().is_some_and(Encoder::is_for_one_gop) {
+            self.end()?;
+            self.encoder = None;
+        }
+        let Task { rung, frame_rate, .. } = &self.task;
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => none.insert(Encoder::open(rung, *frame_rate, frame)?),
+        };
+        let chain = self.scaler.to(frame, false, || scaling(rung, encoder.format(), frame), 1)?;
         chain.push(frame)?;
         let mut scaled = Video::empty();
         if !chain.pull(0, &mut scaled)? {
@@ -180,14 +201,6 @@ impl Maker {
         }
         scaled.set_pts(Some(stamp.pts));
         scaled.set_kind(if stamp.key { picture::Type::I } else { picture::Type::None });
-        if stamp.key && self.encoder.as_ref().is_some_and(Encoder::is_for_one_gop) {
-            self.end()?;
-            self.encoder = None;
-        }
-        let encoder = match &mut self.encoder {
-            Some(encoder) => encoder,
-            none => none.insert(Encoder::open(&self.task.rung, self.task.frame_rate, &scaled)?),
-        };
         self.inside.push_back(stamp);
         encoder.send(Some(&scaled))?;
         self.drain()
@@ -223,16 +236,18 @@ impl Maker {
 }
 
 /// Turned as it is shown, with square pixels; what does not have the rung's shape gets black edges.
-fn scaling(rung: &Rung, frame: &Video) -> Result<String, Why> {
+fn scaling(rung: &Rung, format: Pixel, frame: &Video) -> Result<String, Why> {
     let turn = Turn::of(frame);
     let (width, height) = (u32::from(rung.width), u32::from(rung.height));
     let (wide, high) = inside((width, height), turn.shape(frame));
-    let close = width.abs_diff(wide) <= ROUNDING && height.abs_diff(high) <= ROUNDING;
-    let (wide, high) = if close { (width, height) } else { (wide, high) };
-    let format = encoder::pixels(rung, frame)?;
+    let format = format.descriptor().ok_or("no such pixels")?.name();
+    let scale = "flags=bicubic:out_range=limited:threads=1";
     let turned = turn.filter();
-    Ok(format!(
-        "[in]{turned}scale={wide}:{high}:flags=bicubic:threads=1,pad={width}:{height}:-1:-1,setsar=1,\
-         format={format}[out0]"
-    ))
+    // What is only rounded to even numbers fills the rung.
+    let fitted = if width.abs_diff(wide) <= ROUNDING && height.abs_diff(high) <= ROUNDING {
+        format!("scale={width}:{height}:{scale}")
+    } else {
+        format!("scale={wide}:{high}:{scale},pad={width}:{height}:-1:-1")
+    };
+    Ok(format!("[in]{turned}{fitted},setsar=1,format={format}[out0]"))
 }

@@ -8,7 +8,7 @@ use ffmpeg_next::{ChannelLayout, Dictionary, Packet, format};
 use nx_codec::aac::{self, Adts};
 use nx_codec::opus;
 use nx_media::{AudioCodec, Sample, VIDEO_TIMESCALE, rescale};
-use nx_worker_protocol::{AudioSource, Reply, Sound};
+use nx_worker_protocol::{AAC_RATES_HZ, AudioSource, Reply, Sound};
 
 use super::Out;
 use crate::graph::{Chain, came};
@@ -26,6 +26,8 @@ pub(crate) struct Sounds {
     voices: Vec<Voice>,
     /// Where the next sample should begin.
     due: Option<i64>,
+    /// Of the samples that were decoded last: rate, format, loudspeakers.
+    form: Option<(u32, format::Sample, u64)>,
     damaged: u64,
 }
 
@@ -51,9 +53,15 @@ impl Sounds {
         options.set("ac", &source.channels.to_string());
         let opened = codec::Context::new_with_codec(found).decoder().open_as_with(found, options);
         let decoder = opened.and_then(decoder::Opened::audio)?;
-        let voice = |(index, sound)| Voice { index, sound, out: out.clone(), state: State::On(None) };
+        let voice = |(index, sound)| Voice {
+            index,
+            sound,
+            out: out.clone(),
+            state: State::On(None),
+            after: i64::MIN,
+        };
         let voices = sounds.into_iter().map(voice).collect();
-        Ok(Self { decoder, adts, timescale: source.sample_rate, voices, due: None, damaged: 0 })
+        Ok(Self { decoder, adts, timescale: source.sample_rate, voices, due: None, form: None, damaged: 0 })
     }
 
     /// The next sample. What cannot be decoded is counted.
@@ -61,10 +69,15 @@ impl Sounds {
         if self.voices.iter().all(|voice| !matches!(voice.state, State::On(_))) {
             return Ok(());
         }
-        let header = self.adts.map(|adts| adts.header(sample.payload.len())).transpose();
-        let header = header?.unwrap_or_default();
-        let header = if self.adts.is_some() { &header[..] } else { &[] };
-        let mut packet = Packet::copy(&[header, &sample.payload].concat());
+        let header = match self.adts.map(|adts| adts.header(sample.payload.len())) {
+            Some(Ok(header)) => Bytes::copy_from_slice(&header),
+            None => Bytes::new(),
+            Some(Err(_)) => {
+                self.damaged += 1;
+                return Ok(());
+            }
+        };
+        let mut packet = Packet::copy(&[header, sample.payload.clone()].concat());
         packet.set_pts(Some(sample.pts));
         self.damaged += u64::from(self.decoder.send_packet(&packet).is_err());
         self.drain()
@@ -79,6 +92,12 @@ impl Sounds {
         self.damaged
     }
 
+    /// Those that can still be had.
+    pub(crate) fn outputs(&self) -> Vec<u8> {
+        let had = self.voices.iter().filter(|voice| !matches!(voice.state, State::Refused));
+        had.map(|voice| voice.index).collect()
+    }
+
     pub(crate) fn want(&mut self, output: u8, on: bool) -> Result<(), Why> {
         self.voices.iter_mut().filter(|voice| voice.index == output).try_for_each(|voice| voice.want(on))
     }
@@ -88,7 +107,9 @@ impl Sounds {
         let _ = self.decoder.send_eof();
         self.drain()?;
         self.decoder.flush();
-        self.end_run()
+        self.end_run()?;
+        self.voices.iter_mut().for_each(|voice| voice.after = i64::MIN);
+        Ok(())
     }
 
     fn end_run(&mut self) -> Result<(), Why> {
@@ -114,8 +135,11 @@ impl Sounds {
     fn share(&mut self, frame: &Audio) -> Result<(), Why> {
         let Some(pts) = frame.pts().or(self.due) else { return Ok(()) };
         let gap = i64::from(self.timescale) / GAP;
-        if self.due.is_some_and(|due| pts.saturating_sub(due).saturating_abs() > gap) {
+        let form = Some((frame.rate(), frame.format(), frame.channel_layout().bits()));
+        let jumps = self.due.is_some_and(|due| pts.saturating_sub(due).saturating_abs() > gap);
+        if jumps || form != self.form {
             self.end_run()?;
+            self.form = form;
         }
         let due = self.due.unwrap_or(pts);
         self.due =
@@ -130,6 +154,8 @@ struct Voice {
     sound: Sound,
     out: Out,
     state: State,
+    /// The end of what was coded before: nothing begins earlier.
+    after: i64,
 }
 
 enum State {
@@ -142,7 +168,9 @@ enum State {
 impl Voice {
     fn coded(&self) -> Option<i64> {
         match &self.state {
-            State::On(Some(run)) => Some(rescale(run.coded, self.sound.sample_rate, VIDEO_TIMESCALE)),
+            State::On(Some(run)) => {
+                Some(rescale(run.coded.max(run.begin), self.sound.sample_rate, VIDEO_TIMESCALE))
+            }
             _ => None,
         }
     }
@@ -161,7 +189,9 @@ impl Voice {
 
     fn end_run(&mut self) -> Result<(), Why> {
         let State::On(run) = &mut self.state else { return Ok(()) };
-        let ended = run.take().map_or(Ok(()), |mut run| run.end(self.index, &self.out));
+        let Some(mut run) = run.take() else { return Ok(()) };
+        let ended = run.end(self.index, &self.out);
+        self.after = run.coded;
         self.refused_if(ended)
     }
 
@@ -169,7 +199,7 @@ impl Voice {
         let State::On(run) = &mut self.state else { return Ok(()) };
         let taken = match run {
             Some(run) => Ok(run),
-            none => Run::begin(&self.sound, frame, pts, timescale).and_then(|begun| {
+            none => Run::begin(&self.sound, frame, pts, timescale, self.after).and_then(|begun| {
                 let (encoder, config) = (begun.name.to_owned(), config(&self.sound));
                 self.out.say(&Reply::Opened { output: self.index, config, encoder })?;
                 Ok(none.insert(begun))
@@ -183,7 +213,7 @@ impl Voice {
     fn refused_if(&mut self, done: Result<(), Why>) -> Result<(), Why> {
         if let Err(why) = done {
             self.state = State::Refused;
-            self.out.refuse(self.index, &why)?;
+            self.out.refuse(&[self.index], &why)?;
         }
         Ok(())
     }
@@ -195,14 +225,10 @@ fn config(sound: &Sound) -> Bytes {
         return opus::params(sound.channels, None).config;
     }
     // AAC LC, its rate and its loudspeakers (ISO/IEC 14496-3 §1.6.2.1).
-    let rate = AAC_RATES.iter().position(|rate| *rate == sound.sample_rate).unwrap_or(0);
+    let rate = AAC_RATES_HZ.iter().position(|rate| *rate == sound.sample_rate).unwrap_or(0);
     let bits = 2 << 11 | u16::try_from(rate).unwrap_or(0) << 7 | u16::from(sound.channels) << 3;
     Bytes::copy_from_slice(&bits.to_be_bytes())
 }
-
-/// Table 1.18 of ISO/IEC 14496-3.
-const AAC_RATES: [u32; 13] =
-    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
 /// Sound without a gap.
 struct Run {
@@ -213,11 +239,12 @@ struct Run {
     /// Where it begins, and samples since then; in the output's rate.
     begin: i64,
     samples: i64,
+    /// The end of what is coded.
     coded: i64,
 }
 
 impl Run {
-    fn begin(sound: &Sound, frame: &Audio, pts: i64, timescale: u32) -> Result<Self, Why> {
+    fn begin(sound: &Sound, frame: &Audio, pts: i64, timescale: u32, after: i64) -> Result<Self, Why> {
         let (name, frame_samples, form) = match sound.codec {
             AudioCodec::Opus => ("libopus", 960, format::Sample::F32(sample::Type::Packed)),
             _ => ("aac", 1024, format::Sample::F32(sample::Type::Planar)),
@@ -247,7 +274,7 @@ impl Run {
         );
         let chain = Chain::audio(frame, timescale, &spec)?;
         let begin = rescale(pts, timescale, sound.sample_rate);
-        Ok(Self { name, chain, encoder, frame_samples, begin, samples: 0, coded: begin })
+        Ok(Self { name, chain, encoder, frame_samples, begin, samples: 0, coded: after })
     }
 
     fn take(&mut self, frame: &Audio, index: u8, out: &Out) -> Result<(), Why> {
@@ -278,8 +305,9 @@ impl Run {
         while came(self.encoder.receive_packet(&mut packet))? {
             let pts = packet.pts().ok_or("the encoder of sound gives no times")?;
             let end = pts.saturating_add(self.frame_samples.into());
-            // An access unit from before the beginning only warms decoders up.
-            if end <= self.begin {
+            // An access unit from before the beginning only warms decoders up; where time jumped back, others have
+            // been there.
+            if end <= self.begin || pts < self.coded {
                 continue;
             }
             let payload = Bytes::copy_from_slice(packet.data().unwrap_or_default());

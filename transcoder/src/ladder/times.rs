@@ -71,25 +71,24 @@ mod tests {
 
     use super::*;
 
-    fn put(times: &mut Times, pts: i64, key: bool) {
-        times.put(&Sample { dts: 0, pts, duration: Some(10), key, payload: Bytes::new() });
+    fn put(times: &mut Times, (pts, duration, key): (i64, u32, bool)) {
+        times.put(&Sample { dts: 0, pts, duration: Some(duration), key, payload: Bytes::new() });
     }
 
     #[test]
     fn pictures_get_the_times_of_their_samples() {
         let mut times = Times::default();
         // I0 P30 B10 B20, then a key frame 15 later.
-        [(0, true), (30, false), (10, false), (20, false)]
-            .into_iter()
-            .for_each(|(pts, key)| put(&mut times, pts, key));
+        let samples = [(0, 10, true), (30, 15, false), (10, 10, false), (20, 10, false)];
+        samples.into_iter().take(3).for_each(|sample| put(&mut times, sample));
         let stamp = |pts, key, one, two| Some(Stamp { pts, key, durations: [Some(one), Some(two)] });
-        assert_eq!(times.take(0), stamp(0, true, 10, 20));
+        assert_eq!(times.take(0), stamp(0, true, 10, 20), "B20 is still to come");
+        put(&mut times, samples[3]);
         assert_eq!(times.take(10), stamp(10, false, 10, 20));
         assert_eq!(times.take(5), None, "back");
         assert_eq!(times.take(15), None, "no sample's");
-        assert_eq!(times.take(20), stamp(20, false, 10, 20), "as the source says");
-        put(&mut times, 45, true);
-        put(&mut times, 55, false);
+        assert_eq!(times.take(20), stamp(20, false, 10, 20));
+        [(45, 10, true), (55, 10, false)].into_iter().for_each(|sample| put(&mut times, sample));
         assert_eq!(times.take(30), stamp(30, false, 15, 15), "every second picture ends at a key frame");
         assert_eq!(times.take(55), stamp(55, true, 10, 20), "the key frame was lost");
     }
@@ -97,7 +96,7 @@ mod tests {
     #[test]
     fn a_decoder_that_gives_nothing_costs_little() {
         let mut times = Times::default();
-        (0..100_000).for_each(|pts| put(&mut times, pts, pts == 0));
+        (0..100_000).for_each(|pts| put(&mut times, (pts, 1, pts == 0)));
         assert!(times.waiting.len() <= WAITING_MAX);
         assert_eq!(times.take(99_999).map(|stamp| stamp.key), Some(true));
         times.clear();

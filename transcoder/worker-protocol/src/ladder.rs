@@ -16,6 +16,10 @@ pub const TEXT_BYTES_MAX: usize = 128;
 /// Bytes of the name of a preset.
 pub const PRESET_BYTES_MAX: usize = 16;
 
+/// Rates of AAC that sound can have, in Hz: by their index in ISO/IEC 14496-3 table 1.18.
+pub const AAC_RATES_HZ: [u32; 12] =
+    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000];
+
 /// One stream's ladder: decoded once, coded many times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ladder {
@@ -87,7 +91,7 @@ pub struct Rung {
     pub device: Device,
     /// Threads of the encoder; 0: as many as it likes.
     pub threads: u8,
-    /// As the encoder calls it (`veryfast`; of AV1 `10`): small letters and digits; empty: its own choice.
+    /// As the software calls it (`veryfast`; of AV1 `10`): small letters and digits; empty: its own choice.
     pub preset: String,
 }
 
@@ -112,7 +116,7 @@ pub struct Sound {
     pub bitrate_bps: u32,
     /// Loudspeaker channels: 1, 2 or, of AAC, 6.
     pub channels: u8,
-    /// In Hz: one of AAC's, 48 000 of Opus. The time scale of the output's samples.
+    /// In Hz: one of [`AAC_RATES_HZ`], 48 000 of Opus. The time scale of the output's samples.
     pub sample_rate: u32,
     /// Its loudness is evened out.
     pub evened: bool,
@@ -202,8 +206,9 @@ pub struct Load {
     pub damaged: u64,
     /// CPU time of the worker since it started, in microseconds.
     pub cpu_us: u64,
-    /// Presentation time of the newest sample that went into the decoder, 90 kHz.
+    /// Presentation time of the newest picture that went into the decoder, of a ladder without any: of the newest
+    /// sound; 90 kHz.
     pub taken: i64,
-    /// Presentation time up to which every output that is on is coded, 90 kHz. What lies between is the lag.
+    /// Up to where every rung that is on is coded, without any: every sound; 90 kHz. What lies between is the lag.
     pub coded: i64,
 }

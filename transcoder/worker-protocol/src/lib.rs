@@ -14,8 +14,8 @@
 //! Pictures are answered request by request. A ladder is not: its outputs come when they are ready, each in the order
 //! of its time, and the origin has to read while it writes. When the worker falls behind, it reads no more, and the
 //! origin's writes wait. An output is [`Reply::Opened`] in front of its first sample, and again whenever its decoder
-//! configuration changes; one that cannot be had is [`Reply::Refused`], the others go on. `Failed` ends the ladder:
-//! what comes for it later is ignored. A new `Ladder` ends the one before without another word; `Flush` first has it
+//! configuration changes; one that cannot be had, or not any longer, is [`Reply::Refused`], and the others go on. A new
+//! `Ladder` ends the one before without another word; `Flush` first has it
 //! end with its last frame.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
@@ -29,9 +29,9 @@ use nx_media::{Kind, Sample, VideoCodec};
 use thiserror::Error;
 
 pub use ladder::{
-    AudioSource, Clock, Corner, Crop, Device, Filters, LOGO_SIDE_MAX, Ladder, Load, Logo, OUTPUTS_MAX,
-    Output, PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX, Sound, TEXT_BYTES_MAX, Text,
-    VideoSource,
+    AAC_RATES_HZ, AudioSource, Clock, Corner, Crop, Device, Filters, LOGO_SIDE_MAX, Ladder, Load, Logo,
+    OUTPUTS_MAX, Output, PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX, Sound, TEXT_BYTES_MAX,
+    Text, VideoSource,
 };
 
 /// Of what is defined here; a worker says it first.
@@ -128,7 +128,7 @@ pub enum Reply {
     Hello(u16),
     /// The key frame is in its cell.
     Drawn,
-    /// It could not be done; the next may be.
+    /// The sheet, or a picture of it, could not be made; the next may be.
     Failed(String),
     /// The sheet.
     Jpeg(Bytes),
@@ -141,7 +141,7 @@ pub enum Reply {
         /// What codes it, as libav calls it: `libx264`.
         encoder: String,
     },
-    /// This output cannot be had, for this reason.
+    /// This output cannot be had, or not any longer, for this reason; no more is said of it.
     Refused {
         /// Which, from 0.
         output: u8,

@@ -6,9 +6,9 @@ use nx_media::{AudioCodec, FrameRate, VideoCodec};
 use super::VIDEO_CODECS;
 use super::body::{Body, number_of, one_of, put_counted, put_text, within};
 use crate::{
-    AudioSource, Clock, Corner, Crop, Device, Filters, LOGO_SIDE_MAX, Ladder, Logo, OUTPUTS_MAX, Output,
-    PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX, Sound, TEXT_BYTES_MAX, Text, VideoSource,
-    WireError,
+    AAC_RATES_HZ, AudioSource, Clock, Corner, Crop, Device, Filters, LOGO_SIDE_MAX, Ladder, Logo,
+    OUTPUTS_MAX, Output, PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX, Sound, TEXT_BYTES_MAX,
+    Text, VideoSource, WireError,
 };
 
 const AUDIO_CODECS: [(u8, AudioCodec); 6] = [
@@ -24,9 +24,6 @@ const CORNERS: [(u8, Corner); 4] =
     [(0, Corner::TopLeft), (1, Corner::TopRight), (2, Corner::BottomLeft), (3, Corner::BottomRight)];
 const RUNG: u8 = 1;
 const SOUND: u8 = 2;
-/// Rates of AAC (ISO/IEC 14496-3 table 1.18) that its encoders take.
-const AAC_RATES: [u32; 12] =
-    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000];
 const BITRATE_BPS: std::ops::RangeInclusive<u32> = 8_000..=400_000_000;
 const BUFFER_MS: std::ops::RangeInclusive<u32> = 50..=20_000;
 const HEIGHT_PERCENT: std::ops::RangeInclusive<u32> = 1..=50;
@@ -162,7 +159,7 @@ fn sound(body: &mut Body) -> Result<Sound, WireError> {
     let (bitrate_bps, sample_rate) = (body.u32()?, body.u32()?);
     within("the bit rate", bitrate_bps, BITRATE_BPS)?;
     let (shape, rate) = match codec {
-        AudioCodec::Aac => (matches!(channels, 1 | 2 | 6), AAC_RATES.contains(&sample_rate)),
+        AudioCodec::Aac => (matches!(channels, 1 | 2 | 6), AAC_RATES_HZ.contains(&sample_rate)),
         AudioCodec::Opus => (matches!(channels, 1 | 2), sample_rate == 48_000),
         _ => return Err(WireError::Value { what: "the codec of a sound", value: number.into() }),
     };
