@@ -74,12 +74,17 @@ impl Hub {
         ladders(&streams, out);
         inputs(&streams, out);
         players(&streams, out);
-        out.family("nexus_stream_repairs_total", "counter", "Repairs made by the timeline.");
-        for stream in &streams {
-            for repair in &stream.repairs.kinds {
-                let labels = [("stream", stream.key.as_str()), ("kind", repair.kind.as_str())];
-                out.value("nexus_stream_repairs_total", &labels, repair.count);
-            }
+        repairs(&streams, out);
+    }
+}
+
+/// What the timeline mended.
+fn repairs(streams: &[Stream], out: &mut Metrics) {
+    out.family("nexus_stream_repairs_total", "counter", "Repairs made by the timeline.");
+    for stream in streams {
+        for repair in &stream.repairs.kinds {
+            let labels = [("stream", stream.key.as_str()), ("kind", repair.kind.as_str())];
+            out.value("nexus_stream_repairs_total", &labels, repair.count);
         }
     }
 }

@@ -190,6 +190,11 @@ impl Rungs {
         self.set.as_mut()?.next()
     }
 
+    /// Numbers of what is made.
+    pub(crate) fn ids(&self) -> Vec<TrackId> {
+        self.set.iter().flat_map(Set::ids).collect()
+    }
+
     /// The tracks that are made while somebody asks for them.
     pub(crate) fn offered(&self) -> Vec<TrackId> {
         self.set.iter().flat_map(Set::offered).collect()
@@ -243,7 +248,7 @@ impl Rungs {
             source: tracks.to_vec(),
             video: video.map(|t| t.id).filter(|_| ladder.video.is_some()),
             audio: audio.map(|t| t.id).filter(|_| ladder.audio.is_some()),
-            ids: self.ids(&ladder, tracks),
+            ids: self.number(&ladder, tracks),
             lag_max_ms: self.ladders.lag_max_ms,
         };
         let (post, counter) = post::open(ladder, self.ring.clone());
@@ -262,7 +267,7 @@ impl Rungs {
     }
 
     /// Numbers for what is made, behind the publisher's own.
-    fn ids(&self, ladder: &Ladder, tracks: &[TrackSpec]) -> Vec<(TrackId, bool)> {
+    fn number(&self, ladder: &Ladder, tracks: &[TrackSpec]) -> Vec<(TrackId, bool)> {
         let after =
             |kind| tracks.iter().filter(|t| t.id.kind == kind).map(|t| t.id.nth + 1).max().unwrap_or(0);
         let (mut video, mut audio) = (after(Kind::Video), after(Kind::Audio));

@@ -79,6 +79,8 @@ pub(crate) struct Set {
     strikes: u32,
     lag_ms: i64,
     lag_max_ms: i64,
+    /// Workers that had died when it was last looked at.
+    crashes: u64,
 }
 
 /// A sample for the packager.
@@ -125,6 +127,7 @@ impl Set {
             strikes: 0,
             lag_ms: 0,
             lag_max_ms: order.lag_max_ms,
+            crashes: 0,
         }
     }
 
@@ -140,9 +143,14 @@ impl Set {
             || self.post.shared.standing().state == State::Dropped
     }
 
+    /// Numbers of what is made.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = TrackId> {
+        self.made.iter().map(|made| made.id)
+    }
+
     /// The tracks that are made.
     pub(crate) fn specs(&self) -> impl Iterator<Item = &TrackSpec> {
-        self.made.iter().filter_map(|made| made.spec.as_ref())
+        self.made.iter().filter(|made| made.refused.is_none()).filter_map(|made| made.spec.as_ref())
     }
 
     /// Those of them that are made while somebody asks for them.
@@ -177,8 +185,8 @@ impl Set {
                     }
                 }
                 Reply::Refused { output, why } => {
+                    // One that was there has gaps, and is gone with the next run.
                     if let Some(made) = self.made.get_mut(usize::from(output)) {
-                        changed |= made.spec.take().is_some();
                         made.refused = Some(why);
                     }
                 }
@@ -225,11 +233,15 @@ impl Set {
 
     /// Once a second: gives up what the machine is too slow for. `asked` tells whether somebody watches a track.
     pub(crate) fn look(&mut self, asked: &dyn Fn(TrackId) -> bool) {
-        let running = self.post.shared.standing().state == State::Running;
-        let on = |made: &&Made| made.wanted == Wanted::On && made.spec.is_some();
+        let standing = self.post.shared.standing();
+        // Another worker begins with a key frame, and is behind from then on.
+        if std::mem::replace(&mut self.crashes, standing.crashes) != standing.crashes {
+            self.made.iter_mut().for_each(|made| made.reached = None);
+        }
+        let on = |made: &&Made| made.wanted == Wanted::On && made.refused.is_none();
         let reached = self.made.iter().filter(on).filter_map(|made| made.reached).min();
-        let behind =
-            reached.filter(|_| running).map_or(0, |end| self.post.newest().saturating_sub(end).max(0));
+        let reached = reached.filter(|_| standing.state == State::Running);
+        let behind = reached.map_or(0, |end| self.post.newest().saturating_sub(end).max(0));
         self.lag_ms = rescale(behind, VIDEO_TIMESCALE, 1000);
         self.strikes = if self.lag_ms > self.lag_max_ms { self.strikes + 1 } else { 0 };
         if self.strikes >= STRIKES {

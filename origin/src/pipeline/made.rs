@@ -22,7 +22,7 @@ impl Pipeline {
 
     /// The tracks that are made here.
     pub(crate) fn made(&self) -> Vec<TrackId> {
-        self.rungs.iter().flat_map(Rungs::specs).map(|spec| spec.id).collect()
+        self.rungs.iter().flat_map(Rungs::ids).collect()
     }
 
     /// See [`Packager::part_due_ms`]: parts of what is made here are due to nobody who reads a publisher.
