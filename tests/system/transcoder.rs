@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use nx_media::{AudioCodec, Kind, Sample, VideoCodec};
-use nx_worker_protocol::{Clock, Corner, Crop, Device, Filters, Logo, Output, Request, Rung, Sound, Text};
+use nx_worker_protocol::{
+    Clock, Corner, Crop, Device, Filters, Logo, Output, Reply, Request, Rung, Sound, Text,
+};
 
 use crate::api::SOON;
 use crate::encoder::{run, scratch};
@@ -415,4 +417,25 @@ fn sound_keeps_time_over_gaps_and_passes_through_every_decoder() {
     let times = Worker::start().make(requests).outputs.remove(0).times(false);
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 960), "{times:?}");
     assert!(times.last().is_some_and(|last| (62_000..76_000).contains(last)), "{times:?}");
+}
+
+#[test]
+fn a_picture_is_coded_before_the_next_one_comes() {
+    let path = picture("prompt.mp4", "testsrc2=s=640x360:r=25:d=2", &["-bf", "0"]);
+    // SVT-AV1 holds a group of pictures back, in its low-delay mode as well.
+    for (codec, later) in [(VideoCodec::Avc, 0), (VideoCodec::Hevc, 0), (VideoCodec::Av1, 8)] {
+        let mut worker = Worker::start();
+        let source =
+            Source::load(&path).requests(Filters::default(), vec![Output::Rung(rung(codec, 320, 180))]);
+        let (mut said, mut coded) = (0, 0);
+        for request in source {
+            worker.say(&request);
+            said += usize::from(matches!(request, Request::Sample(..)));
+            while coded + later < said {
+                let reply = worker.hear().expect("it lives");
+                coded += usize::from(matches!(reply, Reply::Coded { .. }));
+            }
+        }
+        assert_eq!(said, 50, "{codec:?}");
+    }
 }
