@@ -155,8 +155,8 @@ impl Rungs {
     }
 
     /// Nothing more is to be known of the tracks that are made.
-    pub(crate) fn is_settled(&self, now_ms: i64) -> bool {
-        self.next.is_none() && self.set.as_ref().is_none_or(|set| set.is_settled(now_ms))
+    pub(crate) fn is_settled(&self) -> bool {
+        self.next.is_none() && self.set.as_ref().is_none_or(Set::is_settled)
     }
 
     /// The tracks that are made, as far as they are known.
@@ -164,10 +164,10 @@ impl Rungs {
         self.set.iter().flat_map(Set::specs).cloned().collect()
     }
 
-    /// Takes a sample of the source that came at these times, the origin's and the world's.
-    pub(crate) fn see(&mut self, id: TrackId, sample: &Sample, now_ms: i64, wall_ms: i64) {
+    /// Takes a sample of the source that came at a Unix time.
+    pub(crate) fn see(&mut self, id: TrackId, sample: &Sample, wall_ms: i64) {
         if let Some(tracks) = self.next.take_if(|tracks| tracks.first().is_some_and(|t| t.id == id)) {
-            match self.begin(&tracks, sample, now_ms, wall_ms) {
+            match self.begin(&tracks, sample, wall_ms) {
                 Ok(set) => self.set = set,
                 Err(reason) => {
                     tracing::warn!(stream = %self.stream, reason, "no ladder");
@@ -217,13 +217,7 @@ impl Rungs {
     }
 
     /// Plans a ladder and has a worker begin it; `None` when there is nothing to make.
-    fn begin(
-        &self,
-        tracks: &[TrackSpec],
-        sample: &Sample,
-        now_ms: i64,
-        wall_ms: i64,
-    ) -> Result<Option<Set>, String> {
+    fn begin(&self, tracks: &[TrackSpec], sample: &Sample, wall_ms: i64) -> Result<Option<Set>, String> {
         let video = first(tracks, Kind::Video);
         let audio = first(tracks, Kind::Audio);
         let source = Source {
@@ -253,7 +247,7 @@ impl Rungs {
         };
         let (post, counter) = post::open(ladder, self.ring.clone());
         (self.ladders.hire)(counter, place);
-        Ok(Some(Set::new(order, post, now_ms)))
+        Ok(Some(Set::new(order, post)))
     }
 
     /// Whether an output is wanted, can be had, and is not among the publisher's tracks already.

@@ -27,6 +27,7 @@ use crate::keys::StreamKeys;
 use crate::ladder::Rungs;
 use crate::media::Media;
 use crate::still::Still;
+use made::Waiting;
 
 /// What a consumer of frames gets, beside the window: RTMP players.
 pub(crate) enum Relay<'a> {
@@ -60,8 +61,8 @@ pub(crate) struct Pipeline {
     still: Still,
     /// What is made of it.
     rungs: Option<Rungs>,
-    /// Samples that wait until it is known what is made of them, with the Unix times at which they came.
-    waiting: Option<Vec<(TrackId, Sample, i64)>>,
+    /// What waits until it is known what is made of it.
+    waiting: Option<Waiting>,
     /// Of an encrypted stream: nothing of it is relayed in the clear.
     keys: Option<StreamKeys>,
     /// Why it shows nothing, if so.
@@ -337,13 +338,13 @@ impl Pipeline {
         tracks.iter().for_each(|t| self.timeline.set_params(t.id, &t.params));
         let known = self.rungs.as_mut().is_none_or(|rungs| {
             rungs.turn(&tracks);
-            rungs.is_settled(0)
+            rungs.is_settled()
         });
-        self.waiting = (!known).then(Vec::new);
         if known {
             self.set_tracks(&tracks);
         }
         relay(Relay::Params(&tracks));
+        self.waiting = (!known).then(|| Waiting::new(tracks));
     }
 
     fn place(&mut self, now: Now, arrival: Arrival, relay: &mut dyn FnMut(Relay<'_>)) {
@@ -357,16 +358,16 @@ impl Pipeline {
                 }
                 Output::Sample(id, sample) => {
                     if let Some(rungs) = &mut self.rungs {
-                        rungs.see(id, &sample, now.ms, now.wall_ms);
+                        rungs.see(id, &sample, now.wall_ms);
                     }
                     match &mut self.waiting {
-                        Some(waiting) => waiting.push((id, sample, now.wall_ms)),
+                        Some(waiting) => waiting.push(id, sample, now.wall_ms),
                         None => self.pack(id, sample, now.wall_ms, relay),
                     }
                 }
             }
         }
-        self.settle_in_time(now, relay);
+        self.settle_in_time(now.wall_ms, relay);
         self.publish();
     }
 

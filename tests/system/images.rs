@@ -17,10 +17,10 @@ use crate::support::http::{self, Reply};
 use crate::support::worker::{Worker, real_worker};
 
 /// What a worker says when it is ready.
-const HELLO: &str = r"printf '\000\000\000\003\200\000\002'";
+pub(crate) const HELLO: &str = r"printf '\000\000\000\003\200\000\002'";
 
 /// A worker of our own, in shell.
-fn script(folder: &Path, text: &str) -> PathBuf {
+pub(crate) fn script(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("worker.sh");
     std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a file");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it is ours");

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::api::{SOON, multivariant, numbers, playlist, stream, tracks, until};
 use crate::encoder::{Process, Source, decode, eventually, ffmpeg, ffmpeg_to, run, scratch};
-use crate::images::children;
+use crate::images::{HELLO, children, script};
 use crate::strict::right;
 use crate::support::server::nexus_bin;
 use crate::support::worker::real_worker;
@@ -226,7 +226,7 @@ fn a_ladder_whose_workers_die_too_often_is_given_up_and_says_why() {
 
 #[test]
 fn without_a_worker_the_stream_plays_and_says_what_is_missing() {
-    let server = Server::configured(&format!("[origin.images]\nworker = \"/nowhere/worker\"\n{TWO}"));
+    let server = Server::configured(&format!("[origin.images]\nworker = \"/nowhere/worker\"\n{LITTLE_TWO}"));
     let key = "live/alone";
     let _encoder = ffmpeg(server.rtmp(), key, LITTLE);
     let text = multivariant(&server, key);
@@ -235,6 +235,23 @@ fn without_a_worker_the_stream_plays_and_says_what_is_missing() {
     let reason = told["ladder"]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("/nowhere/worker") && reason.contains("make transcoder"), "{reason}");
     assert_eq!(told["discontinuities"], 0);
+}
+
+#[test]
+fn a_worker_that_hangs_is_killed() {
+    let worker = script(&scratch("ladder-hang"), &format!("{HELLO}; exec sleep 1000"));
+    let server = Server::configured(&format!(
+        "[origin.images]\nworker = {worker:?}\n{LITTLE_TWO}[origin.transcoder]\ncrashes_max = 1\n"
+    ));
+    let key = "live/hangs";
+    let _encoder = ffmpeg(server.rtmp(), key, LITTLE);
+    let text = multivariant(&server, key);
+    assert_eq!(tracks(&text), ["a1", "v1"], "it does not wait for it: {text}");
+    let told = eventually(LONG, || stream(&server, key).filter(|s| s["ladder"]["state"] == "dropped"));
+    let told = told.unwrap_or_else(|| panic!("it is not given up: {}", server.log()));
+    let reason = told["ladder"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("said nothing for"), "{reason}");
+    assert_eq!((children(&server), told["discontinuities"].as_u64()), (Vec::new(), Some(0)));
 }
 
 #[test]

@@ -229,7 +229,7 @@ impl Stream {
 
     /// Takes what the stream's worker has made.
     pub(crate) fn take_rungs(&mut self, hub: &Hub, now_ms: i64) {
-        self.relay(hub, |pipeline, relay| pipeline.take_rungs(now_ms, nx_delivery::wall_ms(), relay));
+        self.relay(hub, |pipeline, relay| pipeline.take_rungs(nx_delivery::wall_ms(), relay));
         self.flush_players(now_ms);
         self.note(hub);
     }

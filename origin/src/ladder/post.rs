@@ -123,6 +123,9 @@ impl Post {
     /// Offers a sample; `dts` is its decode time, 90 kHz.
     pub(crate) fn send(&mut self, kind: Kind, sample: &Sample, dts: i64) {
         let shared = &self.shared;
+        if self.jobs.is_closed() {
+            return;
+        }
         let epoch = shared.epoch.load(Ordering::Acquire);
         let leads = kind == Kind::Video || shared.ladder.video.is_none();
         if leads {

@@ -9,8 +9,6 @@ use nx_worker_protocol::{Output, Reply};
 
 use super::post::{Post, State};
 
-/// A stream does not wait longer for its ladder than this, milliseconds.
-const PATIENCE_MS: i64 = 1_000;
 /// Coded samples that wait for the others to be told.
 const EARLY_MAX: usize = 1024;
 /// A hole in a rendition that is longer than this is one, 90 kHz; the packager takes what is shorter.
@@ -74,7 +72,6 @@ pub(crate) struct Set {
     post: Post,
     made: Vec<Made>,
     coded: VecDeque<(usize, Sample)>,
-    since_ms: i64,
     /// Seconds that it has been behind without a break.
     strikes: u32,
     lag_ms: i64,
@@ -102,7 +99,7 @@ pub(crate) struct Order {
 }
 
 impl Set {
-    pub(crate) fn new(order: Order, post: Post, now_ms: i64) -> Self {
+    pub(crate) fn new(order: Order, post: Post) -> Self {
         let outputs = post.shared.ladder.outputs.iter().cloned();
         let made = outputs.zip(order.ids).map(|(output, (id, on_demand))| Made {
             id,
@@ -123,7 +120,6 @@ impl Set {
             audio: order.audio,
             post,
             coded: VecDeque::new(),
-            since_ms: now_ms,
             strikes: 0,
             lag_ms: 0,
             lag_max_ms: order.lag_max_ms,
@@ -136,11 +132,9 @@ impl Set {
         self.source == tracks && self.post.shared.standing().state != State::Dropped
     }
 
-    /// Every output has said what it is, or has been waited for long enough.
-    pub(crate) fn is_settled(&self, now_ms: i64) -> bool {
-        self.made.iter().all(Made::is_told)
-            || now_ms - self.since_ms >= PATIENCE_MS
-            || self.post.shared.standing().state == State::Dropped
+    /// Every output has said what it is, or none will.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.made.iter().all(Made::is_told) || self.post.shared.standing().state == State::Dropped
     }
 
     /// Numbers of what is made.

@@ -107,7 +107,7 @@ fn key_frame() -> Sample {
 fn made(section: &str, tracks: &[TrackSpec]) -> Vec<(String, String)> {
     let (mut rungs, hired) = ladder(section);
     rungs.turn(tracks);
-    rungs.see(tracks[0].id, &key_frame(), 0, 1_000);
+    rungs.see(tracks[0].id, &key_frame(), 1_000);
     let told = rungs.told();
     let hired = lock(&hired);
     let outputs = hired.iter().flat_map(|worker| &worker.counter.shared.ladder.outputs);
@@ -166,7 +166,7 @@ fn a_worker_that_is_behind_gets_nothing_until_the_next_key_frame() {
     let mut send = |frames: std::ops::Range<i64>| {
         for n in frames {
             let sample = Sample { dts: n * 3000, pts: n * 3000, key: n % 60 == 0, ..key_frame() };
-            rungs.see(TrackId::VIDEO, &sample, 0, 0);
+            rungs.see(TrackId::VIDEO, &sample, 0);
         }
     };
     let got = || lock(&hired)[0].jobs().iter().map(|job| job.sample.dts / 3000).collect::<Vec<_>>();
@@ -185,7 +185,7 @@ fn a_worker_that_is_behind_gets_nothing_until_the_next_key_frame() {
     assert_eq!(got(), (240..250).collect::<Vec<_>>());
     // A pause of an hour is no hour that the worker is behind.
     let late = Sample { dts: 3_600 * 90_000, pts: 3_600 * 90_000, ..key_frame() };
-    rungs.see(TrackId::VIDEO, &late, 0, 0);
+    rungs.see(TrackId::VIDEO, &late, 0);
     assert!(lock(&hired)[0].counter.shared.offered() < 10 * 90_000);
 }
 
@@ -203,9 +203,9 @@ fn nothing_is_made_when_it_does_not_fit_and_the_reason_is_told() {
     let ladders = ladders.expect("a good section");
     let mut rungs = ladders.of(&StreamKey::new("live", "x").unwrap(), false, Arc::new(|| ())).unwrap();
     rungs.turn(&[picture(0, VideoCodec::Avc, 1440)]);
-    assert!(!rungs.is_settled(0));
-    rungs.see(TrackId::VIDEO, &key_frame(), 0, 0);
-    assert!(rungs.is_settled(0) && rungs.specs().is_empty() && lock(&hired).is_empty());
+    assert!(!rungs.is_settled());
+    rungs.see(TrackId::VIDEO, &key_frame(), 0);
+    assert!(rungs.is_settled() && rungs.specs().is_empty() && lock(&hired).is_empty());
     let told = rungs.told();
     let reason = told.reason.expect("a reason");
     assert!(told.state == "refused" && reason.contains("of 1.0 are free"), "{reason}");
@@ -217,15 +217,15 @@ fn the_most_costly_goes_first_when_the_machine_is_too_slow() {
     let tracks = [picture(0, VideoCodec::Avc, 720)];
     rungs.turn(&tracks);
     let avcc = avcc();
-    rungs.see(TrackId::VIDEO, &key_frame(), 0, 0);
+    rungs.see(TrackId::VIDEO, &key_frame(), 0);
     lock(&hired)[0].open(&avcc);
-    assert!(rungs.hear() && rungs.is_settled(0));
+    assert!(rungs.hear() && rungs.is_settled());
     let states = |rungs: &Rungs| rungs.told().rungs.iter().map(|r| r.state.clone()).collect::<Vec<_>>();
     let mut dts = 0;
     let mut second = |rungs: &mut Rungs, keep_up: bool| {
         for _ in 0..30 {
             dts += 3000;
-            rungs.see(TrackId::VIDEO, &Sample { dts, pts: dts, ..key_frame() }, 0, 0);
+            rungs.see(TrackId::VIDEO, &Sample { dts, pts: dts, ..key_frame() }, 0);
             let worker = &mut lock(&hired)[0];
             for job in worker.jobs().iter().filter(|_| keep_up) {
                 worker.code(job);

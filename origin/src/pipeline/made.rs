@@ -1,13 +1,35 @@
 //! What is made of a stream and comes back into it: its ladder.
 
 use nx_hls::TrackSpec;
-use nx_media::{Params, TrackId};
+use nx_media::{Sample, TrackId};
 
-use super::{Now, Pipeline, Relay};
+use super::{Pipeline, Relay};
 use crate::ladder::{Coded, Rungs};
 
-/// Samples that wait for a ladder at most; beyond, the stream goes on without it.
+/// Samples that wait for a ladder at most, and for how long, milliseconds; then the stream goes on without it.
 const WAITING_MAX: usize = 512;
+const PATIENCE_MS: i64 = 1_000;
+
+/// Tracks that are to begin, and their samples with the Unix times at which they came.
+pub(super) struct Waiting {
+    tracks: Vec<TrackSpec>,
+    samples: Vec<(TrackId, Sample, i64)>,
+}
+
+impl Waiting {
+    pub(super) fn new(tracks: Vec<TrackSpec>) -> Self {
+        Self { tracks, samples: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, id: TrackId, sample: Sample, wall_ms: i64) {
+        self.samples.push((id, sample, wall_ms));
+    }
+
+    fn is_over(&self, wall_ms: i64) -> bool {
+        let first = self.samples.first().map_or(wall_ms, |(_, _, wall_ms)| *wall_ms);
+        self.samples.len() >= WAITING_MAX || wall_ms - first >= PATIENCE_MS
+    }
+}
 
 impl Pipeline {
     /// From now on further tracks are made of it.
@@ -54,24 +76,22 @@ impl Pipeline {
 
     /// What waited for a ladder goes on, with what is known of it by now.
     pub(super) fn settle(&mut self, relay: &mut dyn FnMut(Relay<'_>)) {
-        let Some(waiting) = self.waiting.take() else { return };
-        let spec = |(id, params): (&TrackId, &Params)| TrackSpec { id: *id, params: params.clone() };
-        let tracks: Vec<TrackSpec> = self.declared.iter().map(spec).collect();
+        let Some(Waiting { tracks, samples }) = self.waiting.take() else { return };
         self.set_tracks(&tracks);
-        for (id, sample, wall_ms) in waiting {
+        for (id, sample, wall_ms) in samples {
             self.pack(id, sample, wall_ms, relay);
         }
     }
 
-    /// Takes what the worker has made.
-    pub(crate) fn take_rungs(&mut self, now_ms: i64, wall_ms: i64, relay: &mut dyn FnMut(Relay<'_>)) {
+    /// Takes what the worker has made. Nothing of an encrypted stream is relayed.
+    pub(crate) fn take_rungs(&mut self, wall_ms: i64, relay: &mut dyn FnMut(Relay<'_>)) {
         let Some(rungs) = &mut self.rungs else { return };
         let changed = rungs.hear();
         if self.waiting.is_some() {
-            if !rungs.is_settled(now_ms) {
+            if !rungs.is_settled() {
                 return;
             }
-            self.settle(relay);
+            if self.keys.is_some() { self.settle(&mut |_| ()) } else { self.settle(relay) }
         } else if changed {
             // From the next key frame on.
             self.dirty = true;
@@ -89,10 +109,10 @@ impl Pipeline {
         self.publish();
     }
 
-    /// The same, when it has waited for long enough.
-    pub(super) fn settle_in_time(&mut self, now: Now, relay: &mut dyn FnMut(Relay<'_>)) {
+    /// The same, when it is known or has waited for long enough.
+    pub(super) fn settle_in_time(&mut self, wall_ms: i64, relay: &mut dyn FnMut(Relay<'_>)) {
         if let (Some(waiting), Some(rungs)) = (&self.waiting, &self.rungs)
-            && (waiting.len() >= WAITING_MAX || rungs.is_settled(now.ms))
+            && (rungs.is_settled() || waiting.is_over(wall_ms))
         {
             self.settle(relay);
         }

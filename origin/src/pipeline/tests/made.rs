@@ -59,7 +59,7 @@ fn play(worker: Worker) -> Arc<LiveStream> {
             let due = coding.iter().take_while(|(since_ms, _)| at_ms - since_ms >= LAG_MS).count();
             coding.drain(..due).for_each(|(_, job)| worker_end.code(&job));
         }
-        pipeline.take_rungs(at_ms, WALL_MS + at_ms, &mut |_| {});
+        pipeline.take_rungs(WALL_MS + at_ms, &mut |_| {});
     }
     live
 }
