@@ -20,8 +20,9 @@ const BYTES_MAX: usize = 16 << 20;
 const WAIT_MAX: i64 = 2 * VIDEO_TIMESCALE as i64;
 /// A pause in the source counts as so much at most, 90 kHz.
 const STEP_MAX: i64 = VIDEO_TIMESCALE as i64;
-/// Answers that may wait for the shard, which takes them at once.
+/// Answers that may wait for the shard, which takes them at once, and the bytes of their samples.
 const REPLIES_MAX: usize = 4096;
+const REPLY_BYTES_MAX: usize = 64 << 20;
 
 /// What a ladder is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,12 @@ pub(crate) struct Job {
 /// Tells the shard that there is something for it.
 pub(crate) type Ring = Arc<dyn Fn() + Send + Sync>;
 
+#[derive(Default)]
+struct Replies {
+    list: VecDeque<Reply>,
+    bytes: usize,
+}
+
 /// What both ends see.
 pub(crate) struct Shared {
     pub(crate) ladder: Ladder,
@@ -75,7 +82,7 @@ pub(crate) struct Shared {
     taken: AtomicI64,
     /// Times that what waited was dropped.
     skips: AtomicU64,
-    replies: Mutex<VecDeque<Reply>>,
+    replies: Mutex<Replies>,
     standing: Mutex<Standing>,
     ring: Ring,
 }
@@ -168,7 +175,7 @@ impl Post {
 
     /// What the worker said since the last time.
     pub(crate) fn replies(&self) -> VecDeque<Reply> {
-        std::mem::take(&mut lock(&self.shared.replies))
+        std::mem::take(&mut *lock(&self.shared.replies)).list
     }
 }
 
@@ -222,15 +229,17 @@ impl Shared {
         (self.ring)();
     }
 
-    /// Hands an answer to the shard. One that does not take them gets the newest.
+    /// Hands an answer to the shard. One that takes none loses what waits.
     pub(crate) fn reply(&self, reply: Reply) {
+        let bytes = if let Reply::Coded { sample, .. } = &reply { sample.payload.len() } else { 0 };
         let first = {
             let mut replies = lock(&self.replies);
-            if replies.len() >= REPLIES_MAX {
-                replies.pop_front();
+            if replies.list.len() >= REPLIES_MAX || replies.bytes > REPLY_BYTES_MAX {
+                *replies = Replies::default();
             }
-            replies.push_back(reply);
-            replies.len() == 1
+            replies.bytes += bytes;
+            replies.list.push_back(reply);
+            replies.list.len() == 1
         };
         if first {
             (self.ring)();

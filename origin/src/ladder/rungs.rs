@@ -13,6 +13,9 @@ use super::post::{Post, State};
 const EARLY_MAX: usize = 1024;
 /// A hole in a rendition that is longer than this is one, 90 kHz; the packager takes what is shorter.
 const HOLE: i64 = VIDEO_TIMESCALE as i64 / 4;
+/// What is further behind or before the source's newest is not of it, 90 kHz.
+const LATE: i64 = 60 * VIDEO_TIMESCALE as i64;
+const EARLY: i64 = 5 * VIDEO_TIMESCALE as i64;
 /// Seconds in which a ladder must have been behind before something of it is given up.
 const STRIKES: u32 = 3;
 /// Seconds after which that is tried again, twice as many after each further time, this often.
@@ -215,8 +218,11 @@ impl Set {
             let length = i64::from(sample.duration.unwrap_or(0));
             let ends = rescale(sample.dts.saturating_add(length), scale, VIDEO_TIMESCALE);
             let since = begins.saturating_sub(made.end.unwrap_or(i64::MIN));
-            // A worker that goes back in time is ours no more than its samples.
-            if since < -HOLE {
+            // Times that are not the source's come from a worker that is not ours any more.
+            let newest = self.post.newest();
+            if since < -HOLE
+                || !(newest.saturating_sub(LATE)..=newest.saturating_add(EARLY)).contains(&begins)
+            {
                 continue;
             }
             made.reached = Some(ends);

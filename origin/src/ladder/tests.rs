@@ -252,6 +252,24 @@ fn the_most_costly_goes_first_when_the_machine_is_too_slow() {
 }
 
 #[test]
+fn times_that_are_not_the_sources_go_nowhere() {
+    let (mut rungs, hired) = ladder(r#"{"streams": "live/x", "profile": "h264-360p1"}"#);
+    rungs.turn(&[picture(0, VideoCodec::Avc, 720)]);
+    let at = |dts| Sample { dts, pts: dts, ..key_frame() };
+    rungs.see(TrackId::VIDEO, &at(9_000_000), 0);
+    let worker = &lock(&hired)[0];
+    worker.open(&avcc());
+    for dts in [i64::MIN, 0, i64::MAX, 9_000_000, 9_000_000 - 90_000, 9_003_000, 9_900_000, 9_033_000] {
+        worker.counter.shared.reply(Reply::Coded { output: 0, sample: at(dts) });
+    }
+    worker.counter.shared.reply(Reply::Coded { output: 9, sample: at(9_006_000) });
+    rungs.hear();
+    let got: Vec<_> =
+        std::iter::from_fn(|| rungs.next().map(|coded| (coded.sample.dts, coded.apart))).collect();
+    assert_eq!(got, [(9_000_000, false), (9_003_000, false), (9_033_000, true)]);
+}
+
+#[test]
 fn mistakes_in_a_section_are_named() {
     for (text, want) in [
         (r#"{"streams": "live/*", "profile": "h264-720p3"}"#, &[][..]),
