@@ -16,7 +16,7 @@ use crate::support::worker::real_worker;
 use crate::support::{Server, http};
 
 const HD: Source = Source { video: Some("1280x720"), audio: true, extra: &[] };
-const TWO: &str = "[[origin.ladder]]\nstreams = \"live/*\"\nprofile = \"h264-480p2\"\n";
+const TWO: &str = "[[origin.ladder]]\nstreams = \"live/*\"\nrungs = [{ lines = 480, preset = \"ultrafast\" }, { lines = 360, preset = \"ultrafast\" }]\n";
 /// What takes little, where it does not matter how much is made: other tests want the machine too.
 const LITTLE: Source = Source { video: Some("480x270"), audio: true, extra: &[] };
 const LITTLE_TWO: &str = "[[origin.ladder]]\nstreams = \"live/*\"\nrungs = [{ lines = 180, preset = \"ultrafast\" }, { lines = 90, preset = \"ultrafast\" }]\n";
