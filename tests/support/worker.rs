@@ -72,7 +72,7 @@ impl Worker {
                     made.flushed = true;
                     break;
                 }
-                other => panic!("{other:?}"),
+                other => unreachable!("a ladder has no {other:?}"),
             }
         }
         self.0.stdin = writer.join().ok();
@@ -179,7 +179,7 @@ impl Source {
                 let payload = match &track.packing {
                     Packing::Whole => payload,
                     Packing::Behind(head) => [&head[..], &payload].concat().into(),
-                    Packing::Ts { .. } => panic!("use another kind of file"),
+                    Packing::Ts { .. } => unreachable!("no test has such a file"),
                 };
                 let pts = place.dts + i64::from(place.cts);
                 Sample { dts: place.dts, pts, duration: Some(place.duration), key: place.key, payload }
