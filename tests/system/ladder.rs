@@ -123,7 +123,7 @@ fn every_rung_has_the_frames_and_key_frames_of_the_source() {
     assert_eq!(manifest.matches("<Representation ").count(), 4, "{manifest}");
     // Who plays otherwise gets what was sent.
     let rtmp = format!("rtmp://{}/{key}", server.rtmp());
-    let srt = format!("srt://{}?streamid=%23!::r={key},m=request", server.srt());
+    let srt = format!("srt://{}?streamid=read:{key}", server.srt());
     for url in [&rtmp, &srt] {
         let args = ["-v", "error", "-show_entries", "stream=codec_type,width", "-of", "csv=p=0", url];
         let (ok, out, err) = run("ffprobe", &args, LONG);
