@@ -204,9 +204,11 @@ fn a_ladder_whose_workers_die_too_often_is_given_up_and_says_why() {
     let _encoder = ffmpeg(server.rtmp(), key, LITTLE);
     variants(&server, key, 3);
     for _ in 0..2 {
-        let worker = running(&server, key)["worker"].to_string();
-        assert!(Command::new("kill").args(["-9", &worker]).status().expect("kill runs").success());
-        let gone = |s: &Value| s["ladder"]["worker"].to_string() != worker;
+        let worker = running(&server, key)["worker"].clone();
+        assert!(
+            Command::new("kill").args(["-9", &worker.to_string()]).status().expect("kill runs").success()
+        );
+        let gone = |s: &Value| s["ladder"]["worker"] != worker;
         until(&server, key, "without it", gone);
     }
     let told = until(&server, key, "given up", |s| s["ladder"]["state"] == "dropped");
