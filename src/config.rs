@@ -131,7 +131,8 @@ pub(crate) fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Loaded, Vec<Fault>> {
-    let (mut values, mut places) = file.map_or_else(|| Ok(Default::default()), read).map_err(|fault| vec![fault])?;
+    let (mut values, mut places) =
+        file.map_or_else(|| Ok(Default::default()), read).map_err(|fault| vec![fault])?;
     for (key, value) in environment {
         set(&mut values, &key, value);
         places.environment.insert(key);

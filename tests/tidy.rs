@@ -59,6 +59,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nx-delivery",
             "nx-live-plane",
             "nx-worker-protocol",
+            "nx-ladder",
         ],
     ),
     (

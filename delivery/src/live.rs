@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nx_hls::{Ask, Event, Remains, Skip, Window};
-use nx_media::StreamKey;
+use nx_media::{StreamKey, TrackId};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use crate::rendered::Rendered;
 use crate::ts::{self, Share};
 
 /// Tracks that have a bell of their own; further ones share.
-const BELLS: usize = 4;
+const BELLS: usize = 8;
 /// Rendered TS segments kept: the newest, which live players ask for; an older one is muxed again.
 const TS_KEPT: usize = 1;
 /// Steps that followers may be behind: some ten seconds. Who is further behind begins anew.
@@ -46,6 +46,20 @@ pub struct LiveStream {
     past: OnceLock<Past>,
     keys: OnceLock<Arc<dyn Keys>>,
     pictures: Pictures,
+    demand: Demand,
+}
+
+/// Tracks that are made while somebody asks for them, and when each was asked for last, Unix milliseconds.
+#[derive(Debug, Default)]
+struct Demand {
+    any: AtomicBool,
+    tracks: Mutex<Vec<(TrackId, i64)>>,
+}
+
+impl Demand {
+    fn lock(&self) -> MutexGuard<'_, Vec<(TrackId, i64)>> {
+        self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The keys of an encrypted stream.
@@ -145,11 +159,13 @@ impl Inner {
         self.newest = Version { number: self.newest.number + 1, at_ms };
         match track.filter(|_| own) {
             Some(track) => {
-                if self.tracks.len() <= track {
-                    self.tracks.resize(track + 1, Version::default());
-                }
-                if let Some(version) = self.tracks.get_mut(track) {
-                    *version = self.newest;
+                for track in self.window.passed_by(track).chain([track]) {
+                    if self.tracks.len() <= track {
+                        self.tracks.resize(track + 1, Version::default());
+                    }
+                    if let Some(version) = self.tracks.get_mut(track) {
+                        *version = self.newest;
+                    }
                 }
             }
             None => self.everyone = self.newest,
@@ -157,8 +173,8 @@ impl Inner {
         track
     }
 
-    /// A track's playlist is rendered anew when the track goes on. What it reports of the others is then at most
-    /// one part old, and a crowd that waits for one part is answered with one text.
+    /// A track's playlist is rendered anew when the track goes on, or was passed by the others. What it reports of them
+    /// is then at most one part old, and a crowd that waits for one part is answered with one text.
     fn version_of(&self, text: Text) -> Version {
         let of = |track: usize| self.tracks.get(track).copied().unwrap_or_default();
         let own = match text {
@@ -197,6 +213,7 @@ impl LiveStream {
             past: OnceLock::new(),
             keys: OnceLock::new(),
             pictures: Pictures::default(),
+            demand: Demand::default(),
         }
     }
 
@@ -220,6 +237,37 @@ impl LiveStream {
 
     pub(crate) fn pictures(&self) -> &Pictures {
         &self.pictures
+    }
+
+    /// These tracks are made while somebody asks for them; a new one counts as asked for now.
+    pub fn offer(&self, tracks: Vec<TrackId>) {
+        let now_ms = crate::wall_ms();
+        let mut demand = self.demand.lock();
+        let asked = |id: &TrackId| demand.iter().find(|(of, _)| of == id).map_or(now_ms, |(_, at)| *at);
+        *demand = tracks.iter().map(|id| (*id, asked(id))).collect();
+        self.demand.any.store(!tracks.is_empty(), Ordering::Relaxed);
+        drop(demand);
+        let mut inner = self.lock();
+        if inner.window.offer(tracks) {
+            // It is in no event.
+            inner.followers = None;
+        }
+    }
+
+    /// When a track was asked for last, Unix milliseconds, if it is made on demand. Those who follow the stream, such as
+    /// edges, ask for all: what their viewers ask for is not known here.
+    pub fn asked_ms(&self, track: TrackId) -> Option<i64> {
+        let asked = self.demand.lock().iter().find(|(of, _)| *of == track).map(|(_, at)| *at)?;
+        Some(if self.followers() > 0 { crate::wall_ms() } else { asked })
+    }
+
+    /// Somebody asks for a track, by its name.
+    pub(crate) fn note_asked(&self, name: &str) {
+        if self.demand.any.load(Ordering::Relaxed) {
+            let now_ms = crate::wall_ms();
+            let mut demand = self.demand.lock();
+            demand.iter_mut().filter(|(id, _)| id.to_string() == name).for_each(|(_, at)| *at = now_ms);
+        }
     }
 
     /// Its name.

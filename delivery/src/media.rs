@@ -288,6 +288,11 @@ async fn reply(
     if shows_clear(resource) && stream.read(Window::is_encrypted) {
         return Err(encrypted(stream.key()));
     }
+    if let Resource::Playlist { track } | Resource::Segment { track, .. } | Resource::Part { track, .. } =
+        resource
+    {
+        stream.note_asked(track);
+    }
     match resource {
         Resource::Multivariant => multivariant(stream, holds).await,
         Resource::Playlist { track } => media_playlist((stream, live), holds, named, track, query).await,
@@ -474,7 +479,11 @@ async fn media_playlist(
         let begun = match ask {
             Ask::Text(_) => w.has_text(),
             Ask::IFrames(_) => w.has_i_frames(track),
-            Ask::Track(_) | Ask::Ts => w.has_parts(track) && w.is_back(track),
+            // One that was not wanted begins with the next key frame.
+            Ask::Track(_) | Ask::Ts => {
+                let offered = w.tracks().nth(track).is_some_and(|t| w.is_offered(&t.id));
+                w.has_parts(track) && w.is_back(track) && (!offered || w.has_media(track))
+            }
         };
         let shown = begun && want.is_none_or(|want| want.is_met(w, track));
         (shown || w.is_ended()).then_some(!w.is_ended())

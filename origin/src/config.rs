@@ -12,6 +12,7 @@ use crate::captions::CaptionsConfig;
 use crate::images::ImagesConfig;
 use crate::keep::StoreConfig;
 use crate::keys::EncryptionConfig;
+use crate::ladder::{LadderConfig, TranscoderConfig};
 use crate::switch::Rules;
 use crate::titles::VodConfig;
 use crate::vitals::Patience;
@@ -40,6 +41,10 @@ pub struct Config {
     pub vod: VodConfig,
     /// Which of them are encrypted, and with what.
     pub encryption: Vec<EncryptionConfig>,
+    /// Which renditions are made of them.
+    pub ladder: Vec<LadderConfig>,
+    /// What these may take.
+    pub transcoder: TranscoderConfig,
     /// How pictures of them are made.
     pub images: ImagesConfig,
     /// Where streams are sent to, beyond what the API was asked for.
@@ -84,7 +89,7 @@ fn yes() -> bool {
     true
 }
 
-/// What is wrong with lists: targets, encryption, sources.
+/// What is wrong with lists: targets, encryption, ladders, sources.
 fn feed_faults(config: &Config) -> Vec<(String, String)> {
     let name = |stream: &str| StreamKey::parse(stream).err().map(|e| e.to_string());
     let mut faults = Vec::new();
@@ -99,6 +104,11 @@ fn feed_faults(config: &Config) -> Vec<(String, String)> {
     for (at, section) in config.encryption.iter().enumerate() {
         for (key, text) in section.faults() {
             note("encryption", at, key, Some(text));
+        }
+    }
+    for (at, section) in config.ladder.iter().enumerate() {
+        for (key, text) in section.faults() {
+            note("ladder", at, key, Some(text));
         }
     }
     for (at, source) in config.sources.iter().enumerate() {
@@ -328,6 +338,17 @@ impl Config {
                 "vod.bytes_max",
                 self.vod.bytes_max >= self.vod.file_bytes_max,
                 "must be at least vod.file_bytes_max",
+            ),
+            (
+                "transcoder.workers_max",
+                (1..=1000).contains(&self.transcoder.workers_max),
+                "must be 1 to 1000",
+            ),
+            ("transcoder.crashes_max", self.transcoder.crashes_max > 0, "must be at least 1"),
+            (
+                "transcoder.lag_max_ms",
+                (500..=30_000).contains(&self.transcoder.lag_max_ms),
+                "must be 500 to 30000",
             ),
             ("images.patience_ms", (100..=60_000).contains(&self.images.patience_ms), "must be 100 to 60000"),
             ("srt.latency_ms", (20..=30_000).contains(&self.srt.latency_ms), "must be 20 to 30000"),

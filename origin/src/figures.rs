@@ -1,6 +1,6 @@
 //! The origin's figures for Prometheus.
 
-use nx_contract::streams::{Link, ObjectCount, Qoe, State, Stream, Streams, Transport};
+use nx_contract::streams::{Ladder, Link, ObjectCount, Qoe, State, Stream, Streams, Transport};
 use nx_delivery::{LiveStream, Metrics};
 
 use crate::hub::{Hub, lock};
@@ -24,6 +24,7 @@ impl Hub {
         }
         self.images.metrics(out);
         self.plane.metrics(out);
+        self.ladders.metrics(out);
         let streams = self.list();
         out.single("nexus_streams", "gauge", "Streams known.", streams.len());
         type Gauge = (&'static str, &'static str, &'static str, fn(&Stream) -> u64);
@@ -48,12 +49,14 @@ impl Hub {
             out.family(name, kind, help);
             streams.iter().for_each(|s| out.value(name, &[("stream", &s.key)], of(s)));
         }
+        ladders(&streams, out);
         inputs(&streams, out);
         players(&streams, out);
         repairs(&streams, out);
     }
 }
 
+/// What the timeline mended.
 fn repairs(streams: &[Stream], out: &mut Metrics) {
     out.family("nexus_stream_repairs_total", "counter", "Repairs made by the timeline.");
     for stream in streams {
@@ -111,6 +114,35 @@ fn players(streams: &[Stream], out: &mut Metrics) {
     out.family(name, "counter", "Requests with a report (CMCD), by what was asked for.");
     for (stream, object) in streams.iter().flat_map(|s| s.qoe.objects.iter().map(move |o| (s, o))) {
         out.value(name, &[("stream", &stream.key), ("object", &object.kind)], object.count);
+    }
+}
+
+/// What is made of streams.
+fn ladders(streams: &[Stream], out: &mut Metrics) {
+    type Of = (&'static str, &'static str, &'static str, fn(&Ladder) -> f64);
+    let figures: [Of; 5] = [
+        ("nexus_transcoder_up", "gauge", "1 while a stream's worker codes.", |l| {
+            f64::from(u8::from(l.state == "running"))
+        }),
+        ("nexus_transcoder_lag_ms", "gauge", "How far renditions are behind their source.", |l| {
+            l.lag_ms as f64
+        }),
+        ("nexus_transcoder_cpu_cores", "gauge", "Cores that a stream's worker takes.", |l| l.cpu),
+        (
+            "nexus_transcoder_skips_total",
+            "counter",
+            "Times that pictures were left out for a late worker.",
+            |l| l.skips as f64,
+        ),
+        ("nexus_transcoder_damaged_total", "counter", "Samples that could not be decoded.", |l| {
+            l.damaged as f64
+        }),
+    ];
+    for (name, kind, help, of) in figures {
+        out.family(name, kind, help);
+        for (stream, ladder) in streams.iter().filter_map(|s| Some((s, s.ladder.as_ref()?))) {
+            out.value(name, &[("stream", &stream.key)], of(ladder));
+        }
     }
 }
 

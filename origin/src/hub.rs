@@ -24,6 +24,7 @@ use crate::ingest::login::Logins;
 use crate::journal::{Journal, Mark};
 use crate::keep::Kept;
 use crate::keys::Keys;
+use crate::ladder::Ladders;
 use crate::outbound;
 use crate::slates::Slates;
 use crate::titles::Titles;
@@ -54,6 +55,8 @@ pub struct Hub {
     pub(crate) images: Studio,
     /// What edges fetch.
     pub(crate) plane: Arc<nx_live_plane::Figures>,
+    /// What is made of streams.
+    pub(crate) ladders: Arc<Ladders>,
     started_wall_ms: i64,
     streams: Mutex<HashMap<StreamKey, Arc<Entry>>>,
     /// Rings when somebody takes a name.
@@ -117,6 +120,7 @@ impl Hub {
         let store = (config.store.keep_s > 0).then(|| config.store.folder(data));
         let hub = Arc::new(Self {
             images: Studio::new(&config.images, store.as_deref()),
+            ladders: Ladders::open(&config.ladder, &config.transcoder, &config.images)?,
             book: Book::open(data)?,
             admission: Admission::new(config.admission.clone()).map_err(faults)?,
             slates: Slates::load(&config.stream)?,
@@ -299,6 +303,7 @@ impl Hub {
             repairs: nx_contract::streams::Repairs::default(),
             discontinuities: 0,
             hints: Vec::new(),
+            ladder: None,
         };
         let live = Arc::new(LiveStream::new(key.clone(), window));
         self.remember(key, &live);

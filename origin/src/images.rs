@@ -2,7 +2,6 @@
 
 mod desk;
 mod shelf;
-mod worker;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,9 +18,8 @@ use tokio::sync::{Mutex as Turn, Semaphore, watch};
 use crate::hub::lock;
 use crate::images::desk::Desk;
 use crate::images::shelf::{Memory, Shelf};
+use crate::worker;
 
-/// The program beside the server's.
-const PROGRAM: &str = "nexus-transcoder";
 /// Pictures that may be waited for at a time.
 const ORDERS_MAX: usize = 32;
 /// Bytes of pictures that are kept in memory.
@@ -75,8 +73,7 @@ struct Counts {
 impl Studio {
     /// Keeps sheets in a folder of the store, if there is one.
     pub(crate) fn new(config: &ImagesConfig, store: Option<&Path>) -> Self {
-        let beside = || std::env::current_exe().ok()?.parent().map(|folder| folder.join(PROGRAM));
-        let program = config.worker.clone().or_else(beside).unwrap_or_else(|| PROGRAM.into());
+        let program = worker::program(config.worker.as_deref());
         let patience = Duration::from_millis(config.patience_ms.into());
         Self(Arc::new(Room {
             places: Semaphore::new(ORDERS_MAX),

@@ -28,6 +28,7 @@ mod ingest;
 mod journal;
 mod keep;
 mod keys;
+mod ladder;
 mod media;
 mod open;
 mod outbound;
@@ -42,6 +43,7 @@ mod switch;
 mod titles;
 mod uploads;
 mod vitals;
+mod worker;
 
 pub use captions::CaptionsConfig;
 pub use config::{
@@ -51,6 +53,7 @@ pub use hub::Hub;
 pub use images::ImagesConfig;
 pub use keep::{StoreConfig, StoreRule};
 pub use keys::{ClearKeys, EncryptionConfig, Source};
+pub use ladder::{CornerConfig, CropConfig, DeviceConfig, LadderConfig, Mode, RungConfig, TranscoderConfig};
 pub use open::Doors;
 pub use outbound::Outbound;
 pub use serve::Face;

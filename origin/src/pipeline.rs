@@ -2,6 +2,8 @@
 //!
 //! Outlives its publishers: a stream that is taken up again goes on with the same window and numbers.
 
+mod made;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,8 +24,10 @@ use crate::gate::Gate;
 use crate::journal::Mark;
 use crate::keep::Keeper;
 use crate::keys::StreamKeys;
+use crate::ladder::Rungs;
 use crate::media::Media;
 use crate::still::Still;
+use made::Waiting;
 
 /// What a consumer of frames gets, beside the window: RTMP players.
 pub(crate) enum Relay<'a> {
@@ -55,6 +59,10 @@ pub(crate) struct Pipeline {
     gate: Option<Gate>,
     text: TextTrack,
     still: Still,
+    /// What is made of it.
+    rungs: Option<Rungs>,
+    /// What waits until it is known what is made of it.
+    waiting: Option<Waiting>,
     /// Of an encrypted stream: nothing of it is relayed in the clear.
     keys: Option<StreamKeys>,
     /// Why it shows nothing, if so.
@@ -94,6 +102,8 @@ impl Pipeline {
             gate: Some(Gate::default()),
             text: TextTrack::new(&config.captions),
             still: Still::default(),
+            rungs: None,
+            waiting: None,
             keys: None,
             hindrance: None,
             traffic: Traffic::default(),
@@ -129,10 +139,13 @@ impl Pipeline {
 
     /// A publisher came, or another input of the stream is taken.
     pub(crate) fn start_session(&mut self, clock: WireClock) {
+        self.settle(&mut |_| ());
         self.declared.clear();
         self.dirty = false;
-        // What can stand still need not be waited for.
-        let known = self.packager.run_tracks().iter().map(|t| t.id).filter(|id| !self.still.holds(*id));
+        // What can stand still, or is made here, need not be waited for.
+        let made = self.made();
+        let tracks = self.packager.run_tracks().iter().map(|t| t.id);
+        let known = tracks.filter(|id| !self.still.holds(*id) && !made.contains(id));
         self.gate = Some(Gate::again(known.collect()));
         self.timeline.start_session(clock);
         while self.timeline.poll().is_some() {
@@ -144,6 +157,8 @@ impl Pipeline {
 
     /// The stream is over.
     pub(crate) fn finish(&mut self) {
+        self.settle(&mut |_| ());
+        self.rungs.iter_mut().for_each(Rungs::end);
         self.packager.finish();
         self.publish();
     }
@@ -311,20 +326,25 @@ impl Pipeline {
         }
     }
 
+    /// The tracks that a publisher declared are those of the stream from now on. What is made of them may have to be
+    /// found out first: the worker says it, at best before the first frames are due to anybody.
     fn apply_tracks(&mut self, relay: &mut dyn FnMut(Relay<'_>)) {
+        self.settle(relay);
         self.dirty = false;
         let spec = |(id, params): (&TrackId, &Params)| TrackSpec { id: *id, params: params.clone() };
         let tracks: Vec<TrackSpec> = self.declared.iter().map(spec).collect();
         let ids: Vec<TrackId> = self.declared.keys().copied().collect();
         self.timeline.keep_tracks(&ids);
         tracks.iter().for_each(|t| self.timeline.set_params(t.id, &t.params));
-        let stood = self.still.stands();
-        let packed: Vec<TrackSpec> =
-            self.still.stand(&tracks).into_iter().chain(tracks.iter().cloned()).collect();
-        if stood || packed != self.tracks() {
-            self.packager.set_tracks(&packed);
+        let known = self.rungs.as_mut().is_none_or(|rungs| {
+            rungs.turn(&tracks);
+            rungs.is_settled()
+        });
+        if known {
+            self.set_tracks(&tracks);
         }
         relay(Relay::Params(&tracks));
+        self.waiting = (!known).then(|| Waiting::new(tracks));
     }
 
     fn place(&mut self, now: Now, arrival: Arrival, relay: &mut dyn FnMut(Relay<'_>)) {
@@ -332,25 +352,37 @@ impl Pipeline {
         while let Some(output) = self.timeline.poll() {
             match output {
                 Output::Break => {
+                    self.settle(relay);
                     self.packager.break_run();
                     self.text.break_run();
                 }
                 Output::Sample(id, sample) => {
-                    self.stand_still(id, &sample, now.wall_ms);
-                    let tracks = self.packager.run_tracks();
-                    if let Some(track) = tracks.iter().position(|t| t.id == id) {
-                        relay(Relay::Frame(id, &sample, &tracks[track].params));
-                        self.still.see(id, &sample, &tracks[track].params);
-                        if track == self.packager.leader() {
-                            let track = self.packager.run_tracks()[track].clone();
-                            self.text.see(&track.params, &sample, &mut self.packager);
-                        }
-                        self.packager.push(track, sample, now.wall_ms);
+                    if let Some(rungs) = &mut self.rungs {
+                        rungs.see(id, &sample, now.wall_ms);
+                    }
+                    match &mut self.waiting {
+                        Some(waiting) => waiting.push(id, sample, now.wall_ms),
+                        None => self.pack(id, sample, now.wall_ms, relay),
                     }
                 }
             }
         }
+        self.settle_in_time(now.wall_ms, relay);
         self.publish();
+    }
+
+    /// Hands a sample on.
+    fn pack(&mut self, id: TrackId, sample: Sample, wall_ms: i64, relay: &mut dyn FnMut(Relay<'_>)) {
+        self.stand_still(id, &sample, wall_ms);
+        let tracks = self.packager.run_tracks();
+        let Some(track) = tracks.iter().position(|t| t.id == id) else { return };
+        relay(Relay::Frame(id, &sample, &tracks[track].params));
+        self.still.see(id, &sample, &tracks[track].params);
+        if track == self.packager.leader() {
+            let track = self.packager.run_tracks()[track].clone();
+            self.text.see(&track.params, &sample, &mut self.packager);
+        }
+        self.packager.push(track, sample, wall_ms);
     }
 
     /// Shows the picture that stands still up to a sample of sound.

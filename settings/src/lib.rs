@@ -56,7 +56,12 @@ pub struct Fault {
 
 impl Fault {
     /// A mistake that has no line yet.
-    pub fn new(kind: Kind, key: impl Into<String>, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn new(
+        kind: Kind,
+        key: impl Into<String>,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self { line: None, key: key.into(), kind, text: text.into(), remedy: remedy.into() }
     }
 }
@@ -81,7 +86,8 @@ impl fmt::Display for Fault {
 pub fn toml(text: &str) -> Result<(Value, Lines), Fault> {
     short(text)?;
     let lines = Lines::read(text)?;
-    let value = toml::from_str(text).map_err(|e| Fault::new(Kind::Syntax, "", e.message(), "correct the text"))?;
+    let value =
+        toml::from_str(text).map_err(|e| Fault::new(Kind::Syntax, "", e.message(), "correct the text"))?;
     Ok((value, lines))
 }
 

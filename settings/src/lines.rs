@@ -56,4 +56,3 @@ fn note_value(value: &DeValue<'_>, path: &str, starts: &mut BTreeMap<String, usi
         _ => {}
     }
 }
-

@@ -54,4 +54,3 @@ pub(crate) fn remove(value: &mut Value, path: &str) -> bool {
 fn index(step: &str) -> Option<usize> {
     step.strip_suffix(']')?.parse().ok()
 }
-

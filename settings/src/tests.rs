@@ -40,16 +40,22 @@ fn every_mistake_is_told_with_line_and_remedy() {
         ("name = 7", &["1: name: invalid type: integer `7`, expected a string; write a string"]),
         ("\nnamee = \"x\"", &["2: namee: there is no such key; write `name`"]),
         ("\nwhatever = 1", &["2: whatever: there is no such key; known here: name, port, inner, part"]),
-        ("port = 70000\n[inner]\na = 300\nb = 2", &[
-            "3: inner.a: invalid value: integer `300`, expected u8; write u8",
-            "1: port: invalid value: integer `70000`, expected u16; write u16",
-        ]),
-        ("[[part]]\n[[part]]\nsize = 1\n[[part]]\nsise = 1\n[[part]]\nsize = 2\ntags = [1, 999, 2]", &[
-            "1: part[0].size: is missing; it has no default: write it",
-            "5: part[2].sise: there is no such key; write `size`",
-            "4: part[2].size: is missing; it has no default: write it",
-            "8: part[3].tags[1]: invalid value: integer `999`, expected u8; write u8",
-        ]),
+        (
+            "port = 70000\n[inner]\na = 300\nb = 2",
+            &[
+                "3: inner.a: invalid value: integer `300`, expected u8; write u8",
+                "1: port: invalid value: integer `70000`, expected u16; write u16",
+            ],
+        ),
+        (
+            "[[part]]\n[[part]]\nsize = 1\n[[part]]\nsise = 1\n[[part]]\nsize = 2\ntags = [1, 999, 2]",
+            &[
+                "1: part[0].size: is missing; it has no default: write it",
+                "5: part[2].sise: there is no such key; write `size`",
+                "4: part[2].size: is missing; it has no default: write it",
+                "8: part[3].tags[1]: invalid value: integer `999`, expected u8; write u8",
+            ],
+        ),
         ("a = = 1", &["1: is not TOML: "]),
     ] {
         let told = told(text);
@@ -60,7 +66,8 @@ fn every_mistake_is_told_with_line_and_remedy() {
 
 #[test]
 fn what_fits_is_there_whatever_does_not() {
-    let fitted = fit::<Sample>(toml("name = \"x\"\nport = \"y\"\n[[part]]\n[[part]]\nsize = 9").expect("TOML").0);
+    let fitted =
+        fit::<Sample>(toml("name = \"x\"\nport = \"y\"\n[[part]]\n[[part]]\nsize = 9").expect("TOML").0);
     let part = vec![Part { size: 9, tags: Vec::new() }];
     assert_eq!(fitted.value, Some(Sample { name: "x".into(), part, ..Sample::default() }));
     assert_eq!(fitted.taken.original("part[0].size"), "part[1].size");

@@ -17,10 +17,10 @@ use crate::support::http::{self, Reply};
 use crate::support::worker::{Worker, real_worker};
 
 /// What a worker says when it is ready.
-const HELLO: &str = r"printf '\000\000\000\003\200\000\002'";
+pub(crate) const HELLO: &str = r"printf '\000\000\000\003\200\000\002'";
 
 /// A worker of our own, in shell.
-fn script(folder: &Path, text: &str) -> PathBuf {
+pub(crate) fn script(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("worker.sh");
     std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a file");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -176,7 +176,7 @@ fn without_a_worker_it_says_how_to_get_one_and_pages_do_without() {
 }
 
 /// Processes that a server started.
-fn children(server: &Server) -> Vec<u32> {
+pub(crate) fn children(server: &Server) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).into_iter().flatten().flatten();
     let of =
         |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();

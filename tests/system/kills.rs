@@ -137,6 +137,37 @@ fn seconds(file: &Path) -> f64 {
     last.0 + last.1 - first.0
 }
 
+/// A run: what was acknowledged, and how many pictures were sent.
+type Life = (u32, Known, usize);
+
+/// What was acknowledged is there as it was, and every run plays as it was sent.
+fn check(server: &Server, all: &[Life], input: &[Vec<String>; 2]) {
+    let (pictures, sounds) = (past(server, "v1"), past(server, "a1"));
+    let file = std::env::temp_dir().join(format!("nexus-kills-{}.mp4", std::process::id()));
+    for (nth, (number, known, _)) in all.iter().enumerate() {
+        for (name, bytes) in known {
+            let same = || {
+                let (status, found) = fetch(server, &format!("v1/{name}"));
+                (status == 200).then_some(found == *bytes)
+            };
+            assert_eq!(eventually(SOON, same), Some(true), "{name}: {}", server.log());
+        }
+        for (nth_track, track) in ["v1", "a1"].into_iter().enumerate() {
+            let names = &[&pictures, &sounds][nth_track][number];
+            whole(server, track, *number, names, &file);
+            let (found, sent) = (packets_of(file.to_str().expect("a path"), "0"), &input[nth_track]);
+            // No segment has sound from before the first picture.
+            let same = (0..=nth_track * 2).any(|early| sent[early..].starts_with(&found));
+            assert!(same && found.len() >= known.len() * SEGMENT, "{track} of {number}: {}", found.len());
+            if nth % 5 == 0 {
+                let off = seconds(&file) - 2.0 * names.len() as f64;
+                assert!(off.abs() < 0.1, "{track} of {number}: {off} s too long");
+            }
+        }
+    }
+    std::fs::remove_file(file).expect("removes");
+}
+
 #[test]
 fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
     let kills = std::env::var("NEXUS_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS);
@@ -145,8 +176,7 @@ fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
     let path = clip(CLIP_S, Kind::Small);
     let input = ["0:v:0", "0:a:0"].map(|track| packets_of(path.to_str().expect("a path"), track));
     let clip = Arc::new(Clip::load(&path, CLIP_S));
-    // By run: what was acknowledged, and how many pictures were sent.
-    let mut all: Vec<(u32, Known, usize)> = Vec::new();
+    let mut all: Vec<Life> = Vec::new();
     let mut unrecorded = 0;
     for nth in 0..kills {
         let lines = [Line::Good, Line::Slow(60_000), Line::Cut(60_000), Line::Failing, Line::Stalled];
@@ -184,30 +214,7 @@ fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
     far.line.set(Line::Good);
     let server = far.server();
     far.until_away(&server, KEY);
-    let (pictures, sounds) = (past(&server, "v1"), past(&server, "a1"));
-    let file = std::env::temp_dir().join(format!("nexus-kills-{}.mp4", std::process::id()));
-    for (nth, (number, known, _)) in all.iter().enumerate() {
-        for (name, bytes) in known {
-            let same = || {
-                let (status, found) = fetch(&server, &format!("v1/{name}"));
-                (status == 200).then_some(found == *bytes)
-            };
-            assert_eq!(eventually(SOON, same), Some(true), "{name}: {}", server.log());
-        }
-        for (nth_track, track) in ["v1", "a1"].into_iter().enumerate() {
-            let names = &[&pictures, &sounds][nth_track][number];
-            whole(&server, track, *number, names, &file);
-            let (found, sent) = (packets_of(file.to_str().expect("a path"), "0"), &input[nth_track]);
-            // No segment has sound from before the first picture.
-            let same = (0..=nth_track * 2).any(|early| sent[early..].starts_with(&found));
-            assert!(same && found.len() >= known.len() * SEGMENT, "{track} of {number}: {}", found.len());
-            if nth % 5 == 0 {
-                let off = seconds(&file) - 2.0 * names.len() as f64;
-                assert!(off.abs() < 0.1, "{track} of {number}: {off} s too long");
-            }
-        }
-    }
-    std::fs::remove_file(file).expect("removes");
+    check(&server, &all, &input);
     let known: usize = all.iter().map(|(_, known, _)| known.len()).sum();
     eprintln!(
         "{kills} kills, {unrecorded} before the first segment: {known} segments acknowledged, all there"

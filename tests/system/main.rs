@@ -29,6 +29,7 @@ mod https;
 mod images;
 mod inputs;
 mod kills;
+mod ladder;
 mod live;
 mod low_latency;
 mod manifest;

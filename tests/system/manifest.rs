@@ -25,6 +25,9 @@ fn verify(data: &Path, server: &Server, manifest: &str) -> (bool, String) {
     (ok, out + &err)
 }
 
+/// What is done to a manifest, and how.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Value));
+
 #[test]
 fn a_manifest_proves_what_was_stored_and_nothing_else() {
     let data = scratch(&format!("manifest-{}", std::process::id()));
@@ -59,7 +62,7 @@ fn a_manifest_proves_what_was_stored_and_nothing_else() {
     assert_eq!(mode & 0o777, 0o600);
     // Whatever is changed of it is noticed.
     let second = entries.len() - 1;
-    let changes: [(&str, &dyn Fn(&mut Value)); 6] = [
+    let changes: [Change; 6] = [
         ("an entry left out", &|m| drop(m["entries"].as_array_mut().expect("entries").remove(second))),
         ("two in another order", &|m| m["entries"].as_array_mut().expect("entries").swap(1, 2)),
         ("another hash", &|m| m["entries"][second]["sha256"] = "00".into()),

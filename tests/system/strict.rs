@@ -18,7 +18,7 @@ fn strict(paths: &[String]) -> (bool, String) {
 }
 
 /// Every playlist of a stream, whole and as updates, is right; how many there are.
-fn right(server: &Server, key: &str) -> usize {
+pub(crate) fn right(server: &Server, key: &str) -> usize {
     let (edge, text) = (server.edge(), multivariant(server, key));
     let media = text.split('"').chain(text.lines()).filter(|uri| uri.ends_with("/index.m3u8"));
     let mut all =

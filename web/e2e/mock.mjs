@@ -234,6 +234,10 @@ function list() {
       stream("0197-5", "live/roof-camera-with-a-rather-long-name", {
         state: "reconnecting", uptime_ms: 0, bitrate_bps: 0, viewers: { hls: 128 },
         tracks: [{ ...video, codec: "hvc1.1.6.L120", width: 2160, height: 3840, fps: 59.94, key_interval_ms: 8300 }, audio],
+        ladder: {
+          state: "restarting", lag_ms: 0, crashes: 2, cpu: 0.8, damaged: 0, reason: "the worker died: signal: 9 (SIGKILL)",
+          rungs: [{ name: "v2", state: "on", encoder: "libx264" }, { name: "v3", state: "shed", encoder: "libx264", reason: "the machine is too slow for it" }],
+        },
         hints: ["key frames come every 8.3 s; set the encoder's key-frame interval to 2 s for quick starts"],
       }),
       { id: "0197-6", key: "stage/main", state: "ended", publisher: null, uptime_ms: null, tracks: [], viewers: null,

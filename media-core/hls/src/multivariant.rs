@@ -61,7 +61,9 @@ impl Window {
         if self.running().iter().flat_map(Rendition::listed).all(Segment::starts_independent) {
             out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
         }
-        let shown = || self.by_id().map(|(_, t)| t).filter(|t| t.has_media());
+        // One that is offered has been there before: it is known what it takes.
+        let offered = |t: &Rendition| self.is_offered(&t.track.id) && t.meter.peak_bps() > 0;
+        let shown = || self.by_id().map(|(_, t)| t).filter(|t| t.has_media() || offered(t));
         let newest = |t: &'_ Rendition| t.segments.back().and_then(|s| s.track.key.clone());
         if let Some(key) = shown().filter_map(newest).max_by_key(|key| key.first_msn) {
             key_tags::write_session(&key.told, out)?;

@@ -177,6 +177,14 @@ impl Packager {
         }
     }
 
+    /// What comes next of `track` will not begin where it ended: what it has of the segment stays, the next one begins
+    /// with a key frame.
+    pub fn interrupt(&mut self, track: usize) {
+        if let Some(track) = self.tracks.get_mut(track) {
+            track.interrupt(&mut self.out);
+        }
+    }
+
     /// Takes a cue at a time of the run that goes on, or of the next when there is none. What leaves or returns to
     /// the programme begins a segment with the first key frame from there on. Repeated cues count once.
     pub fn cue(&mut self, cue: DateRange) {
@@ -264,11 +272,11 @@ impl Packager {
         self.part_target_us
     }
 
-    /// Stream time in milliseconds of the frame that will complete the next part of any track.
+    /// Stream time in milliseconds of the frame that will complete the next part of any of the first `tracks` tracks.
     #[must_use]
-    pub fn part_due_ms(&self) -> Option<i64> {
+    pub fn part_due_ms(&self, tracks: usize) -> Option<i64> {
         let due = |t: &Track| t.cutter.part_due().map(|dts| rescale(dts, t.cutter.timescale(), 1000));
-        self.tracks.iter().filter_map(due).chain(self.key_due_ms()).min()
+        self.tracks.iter().take(tracks).filter_map(due).chain(self.key_due_ms()).min()
     }
 
     /// Stream time of the next key frame if they keep their distance: it ends a segment of every track.

@@ -164,12 +164,15 @@ impl Window {
         writeln!(out, ",PART-HOLD-BACK={part_hold_back:.3},HOLD-BACK={hold_back}")
     }
 
-    /// Writes down how the others stand, for the playlist of one track or of all. A playlist that said how they stand
-    /// when it is asked for would be another on each node.
+    /// Writes down how the others stand, for the playlist of one track and of those that it has passed, or of all. A
+    /// playlist that said how they stand when it is asked for would be another on each node.
     pub(crate) fn report(&mut self, to: Option<usize>) {
         let running = self.running().len();
-        for index in
-            (0..self.tracks.len()).filter(|index| to.is_none_or(|to| to == *index || *index >= running))
+        for index in (0..self.tracks.len())
+            .filter(|index| {
+                to.is_none_or(|to| to == *index || *index >= running || self.has_passed(to, *index))
+            })
+            .collect::<Vec<_>>()
         {
             let mut reports = String::new();
             // Writing into a string does not fail.

@@ -190,7 +190,9 @@ impl Track {
                 self.late_us = self.late_us.saturating_add(self.frame_us(&sample));
                 return;
             }
-            if self.kind == Kind::Video && !sample.key {
+            // Nothing goes on in the middle of a segment: its length would not be that of what it holds.
+            let begun = self.cutter.segment.is_some_and(|open| open.parts > 0);
+            if begun || (self.kind == Kind::Video && !sample.key) {
                 return;
             }
             (self.lost, self.late_us) = (false, 0);
@@ -199,6 +201,15 @@ impl Track {
         let parts = self.cutter.push(sample);
         emit(out, self.index, parts);
         self.cut_early(out);
+    }
+
+    /// What comes next does not follow what came.
+    pub(crate) fn interrupt(&mut self, out: &mut VecDeque<Event>) {
+        self.settle_last(out);
+        let last = self.cutter.flush();
+        emit(out, self.index, [last, None]);
+        (self.lost, self.late_us) = (true, 0);
+        self.ahead.clear();
     }
 
     /// Keeps a sample back while it is beyond what the leader has decided about; gives it back when it is not.

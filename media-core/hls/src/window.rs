@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nx_media::rescale;
+use nx_media::{TrackId, rescale};
 use serde::{Deserialize, Serialize};
 
 use crate::breaks::Breaks;
@@ -74,6 +74,8 @@ pub struct Window {
     pub(crate) start_ms: Option<i64>,
     /// What is left of it, until there is a run.
     pub(crate) lost: Remains,
+    /// See [`Window::offer`].
+    offered: Vec<TrackId>,
 }
 
 impl Window {
@@ -102,7 +104,21 @@ impl Window {
             query: String::new(),
             start_ms: None,
             lost: Remains::default(),
+            offered: Vec::new(),
         }
+    }
+
+    /// These tracks come when somebody asks for them: they stay listed while they are gaps. Whether that is news.
+    pub fn offer(&mut self, tracks: Vec<TrackId>) -> bool {
+        let news = self.offered != tracks;
+        self.offered = tracks;
+        news
+    }
+
+    /// Whether a track comes only when somebody asks for it.
+    #[must_use]
+    pub fn is_offered(&self, track: &TrackId) -> bool {
+        self.offered.contains(track)
     }
 
     /// Goes on where a window left off: the first run is one more. For a window that has seen no run yet.
@@ -191,6 +207,19 @@ impl Window {
         self.tracks.get(..count).unwrap_or_default()
     }
 
+    /// Tracks that are more than a part behind this one: when it grows, what their playlists report of it changes too.
+    pub fn passed_by(&self, track: usize) -> impl Iterator<Item = usize> + '_ {
+        (0..self.tracks.len()).filter(move |index| self.has_passed(track, *index))
+    }
+
+    pub(crate) fn has_passed(&self, track: usize, other: usize) -> bool {
+        let next = |index: usize| self.tracks.get(index).map(|t| t.next);
+        let (Some(one), Some(other)) = (next(track), next(other)) else { return false };
+        // The end of a segment is no part.
+        let parts = if one.msn == other.msn { other.part.saturating_add(1) } else { 0 };
+        one.msn > other.msn.saturating_add(1) || (one.msn >= other.msn && one.part > parts)
+    }
+
     /// A track that has a playlist: of the run, or with media that players may still be at.
     pub(crate) fn shown(&self, index: usize) -> Option<&Rendition> {
         let track = self.tracks.get(index)?;
@@ -242,6 +271,12 @@ impl Window {
     pub fn newest_independent(&self, track: usize) -> Option<u64> {
         let starts = |s: &&Segment| s.parts.first().is_some_and(|p| p.independent);
         self.tracks.get(track)?.segments.iter().rfind(starts).map(|s| s.msn)
+    }
+
+    /// Whether a track has media just now: it need not be asked for first.
+    #[must_use]
+    pub fn has_media(&self, track: usize) -> bool {
+        self.tracks.get(track).is_some_and(Rendition::has_media)
     }
 
     /// Whether a track has anything to list.

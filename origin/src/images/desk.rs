@@ -14,7 +14,7 @@ use nx_worker_protocol::{Grid, Reply, Request};
 use tokio::time::Instant;
 
 use super::trouble;
-use super::worker::Worker;
+use crate::worker::Worker;
 
 /// Workers that one order may cost.
 const ATTEMPTS: u32 = 4;

@@ -19,6 +19,7 @@ use crate::ingest::input::{About, Input, Wire};
 use crate::ingest::pace::TICK_MS;
 use crate::ingest::player::Player;
 use crate::ingest::stream::{Outcome, Stream};
+use crate::ladder::Ring;
 
 const WAKER: Token = Token(usize::MAX);
 /// Bytes read from a socket at a time.
@@ -36,6 +37,8 @@ pub(crate) enum Join {
     Resume { key: StreamKey, entry: Arc<Entry> },
     /// The API says something about a stream; without the stream nobody answers.
     Say { key: StreamKey, saying: Box<Saying> },
+    /// A stream's worker has made something.
+    Made { key: StreamKey },
 }
 
 impl Join {
@@ -43,7 +46,8 @@ impl Join {
         let (Self::Input { key, .. }
         | Self::Player { key, .. }
         | Self::Resume { key, .. }
-        | Self::Say { key, .. }) = self;
+        | Self::Say { key, .. }
+        | Self::Made { key }) = self;
         key
     }
 }
@@ -58,7 +62,7 @@ pub(crate) struct Shards {
 #[derive(Debug)]
 struct Door {
     inbox: mpsc::Sender<Join>,
-    waker: Waker,
+    waker: Arc<Waker>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -99,12 +103,14 @@ impl Shards {
 impl Door {
     fn open(nth: usize, hub: &Arc<Hub>, stop: &Arc<AtomicBool>) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (inbox, joins) = mpsc::channel();
         let shard = Shard {
             hub: hub.clone(),
             poll,
             joins,
+            inbox: inbox.clone(),
+            waker: waker.clone(),
             stop: stop.clone(),
             streams: HashMap::new(),
             places: HashMap::new(),
@@ -123,6 +129,9 @@ struct Shard {
     hub: Arc<Hub>,
     poll: Poll,
     joins: mpsc::Receiver<Join>,
+    /// Its own door, for those who work for its streams.
+    inbox: mpsc::Sender<Join>,
+    waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
     streams: HashMap<StreamKey, Stream>,
     /// Whose socket a token is.
@@ -200,10 +209,25 @@ impl Shard {
                 let _ = saying.answer.try_send(stream.pipeline.say(saying.said));
             }
             Join::Resume { key, entry } => {
-                let stream = Stream::new(&self.hub, key.clone(), entry, now_ms);
+                let stream = self.stream(&key, entry, now_ms);
                 self.streams.entry(key).or_insert(stream);
             }
+            Join::Made { key } => {
+                let Some(stream) = self.streams.get_mut(&key) else { return };
+                stream.take_rungs(&self.hub, now_ms);
+                self.clear_fallen(&key);
+            }
         }
+    }
+
+    fn stream(&self, key: &StreamKey, entry: Arc<Entry>, now_ms: i64) -> Stream {
+        let (inbox, waker, made) = (self.inbox.clone(), self.waker.clone(), key.clone());
+        let ring: Ring = Arc::new(move || {
+            if inbox.send(Join::Made { key: made.clone() }).is_ok() {
+                let _ = waker.wake();
+            }
+        });
+        Stream::new(&self.hub, key.clone(), entry, ring, now_ms)
     }
 
     fn input(&mut self, key: StreamKey, entry: Arc<Entry>, input: Input, now_ms: i64) {
@@ -212,14 +236,12 @@ impl Shard {
             self.scratch = vec![0; SCRATCH];
         }
         let (token, role) = (input.token, input.about.role);
-        let stream = self
-            .streams
-            .entry(key.clone())
-            .or_insert_with(|| Stream::new(&hub, key.clone(), entry.clone(), now_ms));
-        // The name was forgotten and taken anew in between: the window is another one.
-        if !Arc::ptr_eq(&stream.entry, &entry) {
-            *stream = Stream::new(&hub, key.clone(), entry, now_ms);
+        // Or the name was forgotten and taken anew in between: the window is another one.
+        if self.streams.get(&key).is_none_or(|stream| !Arc::ptr_eq(&stream.entry, &entry)) {
+            let stream = self.stream(&key, entry, now_ms);
+            self.streams.insert(key.clone(), stream);
         }
+        let Some(stream) = self.streams.get_mut(&key) else { return };
         stream.start(&hub, input, now_ms);
         self.places.insert(token, key);
         stream.drain(&hub, role, now_ms);

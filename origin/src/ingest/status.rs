@@ -90,6 +90,10 @@ impl Stream {
             inputs.iter().find(|i| on_air.is_some_and(|r| r.name() == i.role && r != Role::Slate));
         let since =
             self.inputs.iter().flatten().find(|i| Some(i.about.role) == on_air).map(|i| i.connected_ms);
+        let ladder = self.pipeline.rungs().map(|rungs| rungs.told());
+        let made = self.pipeline.made();
+        let sent: Vec<TrackSpec> =
+            self.pipeline.tracks().into_iter().filter(|t| !made.contains(&t.id)).collect();
         let mut status = lock(&self.entry.status);
         status.state = match (on_air, self.ended) {
             (_, true) => State::Ended,
@@ -102,14 +106,16 @@ impl Stream {
         status.inputs = inputs;
         status.switches = self.switch.count;
         status.uptime_ms = since.map_or(0, |since| ms(now_ms - since));
-        status.bitrate_bps = tracks.iter().map(|t| t.bitrate_bps).sum();
+        let is_sent = |t: &&Track| sent.iter().any(|spec| spec.id.to_string() == t.name);
+        status.bitrate_bps = tracks.iter().filter(is_sent).map(|t| t.bitrate_bps).sum();
         status.viewers.rtmp = self.players.len() as u64;
         status.repairs.total = total;
         (status.repairs.kinds, status.repairs.recent) = (kinds, recent);
         status.discontinuities = self.entry.live.read(nx_hls::Window::discontinuities);
-        status.hints = hints(&tracks, &self.pipeline.tracks(), hub.config.stream.segment_ms);
+        status.hints = hints(&tracks, &sent, hub.config.stream.segment_ms);
         status.hints.splice(0..0, self.pipeline.hindrance().map(str::to_owned));
         status.tracks = tracks;
+        status.ladder = ladder;
     }
 
     fn input(&self, hub: &Hub, input: &Input, now_ms: i64) -> InputStatus {

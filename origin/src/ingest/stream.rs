@@ -15,6 +15,7 @@ use crate::ingest::input::{About, End, Input, Reading, Wire};
 use crate::ingest::player::{Message, Player};
 use crate::ingest::relay;
 use crate::ingest::status::Figures;
+use crate::ladder::Ring;
 use crate::media::Media;
 use crate::pipeline::{Pipeline, Relay};
 use crate::switch::{Switch, Verdict};
@@ -59,13 +60,17 @@ pub(crate) enum Outcome {
 }
 
 impl Stream {
-    pub(crate) fn new(hub: &Hub, key: StreamKey, entry: Arc<Entry>, now_ms: i64) -> Self {
+    /// `ring` has the shard call [`Stream::take_rungs`].
+    pub(crate) fn new(hub: &Hub, key: StreamKey, entry: Arc<Entry>, ring: Ring, now_ms: i64) -> Self {
         entry.adopted.store(true, Ordering::Relaxed);
         let (config, wall_ms) = (&hub.config.stream, nx_delivery::wall_ms());
         let (keeper, mark) = (hub.keeper(&key), entry.mark.as_ref());
         let mut pipeline = Pipeline::new(entry.live.clone(), config, mark, keeper, now_ms, wall_ms);
         if let Some(keys) = hub.keys.of(&key) {
             pipeline.encrypt(keys);
+        }
+        if let Some(rungs) = hub.ladders.of(&key, hub.keys.rule(&key).is_some(), ring) {
+            pipeline.climb(rungs);
         }
         Self {
             key,
@@ -127,7 +132,7 @@ impl Stream {
             return Outcome::Over;
         }
         let on_air = self.switch.active() == Some(role);
-        let due = self.pipeline.packager().part_due_ms();
+        let due = self.pipeline.part_due_ms();
         // The moment they come: somebody plays over RTMP, or nothing can be shown yet.
         self.eager = !self.players.is_empty() || due.is_none();
         let reached = self.pipeline.reached_ms().filter(|_| on_air);
@@ -222,15 +227,27 @@ impl Stream {
         }
     }
 
+    /// Takes what the stream's worker has made.
+    pub(crate) fn take_rungs(&mut self, hub: &Hub, now_ms: i64) {
+        self.relay(hub, |pipeline, relay| pipeline.take_rungs(nx_delivery::wall_ms(), relay));
+        self.flush_players(now_ms);
+        self.note(hub);
+    }
+
     fn carry(&mut self, hub: &Hub, media: Media, now_ms: i64) {
         if let Media::Metadata(body) = media {
             self.metadata = Some(body);
             return;
         }
+        self.relay(hub, |pipeline, relay| pipeline.take(now_ms, media, relay));
+    }
+
+    /// Hands RTMP players what comes of a step of the pipeline.
+    fn relay(&mut self, hub: &Hub, step: impl FnOnce(&mut Pipeline, &mut dyn FnMut(Relay<'_>))) {
         let mut out: Vec<Message> = Vec::new();
         let listeners = !self.players.is_empty();
         let (metadata, relayed, alone) = (self.metadata.as_ref(), &mut self.relayed, &mut self.alone);
-        self.pipeline.take(now_ms, media, &mut |piece| match piece {
+        step(&mut self.pipeline, &mut |piece| match piece {
             Relay::Params(tracks) => {
                 *relayed = tracks.iter().map(|t| t.id).filter(|id| relay::is_relayed(*id, tracks)).collect();
                 *alone = relay::is_alone(tracks);
@@ -333,6 +350,7 @@ impl Stream {
             self.end(hub, now_ms);
         }
         self.pipeline.turn_key(nx_delivery::wall_ms());
+        self.pipeline.look();
         self.update_status(hub, now_ms);
         let forgotten = self.ended && idle && now_ms - self.idle_since_ms > ENDED_MS;
         // A publisher that has the name but has not arrived here keeps it alive.

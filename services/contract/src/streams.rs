@@ -49,6 +49,9 @@ pub struct Stream {
     pub discontinuities: u64,
     /// What the broadcaster could do better, in words.
     pub hints: Vec<String>,
+    /// What is made of it; absent when nothing is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ladder: Option<Ladder>,
 }
 
 /// Life of a stream.
@@ -174,6 +177,45 @@ pub struct Track {
     /// Distance of the last two key frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_interval_ms: Option<u64>,
+}
+
+/// Renditions that are made of a stream, and the worker that makes them.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Ladder {
+    /// `none` (nothing to make), `refused`, `starting`, `running`, `restarting` or `dropped`.
+    pub state: String,
+    /// Process that makes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<u32>,
+    /// How far the slowest of them is behind the source.
+    pub lag_ms: u64,
+    /// Workers that died so far.
+    pub crashes: u64,
+    /// Cores that the worker takes.
+    pub cpu: f64,
+    /// Times that it was so far behind that pictures were left out, up to the next key frame.
+    pub skips: u64,
+    /// Samples of the source that could not be decoded.
+    pub damaged: u64,
+    /// Why there is none, or why the last worker died.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What is made.
+    pub rungs: Vec<Rung>,
+}
+
+/// One rendition that is made.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Rung {
+    /// Its track: `v2`.
+    pub name: String,
+    /// `on`, `idle` (nobody watches it), `shed` (the machine is too slow) or `refused`.
+    pub state: String,
+    /// What codes it, such as `libx264`.
+    pub encoder: String,
+    /// Why it is not made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Who watches a stream.

@@ -77,6 +77,30 @@ export interface Relay {
   frames_dropped?: Maybe<number>;
 }
 
+/** Renditions that the server makes, and the worker that makes them. */
+export interface Ladder {
+  /** `none`, `refused`, `starting`, `running`, `restarting` or `dropped`. */
+  state?: Maybe<string>;
+  lag_ms?: Maybe<number>;
+  crashes?: Maybe<number>;
+  /** Cores. */
+  cpu?: Maybe<number>;
+  /** Times that pictures were left out, for it was late. */
+  skips?: Maybe<number>;
+  damaged?: Maybe<number>;
+  reason?: Maybe<string>;
+  rungs?: Maybe<Rung[]>;
+}
+
+export interface Rung {
+  /** Its track. */
+  name?: Maybe<string>;
+  /** `on`, `idle`, `shed` or `refused`. */
+  state?: Maybe<string>;
+  encoder?: Maybe<string>;
+  reason?: Maybe<string>;
+}
+
 export interface Repairs {
   total?: Maybe<number>;
   kinds?: Maybe<{ kind: string; count: number }[]>;
@@ -102,6 +126,7 @@ export interface StreamItem {
   repairs?: Maybe<Repairs>;
   discontinuities?: Maybe<number>;
   hints?: Maybe<string[]>;
+  ladder?: Maybe<Ladder>;
   watch_url?: Maybe<string>;
 }
 

@@ -1,5 +1,5 @@
 // Inputs, tracks and relays in words, with everything that may be missing taken care of.
-import type { Input, Relay, SrtLink, Track, Transport } from "../lib/api";
+import type { Input, Ladder, Relay, Rung, SrtLink, Track, Transport } from "../lib/api";
 import { bytes, clock, codec, count, fps } from "../lib/format";
 import type { Tone } from "./rows";
 
@@ -139,3 +139,24 @@ export function relayFacts({ state, attempts, retry_at, bytes_sent, frames_dropp
     state === "retrying" && retry_at && `next try ${clock(retry_at)}`,
   );
 }
+
+const LADDER_TONES: Record<string, Tone> = { running: "good", starting: "idle", restarting: "warn", dropped: "bad", refused: "bad" };
+
+/** How it stands with the renditions that are made here, and the figures that say so. */
+export function ladderOf(ladder: Ladder): { tone: Tone; verdict: string; figures: string } {
+  const { state, lag_ms, cpu, crashes, skips, damaged } = ladder;
+  const figures = dotted(
+    state === "running" && `${lag_ms ?? 0} ms behind`,
+    cpu ? `${cpu.toFixed(1)} cores` : "",
+    crashes ? count(crashes, "crash", "crashes") : "",
+    skips ? `left out pictures ${count(skips, "time")}` : "",
+    damaged ? `${count(damaged, "frame")} not decoded` : "",
+  );
+  return { tone: LADDER_TONES[state ?? ""] ?? "idle", verdict: plain(state) || "Unknown", figures };
+}
+
+const RUNG_STATES: Record<string, string> = { on: "", idle: "nobody watches it", shed: "given up", refused: "not made" };
+
+/** `v2 · libx264`, or why it is not made. */
+export const rungOf = ({ name, encoder, state, reason }: Rung): string =>
+  dotted(name, encoder, RUNG_STATES[state ?? ""] ?? state, reason);

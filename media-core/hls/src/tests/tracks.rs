@@ -1,5 +1,6 @@
 //! Several tracks: cut at the same places, whatever one of them does.
 
+use nx_container::fmp4;
 use nx_media::{Params, TrackId, VideoParams};
 use proptest::prelude::*;
 
@@ -294,4 +295,40 @@ proptest! {
         };
         prop_assert_eq!([ends(0), ends(1), ends(2)], [rig.packager.next_msn() - 100; 3]);
     }
+}
+
+#[test]
+fn a_rendition_that_is_interrupted_goes_on_with_the_next_segment() {
+    let mut rig = Rig::new(&[video(), small()]);
+    let send = |rig: &mut Rig, frames: std::ops::Range<i64>, both: bool| {
+        for n in frames {
+            let sample = frame(90_000 + n * 3000, 3000, n % 30 == 0);
+            rig.push(0, sample.clone());
+            if both {
+                rig.push(1, sample);
+            }
+        }
+    };
+    send(&mut rig, 0..80, true);
+    rig.packager.interrupt(1);
+    rig.settle();
+    // There is a key frame in the middle of the segment, and of the next two.
+    send(&mut rig, 80..90, false);
+    send(&mut rig, 90..310, true);
+    let begins: Vec<(u64, i64, bool)> = starts(&rig, 1);
+    assert_eq!(begins, starts(&rig, 0), "the same cuts, each at a key frame");
+    let ends = |track: usize| {
+        let of = |e: &Event| match e {
+            Event::SegmentEnd { track: t, duration, .. } if *t == track => Some(*duration),
+            _ => None,
+        };
+        rig.events.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!((ends(0), ends(1)), (vec![180_000; 5], vec![180_000, 60_000, 180_000, 180_000, 180_000]));
+    let times = rig.events.iter().filter_map(|e| match e {
+        Event::Part { track: 1, part } => Some(fmp4::samples(&part.bytes).expect("a part")),
+        _ => None,
+    });
+    let times: Vec<i64> = times.flatten().map(|s| (s.dts - 90_000) / 3000).collect();
+    assert_eq!(times, (0..80).chain(120..times.len() as i64 + 40).collect::<Vec<_>>());
 }

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod long;
+mod made;
 mod player;
 mod playlist;
 mod rig;

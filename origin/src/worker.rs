@@ -1,15 +1,17 @@
 //! A worker process, as seen from the server.
 
 use std::io;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nx_worker_protocol::{LENGTH, Reply, Request, VERSION, frame_len};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+/// The program beside the server's.
+const PROGRAM: &str = "nexus-transcoder";
 /// How long a worker may take to say what it is: it loads some hundred libraries.
 const START: Duration = Duration::from_secs(10);
 
@@ -17,8 +19,22 @@ const START: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Worker {
     child: Child,
-    input: ChildStdin,
-    output: ChildStdout,
+    pub(crate) input: Input,
+    pub(crate) output: Output,
+}
+
+/// What is said to it.
+#[derive(Debug)]
+pub(crate) struct Input(ChildStdin);
+
+/// What it says.
+#[derive(Debug)]
+pub(crate) struct Output(BufReader<ChildStdout>);
+
+/// The program that is wanted, or the one beside the server's.
+pub(crate) fn program(wanted: Option<&Path>) -> PathBuf {
+    let beside = || std::env::current_exe().ok()?.parent().map(|folder| folder.join(PROGRAM));
+    wanted.map(Path::to_path_buf).or_else(beside).unwrap_or_else(|| PROGRAM.into())
 }
 
 impl Worker {
@@ -39,8 +55,8 @@ impl Worker {
         let (Some(input), Some(output)) = (input, output) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        let mut worker = Self { child, input, output };
-        match timeout(START, worker.hear()).await?? {
+        let mut worker = Self { child, input: Input(input), output: Output(BufReader::new(output)) };
+        match timeout(START, worker.output.hear()).await?? {
             Reply::Hello(VERSION) => Ok(worker),
             other => Err(io::Error::other(format!(
                 "it says {other:?}, not that it speaks version {VERSION}; build it from the same sources"
@@ -48,28 +64,44 @@ impl Worker {
         }
     }
 
+    /// Its number in this system.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Says something that has no answer. [`io::ErrorKind::InvalidInput`] when it cannot be said at all.
     pub(crate) async fn tell(&mut self, request: &Request, patience: Duration) -> io::Result<()> {
-        let frame = request.write().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-        timeout(patience, self.input.write_all(&frame)).await?
+        timeout(patience, self.input.tell(request)).await?
     }
 
     /// Says something and waits for the answer.
     pub(crate) async fn ask(&mut self, request: &Request, patience: Duration) -> io::Result<Reply> {
         self.tell(request, patience).await?;
-        timeout(patience, self.hear()).await?
+        timeout(patience, self.output.hear()).await?
     }
 
-    /// Kills it, and waits until it is gone.
-    pub(crate) async fn kill(mut self) {
-        let _ = self.child.kill().await;
+    /// Kills it, and waits until it is gone; gives how it ended, which may have been before.
+    pub(crate) async fn kill(mut self) -> Option<ExitStatus> {
+        let _ = self.child.start_kill();
+        self.child.wait().await.ok()
     }
+}
 
-    async fn hear(&mut self) -> io::Result<Reply> {
+impl Input {
+    /// As [`Worker::tell`], however long it takes.
+    pub(crate) async fn tell(&mut self, request: &Request) -> io::Result<()> {
+        let frame = request.write().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+        self.0.write_all(&frame).await
+    }
+}
+
+impl Output {
+    /// The next that it says.
+    pub(crate) async fn hear(&mut self) -> io::Result<Reply> {
         let mut length = [0; LENGTH];
-        self.output.read_exact(&mut length).await?;
+        self.0.read_exact(&mut length).await?;
         let mut frame = vec![0; frame_len(length).map_err(io::Error::other)?];
-        self.output.read_exact(&mut frame).await?;
+        self.0.read_exact(&mut frame).await?;
         Reply::read(frame.into()).map_err(io::Error::other)
     }
 }
