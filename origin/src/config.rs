@@ -297,15 +297,33 @@ impl Default for StreamConfig {
     }
 }
 
+impl RtmpConfig {
+    /// Keys, whether they are right, and what they have to be.
+    fn rules(&self) -> [(&'static str, bool, &'static str); 6] {
+        [
+            ("rtmp.connections_max", self.connections_max > 0, "must be at least 1"),
+            ("rtmp.silence_s", (1..=3600).contains(&self.silence_s), "must be 1 to 3600"),
+            ("rtmp.takeover_ms", (100..=60_000).contains(&self.takeover_ms), "must be 100 to 60000"),
+            (
+                "rtmp.message_bytes_max",
+                (64 << 10..=16 << 20).contains(&self.message_bytes_max),
+                "must be 65536 to 16777216",
+            ),
+            ("rtmp.player_bytes_max", self.player_bytes_max >= 64 << 10, "must be at least 65536"),
+            ("rtmp.shards", self.shards <= 64, "must be 0 (half the cores) to 64"),
+        ]
+    }
+}
+
 impl Config {
     /// What is wrong, as key within the section and a sentence that says what to do.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {
-        let (rtmp, stream) = (&self.rtmp, &self.stream);
+        let stream = &self.stream;
         let rules = [
             (
                 "stream.segment_ms",
-                stream.segment_ms % 1000 == 0 && (1_000..=30_000).contains(&stream.segment_ms),
+                stream.segment_ms.is_multiple_of(1000) && (1_000..=30_000).contains(&stream.segment_ms),
                 "must be whole seconds between 1000 and 30000",
             ),
             (
@@ -353,19 +371,12 @@ impl Config {
             ("images.patience_ms", (100..=60_000).contains(&self.images.patience_ms), "must be 100 to 60000"),
             ("srt.latency_ms", (20..=30_000).contains(&self.srt.latency_ms), "must be 20 to 30000"),
             ("srt.connections_max", self.srt.connections_max > 0, "must be at least 1"),
-            ("rtmp.connections_max", rtmp.connections_max > 0, "must be at least 1"),
-            ("rtmp.silence_s", (1..=3600).contains(&rtmp.silence_s), "must be 1 to 3600"),
-            ("rtmp.takeover_ms", (100..=60_000).contains(&rtmp.takeover_ms), "must be 100 to 60000"),
-            (
-                "rtmp.message_bytes_max",
-                (64 << 10..=16 << 20).contains(&rtmp.message_bytes_max),
-                "must be 65536 to 16777216",
-            ),
-            ("rtmp.player_bytes_max", rtmp.player_bytes_max >= 64 << 10, "must be at least 65536"),
-            ("rtmp.shards", rtmp.shards <= 64, "must be 0 (half the cores) to 64"),
         ];
-        let faults =
-            rules.into_iter().filter(|r| !r.1).map(|(key, _, hint)| (key.to_owned(), hint.to_owned()));
+        let faults = rules
+            .into_iter()
+            .chain(self.rtmp.rules())
+            .filter(|r| !r.1)
+            .map(|(key, _, hint)| (key.to_owned(), hint.to_owned()));
         let admission =
             self.admission.validate().into_iter().map(|(k, hint)| (format!("admission.{k}"), hint));
         let plane = self.plane.validate().into_iter().map(|(k, hint)| (format!("plane.{k}"), hint));
