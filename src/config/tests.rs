@@ -23,8 +23,8 @@ fn reports_every_mistake_at_once_with_its_line() {
     let text = "[origin.stream]\nsegment_ms = 2500\npart_ms = \"x\"\n[edge.http]\nlissten = \"1\"\n[orign]\n";
     let found = faults(text, &[("gateway.listen", "nowhere")]);
     let expected = [
-        "FILE:5: edge.http.lissten: unknown key `lissten`",
-        "FILE:6: orign: unknown key `orign`",
+        "FILE:5: edge.http.lissten: there is no such key; write `listen`",
+        "FILE:6: orign: there is no such key; write `origin`",
         "NEXUS__GATEWAY__LISTEN: gateway.listen: ",
         "FILE:3: origin.stream.part_ms: invalid type: string \"x\", expected u32",
         "FILE:2: origin.stream.segment_ms: must be whole seconds",

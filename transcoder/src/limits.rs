@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Address space: libav's libraries take a quarter of it, the pictures of an 8K decoder as much again.
@@ -12,13 +12,15 @@ const LADDER_BYTES: u64 = 12 << 30;
 /// CPU time for one request, seconds: of all threads, with what they still have from requests before. The server's
 /// patience with the clock on the wall is shorter.
 const REQUEST_S: u64 = 60;
-const NICENESS: i32 = 10;
+/// A ladder keeps pace with its stream, but behind who takes the stream in; pictures have time.
+const NICENESS: i32 = 4;
+const NICENESS_OF_PICTURES: i32 = 10;
 
-/// No files, no sockets, bounded memory, behind everybody else. Before anything is read. With `hardware` it may open
+/// No files, no sockets, bounded memory, behind the server. Before anything is read. With `hardware` it may open
 /// what is to be opened.
 pub(crate) fn confine(hardware: bool) -> io::Result<()> {
     let exactly = |n: u64| Rlimit { current: Some(n), maximum: Some(n) };
-    nice(NICENESS)?;
+    setpriority_process(None, NICENESS)?;
     setrlimit(Resource::As, Rlimit { current: Some(MEMORY_BYTES), maximum: Some(LADDER_BYTES) })?;
     setrlimit(Resource::Core, exactly(0))?;
     setrlimit(Resource::Fsize, exactly(0))?;
@@ -27,6 +29,11 @@ pub(crate) fn confine(hardware: bool) -> io::Result<()> {
         setrlimit(Resource::Nofile, exactly(0))?;
     }
     Ok(())
+}
+
+/// Behind everybody else.
+pub(crate) fn step_back() -> io::Result<()> {
+    Ok(setpriority_process(None, NICENESS_OF_PICTURES)?)
 }
 
 /// The memory that a ladder may have.

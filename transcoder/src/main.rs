@@ -70,7 +70,10 @@ struct Desk {
 impl Desk {
     fn answer(&mut self, request: Request, out: &Out) -> io::Result<()> {
         match request {
-            Request::Sheet(grid) => self.sheet = Some(Sheet::new(grid)),
+            Request::Sheet(grid) => {
+                limits::step_back()?;
+                self.sheet = Some(Sheet::new(grid));
+            }
             Request::Draw { cell, codec, config, sample } => {
                 let drawn = decode::key_frame(codec, &config, &sample)
                     .and_then(|frame| self.sheet.as_mut().ok_or("no sheet was begun")?.draw(cell, frame));

@@ -107,7 +107,9 @@ impl Window {
         let both = || self.running().iter().zip(live.running());
         if same && both().count() == live.running().len() && both().all(|(stored, live)| stored.meets(live)) {
             let parts_us = self.target_s * PART_TARGETS * 1_000_000;
-            self.tracks.iter_mut().zip(live.running()).for_each(|(stored, live)| stored.join(live, parts_us));
+            let query = &self.query;
+            let tracks = self.tracks.iter_mut().zip(live.running());
+            tracks.for_each(|(stored, live)| stored.join(live, parts_us, query));
             self.joined = true;
         }
     }

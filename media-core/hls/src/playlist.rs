@@ -168,12 +168,11 @@ impl Window {
     /// playlist that said how they stand when it is asked for would be another on each node.
     pub(crate) fn report(&mut self, to: Option<usize>) {
         let running = self.running().len();
-        for index in (0..self.tracks.len())
-            .filter(|index| {
-                to.is_none_or(|to| to == *index || *index >= running || self.has_passed(to, *index))
-            })
-            .collect::<Vec<_>>()
-        {
+        for index in 0..self.tracks.len() {
+            let changes = |to: usize| to == index || index >= running || self.has_passed(to, index);
+            if !to.is_none_or(changes) {
+                continue;
+            }
             let mut reports = String::new();
             // Writing into a string does not fail.
             let _ = self.write_reports(index, &mut reports);
@@ -188,11 +187,7 @@ impl Window {
         for other in shown {
             let Some(last) = other.segments.back() else { continue };
             let name = &other.track.name;
-            write!(
-                out,
-                "#EXT-X-RENDITION-REPORT:URI=\"../{name}/index.m3u8{}\",LAST-MSN={}",
-                self.query, last.msn
-            )?;
+            write!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{name}/index.m3u8\",LAST-MSN={}", last.msn)?;
             if let Some(part) = last.parts.len().checked_sub(1) {
                 write!(out, ",LAST-PART={part}")?;
             }

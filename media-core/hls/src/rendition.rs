@@ -315,7 +315,7 @@ impl Rendition {
 
     /// Takes what a live window has behind the newest segment here, and the segments that it lists with their parts,
     /// `parts_us` from its edge: they are not to lose them because they are stored.
-    pub(crate) fn join(&mut self, live: &Self, parts_us: u64) {
+    pub(crate) fn join(&mut self, live: &Self, parts_us: u64, query: &str) {
         let near = live.listed().len().saturating_sub(live.begun_within(parts_us));
         let near = live.listed().nth(near).map_or(live.next.msn, |s| s.msn);
         let from = self.segments.front().map_or(near, |first| first.msn.max(near));
@@ -326,6 +326,7 @@ impl Rendition {
         // Marks of breaks are not stored: a segment has none here before either.
         self.segments.extend(newer.map(|s| Segment { mark: Mark::default(), ..s.clone() }));
         (self.joined, self.next) = (self.segments.len() - at, live.next);
+        self.reports = live.reports.replace("index.m3u8\"", &format!("index.m3u8{query}\""));
         live.keys.iter().for_each(|key| self.add_key(key.clone()));
     }
 
@@ -333,6 +334,7 @@ impl Rendition {
     pub(crate) fn unjoin(&mut self) {
         self.segments.truncate(self.segments.len().saturating_sub(std::mem::take(&mut self.joined)));
         self.segments.append(&mut self.replaced);
+        self.reports.clear();
         if let Some(last) = self.segments.back() {
             self.next = Position { msn: last.msn + 1, part: 0 };
         }
