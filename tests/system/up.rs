@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::encoder::{SMALL, ffmpeg};
 use crate::live::playable;
+use crate::support::process::Usage;
 use crate::support::{Server, http, nexus_bin};
 
 fn nexus(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String, String) {
@@ -32,6 +33,20 @@ fn every_listener_answers_for_its_health() {
     for path in ["/graphql", "/api/billing-service/v1/invoices"] {
         assert_eq!(http::get(server.gateway(), path).expect("an answer").status, 501, "{path}");
     }
+}
+
+/// Work that wakes itself costs a core, whatever else the machine does: CPU time and not time is looked at.
+#[test]
+fn a_server_that_nobody_asks_rests() {
+    let server = Server::start(&[]);
+    let busy = || {
+        let before = Usage::of(server.pid());
+        std::thread::sleep(Duration::from_secs(1));
+        Usage::of(server.pid()).since(&before)
+    };
+    // Its start may go on for a moment.
+    let rested = (0..10).any(|_| busy().cpu_ms < 100.0);
+    assert!(rested, "{:?}: {}", busy(), server.log());
 }
 
 #[test]

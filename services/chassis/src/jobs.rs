@@ -16,7 +16,6 @@ use crate::cron::Cron;
 use crate::ctx::Ctx;
 use crate::events::{back_off_ms, cause};
 use crate::problem::Problem;
-use crate::tx::Tx;
 use crate::{args, row};
 use nx_db::{DbError, Value};
 
@@ -129,14 +128,15 @@ impl Works {
 }
 
 /// Puts down the next time of each job that comes by itself.
-pub(crate) async fn plan(cx: &Ctx, tx: &mut Tx) -> Result<(), Problem> {
+pub(crate) async fn plan(cx: &Ctx) -> Result<(), Problem> {
+    let mut tx = cx.begin();
     for (cron, kind) in &cx.service().works.crons {
         let cron: Cron = cron.parse().map_err(Problem::internal)?;
         if let Some(at_ms) = cron.next_after(cx.now_ms(), chrono_tz::UTC) {
             tx.enqueue(NewJob::new(kind, &()).due(at_ms).unique(format!("{kind} at {at_ms}"))).await?;
         }
     }
-    Ok(())
+    Ok(tx.commit_quietly().await?)
 }
 
 /// Takes jobs that are due, `most` of them.
@@ -152,7 +152,7 @@ pub(crate) async fn take(cx: &Ctx, most: usize) -> Result<Vec<Job>, DbError> {
     let mut tx = cx.begin();
     let jobs =
         tx.all(sql, args![now_ms + lease_ms(), now_ms, i64::try_from(most).unwrap_or(i64::MAX)]).await?;
-    tx.commit().await?;
+    tx.commit_quietly().await?;
     Ok(jobs)
 }
 

@@ -201,12 +201,6 @@ fn thread(id: &str) -> Result<Runtime, String> {
     builder.build().map_err(|e| format!("cannot start a thread for {id}: {e}"))
 }
 
-pub(crate) async fn plan(cx: &Ctx) -> Result<(), Problem> {
-    let mut tx = cx.begin();
-    jobs::plan(cx, &mut tx).await?;
-    Ok(tx.commit().await?)
-}
-
 impl Running {
     /// Starts what the service does by itself.
     fn work(&mut self, stop: &watch::Receiver<bool>) {
@@ -259,7 +253,7 @@ async fn works(cx: Ctx) {
     let mut running = JoinSet::new();
     loop {
         while running.try_join_next().is_some() {}
-        let planned = plan(&cx).await;
+        let planned = jobs::plan(&cx).await;
         let taken = match planned {
             Ok(()) => jobs::take(&cx, JOBS_MAX - running.len()).await.map_err(Problem::from),
             Err(problem) => Err(problem),

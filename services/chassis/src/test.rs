@@ -18,7 +18,7 @@ use crate::config::{Config, Secret};
 use crate::ctx::Ctx;
 use crate::http::limited;
 use crate::problem::Problem;
-use crate::ring::{JOBS_MAX, Ring, plan};
+use crate::ring::{JOBS_MAX, Ring};
 use crate::service::Service;
 use crate::{events, jobs};
 
@@ -174,7 +174,7 @@ impl Ring {
 
 /// One round of everything that a service does by itself; whether there was something.
 async fn step(cx: &Ctx) -> Result<bool, Problem> {
-    plan(cx).await?;
+    jobs::plan(cx).await?;
     let mut busy = events::relay(cx).await? | events::hear(cx).await?;
     for job in jobs::take(cx, JOBS_MAX).await? {
         busy = true;

@@ -118,12 +118,17 @@ impl Tx {
     ///
     /// # Errors
     /// When it could not be kept; then nothing is.
-    pub async fn commit(mut self) -> Result<(), DbError> {
-        if let Some(open) = self.open.take() {
-            open.commit().await?;
-            self.cx.wake();
-        }
+    pub async fn commit(self) -> Result<(), DbError> {
+        let cx = self.cx.clone();
+        self.commit_quietly().await?;
+        cx.wake();
         Ok(())
+    }
+
+    /// The same, and nobody is woken: for who would wake himself for ever.
+    pub(crate) async fn commit_quietly(mut self) -> Result<(), DbError> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        open.commit().await
     }
 }
 
