@@ -41,7 +41,7 @@ test: system-test web e2e-tools tools ## every test, with real servers and brows
 	@cargo build --release --locked
 	@$(TRANSCODER)
 	@NEXUS_BIN=$(NEXUS) cargo nextest run --workspace $(LIBAV) --locked --no-fail-fast
-	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=10
+	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=5
 
 lint: tools web system-transcoder ## formatting, clippy, documentation, licences, house rules
 	$(SAY) "lint"
