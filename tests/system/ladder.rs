@@ -303,7 +303,9 @@ fn rungs_of_an_encrypted_stream_are_encrypted() {
         assert!(with == 60 && said.is_empty(), "{track}: {with} {said}");
         assert!(!pictures(&[]).1.is_empty(), "{track} can be decoded without a key");
     }
-    for path in ["ts/index.m3u8", "video.mp4", "thumbnail.jpg"] {
+    let ts = playlist(&server, &format!("/{key}/ts/index.m3u8")).expect("a playlist");
+    assert!(ts.contains("#EXT-X-KEY:METHOD=SAMPLE-AES"), "{ts}");
+    for path in ["video.mp4", "thumbnail.jpg"] {
         let status = http::get(server.edge(), &format!("/{key}/{path}")).expect("an answer").status;
         assert!(status >= 400, "{path}: {status}");
     }
