@@ -95,7 +95,7 @@ fn bad_usage_and_bad_configuration_exit_with_2_and_say_why() {
     );
     let (code, _, err) = nexus(&["up", "--config", "/does/not/exist"], &[]);
     assert!(code == Some(2) && err.contains("cannot be read"), "{err}");
-    let (code, _, err) = nexus(&["edge"], &[]);
+    let (code, _, err) = nexus(&["gateway"], &[]);
     assert!(code == Some(2) && err.contains("not built"), "{err}");
     let (code, out, _) = nexus(&["--help"], &[]);
     assert!(code == Some(0) && out.contains("Examples:"), "{out}");
