@@ -11,6 +11,8 @@ NEXUS := $(CARGO_TARGET_DIR)/release/nexus
 # The worker is built by itself: the server needs nothing of libav, not even to be built.
 LIBAV := --features nx-transcoder/libav
 TRANSCODER := cargo build --release --locked -p nx-transcoder --features libav
+# What is only tested need not be optimised across crates: that takes longer than all the rest of the build.
+QUICKLY := CARGO_PROFILE_RELEASE_LTO=off
 HAS_LIBAV := pkg-config --exists libavcodec libavfilter libavformat libswscale libswresample 2>/dev/null && ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1
 SAY = @printf '\033[1m== %s\033[0m\n'
 
@@ -38,8 +40,8 @@ web: ## the web pages, when Node is at hand
 
 test: system-test web e2e-tools tools ## every test, with real servers and browsers
 	$(SAY) "tests"
-	@cargo build --release --locked
-	@$(TRANSCODER)
+	@$(QUICKLY) cargo build --release --locked
+	@$(QUICKLY) $(TRANSCODER)
 	@NEXUS_BIN=$(NEXUS) cargo nextest run --workspace $(LIBAV) --locked --no-fail-fast
 	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=5
 
