@@ -53,6 +53,11 @@ fn run(cli: &Cli) -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => return complain(&errors),
     };
+    if matches!(cli.command, Command::Edge) && loaded.config.edge.plane.origins.is_empty() {
+        let key = "edge.plane.origins".to_owned();
+        let text = "is empty: name the nodes to fetch streams from, HOST:PORT".to_owned();
+        return complain(&[config::Fault { place: loaded.place(&key), key, text }]);
+    }
     if let Err(errors) = allowed(&loaded, cli) {
         return complain(&errors);
     }

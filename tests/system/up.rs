@@ -95,6 +95,8 @@ fn bad_usage_and_bad_configuration_exit_with_2_and_say_why() {
     );
     let (code, _, err) = nexus(&["up", "--config", "/does/not/exist"], &[]);
     assert!(code == Some(2) && err.contains("cannot be read"), "{err}");
+    let (code, _, err) = nexus(&["edge"], &[]);
+    assert!(code == Some(2) && err.contains("edge.plane.origins"), "{err}");
     let (code, _, err) = nexus(&["gateway"], &[]);
     assert!(code == Some(2) && err.contains("not built"), "{err}");
     let (code, out, _) = nexus(&["--help"], &[]);
