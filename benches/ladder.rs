@@ -189,20 +189,16 @@ fn compare(clip: &Path, (width, height, _): (u16, u16, u32), ours: &Path, theirs
     ));
 }
 
+/// What ffprobe tells of the packets of the picture, a line each.
+fn probe(file: &Path, entries: &str) -> String {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-select_streams", "v", "-show_entries", entries, "-of", "csv=p=0"]);
+    run(command.arg(file))
+}
+
 /// Times in milliseconds from the first, and which are key frames.
 fn packets(file: &Path) -> Vec<(i64, bool)> {
-    let mut command = Command::new("ffprobe");
-    command.args([
-        "-v",
-        "error",
-        "-select_streams",
-        "v",
-        "-show_entries",
-        "packet=pts_time,flags",
-        "-of",
-        "csv=p=0",
-    ]);
-    let told = run(command.arg(file));
+    let told = probe(file, "packet=pts_time,flags");
     let packet = |line: &str| {
         let (time, flags) = line.split_once(',')?;
         Some(((time.parse::<f64>().ok()? * 1000.0).round() as i64, flags.starts_with('K')))
@@ -214,18 +210,7 @@ fn packets(file: &Path) -> Vec<(i64, bool)> {
 
 /// Kilobits per second of the picture, over all.
 fn bits(file: &Path) -> u64 {
-    let mut command = Command::new("ffprobe");
-    command.args([
-        "-v",
-        "error",
-        "-select_streams",
-        "v",
-        "-show_entries",
-        "packet=size,duration_time",
-        "-of",
-        "csv=p=0",
-    ]);
-    let told = run(command.arg(file));
+    let told = probe(file, "packet=size,duration_time");
     let packet = |line: &str| {
         let (time, size) = line.split_once(',')?;
         Some((time.parse::<f64>().ok()?, size.trim_end_matches(',').parse::<f64>().ok()?))

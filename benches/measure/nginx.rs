@@ -93,11 +93,11 @@ fn free() -> SocketAddr {
     listener.local_addr().expect("its address")
 }
 
-fn config(folder: &Path, rtmp: SocketAddr, http: SocketAddr) -> String {
+/// What each process of nginx has alike.
+fn process(folder: &Path) -> String {
     let folder = folder.display();
     format!(
-        "load_module {MODULE};
-user root;
+        "user root;
 daemon off;
 master_process off;
 worker_processes 1;
@@ -105,7 +105,25 @@ worker_rlimit_nofile 65536;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 8192; }}
-rtmp {{ server {{
+"
+    )
+}
+
+/// What each serves with alike.
+const USUAL: &str = "    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 100000000;
+    keepalive_timeout 300s;
+    open_file_cache max=1000 inactive=300s;
+    open_file_cache_valid 300s;
+";
+
+fn config(folder: &Path, rtmp: SocketAddr, http: SocketAddr) -> String {
+    let (process, folder) = (process(folder), folder.display());
+    format!(
+        "load_module {MODULE};
+{process}rtmp {{ server {{
     listen {rtmp};
     chunk_size 4096;
     application live {{
@@ -118,14 +136,7 @@ rtmp {{ server {{
     }}
 }} }}
 http {{
-    access_log off;
-    sendfile on;
-    tcp_nopush on;
-    keepalive_requests 100000000;
-    keepalive_timeout 300s;
-    open_file_cache max=1000 inactive=300s;
-    open_file_cache_valid 300s;
-    server {{
+{USUAL}    server {{
         listen {http} backlog=4096;
         location /live {{ alias {folder}/hls; }}
         location /files {{ alias {folder}/files; }}
@@ -136,25 +147,10 @@ http {{
 }
 
 fn cache_config(folder: &Path, http: SocketAddr, origin: SocketAddr) -> String {
-    let folder = folder.display();
+    let (process, folder) = (process(folder), folder.display());
     format!(
-        "user root;
-daemon off;
-master_process off;
-worker_processes 1;
-worker_rlimit_nofile 65536;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log warn;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off;
-    sendfile on;
-    tcp_nopush on;
-    keepalive_requests 100000000;
-    keepalive_timeout 300s;
-    open_file_cache max=1000 inactive=300s;
-    open_file_cache_valid 300s;
-    proxy_cache_path {folder}/files/kept levels=1:2 keys_zone=kept:32m max_size=2g inactive=1h use_temp_path=off;
+        "{process}http {{
+{USUAL}    proxy_cache_path {folder}/files/kept levels=1:2 keys_zone=kept:32m max_size=2g inactive=1h use_temp_path=off;
     upstream origin {{ server {origin}; keepalive 64; keepalive_requests 1000000; }}
     server {{
         listen {http} backlog=4096;
@@ -176,25 +172,10 @@ http {{
 }
 
 fn secure_config(folder: &Path, http: SocketAddr, cert: &Path, key: &Path) -> String {
-    let (folder, cert, key) = (folder.display(), cert.display(), key.display());
+    let (process, folder, cert, key) = (process(folder), folder.display(), cert.display(), key.display());
     format!(
-        "user root;
-daemon off;
-master_process off;
-worker_processes 1;
-worker_rlimit_nofile 65536;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log warn;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off;
-    sendfile on;
-    tcp_nopush on;
-    keepalive_requests 100000000;
-    keepalive_timeout 300s;
-    open_file_cache max=1000 inactive=300s;
-    open_file_cache_valid 300s;
-    output_buffers 2 256k;
+        "{process}http {{
+{USUAL}    output_buffers 2 256k;
     http2_chunk_size 16k;
     http3_stream_buffer_size 1m;
     quic_gso on;

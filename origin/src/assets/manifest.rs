@@ -11,8 +11,6 @@ use std::sync::{Arc, Mutex};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use nx_contract::assets::Manifest;
 use nx_contract::desired::Fault;
 use nx_hls::Rfc3339;
@@ -67,7 +65,7 @@ impl Signer {
 /// The public key as PEM.
 fn public(pair: &Ed25519KeyPair) -> io::Result<String> {
     let der: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(io::Error::other)?;
-    Ok(format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref())))
+    Ok(format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", nx_crypt::base64(der.as_ref())))
 }
 
 /// The manifest of an asset as JSON, piece by piece: a segment is read when its entry is wanted.
@@ -165,7 +163,7 @@ impl Writing {
                     Ok(Some(format!("{comma}\n{}", serde_json::to_string(&link)?)))
                 }
                 None => {
-                    let signature = STANDARD.encode(self.pair.sign(chain.as_bytes()).as_ref());
+                    let signature = nx_crypt::base64(self.pair.sign(chain.as_bytes()).as_ref());
                     let tail = Tail { chain, public_key: public(&self.pair)?, signature };
                     Ok(Some(format!("],\n{}\n", serde_json::to_string(&tail)?.trim_start_matches('{'))))
                 }
