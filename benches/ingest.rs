@@ -25,8 +25,9 @@ use support::server::rss_kib;
 use support::{Server, http};
 
 const IDLE: Duration = Duration::from_secs(5);
-/// Longer than a window: what is measured is a stream that goes on, not pages that are touched for the first time.
-const WARM_UP: Duration = Duration::from_secs(20);
+/// Longer than a window takes to fill and to lose its first segments: what is measured is a stream that goes on, not
+/// pages that are touched for the first time.
+const WARM_UP: Duration = Duration::from_secs(32);
 const MEASURED: Duration = Duration::from_secs(12);
 /// How often a reader of segments looks at its playlist: half a target duration.
 const POLL: Duration = Duration::from_secs(1);

@@ -262,11 +262,14 @@ impl Kept {
     }
 }
 
+/// Unix seconds.
+fn now() -> Result<i64> {
+    Ok(std::time::UNIX_EPOCH.elapsed().map_err(Error::other)?.as_secs().cast_signed())
+}
+
 fn reading(folder: &Path, seconds: i64) -> Result<()> {
     let data = folder.join("data");
-    let now_ms =
-        i64::try_from(std::time::UNIX_EPOCH.elapsed().map_err(Error::other)?.as_millis()).unwrap_or(0);
-    let begins_ms = now_ms - seconds * 1000 - 5_000;
+    let begins_ms = (now()? - seconds - 5) * 1000;
     let store = Store::open(&data.join("store"), EVER)?;
     record(Some(&store), seconds, FRAME, begins_ms)?;
     drop(store);
@@ -280,6 +283,7 @@ fn reading(folder: &Path, seconds: i64) -> Result<()> {
     let begin = begins_ms / 1000;
     seeking(server.edge(), begin, seconds)?;
     let stop = Arc::new(AtomicBool::new(false));
+    let live_from = now()?;
     let publisher = {
         let (stop, address, clip) = (stop.clone(), server.rtmp(), broadcast());
         std::thread::spawn(move || -> Result<()> {
@@ -291,7 +295,7 @@ fn reading(folder: &Path, seconds: i64) -> Result<()> {
         })
     };
     pass(Duration::from_secs(8));
-    let done = live(server.edge(), begin, now_ms / 1000);
+    let done = live(server.edge(), begin, live_from);
     stop.store(true, Ordering::Relaxed);
     let _ = publisher.join();
     done
@@ -338,6 +342,7 @@ fn seeking(edge: SocketAddr, begin: i64, seconds: i64) -> Result<()> {
     Ok(())
 }
 
+/// Of a recording since `begin` and a stream that is live since `now`, Unix seconds.
 fn live(edge: SocketAddr, begin: i64, now: i64) -> Result<()> {
     let path = format!("/live/long/v1/index.m3u8?start={begin}");
     for coding in ["identity", "gzip", "br", "zstd"] {

@@ -121,10 +121,7 @@ pub fn serve(
     grace: Duration,
 ) -> std::io::Result<Listening> {
     let address = listener.local_addr()?;
-    let mut http = http(limits);
-    // One request, or HTTP/2: what comes behind a body is read as strictly as what came before, on a new connection.
-    http.http1().keep_alive(false);
-    let context = context(handler, limits, http, stop);
+    let context = context(handler, limits, http(limits), stop);
     let serve = |context, line, socket, peer, place| {
         tokio::spawn(h1::run(context, line, socket, peer, place));
     };
@@ -201,7 +198,9 @@ pub(crate) type Http = auto::Builder<TokioExecutor>;
 /// the client's window and by what the socket takes.
 pub(crate) fn http(limits: Limits) -> Http {
     let mut http = auto::Builder::new(TokioExecutor::new());
+    // One request, or HTTP/2: what comes behind a body is read as strictly as what came before, on a new connection.
     http.http1()
+        .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(HEAD_BYTES_MAX);

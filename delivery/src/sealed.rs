@@ -2,7 +2,7 @@
 //! makes leaves in one call to the kernel.
 //!
 //! Hyper writes piece by piece and flushes after each: sealed as they come, there would be short records, and each would
-//! be a call of its own. Our HTTP/2 hands over all of a turn at once and uses [`Tls`] as it is.
+//! be a call of its own. Our HTTP/1.1 and HTTP/2 hand over all of a turn at once and use [`Tls`] as it is.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
@@ -12,12 +12,13 @@ use std::task::{Context, Poll, ready};
 
 use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// Bytes of a full record (RFC 8446 §5.1).
 const RECORD: usize = 16 * 1024;
 /// Sealed bytes that wait for the socket before a writer has to; and the most that is taken of one write.
-const WAITING_MAX: usize = 64 * 1024;
+pub(crate) const WAITING_MAX: usize = 64 * 1024;
 
 /// A connection over TLS.
 pub(crate) struct Line<S>(Arc<Mutex<Tls<S>>>);
@@ -110,17 +111,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    /// Waits until there is something to read; how many bytes, none at the end.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             match self.session.reader().fill_buf() {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                bytes => {
-                    let bytes = bytes?;
-                    let len = bytes.len().min(buf.remaining());
-                    buf.put_slice(bytes.get(..len).unwrap_or_default());
-                    self.session.reader().consume(len);
-                    return Poll::Ready(Ok(()));
-                }
+                bytes => return Poll::Ready(bytes.map(<[u8]>::len)),
             }
             ready!(self.poll_fill(cx))?;
         }
@@ -143,9 +139,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
     }
 }
 
+impl Tls<TcpStream> {
+    /// Seals as much as one call takes; how many bytes.
+    pub(crate) fn seal(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.session.writer().write_vectored(bytes)
+    }
+
+    /// Sends of what is sealed as much as the socket takes; whether that was all.
+    pub(crate) fn try_sealed(&mut self) -> io::Result<bool> {
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut Trying(&self.socket)) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(sent) => self.sent += sent as u64,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tls<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_readable(cx))?;
+        let read = self.session.reader().read(buf.initialize_unfilled())?;
+        buf.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sealed<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        lock(&self.0).poll_read(cx, buf)
+        Pin::new(&mut *lock(&self.0)).poll_read(cx, buf)
     }
 }
 
@@ -206,6 +235,23 @@ impl<S: AsyncWrite + Unpin> Write for Blocking<'_, '_, S> {
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         blocking(Pin::new(&mut *self.socket).poll_write_vectored(self.cx, bufs))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A socket that is only asked what it takes just now.
+struct Trying<'a>(&'a TcpStream);
+
+impl Write for Trying<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.try_write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(bufs)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -5,16 +5,15 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderValue;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::{Accept, TlsAcceptor};
 
 use crate::certs::Certs;
-use crate::h1::{Context, hand_over};
+use crate::h1::{self, Context};
 use crate::listen::{Handler, Limits, Listening, accept_loop, context, http};
-use crate::sealed::{Line, Tls};
+use crate::sealed::Tls;
 use crate::{h2, h3};
 
 /// How often a free port is looked for that UDP has too.
@@ -87,8 +86,7 @@ pub fn serve_secure(
             if tls.speaks(b"h2") {
                 h2::run(context, line, tls, peer).await;
             } else {
-                let serve = |sealed| hand_over(context, sealed, peer, Bytes::new());
-                Box::pin(Line::new(tls).turns(serve)).await;
+                h1::run(context, line, tls, peer, ()).await;
             }
         });
     };

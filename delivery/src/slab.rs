@@ -78,6 +78,16 @@ pub(crate) enum Chunk {
     Piece(Piece),
 }
 
+impl Chunk {
+    /// Bytes that lie in memory.
+    pub(crate) fn memory(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memory(bytes) => Some(bytes),
+            Self::Piece(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Known {
     /// Keeps its place in memory from being used for other bytes.

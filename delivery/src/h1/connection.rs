@@ -14,14 +14,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as HttpBody;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::head::{self, Head, Read, Refusal};
 use super::line::{Clock, Line};
 use super::write::{self, Framing};
-use super::{hand_over::hand_over, send};
+use super::{send, wire::Wire};
 use crate::body::Body;
 use crate::listen::{Handler, Http, Limits, Response, respond};
 use crate::problem::Problem;
@@ -50,7 +50,7 @@ pub(crate) struct Context {
     pub(crate) slab: Slab,
     /// For what is not ours.
     pub(crate) http: Http,
-    /// What hyper's and HTTP/2's answers bear.
+    /// What answers over TLS bear.
     pub(crate) alt_svc: Option<HeaderValue>,
     pub(crate) stop: watch::Receiver<bool>,
     /// The same, to be looked at cheaply.
@@ -88,42 +88,42 @@ struct Left {
     stays: bool,
 }
 
-struct Connection {
+struct Connection<W> {
     context: Arc<Context>,
     line: Arc<Line>,
-    socket: TcpStream,
+    wire: W,
     peer: SocketAddr,
     /// Read and not yet used: a part of a head, or requests sent ahead. Empty while the connection is idle.
     rest: Vec<u8>,
 }
 
 /// Serves a connection to its end; then its `place` is free.
-pub(crate) async fn run<P: Send>(
+pub(crate) async fn run<W: Wire, P: Send>(
     context: Arc<Context>,
     line: Arc<Line>,
-    socket: TcpStream,
+    wire: W,
     peer: SocketAddr,
     place: P,
 ) {
     let _place = place;
-    let mut connection = Connection { context, line, socket, peer, rest: Vec::new() };
+    let mut connection = Connection { context, line, wire, peer, rest: Vec::new() };
     match connection.serve().await {
         Ok(false) => {}
         Ok(true) => {
-            let Connection { context, line, socket, peer, rest } = connection;
+            let Connection { context, line, wire, peer, rest } = connection;
             line.at_ease();
             // In a box: few connections need it, and every one would carry its size.
-            Box::pin(hand_over(context, socket, peer, Bytes::from(rest))).await;
+            Box::pin(wire.go_on(context, peer, Bytes::from(rest))).await;
         }
         Err(error) => {
             tracing::trace!(%peer, %error, "connection ended");
             // What the peer does not take is not kept for it.
-            let _ = connection.socket.set_zero_linger();
+            let _ = connection.wire.tcp().set_zero_linger();
         }
     }
 }
 
-impl Connection {
+impl<W: Wire> Connection<W> {
     /// Answers what is ours; true when the rest is for hyper.
     async fn serve(&mut self) -> io::Result<bool> {
         let mut in_a_row = 0;
@@ -142,7 +142,10 @@ impl Connection {
                     Box::pin(self.refuse(refusal)).await?;
                     return Ok(false);
                 }
-                Next::Closed => return Ok(false),
+                Next::Closed => {
+                    self.wire.farewell();
+                    return Ok(false);
+                }
             }
             first = false;
             in_a_row = if self.rest.is_empty() { 0 } else { in_a_row + 1 };
@@ -201,7 +204,7 @@ impl Connection {
     fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<Option<Next>>> {
         SCRATCH.with_borrow_mut(|(buffer, _)| {
             let mut buffer = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
+            ready!(Pin::new(&mut self.wire).poll_read(cx, &mut buffer))?;
             let read = buffer.filled();
             if read.is_empty() {
                 return Poll::Ready(Ok(Some(Next::Closed)));
@@ -236,7 +239,7 @@ impl Connection {
             if let Poll::Ready(response) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Some(response));
             }
-            if watching && let Poll::Ready(gone) = self.poll_gone(cx) {
+            if watching && let Poll::Ready(gone) = self.wire.poll_gone(cx) {
                 watching = false;
                 if gone {
                     return Poll::Ready(None);
@@ -249,16 +252,10 @@ impl Connection {
         self.send(response, asked).await
     }
 
-    /// Whether the peer has hung up, as soon as something comes from it.
-    fn poll_gone(&self, cx: &mut TaskContext<'_>) -> Poll<bool> {
-        let mut byte = [0; 1];
-        self.socket.poll_peek(cx, &mut ReadBuf::new(&mut byte)).map(|read| !matches!(read, Ok(1..)))
-    }
-
     /// Sends an answer; whether the connection stays.
     async fn send(&mut self, response: Response, asked: Asked) -> io::Result<bool> {
         let Left { chunks, stream, stays } = self.at_once(response, asked)?;
-        if !chunks.is_empty() {
+        if !chunks.is_empty() || !self.wire.is_flushed() {
             // In a box, as all that waits seldom: an idle connection would carry its size.
             Box::pin(self.flush(chunks)).await?;
         }
@@ -269,8 +266,11 @@ impl Connection {
     }
 
     /// Sends of an answer what the socket takes.
-    fn at_once(&self, mut response: Response, asked: Asked) -> io::Result<Left> {
+    fn at_once(&mut self, mut response: Response, asked: Asked) -> io::Result<Left> {
         let body = std::mem::take(response.body_mut());
+        if let Some(alt_svc) = &self.context.alt_svc {
+            response.headers_mut().insert(header::ALT_SVC, alt_svc.clone());
+        }
         let status = response.status();
         let length = if asked.head { None } else { body.size_hint().exact() };
         let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
@@ -293,7 +293,7 @@ impl Connection {
     }
 
     /// Sends the head, and with it the body if that lies in memory; what is left of both.
-    fn begin(&self, framing: Framing, response: &Response, body: &Body) -> io::Result<VecDeque<Chunk>> {
+    fn begin(&mut self, framing: Framing, response: &Response, body: &Body) -> io::Result<VecDeque<Chunk>> {
         static NONE: VecDeque<Bytes> = VecDeque::new();
         let slices = if let Body::Slices(slices) = body { slices } else { &NONE };
         let context = &self.context;
@@ -302,10 +302,10 @@ impl Connection {
             write::head(head, framing, response.headers());
             if let Some(mut chunks) = context.slab.chunks(slices, context.clock.now_s()) {
                 chunks.push_front(Chunk::Memory(Bytes::copy_from_slice(head)));
-                send::some(&self.socket, &mut chunks)?;
+                self.wire.some(&mut chunks)?;
                 return Ok(chunks);
             }
-            let sent = send::at_once(&self.socket, head, slices)?;
+            let sent = self.wire.at_once(head, slices)?;
             if sent == head.len() + slices.iter().map(Bytes::len).sum::<usize>() {
                 return Ok(VecDeque::new());
             }
@@ -321,16 +321,16 @@ impl Connection {
         let Limits { drain_timeout, drain_min, .. } = self.context.limits;
         let (line, clock) = (&self.line, &self.context.clock);
         line.within(clock, drain_timeout);
-        while !chunks.is_empty() {
+        while !chunks.is_empty() || !self.wire.is_flushed() {
             poll_fn(|cx| {
                 line.held_by(cx.waker());
                 if line.is_late(clock) {
                     return Poll::Ready(Err(ErrorKind::TimedOut.into()));
                 }
-                self.socket.poll_write_ready(cx)
+                self.wire.tcp().poll_write_ready(cx)
             })
             .await?;
-            let sent = send::some(&self.socket, &mut chunks)?;
+            let sent = self.wire.some(&mut chunks)?;
             let more = u32::try_from(sent).unwrap_or(u32::MAX) / drain_min.max(1);
             line.extend(clock, more, drain_timeout);
         }
@@ -346,7 +346,7 @@ impl Connection {
                 if let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) {
                     return Poll::Ready(Ok(frame));
                 }
-                if watching && let Poll::Ready(gone) = self.poll_gone(cx) {
+                if watching && let Poll::Ready(gone) = self.wire.poll_gone(cx) {
                     watching = false;
                     if gone {
                         return Poll::Ready(Err(io::Error::from(ErrorKind::ConnectionAborted)));
@@ -377,8 +377,8 @@ impl Connection {
     }
 
     async fn push(&mut self, mut chunks: VecDeque<Chunk>) -> io::Result<()> {
-        send::some(&self.socket, &mut chunks)?;
-        if chunks.is_empty() { Ok(()) } else { self.flush(chunks).await }
+        self.wire.some(&mut chunks)?;
+        if chunks.is_empty() && self.wire.is_flushed() { Ok(()) } else { self.flush(chunks).await }
     }
 
     /// Says what is wrong and closes. Nothing that comes behind is looked at.
@@ -395,12 +395,12 @@ impl Connection {
     /// Closes in the order that lets the peer read the answer: our side first, then what it still sends is read
     /// and thrown away for a moment.
     async fn linger(&mut self, unread: bool) {
-        let closed = poll_fn(|cx| Pin::new(&mut self.socket).poll_shutdown(cx)).await;
+        let closed = poll_fn(|cx| self.wire.poll_close(cx)).await;
         if !unread || closed.is_err() {
             return;
         }
         self.rest = Vec::new();
-        drain(&mut self.socket).await;
+        drain(self.wire.tcp()).await;
     }
 }
 

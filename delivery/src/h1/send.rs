@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
+use std::ops::Deref;
 
 use bytes::{Buf, Bytes};
 use rustix::net::{SendAncillaryBuffer, SendFlags};
@@ -13,16 +14,36 @@ use crate::slab::Chunk;
 /// Slices per system call.
 const SLICES_MAX: usize = 32;
 
+/// Slices for one system call, and how many there are.
+pub(crate) struct Vectors<'a>([IoSlice<'a>; SLICES_MAX], usize);
+
+impl<'a> Deref for Vectors<'a> {
+    type Target = [IoSlice<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        self.0.get(..self.1).unwrap_or_default()
+    }
+}
+
+/// As many of the parts, or of their bytes, as one call shall take.
+pub(crate) fn vectors<'a>(parts: impl Iterator<Item = &'a [u8]>, mut bytes_max: usize) -> Vectors<'a> {
+    let mut vectors = Vectors([IoSlice::new(&[]); SLICES_MAX], 0);
+    for (place, part) in vectors.0.iter_mut().zip(parts) {
+        if bytes_max == 0 {
+            break;
+        }
+        let part = part.get(..bytes_max).unwrap_or(part);
+        *place = IoSlice::new(part);
+        vectors.1 += 1;
+        bytes_max -= part.len();
+    }
+    vectors
+}
+
 /// Sends a head and slices in one go, as far as the socket takes them; how many bytes went out.
 pub(crate) fn at_once(socket: &TcpStream, head: &[u8], slices: &VecDeque<Bytes>) -> io::Result<usize> {
-    let mut vectors = [IoSlice::new(&[]); SLICES_MAX];
-    let mut count = 0;
-    for (place, part) in vectors.iter_mut().zip(std::iter::once(head).chain(slices.iter().map(|s| &**s))) {
-        *place = IoSlice::new(part);
-        count += 1;
-    }
-    let vectors = vectors.get(..count).unwrap_or_default();
-    attempt(socket, total(vectors), || socket_send(socket, vectors, false))
+    let vectors = vectors(std::iter::once(head).chain(slices.iter().map(|s| &**s)), usize::MAX);
+    attempt(socket, total(&vectors), || socket_send(socket, &vectors, false))
 }
 
 /// Sends chunks as far as the socket takes them, and takes what went out away from the front; how many bytes.
@@ -53,20 +74,10 @@ pub(crate) fn some(socket: &TcpStream, chunks: &mut VecDeque<Chunk>) -> io::Resu
 
 /// The slices in memory at the front, in one call: how many bytes were to go out and how many did.
 fn memory(socket: &TcpStream, chunks: &mut VecDeque<Chunk>) -> io::Result<(usize, usize)> {
-    let mut vectors = [IoSlice::new(&[]); SLICES_MAX];
-    let mut count = 0;
-    let in_memory = chunks.iter().map_while(|chunk| match chunk {
-        Chunk::Memory(bytes) => Some(bytes),
-        Chunk::Piece(_) => None,
-    });
-    for (place, bytes) in vectors.iter_mut().zip(in_memory) {
-        *place = IoSlice::new(bytes);
-        count += 1;
-    }
-    let vectors = vectors.get(..count).unwrap_or_default();
-    let asked = total(vectors);
-    let more = count < chunks.len();
-    let sent = attempt(socket, asked, || socket_send(socket, vectors, more))?;
+    let vectors = vectors(chunks.iter().map_while(Chunk::memory), usize::MAX);
+    let asked = total(&vectors);
+    let more = vectors.len() < chunks.len();
+    let sent = attempt(socket, asked, || socket_send(socket, &vectors, more))?;
     take(chunks, sent);
     Ok((asked, sent))
 }

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body as _;
 use proptest::prelude::*;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -18,6 +22,8 @@ use super::head::{self, HEAD_MAX, Read};
 use crate::body::Body;
 use crate::listen::{Answer, Handler, Limits, Listening, Request, Response, serve};
 use crate::metrics::Metrics;
+use crate::secure::{bind_pair, serve_secure};
+use crate::tls::TlsConfig;
 
 /// What became of a head: `+` ours and the connection stays, `-` ours and it closes, `h` hyper's, `…` partial, or
 /// the status of the refusal.
@@ -197,35 +203,76 @@ impl Handler for Sizes {
     fn metrics(&self, _: &mut Metrics) {}
 }
 
+/// A listener with or without TLS.
 struct House {
     runtime: tokio::runtime::Runtime,
     listening: Option<Listening>,
     stop: watch::Sender<bool>,
+    tls: Option<Arc<ClientConfig>>,
+    folder: PathBuf,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
 }
 
 pub(crate) const LARGE: usize = 3 << 20;
 
-fn house(limits: Limits) -> House {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (stop, stopped) = watch::channel(false);
-    let handler = Arc::new(Sizes { large: Bytes::from(pattern(LARGE)) });
-    let listening = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        serve(listener, handler, limits, stopped, Duration::from_secs(20)).unwrap()
-    });
-    House { runtime, listening: Some(listening), stop }
+/// A client that trusts the certificate that was made in this folder.
+pub(crate) fn trusting(folder: &Path, protocol: &[u8]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(folder.join("tls/self-signed.pem")).unwrap()).unwrap();
+    let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    Arc::new(tls)
 }
 
+/// One on plain TCP and one over TLS: everything holds on both.
+fn houses(limits: Limits) -> [House; 2] {
+    [false, true].map(|secure| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let handler = Arc::new(Sizes { large: Bytes::from(pattern(LARGE)) });
+        let folder = std::env::temp_dir().join(format!("nexus-h1-{}", crate::random_id()));
+        let certs = secure.then(|| TlsConfig::default().certs(&folder).unwrap());
+        let grace = Duration::from_secs(20);
+        let listening = runtime.block_on(async {
+            let address = ([127, 0, 0, 1], 0).into();
+            match &certs {
+                None => {
+                    let listener = TcpListener::bind(address).await.unwrap();
+                    serve(listener, handler, limits, stopped, grace).unwrap()
+                }
+                Some(certs) => {
+                    let pair = bind_pair(address, false).await.unwrap();
+                    serve_secure(pair, certs, handler, limits, stopped, grace).unwrap()
+                }
+            }
+        });
+        let tls = secure.then(|| trusting(&folder, b"http/1.1"));
+        House { runtime, listening: Some(listening), stop, tls, folder }
+    })
+}
+
+trait Stream: std::io::Read + std::io::Write {}
+impl<T: std::io::Read + std::io::Write> Stream for T {}
+
 impl House {
-    fn connect(&self) -> TcpStream {
+    fn connect(&self) -> Box<dyn Stream> {
         let socket = TcpStream::connect(self.listening.as_ref().unwrap().address).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        socket
+        let Some(tls) = &self.tls else { return Box::new(socket) };
+        let name = ServerName::try_from("localhost").unwrap();
+        Box::new(StreamOwned::new(ClientConnection::new(tls.clone(), name).unwrap(), socket))
     }
 
     fn says(&self, request: &str) -> Vec<u8> {
         let mut socket = self.connect();
         socket.write_all(request.as_bytes()).unwrap();
+        socket.flush().unwrap();
         let mut said = Vec::new();
         socket.read_to_end(&mut said).unwrap();
         said
@@ -245,9 +292,9 @@ fn body(said: &[u8]) -> &[u8] {
 #[test]
 fn bodies_arrive_whole_by_every_way_of_sending() {
     for slab_bytes_max in [0, 64 << 20] {
-        let house = house(Limits { slab_bytes_max, ..Limits::default() });
+        let houses = houses(Limits { slab_bytes_max, ..Limits::default() });
         // The first time copied, the second time copied and stored, from then on out of the slab.
-        for round in 0..4 {
+        for (house, round) in houses.iter().flat_map(|house| (0..4).map(move |round| (house, round))) {
             for (path, len) in [
                 ("/0", 0),
                 ("/5", 5),
@@ -266,82 +313,88 @@ fn bodies_arrive_whole_by_every_way_of_sending() {
 
 #[test]
 fn a_body_without_length_is_chunked_or_ends_with_the_connection() {
-    let house = house(Limits::default());
-    let said = house.says(&get("/stream", true));
-    assert_eq!(body(&said), b"5\r\npiece\r\n5\r\npiece\r\n5\r\npiece\r\n0\r\n\r\n");
-    let said = house.says("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-    assert_eq!(body(&said), b"piecepiecepiece");
+    for house in houses(Limits::default()) {
+        let said = house.says(&get("/stream", true));
+        assert_eq!(body(&said), b"5\r\npiece\r\n5\r\npiece\r\n5\r\npiece\r\n0\r\n\r\n");
+        let said = house.says("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        assert_eq!(body(&said), b"piecepiecepiece");
+    }
 }
 
 #[test]
 fn a_hundred_requests_sent_ahead_are_answered_in_order() {
-    let house = house(Limits::default());
-    let mut all: String = (1..100).map(|n| get(&format!("/{n}"), false)).collect();
-    all.push_str(&get("/100", true));
-    let said = String::from_utf8(house.says(&all)).unwrap();
-    let lengths = said.lines().filter_map(|l| l.split("content-length: ").nth(1)?.parse::<u32>().ok());
-    assert!(lengths.eq(1..=100), "{said}");
+    for house in houses(Limits::default()) {
+        let mut all: String = (1..100).map(|n| get(&format!("/{n}"), false)).collect();
+        all.push_str(&get("/100", true));
+        let said = String::from_utf8(house.says(&all)).unwrap();
+        let lengths = said.lines().filter_map(|l| l.split("content-length: ").nth(1)?.parse::<u32>().ok());
+        assert!(lengths.eq(1..=100), "{said}");
+    }
 }
 
 #[test]
 fn a_head_that_trickles_is_cut_with_408_and_silence_without_a_word() {
-    let house = house(Limits { head_timeout: Duration::from_secs(1), ..Limits::default() });
-    let said = String::from_utf8(house.says("GET / HTTP/1.1\r\nHost:")).unwrap();
-    assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("connection: close"), "{said}");
-    assert_eq!(house.says(""), b"");
+    for house in houses(Limits { head_timeout: Duration::from_secs(1), ..Limits::default() }) {
+        let said = String::from_utf8(house.says("GET / HTTP/1.1\r\nHost:")).unwrap();
+        assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("connection: close"), "{said}");
+        assert_eq!(house.says(""), b"");
+    }
 }
 
 #[test]
 fn a_peer_that_takes_nothing_is_cut_off() {
     let limits = Limits { drain_timeout: Duration::from_secs(1), ..Limits::default() };
     for slab_bytes_max in [0, 64 << 20] {
-        let house = house(Limits { slab_bytes_max, ..limits });
-        let mut socket = house.connect();
-        // More than the buffers of both kernels hold.
-        socket.write_all(get("/3145728", false).repeat(8).as_bytes()).unwrap();
-        // Further requests go nowhere once it is cut off.
-        let cut = loop {
-            match socket.write(get("/0", false).repeat(1000).as_bytes()) {
-                Ok(len) => assert!(len > 0),
-                Err(error) => break error.kind(),
-            }
-        };
-        assert!(matches!(cut, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{cut:?}");
+        for house in houses(Limits { slab_bytes_max, ..limits }) {
+            let mut socket = house.connect();
+            // More than the buffers of both kernels hold.
+            socket.write_all(get("/3145728", false).repeat(8).as_bytes()).unwrap();
+            // Further requests go nowhere once it is cut off.
+            let cut = loop {
+                match socket.write(get("/0", false).repeat(1000).as_bytes()) {
+                    Ok(len) => assert!(len > 0),
+                    Err(error) => break error.kind(),
+                }
+            };
+            assert!(matches!(cut, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{cut:?}");
+        }
     }
 }
 
 #[test]
 fn stopping_closes_idle_connections_and_finishes_what_runs() {
-    let mut house = house(Limits::default());
-    let mut idle = house.connect();
-    idle.write_all(get("/5", false).as_bytes()).unwrap();
-    let mut buffer = [0; 4096];
-    assert!(idle.read(&mut buffer).unwrap() > 0);
-    let mut busy = house.connect();
-    busy.write_all(get("/3145728", false).as_bytes()).unwrap();
-    assert!(busy.read(&mut buffer).unwrap() > 0);
-    house.stop.send(true).unwrap();
-    assert_eq!(idle.read(&mut buffer).unwrap(), 0, "closed");
-    let mut rest = Vec::new();
-    busy.read_to_end(&mut rest).unwrap();
-    assert!(rest.len() > LARGE - 4096);
-    let listening = house.listening.take().unwrap();
-    house.runtime.block_on(listening.drained());
+    for mut house in houses(Limits::default()) {
+        let mut idle = house.connect();
+        idle.write_all(get("/5", false).as_bytes()).unwrap();
+        let mut buffer = [0; 4096];
+        assert!(idle.read(&mut buffer).unwrap() > 0);
+        let mut busy = house.connect();
+        busy.write_all(get("/3145728", false).as_bytes()).unwrap();
+        assert!(busy.read(&mut buffer).unwrap() > 0);
+        house.stop.send(true).unwrap();
+        assert_eq!(idle.read(&mut buffer).unwrap(), 0, "closed");
+        let mut rest = Vec::new();
+        busy.read_to_end(&mut rest).unwrap();
+        assert!(rest.len() > LARGE - 4096);
+        let listening = house.listening.take().unwrap();
+        house.runtime.block_on(listening.drained());
+    }
 }
 
 #[test]
 fn who_hangs_up_while_waiting_is_forgotten() {
-    let house = house(Limits { connections_max: 1, ..Limits::default() });
-    let mut waiting = house.connect();
-    waiting.write_all(get("/never", false).as_bytes()).unwrap();
-    drop(waiting);
-    // There is one place: it is free again.
-    assert_eq!(body(&house.says(&get("/5", true))), pattern(5));
+    for house in houses(Limits { connections_max: 1, ..Limits::default() }) {
+        let mut waiting = house.connect();
+        waiting.write_all(get("/never", false).as_bytes()).unwrap();
+        drop(waiting);
+        // There is one place: it is free again.
+        assert_eq!(body(&house.says(&get("/5", true))), pattern(5));
+    }
 }
 
 #[test]
 fn a_connection_is_small() {
-    let house = house(Limits::default());
+    let [house, _] = houses(Limits::default());
     house.runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -8,16 +8,15 @@ use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use http::{Method, Request, StatusCode};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::h1::tests::{LARGE, Sizes, pattern};
+use crate::h1::tests::{LARGE, Sizes, pattern, trusting};
 use crate::{Limits, Listening, TlsConfig, bind_pair, serve_secure};
 
 /// What a client says first: the preface, settings without an entry.
@@ -45,11 +44,8 @@ impl House {
         let pair = bind_pair(([127, 0, 0, 1], 0).into(), false).await.expect("a port");
         let grace = Duration::from_secs(20);
         let listening = serve_secure(pair, &certs, handler, limits, stopped, grace).expect("listening");
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(folder.join("tls/self-signed.pem")).unwrap()).unwrap();
-        let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        tls.alpn_protocols = vec![b"h2".to_vec()];
-        Self { listening, stop, tls: Arc::new(tls), folder }
+        let tls = trusting(&folder, b"h2");
+        Self { listening, stop, tls, folder }
     }
 
     async fn connect(&self) -> TlsStream<TcpStream> {
