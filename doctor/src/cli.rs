@@ -16,6 +16,7 @@ Examples:
   nexus doctor http://127.0.0.1:8888/live/cam1/index.m3u8
   nexus doctor --profile ll-hls --seconds 60 https://example.com/live.m3u8
   nexus doctor --format junit --output doctor.xml --ignore HLS-12c URL
+  nexus doctor http://a.example/live/cam1/index.m3u8 --twin http://b.example/live/cam1/index.m3u8
   nexus doctor --rules                      the table of all rules
 
 Exit codes: 0 no errors, 1 errors found (with --strict: or warnings), 2 bad usage or nothing to watch.";
@@ -44,6 +45,9 @@ pub struct Args {
     /// Warnings are as bad as errors
     #[arg(long)]
     strict: bool,
+    /// The same playlist at another origin of the same encoder: what both list and send must be the same
+    #[arg(long, value_name = "URL")]
+    twin: Option<String>,
     /// Accept any TLS certificate
     #[arg(long)]
     insecure: bool,
@@ -89,16 +93,20 @@ async fn diagnose(args: &Args) -> ExitCode {
             eprint!("\r\x1b[Kwatching: {left_s} s left, {answers} answers");
         }
     };
-    let options = Options { time: Duration::from_secs(args.seconds), insecure: args.insecure };
+    let (time, insecure) = (Duration::from_secs(args.seconds), args.insecure);
+    let options = Options { time, insecure, twin: args.twin.clone() };
     let judge = watch(url, options, Judge::new(args.profile, args.ignore.clone()), progress).await;
     if terminal {
         eprint!("\r\x1b[K");
     }
     let report = match judge {
         Ok(judge) => judge.finish(),
+        Err(WatchError::Manifest(_)) if args.twin.is_some() => {
+            return complain("--twin compares playlists of HLS, and this is a DASH manifest");
+        }
         Err(WatchError::Manifest(_)) => {
             let mut report = Report::new(args.profile, args.ignore.clone());
-            match dash_watch(url, epoch_s(), options.time, options.insecure, &mut report).await {
+            match dash_watch(url, epoch_s(), time, insecure, &mut report).await {
                 Ok(_) => report,
                 Err(error) => return complain(&error.to_string()),
             }

@@ -15,7 +15,7 @@ use crate::rules::media::{MediaJudge, codecs};
 use crate::rules::payload::{PEAK, Rates};
 use crate::rules::{
     blocking, cache, changes, delivery, delta, low_latency, multivariant, payload, playlist, renditions,
-    syntax,
+    syntax, twins,
 };
 
 /// Media playlists that are followed.
@@ -91,6 +91,14 @@ impl Judge {
             Role::PlaylistRange => delivery::playlist_range(fetch, &mut self.report),
             Role::Manifest => {}
             _ => self.resource(fetch),
+        }
+    }
+
+    /// Judges the answers of two origins of one encoder to the same question.
+    pub fn compare(&mut self, ours: &Fetch, theirs: &Fetch) {
+        match (parse(ours), parse(theirs)) {
+            (Some(ours), Some(theirs)) => twins::playlists(&ours, &theirs, &mut self.report),
+            _ => twins::bytes(ours, theirs, &mut self.report),
         }
     }
 

@@ -24,6 +24,7 @@ pub(crate) mod payload;
 pub(crate) mod playlist;
 pub(crate) mod renditions;
 pub(crate) mod syntax;
+pub(crate) mod twins;
 
 use crate::evidence::Fetch;
 use crate::report::{Finding, Rule};
@@ -44,6 +45,7 @@ pub fn all() -> Vec<&'static Rule> {
         delivery::ALL,
         cache::ALL,
         payload::ALL,
+        twins::ALL,
         media::RULES,
         dash::RULES,
     ];

@@ -2,6 +2,7 @@
 
 mod client;
 mod stream;
+mod twin;
 
 use std::sync::Arc;
 
@@ -43,12 +44,14 @@ pub enum WatchError {
 }
 
 /// How to watch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// How long.
     pub time: Duration,
     /// Accept any certificate.
     pub insecure: bool,
+    /// The same playlist at another origin of the same encoder, to be compared with in the end.
+    pub twin: Option<String>,
 }
 
 /// Watches `url` and shows what it sees to `judge`. `progress` is told the seconds left and the answers so far.
@@ -61,8 +64,8 @@ pub async fn watch(
     mut judge: Judge,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Judge, WatchError> {
-    let address = reqwest::Url::parse(url).ok().filter(|u| ["http", "https"].contains(&u.scheme()));
-    let address: Arc<str> = Arc::from(address.ok_or_else(|| WatchError::Address(url.to_owned()))?.as_str());
+    let address: Arc<str> = Arc::from(address_of(url)?.as_str());
+    let twin = options.twin.as_deref().map(address_of).transpose()?;
     let client = Client::new(options.insecure)?;
     let first = client.get(&address, &address, Role::Playlist, &[]).await;
     if !first.is_good() {
@@ -76,15 +79,16 @@ pub async fn watch(
     let (answers, mut seen) = mpsc::channel::<Fetch>(QUEUE_MAX);
     // Relative addresses are meant against where a redirection led.
     let base: Arc<str> = first.redirect.as_deref().map_or(Arc::clone(&address), Arc::from);
-    if m3u8::kind(&first.body) == Kind::Multivariant {
+    let playlists = if m3u8::kind(&first.body) == Kind::Multivariant {
         let all = Multivariant::parse(&base, first.done_us, &first.body);
         judge.see(&Fetch { role: Role::Multivariant, url: Arc::clone(&base), ..first });
         judge.see(&client.get(&base, &base, Role::Compressed, &[("accept-encoding", "gzip")]).await);
-        for playlist in addresses(&all) {
-            tokio::spawn(stream::follow(client.clone(), playlist, answers.clone(), until));
-        }
+        addresses(&all)
     } else {
-        tokio::spawn(stream::follow(client.clone(), base, answers.clone(), until));
+        vec![Arc::clone(&base)]
+    };
+    for playlist in &playlists {
+        tokio::spawn(stream::follow(client.clone(), Arc::clone(playlist), answers.clone(), until));
     }
     drop(answers);
     let mut count = 0;
@@ -95,7 +99,15 @@ pub async fn watch(
         count += 1;
         progress(until.saturating_duration_since(Instant::now()).as_secs(), count);
     }
+    if let Some(twin) = twin {
+        twin::compare(&client, (&base, twin.as_str()), &playlists, &mut judge).await;
+    }
     Ok(judge)
+}
+
+fn address_of(url: &str) -> Result<reqwest::Url, WatchError> {
+    let address = reqwest::Url::parse(url).ok().filter(|u| ["http", "https"].contains(&u.scheme()));
+    address.ok_or_else(|| WatchError::Address(url.to_owned()))
 }
 
 /// Addresses of all media playlists, each once.

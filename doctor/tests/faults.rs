@@ -350,3 +350,33 @@ fn every_fault_on_the_wire_is_found() {
         assert!(report.has(rule), "{rule} not found\n{}", report.text("seeded", false));
     }
 }
+
+#[test]
+fn two_origins_of_one_encoder_are_told_apart_by_numbers_names_words_and_bytes() {
+    let list = || playlist("v", 1, 1, 0);
+    let role = || Role::Playlist;
+    for (old, new, want) in [
+        ("", "", None),
+        ("SEQUENCE:1001", "SEQUENCE:5001", Some("HLS-53a")),
+        ("v1100.m4s", "other.m4s", Some("HLS-53a")),
+        ("#EXTINF:2.00000,\nv1100.m4s", "#EXTINF:1.99000,\nv1100.m4s", Some("HLS-53b")),
+        ("DISCONTINUITY-SEQUENCE:0", "DISCONTINUITY-SEQUENCE:7", Some("HLS-53b")),
+    ] {
+        let mut judge = Judge::new(Profile::Auto, Vec::new());
+        let ours = fetch("v", "", role(), 0, 5, &list());
+        // The other is two seconds behind, which is no fault.
+        judge.compare(&ours, &fetch("v", "", role(), 0, 5, &playlist("v", 0, 1, 0)));
+        judge.compare(&ours, &fetch("v", "", role(), 0, 5, &list().replace(old, new)));
+        let report = judge.finish();
+        let found: Vec<&str> = report.breaches().iter().map(|b| b.rule.id).collect();
+        assert_eq!(found, Vec::from_iter(want), "{old} → {new}: {}", report.text("twins", false));
+    }
+    let whole = fetch("v1100.m4s", "", Role::Init, 0, 5, "abcd");
+    for (other, status, want) in [("abcd", 200, 0), ("abce", 200, 1), ("abc", 200, 1), ("", 404, 1)] {
+        let mut judge = Judge::new(Profile::Auto, Vec::new());
+        judge.compare(&whole, &Fetch { status, ..fetch("v1100.m4s", "", Role::Init, 0, 5, other) });
+        let report = judge.finish();
+        assert!(report.breaches().iter().all(|b| b.rule.id == "HLS-53c"), "{other}");
+        assert_eq!(report.breaches().len(), want, "{other}");
+    }
+}

@@ -118,7 +118,7 @@ fn server(spoil: Spoil) -> SocketAddr {
 
 async fn examine(spoil: Spoil) -> Report {
     let url = format!("http://{}/list.m3u8", server(spoil));
-    let options = Options { time: Duration::from_secs(20), insecure: false };
+    let options = Options { time: Duration::from_secs(20), insecure: false, twin: None };
     let judge = Judge::new(Profile::Auto, vec![]);
     let watched = watch(&url, options, judge, |_, _| {}).await;
     watched.unwrap_or_else(|e| panic!("{e}")).finish()
