@@ -178,7 +178,8 @@ impl Drop for Chain {
 impl Feed {
     /// Dates a frame and puts it in. What cannot be put in is lost, and nothing else.
     fn pass(&self, kind: Kind, sample: &gst::Sample, into: &AppSrc, now: ClockTime) {
-        let (Some(mut buffer), Some(pts)) = (sample.buffer_owned(), sample.buffer().and_then(|b| b.pts())) else {
+        let (Some(mut buffer), Some(pts)) = (sample.buffer_owned(), sample.buffer().and_then(|b| b.pts()))
+        else {
             return;
         };
         let signed = |time: ClockTime| i64::try_from(time.nseconds()).unwrap_or(i64::MAX);

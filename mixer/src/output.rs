@@ -185,7 +185,11 @@ fn description(Canvas { width, height, fps, bitrate_bps }: Canvas) -> String {
 
 /// Has each frame drawn over, counted, and what is staged put into force behind it: all in the thread that makes the
 /// next, so that no frame is half the one and half the other.
-fn direct(above: &gst::Element, next: Arc<Mutex<Option<Stage>>>, frames: Arc<AtomicU64>) -> Result<(), String> {
+fn direct(
+    above: &gst::Element,
+    next: Arc<Mutex<Option<Stage>>>,
+    frames: Arc<AtomicU64>,
+) -> Result<(), String> {
     let drawn: Arc<Mutex<Option<VideoOverlayComposition>>> = Arc::default();
     let drawing = drawn.clone();
     above.connect("draw", false, move |_| Some(lock(&drawing).to_value()));

@@ -6,7 +6,7 @@ use std::path::Path;
 use font8x8::legacy::BASIC_LEGACY;
 use gst::prelude::*;
 use gst_video::{
-    VideoFormat, VideoFrameFlags, VideoMeta, VideoOverlayComposition, VideoOverlayFormatFlags,
+    VideoFormat, VideoFrameExt, VideoFrameFlags, VideoMeta, VideoOverlayComposition, VideoOverlayFormatFlags,
     VideoOverlayRectangle,
 };
 use nx_scene::{Canvas, Place, Rect, Scene, Text};
@@ -29,7 +29,9 @@ pub(crate) struct Stills(BTreeMap<String, Result<gst::Buffer, String>>);
 impl Stills {
     /// Reads the pictures of a scene, all anew: files may have changed.
     pub(crate) fn load(&mut self, scene: &Scene, folder: Option<&str>) {
-        let load = |file: &String| (file.clone(), still(folder, file).map_err(|why| format!("picture {file}: {why}")));
+        let load = |file: &String| {
+            (file.clone(), still(folder, file).map_err(|why| format!("picture {file}: {why}")))
+        };
         self.0 = scene.pictures.iter().map(|picture| load(&picture.file)).collect();
     }
 
@@ -40,7 +42,11 @@ impl Stills {
 }
 
 /// What lies above the streams of a scene; `absent` are the places and names of those that are not there.
-pub(crate) fn compose(scene: &Scene, stills: &Stills, absent: &[(Rect, &str)]) -> Option<VideoOverlayComposition> {
+pub(crate) fn compose(
+    scene: &Scene,
+    stills: &Stills,
+    absent: &[(Rect, &str)],
+) -> Option<VideoOverlayComposition> {
     let names = absent.iter().filter_map(|(rect, name)| label(*rect, name));
     let pictures = scene.pictures.iter().filter_map(|picture| {
         let pixels = stills.0.get(&picture.file)?.as_ref().ok()?;
@@ -120,14 +126,17 @@ fn still(folder: Option<&str>, file: &str) -> Result<gst::Buffer, String> {
     let sample = pipeline.set_state(gst::State::Playing).ok().and_then(|_| sink.try_pull_sample(PATIENCE));
     let pixels = sample.as_ref().and_then(pixels);
     let _ = pipeline.set_state(gst::State::Null);
-    pixels.ok_or_else(|| format!("is no picture that can be read, or has a side of more than {SIDE_MAX} pixels"))
+    pixels.ok_or_else(|| {
+        format!("is no picture that can be read, or has a side of more than {SIDE_MAX} pixels")
+    })
 }
 
 /// A copy of the pixels of a frame, without what may stand between its rows.
 fn pixels(sample: &gst::Sample) -> Option<gst::Buffer> {
     let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
     let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(sample.buffer()?, &info).ok()?;
-    let (width, stride) = (usize::try_from(info.width()).ok()? * 4, usize::try_from(*frame.plane_stride().first()?).ok()?);
+    let (width, stride) =
+        (usize::try_from(info.width()).ok()? * 4, usize::try_from(*frame.plane_stride().first()?).ok()?);
     let rows = frame.plane_data(0).ok()?.chunks(stride.max(1)).take(usize::try_from(info.height()).ok()?);
     let pixels: Vec<u8> = rows.filter_map(|row| row.get(..width)).flatten().copied().collect();
     framed(pixels, info.width(), info.height())
@@ -143,7 +152,8 @@ mod tests {
         let (buffer, width, height) = bar("I?", 26, 1000).unwrap();
         assert_eq!((width, height), (40, 24), "two letters of 8 and edges of 2, twice as large");
         let map = buffer.map_readable().unwrap();
-        let at = |x: usize, y: usize| map.get((y * 40 + x) * 4..).unwrap().first_chunk::<4>().copied().unwrap();
+        let at =
+            |x: usize, y: usize| map.get((y * 40 + x) * 4..).unwrap().first_chunk::<4>().copied().unwrap();
         // The font's `I` has its upper line in columns 1 to 4.
         let line: Vec<bool> = (0..10).map(|x| at(2 * x, 4) == WHITE).collect();
         assert_eq!(line, [false, false, false, true, true, true, true, false, false, false]);

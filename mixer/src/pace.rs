@@ -67,7 +67,11 @@ mod tests {
             assert_eq!(pace.place(n * 40 * MS, 1000 * MS + n), 1000 * MS + n);
         }
         let last = 1000 * MS + 49;
-        assert_eq!(pace.place(50 * 40 * MS, last + 45 * MS), last + 40 * MS + 5 * MS / SHARE, "40 ms after the last");
+        assert_eq!(
+            pace.place(50 * 40 * MS, last + 45 * MS),
+            last + 40 * MS + 5 * MS / SHARE,
+            "40 ms after the last"
+        );
     }
 
     #[test]

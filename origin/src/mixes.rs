@@ -87,9 +87,9 @@ impl Outbound {
             Some((before, _)) if before.canvas != scene.canvas => Err(Fault::Conflict(
                 "canvas: that of a programme stays; delete the programme and put it again".into(),
             )),
-            None if wanted.len() >= max => {
-                Err(Fault::Full(format!("there are {max} programmes: delete one, or raise origin.mixer.mixes_max")))
-            }
+            None if wanted.len() >= max => Err(Fault::Full(format!(
+                "there are {max} programmes: delete one, or raise origin.mixer.mixes_max"
+            ))),
             _ => Ok(()),
         }
     }

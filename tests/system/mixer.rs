@@ -24,9 +24,28 @@ const BLACK: [u8; 3] = [0, 0, 0];
 /// A picture of one colour, with sound.
 fn colour(server: &Server, key: &str, colour: &str) -> Process {
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-re", "-f", "lavfi", "-i", &format!("color=c={colour}:size=320x180:rate=25")]);
+    command.args([
+        "-v",
+        "error",
+        "-re",
+        "-f",
+        "lavfi",
+        "-i",
+        &format!("color=c={colour}:size=320x180:rate=25"),
+    ]);
     command.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "aac"]);
-    command.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-pix_fmt", "yuv420p"]);
+    command.args([
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-tune",
+        "zerolatency",
+        "-g",
+        "25",
+        "-pix_fmt",
+        "yuv420p",
+    ]);
     Process::start(command.args(["-f", "flv", &format!("rtmp://{}/{key}", server.rtmp())]))
 }
 
@@ -36,7 +55,8 @@ fn put(server: &Server, rest: &str) -> Value {
         r#"{{"canvas": {{"width": {WIDE}, "height": {HIGH}, "fps": 25, "bitrate_bps": 500000}},
             "inputs": [{{"stream": "live/red"}}, {{"stream": "live/blue", "gain": 0.5}}], {rest}}}"#
     );
-    let reply = http::send(server.gateway(), "PUT", "/api/streamcore/v1/mixes/live/show", &scene).expect("an answer");
+    let reply =
+        http::send(server.gateway(), "PUT", "/api/streamcore/v1/mixes/live/show", &scene).expect("an answer");
     let told = String::from_utf8_lossy(&reply.body).into_owned();
     assert!(matches!(reply.status, 200 | 201), "{}: {told}", reply.status);
     serde_json::from_str(&told).expect("JSON")
@@ -90,16 +110,23 @@ fn streams_are_mixed_and_what_becomes_of_them_does_not_end_the_programme() {
     assert!(worker.is_u64(), "{:#}", mix(&server));
 
     // Another layout, and text: 640 shares make columns of 160x180, in which 16:9 has 90 lines.
-    put(&server, r#""layout": "side_by_side", "texts": [{"text": "HELLO", "left": 0.05, "top": 0.4, "height": 0.2}]"#);
-    let frame = shows(&server, "beside", &[(80, 115, RED), (240, 90, BLUE), (80, 20, BLACK), (240, 170, BLACK)]);
-    let white = (16..140).flat_map(|x| (72..108).map(move |y| (x, y))).filter(|&(x, y)| is(pixel(&frame, x, y), [255; 3]));
+    put(
+        &server,
+        r#""layout": "side_by_side", "texts": [{"text": "HELLO", "left": 0.05, "top": 0.4, "height": 0.2}]"#,
+    );
+    let frame =
+        shows(&server, "beside", &[(80, 115, RED), (240, 90, BLUE), (80, 20, BLACK), (240, 170, BLACK)]);
+    let white = (16..140)
+        .flat_map(|x| (72..108).map(move |y| (x, y)))
+        .filter(|&(x, y)| is(pixel(&frame, x, y), [255; 3]));
     assert!(white.count() > 50, "the text is not there");
 
     // An input goes: black in its place, and the programme goes on.
     drop(blue);
     shows(&server, "without blue", &[(80, 115, RED), (200, 60, BLACK), (280, 120, BLACK)]);
     let told = mix(&server);
-    let states: Vec<_> = (0..2).map(|nth| told["inputs"][nth]["state"].as_str().unwrap_or_default()).collect();
+    let states: Vec<_> =
+        (0..2).map(|nth| told["inputs"][nth]["state"].as_str().unwrap_or_default()).collect();
     assert_eq!(states, ["live", "absent"], "{told:#}");
     // It comes back.
     let _blue = colour(&server, "live/blue", "blue");
@@ -123,13 +150,15 @@ fn a_mixer_that_is_killed_is_replaced_and_goes_with_its_programme() {
     let worker = mix(&server)["worker"].clone();
     assert!(Command::new("kill").args(["-9", &worker.to_string()]).status().expect("kill runs").success());
     let another = || Some(mix(&server)).filter(|m| m["worker"].is_u64() && m["worker"] != worker);
-    let told = eventually(PATIENCE, another).unwrap_or_else(|| panic!("{:#}\n{}", mix(&server), server.log()));
+    let told =
+        eventually(PATIENCE, another).unwrap_or_else(|| panic!("{:#}\n{}", mix(&server), server.log()));
     assert_eq!(told["crashes"].as_u64(), Some(1), "{told:#}");
     shows(&server, "red again", &[(80, 90, RED)]);
     // Nobody else may publish under its name.
     let _thief = colour(&server, "live/show", "blue");
     crate::api::refusal(&server, "live/show asks for a key");
-    let reply = http::send(server.gateway(), "DELETE", "/api/streamcore/v1/mixes/live/show", "").expect("an answer");
+    let reply =
+        http::send(server.gateway(), "DELETE", "/api/streamcore/v1/mixes/live/show", "").expect("an answer");
     assert_eq!(reply.status, 204);
     let gone = eventually(PATIENCE, || crate::images::children(&server).is_empty().then_some(()));
     assert!(gone.is_some(), "{}", server.log());

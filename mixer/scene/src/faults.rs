@@ -38,7 +38,8 @@ impl Scene {
                 faults.push((format!("inputs.{nth}.stream"), error.to_string()));
             }
             if self.inputs.iter().take(nth).any(|other| other.stream == input.stream) {
-                faults.push((format!("inputs.{nth}.stream"), "is there already: name each stream once".into()));
+                faults
+                    .push((format!("inputs.{nth}.stream"), "is there already: name each stream once".into()));
             }
             if !(0.0..=GAIN_MAX).contains(&input.gain) {
                 faults.push((format!("inputs.{nth}.gain"), format!("must be 0 to {GAIN_MAX}")));
@@ -58,11 +59,7 @@ impl Canvas {
             ("width", side(self.width, 3840), "must be even, 64 to 3840"),
             ("height", side(self.height, 2160), "must be even, 64 to 2160"),
             ("fps", (1..=60).contains(&self.fps), "must be 1 to 60"),
-            (
-                "bitrate_bps",
-                (100_000..=50_000_000).contains(&self.bitrate_bps),
-                "must be 100000 to 50000000",
-            ),
+            ("bitrate_bps", (100_000..=50_000_000).contains(&self.bitrate_bps), "must be 100000 to 50000000"),
         ];
         let wrong = rules.into_iter().filter(|rule| !rule.1);
         wrong.map(|(key, _, text)| (format!("canvas.{key}"), text.to_owned())).collect()
@@ -79,7 +76,8 @@ impl Layout {
                 }
                 let insets = inputs.saturating_sub(1) as f64;
                 let room = insets * (share + MARGIN) + MARGIN;
-                let text = || format!("is too large for {insets} insets in a row: they need {room:.2} of the width");
+                let text =
+                    || format!("is too large for {insets} insets in a row: they need {room:.2} of the width");
                 if room > 1.0 + SLACK { vec![(key(), text())] } else { Vec::new() }
             }
             Self::SideBySide => Vec::new(),
@@ -102,12 +100,13 @@ impl Place {
         let side = |from: f64, share: f64| {
             from >= 0.0 && (SHARE_MIN..=1.0).contains(&share) && from + share <= 1.0 + SLACK
         };
-        let rules = [
-            ("width", side(self.left, self.width)),
-            ("height", side(self.top, self.height)),
-        ];
+        let rules = [("width", side(self.left, self.width)), ("height", side(self.top, self.height))];
         let text = format!("must be {SHARE_MIN} to 1, and with what is before it at most 1");
-        rules.into_iter().filter(|rule| !rule.1).map(|rule| (format!("{key}.{}", rule.0), text.clone())).collect()
+        rules
+            .into_iter()
+            .filter(|rule| !rule.1)
+            .map(|rule| (format!("{key}.{}", rule.0), text.clone()))
+            .collect()
     }
 }
 
@@ -115,7 +114,8 @@ impl Picture {
     fn faults(&self, nth: usize) -> Vec<Fault> {
         let ending = self.file.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
         let known = ending.is_some_and(|ending| ["png", "jpg", "jpeg"].contains(&ending.as_str()));
-        let plain = !self.file.starts_with('.') && !self.file.contains(['/', '\\', '\0']) && self.file.len() <= 255;
+        let plain =
+            !self.file.starts_with('.') && !self.file.contains(['/', '\\', '\0']) && self.file.len() <= 255;
         let mut faults = self.place.faults(&format!("pictures.{nth}.place"));
         if !known || !plain {
             let text = "must be the name of a .png, .jpg or .jpeg file, without folders";

@@ -77,7 +77,8 @@ fn every_mistake_is_told_at_once() {
     );
     assert_eq!(keys(&scene(0, Layout::SideBySide)), ["inputs"]);
     assert_eq!(keys(&scene(INPUTS_MAX + 1, Layout::SideBySide)), ["inputs"]);
-    for (count, share, good) in [(2, 0.5, true), (2, 0.51, false), (3, 0.45, true), (3, 0.46, false), (2, 0.04, false)]
+    for (count, share, good) in
+        [(2, 0.5, true), (2, 0.51, false), (3, 0.45, true), (3, 0.46, false), (2, 0.04, false)]
     {
         assert_eq!(keys(&scene(count, inset(Corner::TopLeft, share))).is_empty(), good, "{count} {share}");
     }
@@ -113,7 +114,11 @@ fn a_scene_is_as_short_as_it_can_be() {
     assert_eq!(beside, scene(1, Layout::SideBySide));
     let corner = r#"{"inputs": [], "layout": {"picture_in_picture": {"corner": "top_left"}}}"#;
     assert_eq!(read(corner).unwrap().layout, inset(Corner::TopLeft, 0.3));
-    for wrong in [r#"{"inputs": [], "layuot": "side_by_side"}"#, r#"{"inputs": [{"stream": "live/a", "gian": 1}]}"#, "{}"] {
+    for wrong in [
+        r#"{"inputs": [], "layuot": "side_by_side"}"#,
+        r#"{"inputs": [{"stream": "live/a", "gian": 1}]}"#,
+        "{}",
+    ] {
         assert!(read(wrong).is_err(), "{wrong}");
     }
 }
@@ -151,23 +156,30 @@ fn layout() -> impl Strategy<Value = Layout> {
         Corner::BottomLeft,
         Corner::BottomRight,
     ]);
-    let place = [share(), share(), share(), share()]
-        .prop_map(|[left, top, width, height]| Place { left, top, width, height });
+    let place = [share(), share(), share(), share()].prop_map(|[a, b, c, d]| {
+        let side = |from: f64, share: f64| (from * 0.9, 0.05 + (share * (0.95 - from * 0.9)));
+        let ((left, width), (top, height)) = (side(a, b), side(c, d));
+        Place { left, top, width, height }
+    });
     prop_oneof![
         Just(Layout::SideBySide),
         (corner, share()).prop_map(|(corner, share)| Layout::PictureInPicture { corner, share }),
-        prop::collection::vec(place, 0..4).prop_map(Layout::Places),
+        prop::collection::vec(place, INPUTS_MAX).prop_map(Layout::Places),
     ]
 }
 
 proptest! {
     #[test]
     fn what_is_not_at_fault_has_even_pixels_within_the_canvas_near_its_shares(
-        layout in layout(),
-        inputs in 0..10_usize,
-        width in 0..2000_u16,
-        height in 0..2000_u16,
+        mut layout in layout(),
+        inputs in 1..=INPUTS_MAX,
+        width in 32..=1920_u16,
+        height in 32..=1080_u16,
     ) {
+        if let Layout::Places(places) = &mut layout {
+            places.truncate(inputs);
+        }
+        let (width, height) = (2 * width, 2 * height);
         let mut scene = scene(inputs, layout);
         scene.canvas = Canvas { width, height, ..Canvas::default() };
         prop_assume!(scene.faults().is_empty());

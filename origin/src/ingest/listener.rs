@@ -295,11 +295,7 @@ impl Guest {
         };
         if let Some(reason) = refusal {
             self.session.refuse_play(&reason);
-            return if own {
-                self.say_goodbye().await
-            } else {
-                self.turn_away(key.as_str(), &reason).await
-            };
+            return if own { self.say_goodbye().await } else { self.turn_away(key.as_str(), &reason).await };
         }
         tracing::info!(stream = %key, peer = %self.peer, protocol = self.protocol.name(), "playing");
         self.session.accept_play();

@@ -44,7 +44,9 @@ impl MixConfig {
         let name = StreamKey::parse(&self.stream).err();
         let name = name.map(|error| (format!("mixes.{nth}.stream"), error.to_string()));
         let scene = faults(&self.stream, &self.scene);
-        name.into_iter().chain(scene.into_iter().map(|(key, text)| (format!("mixes.{nth}.scene.{key}"), text))).collect()
+        name.into_iter()
+            .chain(scene.into_iter().map(|(key, text)| (format!("mixes.{nth}.scene.{key}"), text)))
+            .collect()
     }
 }
 
@@ -52,6 +54,8 @@ impl MixConfig {
 pub(crate) fn faults(stream: &str, scene: &Scene) -> Vec<(String, String)> {
     let mut faults = scene.faults();
     let own = scene.inputs.iter().position(|input| input.stream == stream);
-    faults.extend(own.map(|nth| (format!("inputs.{nth}.stream"), "is the programme itself: name another".into())));
+    faults.extend(
+        own.map(|nth| (format!("inputs.{nth}.stream"), "is the programme itself: name another".into())),
+    );
     faults
 }

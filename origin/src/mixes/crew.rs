@@ -100,7 +100,9 @@ impl Job {
                 News::Hello(VERSION) => {}
                 News::Hello(other) => {
                     let text = "build it from the same sources";
-                    return Err(io::Error::other(format!("it speaks version {other}, not {VERSION}; {text}")));
+                    return Err(io::Error::other(format!(
+                        "it speaks version {other}, not {VERSION}; {text}"
+                    )));
                 }
                 _ => return Err(io::Error::other("it does not say what it is")),
             }
@@ -140,7 +142,12 @@ impl Job {
     /// Hears what it says, for ever.
     async fn listen(&self, output: &mut BufReader<ChildStdout>) -> io::Result<()> {
         loop {
-            let silent = |_| io::Error::new(io::ErrorKind::TimedOut, format!("it said nothing for {} s", SILENCE.as_secs()));
+            let silent = |_| {
+                io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("it said nothing for {} s", SILENCE.as_secs()),
+                )
+            };
             match timeout(SILENCE, hear(output)).await.map_err(silent)?? {
                 News::Status { frames, inputs, faults } => {
                     self.stand(|s| (s.frames, s.inputs, s.faults) = (frames, inputs, faults));

@@ -108,7 +108,10 @@ async fn a_worker_is_told_what_to_show_and_only_it_may_publish() {
     let begin = &begin["begin"];
     let hub = &server.out.hub;
     assert_eq!(begin["server"].as_str(), Some(&lock(&hub.ingest).rtmp[..]));
-    assert_eq!((begin["stream"].as_str(), begin["play_key"].as_str()), (Some("live/show"), Some(hub.pass.reveal())));
+    assert_eq!(
+        (begin["stream"].as_str(), begin["play_key"].as_str()),
+        (Some("live/show"), Some(hub.pass.reveal()))
+    );
     assert_eq!(begin["scene"]["inputs"][0]["stream"], "live/a");
     let keys = hub.admission.keys();
     assert_eq!(keys.iter().map(|k| k.stream.as_str()).collect::<Vec<_>>(), ["live/show"]);
@@ -159,7 +162,8 @@ async fn what_is_no_mixer_is_given_up_with_a_reason() {
         assert!(reason.contains(want), "{name}: {reason}");
         forget(&server.close().await);
     }
-    let server = Server::new("absent", "", |config| config.mixer.worker = Some("/nowhere/mixer".into())).await;
+    let server =
+        Server::new("absent", "", |config| config.mixer.worker = Some("/nowhere/mixer".into())).await;
     server.out.put_mix("live/show", one()).unwrap();
     until("it is given up", || server.standing("live/show").state == MixState::Dropped).await;
     let reason = server.standing("live/show").reason.unwrap_or_default();
@@ -173,7 +177,8 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
     let out = &server.out;
     let wrong = r#"{"inputs":[{"stream":"live/show","gain":9},{"stream":"?"}],"canvas":{"fps":0}}"#;
     let Err(Fault::Invalid(text)) = out.put_mix("live/show", scene(wrong)) else { panic!("it is taken") };
-    for part in ["canvas.fps", "inputs.0.gain", "inputs.1.stream", "inputs.0.stream is the programme itself"] {
+    for part in ["canvas.fps", "inputs.0.gain", "inputs.1.stream", "inputs.0.stream is the programme itself"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(matches!(out.put_mix("nonsense", one()), Err(Fault::Invalid(_))));
@@ -183,7 +188,10 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
     assert!(matches!(out.put_mix("live/show", wider), Err(Fault::Conflict(_))));
     let Err(Fault::Full(text)) = out.put_mix("live/other", one()) else { panic!("it is taken") };
     assert!(text.contains("mixes_max"), "{text}");
-    assert_eq!(out.mixes().iter().map(|m| (&m.stream[..], m.scene == one())).collect::<Vec<_>>(), [("live/show", true)]);
+    assert_eq!(
+        out.mixes().iter().map(|m| (&m.stream[..], m.scene == one())).collect::<Vec<_>>(),
+        [("live/show", true)]
+    );
     forget(&server.close().await);
 }
 
