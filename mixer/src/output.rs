@@ -165,14 +165,15 @@ impl Branch {
     }
 }
 
-/// Key frames every two seconds and never elsewhere, so that the server's segments are as long as they shall be. What
+/// The queues behind the black picture and the silence are room for what the mixers wait for late inputs: without it
+/// they would wait for ever. Key frames every two seconds and never elsewhere, so that the server's segments are as long as they shall be. What
 /// the encoder has no time for is left out in front of it.
 fn description(Canvas { width, height, fps, bitrate_bps }: Canvas) -> String {
     let picture = format!("video/x-raw,format=I420,width={width},height={height},framerate={fps}/1");
     let (kbps, key) = (bitrate_bps / 1000, u32::from(fps) * 2);
     format!(
-        "videotestsrc is-live=true pattern=black ! {picture} ! mix. \
-         audiotestsrc is-live=true wave=silence ! {SOUND} ! sum. \
+        "videotestsrc is-live=true pattern=black ! {picture} ! queue ! mix. \
+         audiotestsrc is-live=true wave=silence ! {SOUND} ! queue ! sum. \
          compositor name=mix background=black min-upstream-latency={LATENCY} ignore-inactive-pads=true ! {picture} \
          ! overlaycomposition name=above ! queue max-size-buffers={fps} leaky=downstream \
          ! x264enc tune=zerolatency speed-preset=veryfast bitrate={kbps} key-int-max={key} option-string=scenecut=0 \
@@ -220,6 +221,9 @@ fn source(caps: Option<&gst::Caps>) -> AppSrc {
     let source = AppSrc::builder()
         .format(gst::Format::Time)
         .is_live(true)
+        // What waits in it, else the mixers take it that nothing may be late, and wait for ever.
+        .min_latency(0)
+        .max_latency(i64::try_from(2 * LATENCY).unwrap_or(i64::MAX))
         .max_buffers(FRAMES_MAX)
         .leaky_type(gst_app::AppLeakyType::Downstream)
         .build();
