@@ -1,6 +1,6 @@
 // Plays one stream in real players at the same time, one page each, and prints how each of them fared.
 //
-//   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native,hls-ts] [--clearkey] [--squeeze BITS_PER_SECOND]
+//   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native,hls-ts] [--clearkey]
 //
 // STREAM_URL is the folder of the stream, such as http://127.0.0.1:8888/live/cam1; a query behind it, such as
 // ?start=-60, goes to the playlists and manifests. Players come with their default settings, hls.js with lowLatencyMode
@@ -13,10 +13,7 @@
 //   latency_s       median, p95 and last of the clock less the capture time of what is shown
 //   alive           in the last 3 s, time and pictures went on
 //   reopened        how often the page had to open the stream anew
-//   lines           height of the picture at the end of each third of the time
 //   fatal, errors   what the player called fatal, and what else it complained about
-//
-// With --squeeze the second third of the time has only so much of a network.
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
@@ -38,7 +35,7 @@ const ALIVE_MS = 3_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: "string", default: "10" }, clearkey: { type: "boolean", default: false }, players: { type: "string", default: USUAL.join() }, squeeze: { type: "string" } },
+  options: { seconds: { type: "string", default: "10" }, clearkey: { type: "boolean", default: false }, players: { type: "string", default: USUAL.join() } },
 });
 const [url] = positionals;
 const seconds = Number(values.seconds);
@@ -146,7 +143,7 @@ const play = async ({ name, url, licence }) => {
       at: performance.now(), time: video.currentTime, frames: state.frames + video.getVideoPlaybackQuality().totalVideoFrames,
       behind: Number.isFinite(behind) && state.first !== null ? behind : null, rate: video.playbackRate,
       first: state.first, stalls: waits.filter((ms) => ms > 300).map(Math.round), errors: state.errors, fatal: state.fatal,
-      reopened: state.reopened, lines: video.videoHeight,
+      reopened: state.reopened,
     };
   };
   await open();
@@ -165,7 +162,6 @@ function report(samples) {
     alive: moved > ALIVE_MS / 2000 && last.frames > before.frames, reopened: last.reopened,
     first_frame_ms: round(last.first, 1), stalls: last.stalls,
     latency_s: { median: at(0.5), p95: at(0.95), last: round(last.behind) },
-    lines: [1, 2, 3].map((third) => samples[Math.ceil((samples.length * third) / 3) - 1].lines),
     moved_s: round(moved), shown: last.frames - before.frames, frames: last.frames, rate: round(last.rate), fatal: last.fatal.slice(0, 12), errors: last.errors.slice(0, 12),
   };
 }
@@ -186,16 +182,10 @@ try {
   }
   console.log("playing");
 
-  const networks = values.squeeze ? await Promise.all(pages.map((page) => page.context().newCDPSession(page))) : [];
-  const limit = (bytes) => Promise.all(networks.map((network) => network.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: bytes, uploadThroughput: -1 })));
-  await Promise.all(networks.map((network) => network.send("Network.enable")));
   const samples = names.map(() => []);
-  const start = Date.now();
-  const end = start + seconds * 1000;
-  const squeezes = [[start + (end - start) / 3, Number(values.squeeze) / 8], [start + ((end - start) * 2) / 3, -1]];
+  const end = Date.now() + seconds * 1000;
   for (let next = Date.now(); next <= end; next += SAMPLE_MS) {
     await sleep(next - Date.now());
-    if (squeezes.length > 0 && Date.now() >= squeezes[0][0]) await limit(squeezes.shift()[1]);
     await Promise.all(pages.map(async (page, nth) => samples[nth].push(await page.evaluate(() => window.sample()))));
   }
   console.log(JSON.stringify(Object.fromEntries(names.map((name, nth) => [name, report(samples[nth])]))));
