@@ -26,6 +26,7 @@ pub(crate) struct Input {
     stream: String,
     location: String,
     branch: Branch,
+    gain: f64,
     feed: Arc<Feed>,
     chain: Option<Chain>,
     /// When it connects, or when it last did.
@@ -57,6 +58,7 @@ impl Input {
             stream: stream.to_owned(),
             location,
             branch: output.attach()?,
+            gain: 1.0,
             feed: Arc::default(),
             chain: None,
             at: output.now(),
@@ -73,7 +75,8 @@ impl Input {
         &self.branch.picture
     }
 
-    pub(crate) fn set_gain(&self, gain: f64) {
+    pub(crate) fn set_gain(&mut self, gain: f64) {
+        self.gain = gain;
         self.branch.sound.set_property("volume", gain);
     }
 
@@ -100,6 +103,7 @@ impl Input {
         if self.branch.has(source) {
             self.lose("its pictures or sound cannot be mixed".into(), output.now());
             output.detach(std::mem::replace(&mut self.branch, output.attach()?));
+            self.set_gain(self.gain);
         }
         Ok(())
     }

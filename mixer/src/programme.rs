@@ -52,14 +52,14 @@ impl Programme {
         let mut before = std::mem::take(&mut self.inputs);
         for wanted in &scene.inputs {
             let at = before.iter().position(|input| input.stream() == wanted.stream);
-            let input = match at {
+            let mut input = match at {
                 Some(at) => before.swap_remove(at),
                 None => Input::new(&wanted.stream, self.location(&wanted.stream), &self.output)?,
             };
             input.set_gain(wanted.gain);
             self.inputs.push(input);
         }
-        before.iter().for_each(|input| input.set_gain(0.0));
+        before.iter_mut().for_each(|input| input.set_gain(0.0));
         self.leaving.extend(before.into_iter().map(Input::leave));
         self.stills.load(&scene, self.begin.pictures.as_deref());
         self.begin.scene = scene;

@@ -49,11 +49,16 @@ fn colour(server: &Server, key: &str, colour: &str) -> Process {
     Process::start(command.args(["-f", "flv", &format!("rtmp://{}/{key}", server.rtmp())]))
 }
 
-/// Asks for a scene on a small canvas.
+/// Asks for a scene on a small canvas, with the second stream half as loud.
 fn put(server: &Server, rest: &str) -> Value {
+    put_with(server, 1.0, rest)
+}
+
+/// The same with a gain for the first stream.
+fn put_with(server: &Server, gain: f64, rest: &str) -> Value {
     let scene = format!(
         r#"{{"canvas": {{"width": {WIDE}, "height": {HIGH}, "fps": 25, "bitrate_bps": 500000}},
-            "inputs": [{{"stream": "live/red"}}, {{"stream": "live/blue", "gain": 0.5}}], {rest}}}"#
+            "inputs": [{{"stream": "live/red", "gain": {gain}}}, {{"stream": "live/blue", "gain": 0.5}}], {rest}}}"#
     );
     let reply =
         http::send(server.gateway(), "PUT", "/api/streamcore/v1/mixes/live/show", &scene).expect("an answer");
@@ -83,6 +88,14 @@ fn pixel(frame: &[u8], x: usize, y: usize) -> [u8; 3] {
 
 fn is(pixel: [u8; 3], colour: [u8; 3]) -> bool {
     pixel.iter().zip(colour).all(|(a, b)| a.abs_diff(b) <= NEAR)
+}
+
+/// How loud two seconds of the programme are, decibels below full scale.
+fn loudness(server: &Server) -> Option<f64> {
+    let url = format!("rtmp://{}/live/show", server.rtmp());
+    let args = ["-v", "info", "-t", "2", "-i", &url, "-vn", "-af", "volumedetect", "-f", "null", "-"];
+    let (_, _, said) = run("ffmpeg", &args, SOON);
+    said.split("mean_volume: ").nth(1)?.split(' ').next()?.parse().ok()
 }
 
 /// Waits until the places have these colours.
@@ -147,6 +160,11 @@ fn a_mixer_that_is_killed_is_replaced_and_goes_with_its_programme() {
     put(&server, r#""layout": "side_by_side""#);
     // The other input was never there.
     shows(&server, "red", &[(80, 90, RED), (200, 60, BLACK)]);
+    // A tone of -21 dB as it was sent, then a tenth of it.
+    let near = |want: f64| eventually(PATIENCE, || loudness(&server).filter(|db| (db - want).abs() < 3.0));
+    assert!(near(-21.0).is_some(), "{:?}", loudness(&server));
+    put_with(&server, 0.1, r#""layout": "side_by_side""#);
+    assert!(near(-41.0).is_some(), "{:?}", loudness(&server));
     let worker = mix(&server)["worker"].clone();
     assert!(Command::new("kill").args(["-9", &worker.to_string()]).status().expect("kill runs").success());
     let another = || Some(mix(&server)).filter(|m| m["worker"].is_u64() && m["worker"] != worker);
