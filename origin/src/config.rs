@@ -99,6 +99,7 @@ fn feed_faults(config: &Config) -> Vec<(String, String)> {
     let name = |stream: &str| StreamKey::parse(stream).err().map(|e| e.to_string());
     let mix = |(at, mix): (usize, &MixConfig)| mix.faults(at);
     let mut faults: Vec<_> = config.mixes.iter().enumerate().flat_map(mix).collect();
+    faults.extend(config.mixer.faults(config.mixes.len()));
     let mut note = |section: &str, at: usize, key: &str, text: Option<String>| {
         faults.extend(text.map(|text| (format!("{section}.{at}.{key}"), text)));
     };
@@ -374,12 +375,6 @@ impl Config {
                 (500..=30_000).contains(&self.transcoder.lag_max_ms),
                 "must be 500 to 30000",
             ),
-            (
-                "mixer.mixes_max",
-                (self.mixes.len().max(1)..=1000).contains(&self.mixer.mixes_max),
-                "must be 1 to 1000, and at least as many as origin.mixes has",
-            ),
-            ("mixer.crashes_max", self.mixer.crashes_max > 0, "must be at least 1"),
             ("images.patience_ms", (100..=60_000).contains(&self.images.patience_ms), "must be 100 to 60000"),
             ("srt.latency_ms", (20..=30_000).contains(&self.srt.latency_ms), "must be 20 to 30000"),
             ("srt.connections_max", self.srt.connections_max > 0, "must be at least 1"),

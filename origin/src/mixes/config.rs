@@ -38,6 +38,22 @@ impl Default for MixerConfig {
     }
 }
 
+impl MixerConfig {
+    /// What is wrong beside so many programmes, as key within section `origin` and a sentence that says what to do.
+    pub(crate) fn faults(&self, mixes: usize) -> Vec<(String, String)> {
+        let rules = [
+            (
+                "mixer.mixes_max",
+                (mixes.max(1)..=1000).contains(&self.mixes_max),
+                "must be 1 to 1000, and at least as many as origin.mixes has",
+            ),
+            ("mixer.crashes_max", self.crashes_max > 0, "must be at least 1"),
+        ];
+        let wrong = rules.into_iter().filter(|rule| !rule.1);
+        wrong.map(|(key, _, text)| (key.to_owned(), text.to_owned())).collect()
+    }
+}
+
 impl MixConfig {
     /// What is wrong, as key within section `origin` and a sentence that says what to do.
     pub(crate) fn faults(&self, nth: usize) -> Vec<(String, String)> {
