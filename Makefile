@@ -11,12 +11,15 @@ NEXUS := $(CARGO_TARGET_DIR)/release/nexus
 # The worker is built by itself: the server needs nothing of libav, not even to be built.
 LIBAV := --features nx-transcoder/libav
 TRANSCODER := cargo build --release --locked -p nx-transcoder --features libav
+GST := --features nx-mixer/gstreamer
+MIXER := cargo build --release --locked -p nx-mixer --features gstreamer
 # What is only tested need not be optimised across crates: that takes longer than all the rest of the build.
 QUICKLY := CARGO_PROFILE_RELEASE_LTO=off
 HAS_LIBAV := pkg-config --exists libavcodec libavfilter libavformat libswscale libswresample 2>/dev/null && ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1
+HAS_GST := pkg-config --exists gstreamer-app-1.0 gstreamer-video-1.0 2>/dev/null
 SAY = @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help up build transcoder web test lint fmt bench fuzz system-build system-transcoder system-test tools e2e-tools
+.PHONY: help up build transcoder mixer web test lint fmt bench fuzz system-build system-transcoder system-mixer system-test tools e2e-tools
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,10 +33,15 @@ build: web ## the release binary, also linked as target/release/nexus
 	@cargo build --release --locked
 	@mkdir -p target/release && ln -sfn $(NEXUS) target/release/nexus
 	@if $(HAS_LIBAV); then $(TRANSCODER); else echo "no pictures: libav is not here to build against; see 'make transcoder'"; fi
+	@if $(HAS_GST); then $(MIXER); else echo "no programmes: GStreamer is not here to build against; see 'make mixer'"; fi
 
 transcoder: system-transcoder ## nexus-transcoder, which makes pictures of streams; installs what it needs
 	$(SAY) "building nexus-transcoder (release)"
 	@$(TRANSCODER)
+
+mixer: system-mixer ## nexus-mixer, which mixes streams into programmes; installs what it needs
+	$(SAY) "building nexus-mixer (release)"
+	@$(MIXER)
 
 web: ## the web pages, when Node is at hand
 	@./scripts/web.sh
@@ -42,14 +50,15 @@ test: system-test web e2e-tools tools ## every test, with real servers and brows
 	$(SAY) "tests"
 	@$(QUICKLY) cargo build --release --locked
 	@$(QUICKLY) $(TRANSCODER)
-	@NEXUS_BIN=$(NEXUS) cargo nextest run --workspace $(LIBAV) --locked --no-fail-fast
+	@$(QUICKLY) $(MIXER)
+	@NEXUS_BIN=$(NEXUS) cargo nextest run --workspace $(LIBAV) $(GST) --locked --no-fail-fast
 	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=5
 
-lint: tools web system-transcoder ## formatting, clippy, documentation, licences, house rules
+lint: tools web system-transcoder system-mixer ## formatting, clippy, documentation, licences, house rules
 	$(SAY) "lint"
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets $(LIBAV) --locked -- -D warnings
-	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(LIBAV) --locked --quiet
+	@cargo clippy --workspace --all-targets $(LIBAV) $(GST) --locked -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(LIBAV) $(GST) --locked --quiet
 	@./scripts/deny.sh
 	@if command -v npm >/dev/null; then npm --prefix web run --silent check; fi
 
@@ -70,8 +79,11 @@ system-build:
 system-transcoder:
 	@./scripts/packages.sh build transcoder
 
+system-mixer:
+	@./scripts/packages.sh build mixer
+
 system-test:
-	@./scripts/packages.sh build transcoder test
+	@./scripts/packages.sh build transcoder mixer test
 
 tools:
 	@./scripts/tools.sh $(CACHE)/tools

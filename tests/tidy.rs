@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("media-core/plane", &["nx-hls"]),
     ("media-core/dash", &["nx-media", "nx-hls", "nx-crypt"]),
     ("web", &[]),
-    ("services/contract", &[]),
+    ("services/contract", &["nx-scene"]),
     ("services/catalog", &[]),
     ("services/db", &[]),
     ("services/chassis", &["nx-catalog", "nx-db"]),
@@ -40,6 +40,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("transcoder/worker-protocol", &["nx-media"]),
     ("transcoder/ladder", &["nx-media", "nx-codec", "nx-worker-protocol"]),
     ("transcoder", &["nx-media", "nx-codec", "nx-worker-protocol"]),
+    ("mixer/scene", &["nx-media"]),
+    ("mixer", &["nx-scene"]),
     (
         "origin",
         &[
@@ -60,6 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nx-live-plane",
             "nx-worker-protocol",
             "nx-ladder",
+            "nx-scene",
         ],
     ),
     (

@@ -13,6 +13,7 @@ use crate::images::ImagesConfig;
 use crate::keep::StoreConfig;
 use crate::keys::EncryptionConfig;
 use crate::ladder::{LadderConfig, TranscoderConfig};
+use crate::mixes::{MixConfig, MixerConfig};
 use crate::switch::Rules;
 use crate::titles::VodConfig;
 use crate::vitals::Patience;
@@ -45,6 +46,10 @@ pub struct Config {
     pub ladder: Vec<LadderConfig>,
     /// What these may take.
     pub transcoder: TranscoderConfig,
+    /// Programmes that are mixed of streams, beyond what the API was asked for.
+    pub mixes: Vec<MixConfig>,
+    /// What mixes them.
+    pub mixer: MixerConfig,
     /// How pictures of them are made.
     pub images: ImagesConfig,
     /// Where streams are sent to, beyond what the API was asked for.
@@ -89,10 +94,12 @@ fn yes() -> bool {
     true
 }
 
-/// What is wrong with lists: targets, encryption, ladders, sources.
+/// What is wrong with lists: targets, encryption, ladders, mixes, sources.
 fn feed_faults(config: &Config) -> Vec<(String, String)> {
     let name = |stream: &str| StreamKey::parse(stream).err().map(|e| e.to_string());
-    let mut faults = Vec::new();
+    let mix = |(at, mix): (usize, &MixConfig)| mix.faults(at);
+    let mut faults: Vec<_> = config.mixes.iter().enumerate().flat_map(mix).collect();
+    faults.extend(config.mixer.faults(config.mixes.len()));
     let mut note = |section: &str, at: usize, key: &str, text: Option<String>| {
         faults.extend(text.map(|text| (format!("{section}.{at}.{key}"), text)));
     };

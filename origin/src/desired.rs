@@ -1,10 +1,10 @@
-//! What operators want beyond the configuration: targets, sources and publish keys, kept in the data folder.
+//! What operators want beyond the configuration: targets, sources, publish keys and mixes, kept in the data folder.
 //!
 //! One JSON file, written beside and renamed on each change before the change is acknowledged: what was
 //! acknowledged is there after a crash, and the file is whole at any time. Only its owner can read it, since URLs and
 //! keys are secrets.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use nx_contract::desired::Fault;
 use nx_contract::keys::KeyLimits;
 use nx_contract::sources::InputRole;
+use nx_scene::Scene;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::lock;
@@ -31,6 +32,9 @@ pub(crate) struct Content {
     version: u32,
     pub(crate) feeds: Vec<Feed>,
     pub(crate) keys: Vec<Key>,
+    /// What is mixed, by the name of the programme; in place of what the configuration says of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) mixes: BTreeMap<String, Scene>,
     /// What idempotency keys have made, oldest first.
     answered: VecDeque<Answered>,
 }
@@ -85,7 +89,8 @@ struct Answered {
 
 impl Content {
     fn new() -> Self {
-        Self { version: VERSION, feeds: Vec::new(), keys: Vec::new(), answered: VecDeque::new() }
+        let (feeds, keys, mixes) = Default::default();
+        Self { version: VERSION, feeds, keys, mixes, answered: VecDeque::new() }
     }
 
     /// Identifier of what an idempotency key has made.
@@ -213,6 +218,11 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Fault> {
         Ok(()) => Ok(bytes),
         Err(error) => Err(Fault::Storage(format!("the system gives no randomness: {error}"))),
     }
+}
+
+/// A key that nobody guesses.
+pub(crate) fn secret() -> Result<String, Fault> {
+    Ok(random::<20>()?.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nx_admission::Admission;
+use nx_admission::{Admission, Secret};
 use nx_contract::streams::{Ingest, Refusal, Server, State, Stream, Streams};
 use nx_delivery::{Directory, LiveStream, Painter};
 use nx_hls::{Rfc3339, Window};
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::claims::{Claim, Role};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::desired::Book;
+use crate::desired::{Book, secret};
 use crate::figures;
 use crate::images::Studio;
 use crate::ingest::clip::Clip;
@@ -42,6 +42,8 @@ pub struct Hub {
     pub(crate) logins: Logins,
     /// What operators want beyond the configuration.
     pub(crate) book: Book,
+    /// What opens every stream to our own mixers.
+    pub(crate) pass: Secret,
     journal: Journal,
     /// Where streams of an earlier process were.
     marks: Mutex<HashMap<StreamKey, Mark>>,
@@ -122,6 +124,8 @@ impl Hub {
             images: Studio::new(&config.images, store.as_deref()),
             ladders: Ladders::open(&config.ladder, &config.transcoder, &config.images)?,
             book: Book::open(data)?,
+            // An empty one opens nothing.
+            pass: Secret::new(secret().unwrap_or_default()),
             admission: Admission::new(config.admission.clone()).map_err(faults)?,
             slates: Slates::load(&config.stream)?,
             kept: Kept::open(&config.store, data, config.stream.reconnect_s)?.map(Arc::new),

@@ -74,6 +74,7 @@ impl Doors {
                 srt.map_err(|e| nx_delivery::cannot_listen("origin.srt.listen", address, &e))?,
             ));
         }
+        self.outbound.mix_all();
         let plane = nx_live_plane::publish(&config.plane, hub.clone(), hub.plane.clone(), self.stop.clone())?;
         opened.extend(plane.map(|address| ("plane", address)));
         Ok(opened)

@@ -18,6 +18,7 @@ use crate::announce::Memory;
 use crate::desired::{Content, Feed, Way, random, uuid};
 use crate::hub::{Hub, lock};
 use crate::ingest::shard::Shards;
+use crate::mixes::Mixes;
 use crate::restream::target::{self, Job, Stop};
 use crate::retry::Meter;
 use crate::sources;
@@ -33,13 +34,15 @@ const GRACE: Duration = Duration::from_secs(3);
 pub struct Outbound {
     pub(crate) hub: Arc<Hub>,
     pub(crate) shards: Shards,
-    runtime: Handle,
+    pub(crate) runtime: Handle,
     /// From the configuration; their identifiers are new at each start.
     fixed: Vec<Feed>,
     running: Mutex<HashMap<String, Running>>,
     /// What was said about live streams.
     pub(crate) said: Memory,
-    stop: watch::Receiver<bool>,
+    /// What is mixed.
+    pub(crate) mixes: Mixes,
+    pub(crate) stop: watch::Receiver<bool>,
 }
 
 struct Running {
@@ -64,6 +67,7 @@ impl Outbound {
             fixed: configured(hub),
             running: Mutex::default(),
             said: Memory::default(),
+            mixes: Mixes::default(),
             stop,
         });
         this.fixed.iter().chain(&this.hub.book.read().feeds).for_each(|feed| this.set(feed));
@@ -80,9 +84,13 @@ impl Outbound {
     /// Waits until every connection has ended.
     pub(crate) async fn drained(&self) {
         let tasks: Vec<_> = lock(&self.running).values_mut().filter_map(|r| r.task.take()).collect();
+        let mixes = self.mixes.end();
         let all = async {
             for (stop, task) in tasks {
                 let _ = stop.send(true);
+                let _ = task.await;
+            }
+            for task in mixes {
                 let _ = task.await;
             }
         };
@@ -270,7 +278,7 @@ fn shown(feed: &Feed) -> String {
     shown.unwrap_or_else(|_| "***".into())
 }
 
-fn key(stream: &str) -> Result<StreamKey, Fault> {
+pub(crate) fn key(stream: &str) -> Result<StreamKey, Fault> {
     StreamKey::parse(stream)
         .map_err(|error| Fault::Invalid(format!("the stream's name cannot be used: {error}")))
 }

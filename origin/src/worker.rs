@@ -1,5 +1,6 @@
 //! A worker process, as seen from the server.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -8,12 +9,15 @@ use std::time::Duration;
 use nx_worker_protocol::{LENGTH, Reply, Request, VERSION, frame_len};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The program beside the server's.
 const PROGRAM: &str = "nexus-transcoder";
 /// How long a worker may take to say what it is: it loads some hundred libraries.
-const START: Duration = Duration::from_secs(10);
+pub(crate) const START: Duration = Duration::from_secs(10);
+/// After a crash the next worker starts so much later, twice as much after each further one, up to the most.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Killed when dropped.
 #[derive(Debug)]
@@ -33,8 +37,69 @@ pub(crate) struct Output(BufReader<ChildStdout>);
 
 /// The program that is wanted, or the one beside the server's.
 pub(crate) fn program(wanted: Option<&Path>) -> PathBuf {
-    let beside = || std::env::current_exe().ok()?.parent().map(|folder| folder.join(PROGRAM));
-    wanted.map(Path::to_path_buf).or_else(beside).unwrap_or_else(|| PROGRAM.into())
+    named(wanted, PROGRAM)
+}
+
+/// The same for a program of another name.
+pub(crate) fn named(wanted: Option<&Path>, name: &str) -> PathBuf {
+    let beside = || std::env::current_exe().ok()?.parent().map(|folder| folder.join(name));
+    wanted.map(Path::to_path_buf).or_else(beside).unwrap_or_else(|| name.into())
+}
+
+/// Starts a program with nothing of ours but a pair of pipes; it is killed when dropped.
+pub(crate) fn spawn(program: &Path) -> io::Result<(Child, ChildStdin, ChildStdout)> {
+    let mut child = Command::new(program)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    match (child.stdin.take(), child.stdout.take()) {
+        (Some(input), Some(output)) => Ok((child, input, output)),
+        _ => Err(io::ErrorKind::BrokenPipe.into()),
+    }
+}
+
+/// Why a worker's pipe broke: the way in which it ended, if it did so by itself.
+pub(crate) fn ended(error: io::Error, status: Option<ExitStatus>) -> io::Error {
+    match status {
+        Some(status) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe) => {
+            io::Error::other(status.to_string())
+        }
+        _ => error,
+    }
+}
+
+/// How often workers died, and what follows from it.
+#[derive(Debug)]
+pub(crate) struct Crashes {
+    max: usize,
+    within: Duration,
+    times: VecDeque<Instant>,
+}
+
+impl Crashes {
+    /// `max` of them `within` the time are one too many.
+    pub(crate) fn new(max: usize, within: Duration) -> Self {
+        Self { max, within, times: VecDeque::new() }
+    }
+
+    /// One more died of `error`: how long to wait before another is started, or why none is.
+    pub(crate) fn note(&mut self, now: Instant, error: &io::Error) -> Result<Duration, String> {
+        self.times.push_back(now);
+        while self.times.front().is_some_and(|at| now.duration_since(*at) > self.within) {
+            self.times.pop_front();
+        }
+        let count = self.times.len();
+        let doubled = u32::try_from(count - 1).unwrap_or(16).min(16);
+        if count < self.max {
+            return Ok(PAUSE.saturating_mul(1 << doubled).min(PAUSE_MAX));
+        }
+        let within_s = self.within.as_secs();
+        Err(format!("the worker died {count} times within {within_s} s: {error}"))
+    }
 }
 
 impl Worker {
@@ -43,18 +108,7 @@ impl Worker {
     /// # Errors
     /// It does not start, or is of another version.
     pub(crate) async fn start(program: &Path) -> io::Result<Self> {
-        let mut child = Command::new(program)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
-        let (Some(input), Some(output)) = (input, output) else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
+        let (child, input, output) = spawn(program)?;
         let mut worker = Self { child, input: Input(input), output: Output(BufReader::new(output)) };
         match timeout(START, worker.output.hear()).await?? {
             Reply::Hello(VERSION) => Ok(worker),

@@ -281,14 +281,21 @@ impl Guest {
     }
 
     async fn play(mut self, key: StreamKey, ask: Ask, place: OwnedSemaphorePermit, shards: &Shards) {
-        let refusal = match self.hub.admission.decide(&ask, crate::clock::unix_s()).await {
+        // Our mixers need no leave, and come again until somebody publishes.
+        let own = ask.key.as_ref() == Some(&self.hub.pass);
+        let admitted = if own {
+            Ok(())
+        } else {
+            self.hub.admission.decide(&ask, crate::clock::unix_s()).await.map(|_| ())
+        };
+        let refusal = match admitted {
             Err(refusal) => Some(refusal.text),
-            Ok(_) if self.hub.entry(&key).is_none() => Some(format!("nobody publishes {key}")),
-            Ok(_) => self.hub.keys.refusal(&key),
+            Ok(()) if self.hub.entry(&key).is_none() => Some(format!("nobody publishes {key}")),
+            Ok(()) => self.hub.keys.refusal(&key),
         };
         if let Some(reason) = refusal {
             self.session.refuse_play(&reason);
-            return self.turn_away(key.as_str(), &reason).await;
+            return if own { self.say_goodbye().await } else { self.turn_away(key.as_str(), &reason).await };
         }
         tracing::info!(stream = %key, peer = %self.peer, protocol = self.protocol.name(), "playing");
         self.session.accept_play();

@@ -1,8 +1,7 @@
 //! Keeps one stream's worker: starts it, feeds it, listens to it, replaces it when it dies or hangs.
 
-use std::collections::VecDeque;
 use std::io;
-use std::io::ErrorKind::{BrokenPipe, InvalidData, InvalidInput, NotFound, TimedOut, UnexpectedEof};
+use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, TimedOut};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use tokio::time::Instant;
 
 use super::capacity::Place;
 use super::post::{Counter, Shared, State};
-use crate::worker::{Input, Output, Worker};
+use crate::worker::{Crashes, Input, Output, Worker, ended};
 
 /// A worker that says nothing while so much is offered to it hangs; 90 kHz.
 const HANG: i64 = 5 * VIDEO_TIMESCALE as i64;
@@ -21,9 +20,6 @@ const HANG: i64 = 5 * VIDEO_TIMESCALE as i64;
 const PASSED_MAX: i64 = 10 * VIDEO_TIMESCALE as i64;
 /// Between two looks whether it does.
 const LOOK: Duration = Duration::from_millis(500);
-/// After a crash the next worker starts so much later, twice as much after each further one, up to the most.
-const PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Which program, and how often it may die.
 #[derive(Debug, Clone)]
@@ -36,7 +32,7 @@ pub(crate) struct Rules {
 
 /// Keeps a worker until nobody wants the ladder any more, or too many died.
 pub(crate) async fn keep(mut counter: Counter, rules: Rules, place: Place) {
-    let mut crashes: VecDeque<Instant> = VecDeque::new();
+    let mut crashes = Crashes::new(rules.crashes_max, rules.crashes_within);
     let shared = counter.shared.clone();
     loop {
         let Err(error) = attend(&mut counter, &rules, &place).await else { return };
@@ -52,23 +48,15 @@ pub(crate) async fn keep(mut counter: Counter, rules: Rules, place: Place) {
             return drop_it(&shared, &place, error.to_string());
         }
         place.crashed();
-        let now = Instant::now();
-        crashes.push_back(now);
-        while crashes.front().is_some_and(|at| now.duration_since(*at) > rules.crashes_within) {
-            crashes.pop_front();
-        }
-        let (count, within_s) = (crashes.len(), rules.crashes_within.as_secs());
-        tracing::warn!(stream = %place.stream(), %error, count, "a transcoder died");
+        tracing::warn!(stream = %place.stream(), %error, "a transcoder died");
         shared.stand(|s| {
             (s.state, s.pid, s.crashes) = (State::Waiting, None, s.crashes + 1);
             s.reason = Some(format!("the worker died: {error}"));
         });
-        if count >= rules.crashes_max {
-            let reason = format!("the worker died {count} times within {within_s} s: {error}");
-            return drop_it(&shared, &place, reason);
-        }
-        let doubled = u32::try_from(count - 1).unwrap_or(16).min(16);
-        let pause = PAUSE.saturating_mul(1 << doubled).min(PAUSE_MAX);
+        let pause = match crashes.note(Instant::now(), &error) {
+            Ok(pause) => pause,
+            Err(reason) => return drop_it(&shared, &place, reason),
+        };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = idle(&mut counter) => return,
@@ -106,13 +94,7 @@ async fn attend(counter: &mut Counter, rules: &Rules, place: &Place) -> io::Resu
         error = watch(&shared, &heard) => Err(error),
     };
     let status = worker.kill().await;
-    // Of one that ended by itself.
-    match (result, status) {
-        (Err(error), Some(status)) if matches!(error.kind(), UnexpectedEof | BrokenPipe) => {
-            Err(io::Error::other(status.to_string()))
-        }
-        (result, _) => result,
-    }
+    result.map_err(|error| ended(error, status))
 }
 
 /// Tells it the ladder, then sample by sample.

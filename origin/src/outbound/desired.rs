@@ -10,7 +10,7 @@ use nx_media::StreamKey;
 
 use super::{Outbound, Shown, key, reused, shown, unknown};
 use crate::address;
-use crate::desired::{Content, Key, Way, random, uuid};
+use crate::desired::{Content, Key, Way, random, secret, uuid};
 use crate::hub::Hub;
 
 /// Publish keys that one stream may have.
@@ -67,8 +67,7 @@ impl Desired for Outbound {
         key(stream)?;
         check(&new.limits)?;
         let created_ms = nx_delivery::wall_ms();
-        let (id, secret) = (uuid(created_ms, random()?), random::<20>()?);
-        let secret = secret.iter().map(|b| format!("{b:02x}")).collect();
+        let (id, secret) = (uuid(created_ms, random()?), secret()?);
         let NewKey { input, limits } = new;
         let new = Key { id, stream: stream.to_owned(), key: secret, input, limits, created_ms };
         let change = |content: &mut Content| {

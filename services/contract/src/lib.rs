@@ -4,6 +4,7 @@ pub mod announce;
 pub mod assets;
 pub mod desired;
 pub mod keys;
+pub mod mixes;
 pub mod recordings;
 pub mod sources;
 pub mod streams;

@@ -9,6 +9,7 @@ mod assets;
 mod config;
 mod desired;
 mod guard;
+mod mixes;
 mod recordings;
 mod serve;
 mod services;

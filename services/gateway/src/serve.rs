@@ -10,6 +10,7 @@ use nx_chassis::Ring;
 use nx_contract::announce::Announce;
 use nx_contract::assets::Assets;
 use nx_contract::desired::Desired;
+use nx_contract::mixes::Mixes;
 use nx_contract::recordings::Recordings;
 use nx_contract::streams::{State, Streams};
 use nx_contract::titles::Titles;
@@ -21,12 +22,13 @@ use crate::api::{self, Paging};
 use crate::config::{Config, Token};
 use crate::desired::{self, Asked};
 use crate::services::{self, Services};
-use crate::{announce, assets, recordings, titles, uploads};
+use crate::{announce, assets, mixes, recordings, titles, uploads};
 
 /// What belongs to the streaming core.
 pub(crate) const CORE: &str = "/api/streamcore/v1";
 pub(crate) const STREAMS: &str = "/api/streamcore/v1/streams";
 const RECORDINGS: &str = "/api/streamcore/v1/recordings";
+const MIXES: &str = "/api/streamcore/v1/mixes";
 const TITLES: &str = "/api/streamcore/v1/titles";
 pub(crate) const UPLOADS: &str = "/api/streamcore/v1/uploads";
 /// How often a status page hears.
@@ -48,6 +50,8 @@ pub struct Core {
     pub desired: Arc<dyn Desired>,
     /// Texts and marks that go into streams.
     pub announce: Arc<dyn Announce>,
+    /// Programmes.
+    pub mixes: Arc<dyn Mixes>,
 }
 
 impl Core {
@@ -55,11 +59,12 @@ impl Core {
     pub fn new<H, O>(hub: &Arc<H>, out: &Arc<O>) -> Self
     where
         H: Streams + Recordings + Assets + Titles + Directory,
-        O: Desired + Announce,
+        O: Desired + Announce + Mixes,
     {
         let (streams, recordings, assets) = (hub.clone(), hub.clone(), hub.clone());
         let (titles, posters) = (hub.clone(), hub.clone());
-        Self { streams, recordings, assets, titles, posters, desired: out.clone(), announce: out.clone() }
+        let (desired, announce, mixes) = (out.clone(), out.clone(), out.clone());
+        Self { streams, recordings, assets, titles, posters, desired, announce, mixes }
     }
 }
 
@@ -121,6 +126,9 @@ impl Face {
             let edge = edge_url(&head.headers, self.edge);
             return titles::answer(&self.core.titles, self.token.as_ref(), rest, asked(), edge).await;
         }
+        if let Some(rest) = below(MIXES) {
+            return mixes::answer(&self.core.mixes, self.token.as_ref(), rest, asked(), body).await;
+        }
         if let Some(rest) = below(UPLOADS) {
             return Ok(uploads::answer(&self.core.titles, self.token.as_ref(), rest, asked(), body).await);
         }
@@ -171,7 +179,7 @@ impl Face {
         }
         if path.starts_with("/api/") {
             return Err(Problem::not_built(format!(
-                "{path:.200} is not served by this version; {STREAMS}, {RECORDINGS}, {CORE}/assets, {TITLES} and {UPLOADS} are"
+                "{path:.200} is not served by this version; {STREAMS}, {RECORDINGS}, {CORE}/assets, {MIXES}, {TITLES} and {UPLOADS} are"
             )));
         }
         Err(Problem::not_found(format!("nothing is served at {path:.200}; the status page is at /")))

@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, Full};
 use nx_contract::announce::{Announce, DateRange, NewCaptions, NewDateRange, RangeState, Rendition, Shown};
 use nx_contract::desired::{Held, LinkState, Status};
 use nx_contract::keys::{Key, MadeKey};
+use nx_contract::mixes::{Mix, Mixes, Scene, Standing};
 use nx_contract::sources::{InputRole, Source};
 use nx_contract::streams::{Ingest, Server, Stream, Streams};
 use nx_contract::targets::Target;
@@ -136,6 +137,27 @@ impl Announce for Fake {
 impl nx_contract::recordings::Recordings for Fake {
     fn recordings(&self) -> Vec<nx_contract::recordings::Recording> {
         Vec::new()
+    }
+}
+
+/// Has one programme, and takes another.
+impl Mixes for Fake {
+    fn mixes(&self) -> Vec<Mix> {
+        let scene = serde_json::from_value(json!({"inputs": [{"stream": "live/a"}]})).unwrap();
+        vec![Mix { stream: "live/show".into(), scene, origin: Held::Config, standing: Standing::default() }]
+    }
+
+    fn put_mix(&self, stream: &str, scene: Scene) -> Result<(Mix, bool), Fault> {
+        let faults: Vec<String> = scene.faults().into_iter().map(|f| f.0).collect();
+        if !faults.is_empty() {
+            return Err(Fault::Invalid(faults.join("; ")));
+        }
+        let mix = Mix { stream: stream.into(), scene, origin: Held::Api, standing: Standing::default() };
+        Ok((mix, stream != "live/show"))
+    }
+
+    fn remove_mix(&self, stream: &str) -> Result<(), Fault> {
+        if stream == "live/show" { Ok(()) } else { Err(Fault::NotFound("no".into())) }
     }
 }
 
@@ -424,5 +446,29 @@ async fn only_who_may_changes_something() {
         let (code, problem, _) =
             ask(&face(token), peer, ("POST", "/live/cam1/targets", &headers, GOOD)).await;
         assert_eq!(code, want, "{peer} {headers:?}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_programme_is_put_and_deleted() {
+    let face = face(false);
+    let scene = r#"{"inputs":[{"stream":"live/a"},{"stream":"live/b","gain":0.5}],"layout":"side_by_side"}"#;
+    let rows: [(&str, Ask<'_>, u16, &str); 11] = [
+        (AFAR, ("GET", "/mixes", &[], ""), 200, "live/show"),
+        (AFAR, ("GET", "/mixes/live/show", &[], ""), 200, "starting"),
+        (AFAR, ("GET", "/mixes/live/none", &[], ""), 404, "live/none"),
+        (LOCAL, ("PUT", "/mixes/live/show", &[JSON], scene), 200, "side_by_side"),
+        (LOCAL, ("PUT", "/mixes/live/new", &[JSON], scene), 201, "live/new"),
+        (LOCAL, ("PUT", "/mixes/live/new", &[JSON], r#"{"inputs":[]}"#), 400, "inputs"),
+        (LOCAL, ("PUT", "/mixes/live/new", &[JSON], r#"{"inputs":[],"more":1}"#), 400, "more"),
+        (AFAR, ("PUT", "/mixes/live/show", &[JSON], scene), 403, "machine"),
+        (LOCAL, ("POST", "/mixes", &[JSON], scene), 405, "GET, HEAD"),
+        (LOCAL, ("DELETE", "/mixes/live/show", &[], ""), 204, ""),
+        (LOCAL, ("DELETE", "/mixes/live/none", &[], ""), 404, "no"),
+    ];
+    for (peer, asked, want, part) in rows {
+        let (code, answer, _) = ask_at(&face, peer, CORE, asked).await;
+        assert_eq!(code, want, "{} {}: {answer}", asked.0, asked.1);
+        assert!(answer.to_string().contains(part), "{} {}: {answer}", asked.0, asked.1);
     }
 }
