@@ -6,9 +6,9 @@ import type { HeadStart } from "./headstart";
 
 export { Hls };
 
-/** A player whose first requests are answered by `head`. */
-export function createHls(head: HeadStart): Hls {
-  return new Hls({ ...hlsConfig, loader: earlyLoader(head) });
+/** A player whose first requests are answered by `head`, if there is one. */
+export function createHls(head: HeadStart | null): Hls {
+  return new Hls(head ? { ...hlsConfig, loader: earlyLoader(head) } : hlsConfig);
 }
 
 function earlyLoader(head: HeadStart) {
