@@ -156,11 +156,8 @@ async fn page(told: &serde_json::Value, path: &str, offered: &str) -> Result<Arc
     let hash = (0..hash.len()).step_by(2).map(|at| u8::from_str_radix(&hash[at..at + 2], 16).unwrap());
     let client = web_transport_quinn::ClientBuilder::new();
     let client = client.with_server_certificate_hashes(vec![hash.collect()]).unwrap();
-    let request = web_transport_quinn::proto::ConnectRequest {
-        url: format!("https://127.0.0.1:{}/{path}", told["port"]).parse().unwrap(),
-        protocols: vec![offered.into()],
-        headers: http::HeaderMap::new(),
-    };
+    let url: url::Url = format!("https://127.0.0.1:{}/{path}", told["port"]).parse().unwrap();
+    let request = web_transport_quinn::proto::ConnectRequest::new(url).with_protocol(offered);
     let session = client.connect(request).await.map_err(|e| e.to_string())?;
     Ok(Arc::new(Link::greet(session).await.map_err(|e| e.to_string())?))
 }

@@ -22,7 +22,7 @@ const SPARE_S_MAX = 0.5;
 /** Parts that tell how late parts come. */
 const KNOWN_PARTS = 8;
 /** Further from the wanted place than this, playback jumps there. */
-const JUMP_S = 1;
+const JUMP_S = 0.5;
 /** Speeds that nobody hears. */
 const SLOWEST = 0.95;
 const FASTEST = 1.1;
