@@ -104,7 +104,8 @@ fn told(browsers: Option<serde_json::Value>) -> Response {
 fn allow(response: &mut Response, port: u16) {
     if let Some(policy) = response.headers_mut().get_mut(header::CONTENT_SECURITY_POLICY)
         && let Ok(text) = policy.to_str()
-        && let Ok(wider) = text.replacen("connect-src 'self'", &format!("connect-src 'self' https://*:{port}"), 1).parse()
+        && let Ok(wider) =
+            text.replacen("connect-src 'self'", &format!("connect-src 'self' https://*:{port}"), 1).parse()
     {
         *policy = wider;
     }

@@ -98,7 +98,11 @@ pub(crate) fn server(
 }
 
 /// Takes connections at an address; `key` is the setting that names it.
-pub(crate) fn listen(key: &str, address: SocketAddr, config: quinn::ServerConfig) -> Result<Endpoint, String> {
+pub(crate) fn listen(
+    key: &str,
+    address: SocketAddr,
+    config: quinn::ServerConfig,
+) -> Result<Endpoint, String> {
     let socket = UdpSocket::bind(address).map_err(|e| nx_delivery::cannot_listen(key, address, &e))?;
     let runtime = Arc::new(TokioRuntime);
     Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(|e| e.to_string())

@@ -182,7 +182,8 @@ async fn a_browser_gets_what_the_window_has_as_it_comes() {
     let mut catalog = page.ask(&cam, "catalog").await.unwrap();
     let told: serde_json::Value = serde_json::from_slice(&catalog.next().await.unwrap()).unwrap();
     let zero_ms = live.read(|w| w.runs().last().unwrap().wall_at_zero_ms);
-    let sound = serde_json::json!({"name": "a1.0", "type": "audio/mp4; codecs=\"mp4a.40.2\"", "zero_ms": zero_ms});
+    let sound =
+        serde_json::json!({"name": "a1.0", "type": "audio/mp4; codecs=\"mp4a.40.2\"", "zero_ms": zero_ms});
     assert_eq!(told["tracks"], serde_json::json!([sound]));
     let mut sound = page.ask(&cam, "a1.0").await.unwrap();
     for expected in held(&live) {

@@ -60,7 +60,8 @@ impl Catalog {
                 zero_ms,
             })
         };
-        let tracks: Vec<_> = [(Kind::Video, "video"), (Kind::Audio, "audio")].into_iter().filter_map(listed).collect();
+        let tracks: Vec<_> =
+            [(Kind::Video, "video"), (Kind::Audio, "audio")].into_iter().filter_map(listed).collect();
         (!tracks.is_empty()).then_some(Self { tracks, part_ms: window.part_target_us().div_ceil(1000) })
     }
 }

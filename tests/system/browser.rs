@@ -26,7 +26,8 @@ fn the_watch_page_plays_by_webtransport_from_the_window_of_an_edge() {
     let edge = plane.edge_with(&[origin.plane()], "[edge.moq]\nlisten = \"127.0.0.1:0\"");
     let _encoder = ffmpeg(origin.rtmp(), "live/moq", CLOCKED);
     playable(&edge, "live/moq");
-    let report = watch(&format!("http://{}/watch/live/moq?player=moq", edge.edge()), &["--clock", "--seconds", "6"]);
+    let report =
+        watch(&format!("http://{}/watch/live/moq?player=moq", edge.edge()), &["--clock", "--seconds", "6"]);
     eprintln!("behind capture: {}", report["clock_ms"]);
     let samples = report["samples"].as_array().expect("samples");
     let stats = |n: usize| &samples[n]["stats"];
@@ -64,8 +65,7 @@ fn watched(server: &Server, address: &str, edge: &str, protocol: &str) {
     playable(server, &format!("live/{name}"));
     let folder = scratch(&format!("watch-{name}"));
     let folder = folder.to_str().expect("a plain path");
-    let report =
-        watch(&format!("{edge}/watch/live/{address}"), &["--seconds", "8", "--screenshots", folder]);
+    let report = watch(&format!("{edge}/watch/live/{address}"), &["--seconds", "8", "--screenshots", folder]);
     let samples = report["samples"].as_array().expect("samples");
     let time = |n: usize| samples[n]["currentTime"].as_f64().unwrap_or(-1.0);
     assert!(time(samples.len() - 1) > time(0) + 3.0, "time goes on: {report}");

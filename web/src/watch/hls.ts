@@ -16,6 +16,8 @@ function earlyLoader(head: HeadStart) {
     private dropped = false;
 
     override load(context: LoaderContext, config: LoaderConfiguration, callbacks: LoaderCallbacks<LoaderContext>): void {
+      const load = () => this.dropped || super.load(context, config, callbacks);
+      if (context.url.includes("_HLS_msn=")) return void head.settled().then(load);
       const early = context.rangeEnd ? undefined : head.take(context.url);
       if (!early) return super.load(context, config, callbacks);
       this.context = context;
@@ -27,7 +29,7 @@ function earlyLoader(head: HeadStart) {
           Object.assign(stats.loading, { start, first: end, end });
           callbacks.onSuccess({ url: context.url, data: body, code: 200 }, stats, context, null);
         },
-        () => this.dropped || super.load(context, config, callbacks),
+        load,
       );
     }
 
