@@ -90,8 +90,7 @@ fn the_status_page_shows_the_stream() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (ok, out, err) = run("node", &args, Duration::from_secs(60));
     assert!(ok && file.exists(), "{out}\n{err}");
-    let report: serde_json::Value =
-        serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
+    let report: Value = serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
     assert_eq!(report["expected"].as_bool(), Some(true), "{report}");
 }
 
@@ -107,8 +106,7 @@ fn the_page_of_recordings_cuts_a_clip_saves_it_and_brings_it_back() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (ok, out, err) = run("node", &args, Duration::from_secs(90));
     assert!(ok, "{out}\n{err}\n{}", server.log());
-    let report: serde_json::Value =
-        serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
+    let report: Value = serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
     let frame_s = report["frame_s"].as_f64().unwrap_or_default();
     assert!((frame_s - 1.0 / 30.0).abs() < 0.001, "a step is a frame: {report}");
     assert!(report["bytes"].as_u64() > Some(1_000) && report["sideways_scroll"] == false, "{report}");
