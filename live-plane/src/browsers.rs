@@ -46,8 +46,11 @@ pub struct Browsers {
     address: SocketAddr,
     /// SHA-256 of the certificate, hexadecimal.
     hash: RwLock<String>,
-    pub(crate) figures: Arc<Watched>,
+    figures: Arc<Watched>,
 }
+
+/// A listener, and the task that ends with it.
+pub type Started = (Arc<Browsers>, JoinHandle<()>);
 
 /// What it counts.
 #[derive(Debug, Default)]
@@ -66,7 +69,7 @@ impl Browsers {
         config: &BrowserConfig,
         directory: &Arc<dyn Directory>,
         stop: &watch::Receiver<bool>,
-    ) -> Result<Option<(Arc<Self>, JoinHandle<()>)>, String> {
+    ) -> Result<Option<Started>, String> {
         let Some(address) = config.listen else { return Ok(None) };
         let (shown, hash) = identity(nx_delivery::wall_ms())?;
         let endpoint = endpoint::listen("edge.moq.listen", address, shown)?;

@@ -25,7 +25,7 @@ mod origin;
 mod publish;
 mod watch;
 
-pub use browsers::Browsers;
+pub use browsers::{Browsers, Started};
 pub use config::{BrowserConfig, Config};
 pub use edge::Edge;
 pub use figures::Figures;
