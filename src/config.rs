@@ -35,7 +35,7 @@ pub(crate) struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info,moq_net=error".into() }
+        Self { filter: "info,moq_net=error,web_transport_quinn=error".into() }
     }
 }
 

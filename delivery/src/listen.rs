@@ -88,6 +88,12 @@ pub struct Listening {
 }
 
 impl Listening {
+    /// A listener elsewhere, whose task ends once it is drained.
+    #[must_use]
+    pub fn new(address: SocketAddr, done: tokio::task::JoinHandle<()>) -> Self {
+        Self { address, done }
+    }
+
     /// Waits until the listener has closed and its connections are drained.
     pub async fn drained(self) {
         let _ = self.done.await;

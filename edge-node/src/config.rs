@@ -20,6 +20,8 @@ pub struct Config {
     pub upstream: Vec<UpstreamConfig>,
     /// Where an edge that runs alone fetches streams from, and where others may fetch them from it.
     pub plane: nx_live_plane::Config,
+    /// The same streams for browsers that fetch them by WebTransport.
+    pub moq: nx_live_plane::BrowserConfig,
 }
 
 /// Section `edge.http`.
@@ -67,6 +69,7 @@ impl Config {
         [
             positive("http.connections_max", http.connections_max > 0),
             positive("http.held_max", http.held_max > 0),
+            positive("moq.sessions_max", self.moq.sessions_max > 0),
         ]
         .into_iter()
         .flatten()

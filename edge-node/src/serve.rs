@@ -3,19 +3,24 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
-use nx_delivery::{Answer, Certs, Directory, Handler, Media, Metrics, Problem, Request, Response};
+use http::{HeaderValue, Method, StatusCode, header};
+use nx_delivery::{Answer, Body, Certs, Directory, Handler, Media, Metrics, Problem, Request, Response};
+use nx_live_plane::Browsers;
 use nx_media::StreamKey;
 use nx_web::Page;
 
 use crate::cache::Cache;
 use crate::config::Config;
 
+/// Where a page learns how to connect by WebTransport.
+const MOQ: &str = "/moq.json";
+
 /// Serves viewers.
 pub(crate) struct Face {
     media: Media,
     cache: Option<Arc<Cache>>,
     certs: Arc<Certs>,
+    browsers: Option<Arc<Browsers>>,
 }
 
 impl Face {
@@ -25,8 +30,22 @@ impl Face {
         cache: Option<Arc<Cache>>,
         config: &Config,
         certs: Arc<Certs>,
+        browsers: Option<Arc<Browsers>>,
     ) -> Self {
-        Self { media: Media::new(directory, "edge", config.http.held_max), cache, certs }
+        Self { media: Media::new(directory, "edge", config.http.held_max), cache, certs, browsers }
+    }
+
+    /// Pages, their parts and what they ask for; `None` when the path is not one of theirs.
+    fn page(&self, request: &Request) -> Option<Result<Response, Problem>> {
+        let browsers = self.browsers.as_ref();
+        if request.uri().path() == MOQ {
+            return Some(Ok(told(browsers.map(|browsers| browsers.told()))));
+        }
+        let mut page = page(request)?;
+        if let (Ok(response), Some(browsers)) = (&mut page, browsers) {
+            allow(response, browsers.address().port());
+        }
+        Some(page)
     }
 
     /// Live windows first: what is not in them, such as a stream's past, may be behind an upstream.
@@ -51,7 +70,7 @@ impl Face {
 impl Handler for Face {
     fn handle(&self, request: Request, peer: SocketAddr) -> Answer<'_> {
         Box::pin(async move {
-            match page(&request) {
+            match self.page(&request) {
                 Some(answer) => answer,
                 None => self.answer(request, peer).await,
             }
@@ -68,6 +87,27 @@ impl Handler for Face {
         self.media.metrics(out);
         self.cache.iter().for_each(|cache| cache.metrics(out));
         self.certs.metrics(out);
+        self.browsers.iter().for_each(|browsers| browsers.metrics(out));
+    }
+}
+
+/// What a page must know to connect by WebTransport, another after each start; `null` where it cannot.
+fn told(browsers: Option<serde_json::Value>) -> Response {
+    let mut response = Response::new(Body::from(serde_json::json!(browsers).to_string()));
+    for (name, value) in [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Lets a page connect there: another port is another origin.
+fn allow(response: &mut Response, port: u16) {
+    if let Some(policy) = response.headers_mut().get_mut(header::CONTENT_SECURITY_POLICY)
+        && let Ok(text) = policy.to_str()
+        && let Ok(wider) =
+            text.replacen("connect-src 'self'", &format!("connect-src 'self' https://*:{port}"), 1).parse()
+    {
+        *policy = wider;
     }
 }
 

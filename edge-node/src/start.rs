@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nx_delivery::{Certs, Directory, Handler, Limits, Listening};
-use nx_live_plane::Edge;
+use nx_live_plane::{Browsers, Edge};
 use tokio::sync::watch;
 
 use crate::cache::Cache;
@@ -25,11 +25,14 @@ pub async fn start(
     grace: Duration,
 ) -> Result<Vec<(&'static str, Listening)>, String> {
     let cache = Cache::open(&config.cache, &config.upstream, stop)?;
-    let face: Arc<dyn Handler> = Arc::new(Face::new(directory, cache, config, certs.clone()));
+    let (browsers, moq) = Browsers::start(&config.moq, &directory, stop)?.unzip();
+    let moq = browsers.as_ref().map(|b| b.address()).zip(moq);
+    let face: Arc<dyn Handler> = Arc::new(Face::new(directory, cache, config, certs.clone(), browsers));
     let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
     let plain = nx_delivery::bind("edge.http.listen", config.http.listen).await?;
     let plain = nx_delivery::serve(plain, face.clone(), limits, stop.clone(), grace);
     let mut listening = vec![("edge-http", plain.map_err(|e| e.to_string())?)];
+    listening.extend(moq.map(|(address, done)| ("edge-moq", Listening::new(address, done))));
     let https = &config.https;
     if https.enabled {
         let pair = nx_delivery::bind_pair(https.listen, https.http3).await;

@@ -61,6 +61,23 @@ impl Config {
     }
 }
 
+/// Section `edge.moq`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BrowserConfig {
+    /// Where browsers may fetch streams by WebTransport, UDP; they get them over HTTP alone without it. Port 0 picks a
+    /// free one.
+    pub listen: Option<SocketAddr>,
+    /// Sessions of browsers at a time; further ones are refused.
+    pub sessions_max: usize,
+}
+
+impl Default for BrowserConfig {
+    fn default() -> Self {
+        Self { listen: None, sessions_max: 1_000 }
+    }
+}
+
 /// The host of `HOST:PORT`, without the brackets of an IPv6 address.
 pub(crate) fn host(origin: &str) -> Option<&str> {
     let (host, port) = origin.rsplit_once(':')?;

@@ -15,7 +15,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::config::Config;
-use crate::moq::ALPN;
+use crate::moq::VERSION;
 
 /// Silence after which a node is taken for dead, milliseconds; half of what a viewer waits at the shortest.
 const SILENT_MS: u32 = 2_000;
@@ -57,17 +57,10 @@ impl Identity {
         let verifier = verifier.build().map_err(|e| e.to_string())?;
         let tls = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
         let tls = tls.map_err(|e| e.to_string())?.with_client_cert_verifier(verifier);
-        let mut tls = tls
+        let tls = tls
             .with_single_cert(self.chain.clone(), self.key.clone_key())
             .map_err(|e| format!("plane.cert and plane.key do not go together: {e}"))?;
-        tls.alpn_protocols = vec![ALPN.into()];
-        let quic = QuicServerConfig::try_from(tls).map_err(|e| e.to_string())?;
-        let mut config = quinn::ServerConfig::with_crypto(Arc::new(quic));
-        config.transport_config(Arc::new(transport()));
-        let socket =
-            UdpSocket::bind(address).map_err(|e| nx_delivery::cannot_listen("plane.listen", address, &e))?;
-        let runtime = Arc::new(TokioRuntime);
-        Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(|e| e.to_string())
+        listen("plane.listen", address, server(tls, VERSION, transport())?)
     }
 
     /// An endpoint that connects to nodes.
@@ -78,7 +71,7 @@ impl Identity {
         let mut tls = tls
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
             .map_err(|e| format!("plane.cert and plane.key do not go together: {e}"))?;
-        tls.alpn_protocols = vec![ALPN.into()];
+        tls.alpn_protocols = vec![VERSION.into()];
         let quic = QuicClientConfig::try_from(tls).map_err(|e| e.to_string())?;
         let mut config = quinn::ClientConfig::new(Arc::new(quic));
         config.transport_config(Arc::new(transport()));
@@ -89,6 +82,30 @@ impl Identity {
         endpoint.set_default_client_config(config);
         Ok(endpoint)
     }
+}
+
+/// QUIC over that TLS for the server's side, one protocol.
+pub(crate) fn server(
+    mut tls: ServerConfig,
+    alpn: &str,
+    transport: TransportConfig,
+) -> Result<quinn::ServerConfig, String> {
+    tls.alpn_protocols = vec![alpn.into()];
+    let quic = QuicServerConfig::try_from(tls).map_err(|e| e.to_string())?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(quic));
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+/// Takes connections at an address; `key` is the setting that names it.
+pub(crate) fn listen(
+    key: &str,
+    address: SocketAddr,
+    config: quinn::ServerConfig,
+) -> Result<Endpoint, String> {
+    let socket = UdpSocket::bind(address).map_err(|e| nx_delivery::cannot_listen(key, address, &e))?;
+    let runtime = Arc::new(TokioRuntime);
+    Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(|e| e.to_string())
 }
 
 fn transport() -> TransportConfig {

@@ -124,7 +124,8 @@ impl Followed {
         for (nth, origin) in origins {
             let asked = async {
                 let link: Arc<Link> = origin.link().await.ok_or(Over::Lost)?;
-                link.ask(self.live.key()).await
+                // A track of its own: nobody else begins where this node does.
+                link.ask(self.live.key(), &nx_delivery::random_id()).await
             };
             let answer = tokio::time::timeout(ANSWER_MAX, asked).await.unwrap_or(Err(Over::Lost));
             let frames = match answer {

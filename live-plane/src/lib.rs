@@ -1,7 +1,8 @@
 //! The live plane: streams travel from an origin to its edges, and from edge to edge, once per edge however many watch.
 //!
 //! [`publish`] offers the streams of a [`Directory`] to other nodes; [`Edge`] is a directory that fetches from them what
-//! its viewers ask for. An edge may publish in turn: then it is the origin of a region.
+//! its viewers ask for. An edge may publish in turn: then it is the origin of a region. [`Browsers`] lets browsers fetch
+//! what a [`Directory`] finds.
 //!
 //! | what | where |
 //! | --- | --- |
@@ -10,7 +11,10 @@
 //! | certificates on both sides, the QUIC endpoint | `endpoint` |
 //! | a stream for one edge, step by step | `publish` |
 //! | a stream from one of several origins, as long as somebody watches | `follow` |
+//! | where browsers connect, and the certificate that they are shown | `browsers` |
+//! | a stream for one browser: what there is, picture and sound as CMAF | `watch` |
 
+mod browsers;
 mod config;
 mod edge;
 mod endpoint;
@@ -19,8 +23,10 @@ mod follow;
 mod moq;
 mod origin;
 mod publish;
+mod watch;
 
-pub use config::Config;
+pub use browsers::{Browsers, Started};
+pub use config::{BrowserConfig, Config};
 pub use edge::Edge;
 pub use figures::Figures;
 pub use nx_delivery::Directory;

@@ -5,6 +5,8 @@
 //! is a QUIC stream. The publisher never waits: a group that a node has not got [`LAG_MAX`] after its successor began
 //! is dropped as a whole, the node notices the hole and subscribes anew.
 //!
+//! A browser connects by WebTransport to an address that names the stream, and subscribes to the tracks of `watch`.
+//!
 //! Spec: draft-lcurley-moq-lite-06.
 
 use std::future::Future;
@@ -15,12 +17,14 @@ use bytes::Bytes;
 use moq_net::{Error, Timestamp, broadcast, group, origin, time, track};
 use nx_media::StreamKey;
 use tokio::task::AbortHandle;
-use web_transport_quinn::Session;
+use web_transport_quinn::http::StatusCode;
+use web_transport_quinn::proto::ConnectResponse;
+use web_transport_quinn::{Request, ServerError, Session};
 
 /// The one version spoken.
-pub(crate) const ALPN: &[u8] = b"moq-lite-06";
+pub(crate) const VERSION: &str = "moq-lite-06";
 /// How far a node may fall behind.
-const LAG_MAX: Duration = Duration::from_secs(20);
+pub(crate) const LAG_MAX: Duration = Duration::from_secs(20);
 /// Bytes of a group, from which on the next frame begins another; the crate takes 32 MiB.
 const GROUP_BYTES_MAX: usize = 16 << 20;
 /// What a node has for its greeting.
@@ -62,14 +66,42 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// A connection as the crate sees it, which cannot do without datagrams although none are sent here.
-fn session(connection: quinn::Connection) -> Result<Session, Error> {
+/// A node's connection as the crate sees it, which cannot do without datagrams although none are sent here.
+pub(crate) fn session(connection: quinn::Connection) -> Result<Session, Error> {
     let able = connection.max_datagram_size().is_some();
     if able { Ok(Session::raw(connection)) } else { Err(Error::Unsupported) }
 }
 
-/// Offers streams over one connection until it ends. `feed` sends the stream of a name into a [`Sink`]; it may refuse.
-pub(crate) async fn offer<F, Fut>(connection: quinn::Connection, feed: F) -> Result<(), Error>
+/// Greets a browser; gives its session, and the stream that the address of the session names.
+pub(crate) async fn welcome(connection: quinn::Connection) -> Result<(Session, StreamKey), Unwelcome> {
+    let request = Request::accept(connection).await?;
+    let Ok(key) = StreamKey::parse(request.url.path().trim_start_matches('/')) else {
+        request.reject(StatusCode::NOT_FOUND).await?;
+        return Err(Unwelcome::Address);
+    };
+    if request.protocols.iter().all(|offered| offered != VERSION) {
+        request.reject(StatusCode::BAD_REQUEST).await?;
+        return Err(Unwelcome::Version);
+    }
+    Ok((request.respond(ConnectResponse::OK.with_protocol(VERSION)).await?, key))
+}
+
+/// Why a browser was turned away.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unwelcome {
+    /// The address of its session is none of a stream.
+    #[error("it asks for no stream; the address of a session is https://HOST:PORT/APP/STREAM")]
+    Address,
+    /// It does not offer [`VERSION`].
+    #[error("it does not speak {VERSION}")]
+    Version,
+    /// It broke the handshake, or went away.
+    #[error("no WebTransport: {0}")]
+    Broken(#[from] ServerError),
+}
+
+/// Offers streams over one session until it ends. `feed` sends the stream of a name into a [`Sink`]; it may refuse.
+pub(crate) async fn offer<F, Fut>(session: Session, feed: F) -> Result<(), Error>
 where
     F: Fn(StreamKey, Asked) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -78,7 +110,7 @@ where
     let _origin = Task::spawn(time::run(driver));
     let names = producer.dynamic("", origin::Route::default())?;
     let server = moq_net::Server::new().with_publisher(&producer);
-    let greeting = server.accept(now(), session(connection)?);
+    let greeting = server.accept(now(), session);
     let (session, driver) =
         tokio::time::timeout(GREETING_MAX, greeting).await.map_err(|_| Error::Timeout)??;
     let _session = Task::spawn(time::run(driver));
@@ -121,10 +153,15 @@ async fn tracks_of<F, Fut>(
     }
 }
 
-/// A node asks for a stream.
+/// A node or a browser asks for a track of a stream.
 pub(crate) struct Asked(track::Request);
 
 impl Asked {
+    /// Its name; what nodes call theirs means nothing.
+    pub(crate) fn track(&self) -> &str {
+        self.0.name()
+    }
+
     /// Says that nobody here knows it.
     pub(crate) fn unknown(self) {
         self.0.reject(Error::NotFound);
@@ -135,9 +172,9 @@ impl Asked {
         self.0.reject(Error::Unroutable);
     }
 
-    /// Begins to send it.
-    pub(crate) fn accept(self) -> Sink {
-        let track = self.0.accept(track::Info::default().with_max_age(LAG_MAX));
+    /// Begins to send it; a group that is not taken so long after the next began is dropped.
+    pub(crate) fn accept(self, lag_max: Duration) -> Sink {
+        let track = self.0.accept(track::Info::default().with_max_age(lag_max));
         Sink { track, group: None, bytes: 0, began: now() }
     }
 }
@@ -194,12 +231,12 @@ pub(crate) struct Link {
 
 impl Link {
     /// Greets the other node.
-    pub(crate) async fn greet(connection: quinn::Connection) -> Result<Self, Error> {
+    pub(crate) async fn greet(session: Session) -> Result<Self, Error> {
         let (producer, driver) = origin::Producer::new(origin::Config::default());
         let origin = Task::spawn(time::run(driver));
         let names = producer.consume();
         let client = moq_net::Client::new().with_subscriber(producer);
-        let (session, driver) = client.connect(now(), session(connection)?).await?;
+        let (session, driver) = client.connect(now(), session).await?;
         let link = Self { names, session, _tasks: [origin, Task::spawn(time::run(driver))] };
         // Its offer comes right behind its greeting; before, every name is unknown.
         link.names.routed("").await.ok_or(Error::Unroutable)?;
@@ -211,12 +248,11 @@ impl Link {
         self.session.closed().await
     }
 
-    /// Asks for a stream.
-    pub(crate) async fn ask(self: &Arc<Self>, key: &StreamKey) -> Result<Frames, Over> {
+    /// Asks for a track of a stream.
+    pub(crate) async fn ask(self: &Arc<Self>, key: &StreamKey, track: &str) -> Result<Frames, Over> {
         let why = |e: Error| if names_nothing(&e) { Over::Unknown } else { Over::Lost };
         let broadcast = self.names.request_broadcast(key.as_str()).await.map_err(why)?;
-        // A track of its own: nobody else begins where this node does.
-        let track = broadcast.track(&nx_delivery::random_id()).map_err(why)?;
+        let track = broadcast.track(track).map_err(why)?;
         let wish = track::Subscription::default().with_max_age(LAG_MAX);
         let groups = track.subscribe(wish).await.map_err(why)?.ordered();
         Ok(Frames { groups, group: None, next: 0, _broadcast: broadcast, _link: self.clone() })

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::config::host;
 use crate::figures::Figures;
-use crate::moq::Link;
+use crate::moq::{self, Link};
 
 /// An attempt must have come to something after this.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -101,7 +101,8 @@ impl Origin {
             };
             match connected {
                 Ok(connection) => {
-                    return Link::greet(connection).await.map(Arc::new).map_err(|e| e.to_string());
+                    let session = moq::session(connection).map_err(|e| e.to_string())?;
+                    return Link::greet(session).await.map(Arc::new).map_err(|e| e.to_string());
                 }
                 Err(error) => last = error,
             }

@@ -21,7 +21,7 @@ use crate::moq::{self, Asked, Sink};
 /// Connections of other nodes at a time; further ones are refused.
 const EDGES_MAX: usize = 1_000;
 /// Handshakes must be over after this.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How often a feed looks whether its stream is still the one of its name.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -39,17 +39,22 @@ pub fn publish(
     let Some(address) = config.listen else { return Ok(None) };
     let endpoint = Identity::read(config)?.listen(address)?;
     let address = endpoint.local_addr().map_err(|e| e.to_string())?;
-    tokio::spawn(accept(endpoint, directory, figures, stop));
+    let serve = move |incoming| serve(incoming, directory.clone(), figures.clone());
+    tokio::spawn(accept(endpoint, EDGES_MAX, stop, serve));
     Ok(Some(address))
 }
 
-async fn accept(
+/// Gives connections to `serve`, at most so many at a time, until `stop` turns true.
+pub(crate) async fn accept<F, Fut>(
     endpoint: Endpoint,
-    directory: Arc<dyn Directory>,
-    figures: Arc<Figures>,
+    places_max: usize,
     mut stop: watch::Receiver<bool>,
-) {
-    let places = Arc::new(Semaphore::new(EDGES_MAX));
+    serve: F,
+) where
+    F: Fn(Incoming) -> Fut,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(places_max));
     loop {
         let incoming = tokio::select! {
             () = nx_delivery::stopped(&mut stop) => break,
@@ -57,7 +62,7 @@ async fn accept(
         };
         let Some(incoming) = incoming else { break };
         // A crowd of strangers must show that it is where it says before it takes a place.
-        let crowded = places.available_permits() < EDGES_MAX / 2;
+        let crowded = places.available_permits() < places_max / 2;
         if crowded && !incoming.remote_address_validated() && incoming.may_retry() {
             // Fails for nobody of whom that was just asked.
             let _ = incoming.retry();
@@ -67,10 +72,10 @@ async fn accept(
             incoming.refuse();
             continue;
         };
-        let (directory, figures) = (directory.clone(), figures.clone());
+        let serving = serve(incoming);
         tokio::spawn(async move {
             let _place = place;
-            serve(incoming, directory, figures).await;
+            serving.await;
         });
     }
     endpoint.close(0u32.into(), b"the node stops");
@@ -88,26 +93,40 @@ async fn serve(incoming: Incoming, directory: Arc<dyn Directory>, figures: Arc<F
     let _edge = One::of(&figures.edges);
     let feeds = figures.clone();
     let feed = move |key, asked| feed(directory.clone(), feeds.clone(), key, asked);
-    match moq::offer(connection, feed).await {
+    let offered = match moq::session(connection) {
+        Ok(session) => moq::offer(session, feed).await,
+        Err(error) => Err(error),
+    };
+    match offered {
         Ok(()) => tracing::info!(%peer, "a node has gone"),
         Err(error) => tracing::warn!(%peer, %error, "a node was turned away"),
     }
 }
 
+/// The stream of a name, and who asked for it; who asks for one that cannot be had is told.
+pub(crate) async fn find(
+    directory: &dyn Directory,
+    key: &StreamKey,
+    asked: Asked,
+) -> Option<(Arc<LiveStream>, Asked)> {
+    let live = match directory.live(key) {
+        Some(live) => Ok(Some(live)),
+        None => directory.seek(key).await,
+    };
+    match live {
+        Ok(Some(live)) => return Some((live, asked)),
+        Ok(None) => asked.unknown(),
+        Err(_) => asked.refuse(),
+    }
+    None
+}
+
 /// Sends a stream to one node for as long as it wants it.
 async fn feed(directory: Arc<dyn Directory>, figures: Arc<Figures>, key: StreamKey, asked: Asked) {
-    let live = match directory.live(&key) {
-        Some(live) => Ok(Some(live)),
-        None => directory.seek(&key).await,
-    };
-    let live = match live {
-        Ok(Some(live)) => live,
-        Ok(None) => return asked.unknown(),
-        Err(_) => return asked.refuse(),
-    };
+    let Some((live, asked)) = find(&*directory, &key, asked).await else { return };
     let _feed = One::of(&figures.feeds);
     figures.catch_ups.fetch_add(1, Ordering::Relaxed);
-    let feed = Feed { live, key, sink: asked.accept(), figures: figures.clone() };
+    let feed = Feed { live, key, sink: asked.accept(moq::LAG_MAX), figures: figures.clone() };
     feed.run(&*directory).await;
 }
 

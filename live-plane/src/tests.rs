@@ -12,7 +12,8 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::sync::watch;
 
 use crate::config::host;
-use crate::{Config, Edge, Figures, publish};
+use crate::moq::{Link, Over, VERSION};
+use crate::{BrowserConfig, Browsers, Config, Edge, Figures, publish};
 
 /// Serves one stream.
 struct One(Arc<LiveStream>);
@@ -147,6 +148,91 @@ async fn an_origin_that_cannot_be_reached_is_not_one_that_knows_nothing() {
     let config = Config { origins: vec!["127.0.0.1:9".into()], ..identity("unreachable") };
     let edge = Edge::start(&config, &stopped).unwrap();
     assert!(edge.seek(&key("live/cam1")).await.is_err());
+}
+
+/// Connects as a page does that was told of a listener; what the server answers, if it is no.
+async fn page(told: &serde_json::Value, path: &str, offered: &str) -> Result<Arc<Link>, String> {
+    let hash = told["sha256"].as_str().unwrap();
+    let hash = (0..hash.len()).step_by(2).map(|at| u8::from_str_radix(&hash[at..at + 2], 16).unwrap());
+    let client = web_transport_quinn::ClientBuilder::new();
+    let client = client.with_server_certificate_hashes(vec![hash.collect()]).unwrap();
+    let url: url::Url = format!("https://127.0.0.1:{}/{path}", told["port"]).parse().unwrap();
+    let request = web_transport_quinn::proto::ConnectRequest::new(url).with_protocol(offered);
+    let session = client.connect(request).await.map_err(|e| e.to_string())?;
+    Ok(Arc::new(Link::greet(session).await.map_err(|e| e.to_string())?))
+}
+
+/// Header and parts of a track as the window has them from its newest key frame on.
+fn held(live: &LiveStream) -> Vec<Bytes> {
+    live.read(|w| {
+        let parts = w.parts_from(0, w.newest_independent(0).unwrap()).map(|part| part.bytes.clone());
+        w.init("a1", 0, None).into_iter().chain(parts).collect()
+    })
+}
+
+#[tokio::test]
+async fn a_browser_gets_what_the_window_has_as_it_comes() {
+    let (_stop, stopped) = watch::channel(false);
+    let (live, mut second) = stream();
+    let directory: Arc<dyn Directory> = Arc::new(One(live.clone()));
+    let config = BrowserConfig { listen: Some("127.0.0.1:0".parse().unwrap()), ..BrowserConfig::default() };
+    let (browsers, _done) = Browsers::start(&config, &directory, &stopped).unwrap().unwrap();
+    let page = page(&browsers.told(), "live/cam1", VERSION).await.unwrap();
+    let cam = key("live/cam1");
+    let mut catalog = page.ask(&cam, "catalog").await.unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&catalog.next().await.unwrap()).unwrap();
+    let zero_ms = live.read(|w| w.runs().last().unwrap().wall_at_zero_ms);
+    let sound =
+        serde_json::json!({"name": "a1.0", "type": "audio/mp4; codecs=\"mp4a.40.2\"", "zero_ms": zero_ms});
+    assert_eq!(told["tracks"], serde_json::json!([sound]));
+    let mut sound = page.ask(&cam, "a1.0").await.unwrap();
+    for expected in held(&live) {
+        assert_eq!(sound.next().await, Ok(expected));
+    }
+    // A segment has two seconds: in three, one begins, and each begins with the header.
+    let before = live.read(|w| w.next(0)).unwrap();
+    (0..3).for_each(|_| second());
+    let mut msn = before.msn;
+    let came: Vec<_> = live.read(|w| w.parts_after(0, before).map(|(_, part)| part.clone()).collect());
+    for part in came {
+        if part.msn != msn {
+            msn = part.msn;
+            assert_eq!(sound.next().await.ok(), live.read(|w| w.init("a1", 0, None)));
+        }
+        assert_eq!(sound.next().await, Ok(part.bytes));
+    }
+    assert!(msn > before.msn);
+    // The stream ends, and so does everything of it.
+    live.apply(nx_hls::Event::End);
+    assert_eq!(sound.next().await, Err(Over::Lost));
+    assert_eq!(catalog.next().await, Err(Over::Lost));
+}
+
+#[tokio::test]
+async fn a_browser_gets_the_stream_that_it_came_for_and_no_other() {
+    let (_stop, stopped) = watch::channel(false);
+    let (live, _) = stream();
+    let directory: Arc<dyn Directory> = Arc::new(One(live));
+    let config = BrowserConfig { listen: Some("127.0.0.1:0".parse().unwrap()), ..BrowserConfig::default() };
+    let (browsers, _done) = Browsers::start(&config, &directory, &stopped).unwrap().unwrap();
+    let told = browsers.told();
+    let other = page(&told, "live/other", VERSION).await.unwrap();
+    for (stream, track) in [("live/cam1", "catalog"), ("live/other", "catalog")] {
+        let asked = other.ask(&key(stream), track).await;
+        assert_eq!(asked.err(), Some(Over::Unknown), "{stream}");
+    }
+    let own = page(&told, "live/cam1", VERSION).await.unwrap();
+    for track in ["a1", "a1.x", "", "anything"] {
+        assert_eq!(own.ask(&key("live/cam1"), track).await.err(), Some(Over::Unknown), "{track}");
+    }
+    // One of a run that is over has nothing more.
+    let mut over = own.ask(&key("live/cam1"), "a1.7").await.unwrap();
+    assert_eq!(over.next().await, Err(Over::Lost));
+    for (path, offered) in [("live", VERSION), ("live/cam1/v1", VERSION), ("live/cam1", "moq-lite-01")] {
+        assert!(page(&told, path, offered).await.is_err(), "{path} {offered}");
+    }
+    let stranger = serde_json::json!({"port": told["port"], "sha256": "00".repeat(32)});
+    assert!(page(&stranger, "live/cam1", VERSION).await.is_err());
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::encoder::{SMALL, ffmpeg, run, scratch};
+use serde_json::Value;
+
+use crate::encoder::{CLOCKED, SMALL, ffmpeg, run, scratch};
 use crate::live::playable;
 use crate::support::Server;
+use crate::support::plane::Plane;
 
 fn script(name: &str) -> String {
     format!("{}/web/e2e/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -17,29 +20,57 @@ fn the_watch_page_plays_and_the_picture_moves() {
 }
 
 #[test]
-fn the_watch_page_plays_over_http2() {
-    let server = Server::start(&[("NEXUS__EDGE__HTTPS__HTTP3", "false")]);
-    watched(&server, "h2-page", &format!("https://{}", server.https()), "h2");
+fn the_watch_page_plays_by_webtransport_from_the_window_of_an_edge() {
+    let plane = Plane::new("moq");
+    let origin = plane.origin();
+    let edge = plane.edge_with(&[origin.plane()], "[edge.moq]\nlisten = \"127.0.0.1:0\"");
+    let _encoder = ffmpeg(origin.rtmp(), "live/moq", CLOCKED);
+    playable(&edge, "live/moq");
+    let report =
+        watch(&format!("http://{}/watch/live/moq?player=moq", edge.edge()), &["--clock", "--seconds", "6"]);
+    eprintln!("behind capture: {}", report["clock_ms"]);
+    let samples = report["samples"].as_array().expect("samples");
+    let stats = |n: usize| &samples[n]["stats"];
+    let last = samples.len() - 1;
+    assert!((0..=last).all(|n| stats(n)["player"] == "moq"), "{report}");
+    let time = |n: usize| stats(n)["current_time"].as_f64().unwrap_or(-1.0);
+    assert!(time(last) > time(0) + 3.0, "time goes on: {report}");
+    assert!(report["clock_ms"]["pictures"].as_u64() > Some(90), "{report}");
+    // What the page says of itself is so.
+    let (shown, told) = (report["clock_ms"]["median"].as_f64(), stats(last)["latency_s"].as_f64());
+    let apart = shown.zip(told).map(|(shown, told)| shown / 1000.0 - told);
+    assert!(apart.is_some_and(|s| s.abs() < 0.3), "{report}");
+    assert_eq!(report["console_errors"].as_array().map(Vec::len), Some(0), "{report}");
 }
 
-/// Watches a stream on the page of an edge, all of it over one protocol.
-fn watched(server: &Server, name: &str, edge: &str, protocol: &str) {
+#[test]
+fn the_watch_page_plays_over_http2() {
+    let server = Server::start(&[("NEXUS__EDGE__HTTPS__HTTP3", "false")]);
+    // By WebTransport if it could: this server has none.
+    watched(&server, "h2-page?player=moq", &format!("https://{}", server.https()), "h2");
+}
+
+/// What came of watching a page.
+fn watch(url: &str, args: &[&str]) -> Value {
+    let script = script("watch.mjs");
+    let (ok, out, err) = run("node", &[&[&script, url], args].concat(), Duration::from_secs(60));
+    assert!(ok, "{out}\n{err}");
+    serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report")
+}
+
+/// Watches a stream on the page of an edge by HLS, all of it over one protocol.
+fn watched(server: &Server, address: &str, edge: &str, protocol: &str) {
+    let name = address.split('?').next().expect("a name");
     let _encoder = ffmpeg(server.rtmp(), &format!("live/{name}"), SMALL);
     playable(server, &format!("live/{name}"));
     let folder = scratch(&format!("watch-{name}"));
-    let url = format!("{edge}/watch/live/{name}");
     let folder = folder.to_str().expect("a plain path");
-    let args =
-        [script("watch.mjs"), url, "--seconds".into(), "8".into(), "--screenshots".into(), folder.to_owned()];
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let (ok, out, err) = run("node", &args, Duration::from_secs(60));
-    assert!(ok, "{out}\n{err}");
-    let report: serde_json::Value =
-        serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
+    let report = watch(&format!("{edge}/watch/live/{address}"), &["--seconds", "8", "--screenshots", folder]);
     let samples = report["samples"].as_array().expect("samples");
     let time = |n: usize| samples[n]["currentTime"].as_f64().unwrap_or(-1.0);
     assert!(time(samples.len() - 1) > time(0) + 3.0, "time goes on: {report}");
     assert_eq!(samples[0]["width"].as_u64(), Some(320), "{report}");
+    assert_eq!(samples[0]["stats"]["player"], "hls", "{report}");
     assert_eq!(report["protocols"], serde_json::json!([protocol]), "{report}");
     assert_eq!(report["external_requests"].as_array().map(Vec::len), Some(0), "{report}");
     assert_eq!(report["console_errors"].as_array().map(Vec::len), Some(0), "{report}");
@@ -59,8 +90,7 @@ fn the_status_page_shows_the_stream() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (ok, out, err) = run("node", &args, Duration::from_secs(60));
     assert!(ok && file.exists(), "{out}\n{err}");
-    let report: serde_json::Value =
-        serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
+    let report: Value = serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
     assert_eq!(report["expected"].as_bool(), Some(true), "{report}");
 }
 
@@ -76,8 +106,7 @@ fn the_page_of_recordings_cuts_a_clip_saves_it_and_brings_it_back() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (ok, out, err) = run("node", &args, Duration::from_secs(90));
     assert!(ok, "{out}\n{err}\n{}", server.log());
-    let report: serde_json::Value =
-        serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
+    let report: Value = serde_json::from_str(out.lines().last().unwrap_or_default()).expect("a report");
     let frame_s = report["frame_s"].as_f64().unwrap_or_default();
     assert!((frame_s - 1.0 / 30.0).abs() < 0.001, "a step is a frame: {report}");
     assert!(report["bytes"].as_u64() > Some(1_000) && report["sideways_scroll"] == false, "{report}");

@@ -63,6 +63,20 @@ pub(crate) struct Source {
 
 pub(crate) const SMALL: Source = Source { video: Some("320x180"), audio: true, extra: &[] };
 
+macro_rules! clock {
+    ($($bit:literal)*) => {
+        concat!(
+            "drawbox=w=320:h=20:color=black:t=fill",
+            $(",drawbox=x=20*", $bit, ":w=20:h=20:color=white:t=fill:enable='mod(floor(time(0)*250/2^", $bit, "),2)'"),*
+        )
+    };
+}
+
+/// A filter that draws the time into the picture: 16 squares, the lowest bit first, in units of 4 ms.
+const CLOCK: &str = clock!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+/// Small, with the time of capture in the picture, and sent at once.
+pub(crate) const CLOCKED: Source = Source { extra: &["-tune", "zerolatency", "-vf", CLOCK], ..SMALL };
+
 /// Publishes over RTMP in real time with the real ffmpeg.
 pub(crate) fn ffmpeg(rtmp: SocketAddr, key: &str, source: Source) -> Process {
     ffmpeg_to(&["-f", "flv", &format!("rtmp://{rtmp}/{key}")], source)

@@ -1,7 +1,9 @@
 // Watches a stream in a real browser and prints one line of JSON with what came of it.
 //
-//   node e2e/watch.mjs WATCH_URL [--seconds 8] [--screenshots DIR] [--width 1280] [--timeout 20]
+//   node e2e/watch.mjs WATCH_URL [--seconds 8] [--screenshots DIR] [--width 1280] [--timeout 20] [--clock]
 //
+// With --clock the picture has the time of its capture in it (CLOCK in tests/system/encoder.rs), and clock_ms says how
+// much later each picture was shown: median, p95, and of how many.
 // Exits 0 when it ran, whether or not the picture came: first_picture_ms is null when it did not.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -15,12 +17,13 @@ const { values, positionals } = parseArgs({
     screenshots: { type: "string" },
     width: { type: "string", default: "1280" },
     timeout: { type: "string", default: "20" },
+    clock: { type: "boolean", default: false },
   },
 });
 const [url] = positionals;
 const numbers = { seconds: Number(values.seconds), width: Number(values.width), timeout: Number(values.timeout) };
 if (!url || Object.values(numbers).some((number) => !(number > 0))) {
-  console.error("usage: node e2e/watch.mjs WATCH_URL [--seconds 8] [--screenshots DIR] [--width 1280] [--timeout 20]");
+  console.error("usage: node e2e/watch.mjs WATCH_URL [--seconds 8] [--screenshots DIR] [--width 1280] [--timeout 20] [--clock]");
   process.exit(2);
 }
 
@@ -39,6 +42,23 @@ const readSample = () => {
     buffer_s: stats.buffer_s,
     stats,
   };
+};
+
+/** Runs in the page: reads the clock in each picture, 16 squares of 20 pixels, the lowest bit first, in units of 4 ms. */
+const readClock = () => {
+  const video = document.querySelector("video");
+  const context = new OffscreenCanvas(320, 20).getContext("2d", { willReadFrequently: true });
+  window.clock = [];
+  const look = () => {
+    const now = Date.now() / 4;
+    context.drawImage(video, 0, 0, 320, 20, 0, 0, 320, 20);
+    const { data } = context.getImageData(0, 10, 320, 1);
+    let shown = 0;
+    for (let bit = 0; bit < 16; bit += 1) if (data[4 * (20 * bit + 10)] > 127) shown += 2 ** bit;
+    window.clock.push(((Math.floor(now) - shown + 65536) % 65536) * 4);
+    video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
 };
 
 const browser = await launch();
@@ -72,12 +92,15 @@ try {
       if (sample) samples.push(sample);
     }
   };
+  if (values.clock) await page.evaluate(readClock);
   await Promise.all([sampling(), pictures()]);
+  const clock = values.clock ? (await page.evaluate(() => window.clock)).sort((a, b) => a - b) : [];
+  const clock_ms = { median: clock[clock.length >> 1] ?? null, p95: clock[Math.floor(clock.length * 0.95)] ?? null, pictures: clock.length };
 
   const protocols = await page.evaluate(() => [
     ...new Set(performance.getEntries().map((entry) => entry.nextHopProtocol).filter(Boolean)),
   ]);
-  console.log(JSON.stringify({ protocols, first_picture_ms: shown === null ? null : Math.round(shown), samples, screenshots, ...noted }));
+  console.log(JSON.stringify({ protocols, first_picture_ms: shown === null ? null : Math.round(shown), clock_ms, samples, screenshots, ...noted }));
 } finally {
   await browser.close();
 }

@@ -8,7 +8,8 @@
 //!   segment is a gap has no `LAST-PART`.
 //! * Parts are listed with the segments that begin within three target durations of the live edge.
 //! * `CAN-SKIP-UNTIL` is six target durations, the least allowed, and told by every window that can be longer. A segment
-//!   is skipped when it ends further from the edge. Who asks for a delta while there is nothing to skip gets it all.
+//!   is skipped when it ends further from the edge. Who asks for a delta while there is nothing to skip gets it all, and so
+//!   it is while one that would be skipped is a gap: it may have been none when the player saw it.
 //! * Behind `EXT-X-SKIP` the first segment has its `EXT-X-MAP` and date like any other; `EXT-X-DISCONTINUITY` stands
 //!   there only if that very segment has one. The sequence numbers in front are the whole playlist's, so that a player
 //!   which counts and one which merges come to the same.
@@ -142,7 +143,9 @@ impl Window {
     /// Listed segments, from the first on, that end beyond the skip boundary.
     fn skippable(&self, track: &Rendition) -> usize {
         let near = track.begun_within(self.target_s * SKIP_TARGETS * 1_000_000) + 1;
-        if self.can_skip() { track.listed().len().saturating_sub(near) } else { 0 }
+        let far = track.listed().len().saturating_sub(near);
+        let changed = track.listed().take(far).any(Segment::is_gap);
+        if self.can_skip() && !changed { far } else { 0 }
     }
 
     /// Rounded up to milliseconds, so that no part is longer.

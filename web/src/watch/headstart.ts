@@ -9,6 +9,8 @@ export interface Early {
 
 /** A playlist that has waited longer tells too little of what is live now. */
 const FRESH_MS = 1500;
+/** Media that take longer than this are not waited for. */
+const SETTLE_MS = 500;
 /** More parts than this to the newest key frame: leave the choice to hls.js. */
 const PARTS_MAX = 10;
 
@@ -21,33 +23,42 @@ interface Part {
 /** The first answers of one stream: playlists, headers, and the parts from the first picture on. */
 export class HeadStart {
   private readonly answers = new Map<string, { at: number; early: Promise<Early> }>();
+  private media: Promise<Early>[] = [];
 
   constructor(playlist: string) {
-    // Whatever goes wrong here, the player asks again and finds out by itself.
-    this.run(new URL(playlist, location.href)).catch(() => {});
+    const master = new URL(playlist, location.href);
+    this.get(master, readText, (text) => this.followMaster(text, master));
   }
 
   /** Hands out an answer, once. A rejected promise means: ask the server. */
   take(url: string): Promise<Early> | undefined {
-    const answer = this.answers.get(url);
-    this.answers.delete(url);
+    const { href } = new URL(url, location.href);
+    const answer = this.answers.get(href);
+    this.answers.delete(href);
     return answer && performance.now() - answer.at < FRESH_MS ? answer.early : undefined;
   }
 
-  private async run(master: URL): Promise<void> {
-    const text = await this.text(master);
+  /** Waits for the media under way, for a moment: what is held by the server would take connections from them. */
+  async settled(): Promise<void> {
+    await Promise.race([Promise.allSettled(this.media), new Promise((done) => setTimeout(done, SETTLE_MS))]);
+    this.media = [];
+  }
+
+  private followMaster(text: string, master: URL): void {
     const variants = text.split(/^#EXT-X-STREAM-INF:.*$/m).slice(1);
     const variant = variants[0]?.trim().split("\n")[0]?.trim();
     // With several qualities it is for hls.js to choose.
     if (variants.length !== 1 || !variant) return;
     const audio = [...text.matchAll(/^#EXT-X-MEDIA:.*TYPE=AUDIO.*$/gm)].map(([line]) => attribute(line, "URI"));
-    const first = this.media(new URL(variant, master), false);
-    const second = audio.length === 1 && audio[0] ? this.media(new URL(audio[0], master), true) : null;
-    await Promise.all([first, second]);
+    this.playlist(new URL(variant, master), false);
+    if (audio.length === 1 && audio[0]) this.playlist(new URL(audio[0], master), true);
   }
 
-  private async media(url: URL, everyPartStarts: boolean): Promise<void> {
-    const text = await this.text(url);
+  private playlist(url: URL, everyPartStarts: boolean): void {
+    this.get(url, readText, (text) => this.followPlaylist(text, url, everyPartStarts));
+  }
+
+  private followPlaylist(text: string, url: URL, everyPartStarts: boolean): void {
     if (text.includes("BYTERANGE") || text.includes("#EXT-X-ENDLIST")) return;
     const holdBack = Number(/PART-HOLD-BACK=([\d.]+)/.exec(text)?.[1]);
     const map = [...text.matchAll(/^#EXT-X-MAP:.*$/gm)].at(-1)?.[0];
@@ -59,24 +70,28 @@ export class HeadStart {
     }));
     const from = firstPart(parts, holdBack, everyPartStarts);
     if (!header || from === null) return;
-    for (const uri of [header, ...parts.slice(from).map((part) => part.uri)]) this.get(new URL(uri, url), (answer) => answer.arrayBuffer());
+    const wanted = [header, ...parts.slice(from).map((part) => part.uri)];
+    this.media.push(...wanted.map((uri) => this.get(new URL(uri, url), (answer) => answer.arrayBuffer())));
   }
 
-  private async text(url: URL): Promise<string> {
-    return (await this.get(url, (answer) => answer.text())).body as string;
-  }
-
-  private get(url: URL, read: (answer: Response) => Promise<string | ArrayBuffer>): Promise<Early> {
+  /** Asks for it; what its answer leads to is asked for before the answer is handed out. */
+  private get<Body extends string | ArrayBuffer>(url: URL, read: (answer: Response) => Promise<Body>, follow?: (body: Body) => void): Promise<Early> {
     const start = performance.now();
     const early = fetch(url).then(async (answer) => {
       if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
-      return { body: await read(answer), start, end: performance.now() };
+      const body = await read(answer);
+      const end = performance.now();
+      follow?.(body);
+      return { body, start, end };
     });
+    // Whatever goes wrong, the player asks again and finds out by itself.
     early.catch(() => {});
     this.answers.set(url.href, { at: start, early });
     return early;
   }
 }
+
+const readText = (answer: Response): Promise<string> => answer.text();
 
 /** The part that playback starts from: where the hold-back ends, or the key frame before that. */
 function firstPart(parts: Part[], holdBack: number, everyPartStarts: boolean): number | null {

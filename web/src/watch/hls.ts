@@ -6,9 +6,9 @@ import type { HeadStart } from "./headstart";
 
 export { Hls };
 
-/** A player whose first requests are answered by `head`. */
-export function createHls(head: HeadStart): Hls {
-  return new Hls({ ...hlsConfig, loader: earlyLoader(head) });
+/** A player whose first requests are answered by `head`, if there is one. */
+export function createHls(head: HeadStart | null): Hls {
+  return new Hls(head ? { ...hlsConfig, loader: earlyLoader(head) } : hlsConfig);
 }
 
 function earlyLoader(head: HeadStart) {
@@ -16,6 +16,8 @@ function earlyLoader(head: HeadStart) {
     private dropped = false;
 
     override load(context: LoaderContext, config: LoaderConfiguration, callbacks: LoaderCallbacks<LoaderContext>): void {
+      const load = () => this.dropped || super.load(context, config, callbacks);
+      if (context.url.includes("_HLS_msn=")) return void head.settled().then(load);
       const early = context.rangeEnd ? undefined : head.take(context.url);
       if (!early) return super.load(context, config, callbacks);
       this.context = context;
@@ -27,7 +29,7 @@ function earlyLoader(head: HeadStart) {
           Object.assign(stats.loading, { start, first: end, end });
           callbacks.onSuccess({ url: context.url, data: body, code: 200 }, stats, context, null);
         },
-        () => this.dropped || super.load(context, config, callbacks),
+        load,
       );
     }
 

@@ -7,7 +7,7 @@ import { Player } from "./player";
 import { streamFromPath } from "./stream";
 
 const stream = streamFromPath(location.pathname, location.search);
-const player = stream ? new Player(stream, import("./hls"), new HeadStart(stream.playlist)) : null;
+const player = stream ? new Player(stream, import("./hls"), stream.moq ? null : new HeadStart(stream.playlist)) : null;
 if (stream) document.title = `${stream.name} · Nexus COS`;
 
 const target = document.getElementById("app");

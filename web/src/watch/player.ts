@@ -1,6 +1,7 @@
 // Plays one live stream and never gives up: waits for the broadcaster, recovers, starts anew.
 import type Hls from "hls.js";
 import type { HeadStart } from "./headstart";
+import type { Live } from "./live";
 import { Meter } from "./meter";
 import { probe } from "./probe";
 import type { Phase, Stats } from "./stats";
@@ -42,6 +43,9 @@ export class Player {
   private video: HTMLVideoElement | null = null;
   private meter: Meter | null = null;
   private native = false;
+  private live: Live | null = null;
+  /** By WebTransport, as long as that works. */
+  private moq: boolean;
   /** Counts the openings; whatever was started for an older one is stale. */
   private epoch = 0;
   private opened = 0;
@@ -59,8 +63,10 @@ export class Player {
   constructor(
     private readonly stream: Stream,
     private readonly module: Promise<HlsModule>,
-    private readonly head: HeadStart,
-  ) {}
+    private readonly head: HeadStart | null,
+  ) {
+    this.moq = stream.moq;
+  }
 
   /** Starts playing in `video`; the returned function ends it. */
   attach(video: HTMLVideoElement): () => void {
@@ -119,6 +125,7 @@ export class Player {
     const date = this.pictureDate();
     return {
       phase: this.view.phase,
+      player: hls ? "hls" : this.live ? "moq" : this.native ? "native" : null,
       current_time: video?.currentTime ?? 0,
       paused: video?.paused ?? true,
       muted: video?.muted ?? true,
@@ -132,7 +139,7 @@ export class Player {
       height: video?.videoHeight ?? 0,
       fps: meter?.fps ?? null,
       declared_fps: level?.frameRate || null,
-      codecs: level ? [level.videoCodec, level.audioCodec].filter(Boolean).join(", ") || null : null,
+      codecs: level ? [level.videoCodec, level.audioCodec].filter(Boolean).join(", ") || null : (this.live?.codecs ?? null),
       stalls: meter?.stalls ?? 0,
       stall_s: meter?.stallS ?? 0,
       dropped_frames: quality?.droppedVideoFrames ?? 0,
@@ -153,6 +160,7 @@ export class Player {
     this.unstuck = 0;
     this.openedAt = this.playlistAt = this.movedAt = performance.now();
     meter.opened();
+    if (this.moq) return this.openMoq(video, epoch);
     let module: HlsModule;
     try {
       module = await this.module;
@@ -196,6 +204,26 @@ export class Player {
     hls.attachMedia(video);
   }
 
+  /** Plays by Media over QUIC. Where that gives no picture, HLS does. */
+  private async openMoq(video: HTMLVideoElement, epoch: number): Promise<void> {
+    const current = () => epoch === this.epoch;
+    try {
+      const { Live } = await import("./live");
+      if (!current()) return;
+      this.live = new Live(video, this.stream, (kind, bytes, seconds) => {
+        this.playlistAt = this.movedAt = performance.now();
+        this.meter?.arrived(kind, bytes, seconds);
+      });
+      await this.live.run();
+    } catch (error) {
+      if (!current()) return;
+      if (this.meter?.startMs != null) return this.lost("");
+      console.info(`Media over QUIC cannot be had (${error}), HLS instead.`);
+      this.moq = false;
+      void this.open();
+    }
+  }
+
   private openNative(video: HTMLVideoElement): void {
     this.native = true;
     video.src = this.stream.playlist;
@@ -235,6 +263,8 @@ export class Player {
       if (epoch !== this.epoch) return;
       if (answer.kind === "live" || (answer.kind === "ended" && endedIsNew)) return this.open();
       endedIsNew = false;
+      // Whatever it could not be had by before, it begins anew.
+      if (answer.kind === "missing") this.moq = this.stream.moq;
       this.tell(answer);
       await sleep(POLL_MS);
     }
@@ -256,7 +286,7 @@ export class Player {
     const still = meter.tick(expected, !this.over);
     // The renditions rarely end on the same frame, and then the browser never says "ended".
     if (this.over && still && meter.stillMs > LAST_MS) return this.enter("ended");
-    if (this.native || !this.hls || this.over || document.hidden || video.paused) return;
+    if (!(this.hls || this.live) || this.over || document.hidden || video.paused) return;
     if (now - this.playlistAt > SILENT_MS) return this.lost("");
     if (!still) {
       this.unstuck = 0;
@@ -283,6 +313,8 @@ export class Player {
     this.epoch += 1;
     this.hls?.destroy();
     this.hls = null;
+    this.live?.close();
+    this.live = null;
     if (this.native) this.video?.removeAttribute("src");
     this.native = false;
   }
@@ -290,6 +322,7 @@ export class Player {
   private pictureDate(): number | null {
     const { hls, video } = this;
     if (!video) return null;
+    if (this.live) return this.live.pictureDate;
     if (!hls) {
       const start = (video as { getStartDate?: () => Date }).getStartDate?.().getTime() ?? NaN;
       return Number.isNaN(start) ? null : start + video.currentTime * 1000;

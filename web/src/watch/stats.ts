@@ -6,6 +6,8 @@ export type Phase = "loading" | "playing" | "holding" | "waiting" | "reconnectin
 /** One sample of every number; null where it is not known (yet). */
 export interface Stats {
   phase: Phase;
+  /** What fetches the stream: hls.js, this page by Media over QUIC, or the browser itself. */
+  player: "hls" | "moq" | "native" | null;
   current_time: number;
   paused: boolean;
   muted: boolean;

@@ -1,17 +1,22 @@
 //! What a window lists that goes on for another one, which was killed.
 
 use super::{Rig, WALL, audio, specs, video};
-use crate::{Ask, Config, GAP_MSNS, Lookup, Packager, Remains, Skip, Start};
+use crate::{Ask, Config, GAP_MSNS, Lookup, Packager, Remains, Skip, Start, Window};
 
 /// Three segments were listed when the process was killed, the last of them open; the next run begins `after_ms` later.
 fn restarted(after_ms: i64) -> (Rig, Remains) {
-    let mut old = Rig::new(&[video(), audio()]);
-    old.run(150, 60);
+    restarted_with(150, after_ms, || Rig::new(&[video(), audio()]))
+}
+
+/// The same after so many frames, with other rigs.
+fn restarted_with(frames: u32, after_ms: i64, new: impl Fn() -> Rig) -> (Rig, Remains) {
+    let mut old = new();
+    old.run(frames, 60);
     let (start, remains) = (
         Start { msn: old.packager.next_msn() + GAP_MSNS, run: 1, part_target_us: None },
         old.window.remains(old.packager.next_msn()),
     );
-    let mut rig = Rig::new(&[video(), audio()]);
+    let mut rig = new();
     rig.packager = Packager::new(Config::default(), start);
     rig.packager.set_tracks(&specs(&[video(), audio()]));
     rig.window.resume(Remains {
@@ -65,6 +70,25 @@ fn what_was_lost_is_listed_as_gaps_under_its_numbers_and_dates() {
     rig.run(900, 60);
     let text = rig.playlist(0);
     assert!(!text.contains("GAP") && text.contains("#EXT-X-DISCONTINUITY-SEQUENCE:1\n"), "{text}");
+}
+
+#[test]
+fn a_list_whose_old_segments_have_become_gaps_is_told_whole() {
+    let long = || {
+        let mut rig = Rig::new(&[video(), audio()]);
+        rig.window = Window::new(10, 2, usize::MAX);
+        rig
+    };
+    let (mut rig, _) = restarted_with(900, 30_900, long);
+    rig.run(12, 60);
+    let whole = rig.playlist(0);
+    assert!(whole.matches("#EXT-X-GAP").count() > 8, "{whole}");
+    for skip in [Skip::Segments, Skip::DateRanges] {
+        assert_eq!(rig.window.media_playlist(Ask::Track(0), skip).as_ref(), Some(&whole));
+    }
+    rig.run(900, 60);
+    let delta = rig.window.media_playlist(Ask::Track(0), Skip::Segments).expect("a delta");
+    assert!(delta.contains("#EXT-X-SKIP:"), "no gaps are left: {delta}");
 }
 
 #[test]
