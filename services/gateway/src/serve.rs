@@ -142,6 +142,7 @@ impl Face {
         let path = request.uri().path();
         match path {
             "/" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Status), request.headers())),
+            "/errors" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Errors), request.headers())),
             "/recordings" => Ok(assets::page(request.headers(), &edge_url(request.headers(), self.edge))),
             STREAMS => {
                 let paging = Paging::parse(request.uri().query().unwrap_or_default())?;
