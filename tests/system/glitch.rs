@@ -17,9 +17,9 @@ const TOKEN: &str = "0123456789abcdef";
 
 /// Asks glitch as the operator.
 fn ask(server: &Server, method: &str, path: &str, body: &Value) -> Value {
-    let bearer = format!("Bearer {TOKEN}");
-    let headers = [("authorization", &*bearer), ("content-type", "application/json"), ("idempotency-key", "k")];
     let body = if body.is_null() { String::new() } else { body.to_string() };
+    let (bearer, once) = (format!("Bearer {TOKEN}"), format!("{path} {body}"));
+    let headers = [("authorization", &*bearer), ("content-type", "application/json"), ("idempotency-key", &*once)];
     let mut client = Client::connect(server.gateway()).expect("a connection");
     let reply = client.ask(method, &format!("/api/glitch/v1{path}"), &headers, body.as_bytes()).expect("an answer");
     assert!(reply.status < 300, "{path}: {}", String::from_utf8_lossy(&reply.body));
