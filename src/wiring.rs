@@ -93,7 +93,11 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
         let viewers = edge[0].1.address;
         http.extend(edge.into_iter().map(|(_, listening)| listening));
         let core = nx_gateway::Core::new(&hub, &doors.outbound());
-        let ring = &*ring.insert(nx_ring::start(&config.gateway.ring, &config.gateway.notify, &cli.data).await.map_err(Error::msg)?);
+        let ring = &*ring.insert(
+            nx_ring::start(&config.gateway.ring, &config.gateway.notify, &cli.data)
+                .await
+                .map_err(Error::msg)?,
+        );
         let face = nx_gateway::Face::new(core, &config.gateway, viewers, ring, stopped.clone());
         let face = Arc::new(face.map_err(Error::msg)?);
         let address = config.gateway.listen;

@@ -19,9 +19,11 @@ const TOKEN: &str = "0123456789abcdef";
 fn ask(server: &Server, method: &str, path: &str, body: &Value) -> Value {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let (bearer, once) = (format!("Bearer {TOKEN}"), format!("{path} {body}"));
-    let headers = [("authorization", &*bearer), ("content-type", "application/json"), ("idempotency-key", &*once)];
+    let headers =
+        [("authorization", &*bearer), ("content-type", "application/json"), ("idempotency-key", &*once)];
     let mut client = Client::connect(server.gateway()).expect("a connection");
-    let reply = client.ask(method, &format!("/api/glitch/v1{path}"), &headers, body.as_bytes()).expect("an answer");
+    let reply =
+        client.ask(method, &format!("/api/glitch/v1{path}"), &headers, body.as_bytes()).expect("an answer");
     assert!(reply.status < 300, "{path}: {}", String::from_utf8_lossy(&reply.body));
     serde_json::from_slice(&reply.body).expect("JSON")
 }
@@ -57,7 +59,10 @@ fn sentrys_sdks_report_as_they_are() {
         let body = &event["body"];
         assert_eq!(body["exception"]["values"].as_array().map(Vec::len), Some(steps), "{sdk}");
         let crumbs = body["breadcrumbs"]["values"].as_array().or(body["breadcrumbs"].as_array());
-        assert!(crumbs.is_some_and(|c| c.iter().any(|c| c["message"] == "two things in the cart")), "{sdk}: {body}");
+        assert!(
+            crumbs.is_some_and(|c| c.iter().any(|c| c["message"] == "two things in the cart")),
+            "{sdk}: {body}"
+        );
         for secret in ["hunter2", "4242"] {
             assert!(!event.to_string().contains(secret), "{sdk}: {secret} in {event}");
         }
@@ -65,7 +70,11 @@ fn sentrys_sdks_report_as_they_are() {
         assert_eq!((&issue["events"], &issue["state"]), (&json!(1), &json!("unresolved")), "{sdk}");
         assert!(issue["culprit"].as_str().is_some_and(|c| c.ends_with(place)), "{sdk}: {issue}");
         let message = get(&server, &format!("/events/{}", ids[1]));
-        assert_eq!((&message["title"], &message["level"]), (&json!("the shop is closed"), &json!("warning")), "{sdk}");
+        assert_eq!(
+            (&message["title"], &message["level"]),
+            (&json!("the shop is closed"), &json!("warning")),
+            "{sdk}"
+        );
         let monitors = get(&server, "/projects/1/monitors");
         let heard = monitors.as_array().and_then(|all| all.iter().find(|m| m["slug"] == slug));
         assert!(heard.is_some_and(|m| m["state"] == "ok" && m["next_at"].is_string()), "{sdk}: {monitors}");
@@ -93,7 +102,8 @@ fn errors_of_every_role_are_issues_of_glitch() {
     let seen = |times: u64| eventually(LIMIT, || (listed()[0]["events"] == times).then_some(()));
     assert!(seen(1).is_some(), "{}\n{}", listed(), server.log());
     let issue = listed()[0].clone();
-    let event = get(&server, &format!("/issues/{}/events", issue["id"].as_str().expect("an id")))["items"][0].clone();
+    let event =
+        get(&server, &format!("/issues/{}/events", issue["id"].as_str().expect("an id")))["items"][0].clone();
     assert_eq!(event["body"]["logger"], "nexus::wiring");
     assert_eq!(event["release"], concat!("nexus@", env!("CARGO_PKG_VERSION")));
     // Another process reports to a DSN.
@@ -114,7 +124,8 @@ fn alerts_come_signed_and_by_mail() {
     let mut python = Command::new("sentry-python");
     python.arg(support("receiver.py")).arg(&secret).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut receiver = python.spawn().expect("sentry-python is here: scripts/tools.sh");
-    let mut lines = BufReader::new(receiver.stdout.take().expect("a pipe")).lines().map(|l| l.expect("a line"));
+    let mut lines =
+        BufReader::new(receiver.stdout.take().expect("a pipe")).lines().map(|l| l.expect("a line"));
     let ports = lines.next().expect("two ports");
     let (hooks, mails) = ports.split_once(' ').expect("two ports");
     let settings = format!(
@@ -154,22 +165,29 @@ fn alerts_come_signed_and_by_mail() {
 #[test]
 fn figures_and_descriptions_are_what_others_take_them_for() {
     let server = Server::start(&[]);
-    let addresses = [("/metrics", server.gateway()), ("/metrics", server.origin()), ("/metrics", server.edge())];
+    let addresses =
+        [("/metrics", server.gateway()), ("/metrics", server.origin()), ("/metrics", server.edge())];
     let services = ["/api/scheduler/metrics", "/api/glitch/metrics"].map(|path| (path, server.gateway()));
     for (path, address) in addresses.into_iter().chain(services) {
         let figures = http::get(address, path).expect("an answer");
         assert_eq!(figures.status, 200, "{path}");
         let mut promtool = Command::new("promtool");
-        promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        promtool
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = promtool.spawn().expect("promtool is here: scripts/tools.sh");
         child.stdin.take().expect("a pipe").write_all(&figures.body).expect("promtool reads");
         let told = child.wait_with_output().expect("promtool ends");
         assert!(told.status.success(), "{address}{path}: {}", String::from_utf8_lossy(&told.stderr));
     }
     let url = format!("http://{}/openapi.json", server.gateway());
-    let checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+    let checks =
+        "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
     let bounds = ["--max-examples=12", "--seed=7", "--request-timeout=10", "--workers=1", "--max-failures=5"];
-    let args = [&["run", &url, "--checks", checks, "--phases=coverage,fuzzing", "--no-color"], &bounds[..]].concat();
+    let args =
+        [&["run", &url, "--checks", checks, "--phases=coverage,fuzzing", "--no-color"], &bounds[..]].concat();
     let (ok, out, err) = run("schemathesis", &args, 2 * LIMIT);
     assert!(ok, "{out}\n{err}");
 }

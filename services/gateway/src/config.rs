@@ -46,7 +46,8 @@ impl Config {
     /// What is wrong, as key within the section and a sentence that says what to do.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {
-        let below = |section: &'static str| move |(key, text): (String, String)| (format!("{section}.{key}"), text);
+        let below =
+            |section: &'static str| move |(key, text): (String, String)| (format!("{section}.{key}"), text);
         let mut faults: Vec<_> = self.ring.validate().into_iter().map(below("ring")).collect();
         faults.extend(self.notify.validate().into_iter().map(below("notify")));
         if self.token.is_some() && self.token_file.is_some() {

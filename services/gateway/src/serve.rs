@@ -225,7 +225,12 @@ impl Handler for Face {
         let live = self.core.streams.list().iter().filter(|s| s.state == State::Live).count();
         out.single("nexus_live_streams", "gauge", "Streams with a publisher.", live);
         let dropped = nx_reporter::dropped();
-        out.single("nexus_reports_dropped_total", "counter", "Errors of this process that were not reported.", dropped);
+        out.single(
+            "nexus_reports_dropped_total",
+            "counter",
+            "Errors of this process that were not reported.",
+            dropped,
+        );
     }
 }
 

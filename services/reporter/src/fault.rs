@@ -72,7 +72,8 @@ impl Fault {
             let (file, line) = self.place.clone().unwrap_or_default();
             let frame = json!({"filename": file, "lineno": line, "in_app": true, "function": self.thread});
             let stack = json!({"frames": [frame]});
-            event["exception"] = json!({"values": [{"type": "panic", "value": self.message, "stacktrace": stack}]});
+            event["exception"] =
+                json!({"values": [{"type": "panic", "value": self.message, "stacktrace": stack}]});
         } else {
             event["logentry"] = json!({"formatted": self.message});
         }

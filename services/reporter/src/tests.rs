@@ -17,7 +17,14 @@ fn a_dsn_is_read_as_sentrys_sdks_read_it() {
         assert_eq!((dsn.url.as_str(), dsn.key.as_str()), (url, "abc"));
         assert_eq!((format!("{dsn:?}"), json!(dsn)), ("***".into(), json!("***")));
     }
-    for text in ["", "http://localhost/1", "ftp://abc@localhost/1", "http://abc@localhost/", "http://a%20b@localhost/1", "abc"] {
+    for text in [
+        "",
+        "http://localhost/1",
+        "ftp://abc@localhost/1",
+        "http://abc@localhost/",
+        "http://a%20b@localhost/1",
+        "abc",
+    ] {
         assert!(read(text).is_err(), "{text}");
     }
 }
@@ -41,13 +48,19 @@ fn an_error_becomes_an_event_with_its_fields() {
     let event = fault.event(3);
     assert_eq!((&event["level"], &event["logger"]), (&json!("error"), &json!("nx_origin::keep")));
     assert_eq!(event["logentry"]["formatted"], "cannot write");
-    assert_eq!((&event["extra"]["stream"], &event["extra"]["dropped_before"]), (&json!("live/cam1"), &json!(3)));
+    assert_eq!(
+        (&event["extra"]["stream"], &event["extra"]["dropped_before"]),
+        (&json!("live/cam1"), &json!(3))
+    );
     assert!(event.to_string().len() < 8 << 10, "what is reported is bounded");
     let envelope = fault.envelope(0);
     let lines: Vec<_> = envelope.lines().collect();
     assert_eq!(serde_json::from_str::<serde_json::Value>(lines[1]).expect("JSON")["length"], lines[2].len());
     let panic = Fault::panic("index out of bounds", "a.rs", 3).event(0);
-    assert_eq!((&panic["level"], &panic["exception"]["values"][0]["type"]), (&json!("fatal"), &json!("panic")));
+    assert_eq!(
+        (&panic["level"], &panic["exception"]["values"][0]["type"]),
+        (&json!("fatal"), &json!("panic"))
+    );
 }
 
 #[test]

@@ -115,16 +115,20 @@ impl Reporter {
         match &self.to {
             To::Ring(ring) => {
                 let ring = ring.upgrade().ok_or(PAUSE_MS)?;
-                let mut request = http::Request::post("/v1/api/1/envelope/").body(RawBody::from(envelope)).map_err(|_| PAUSE_MS)?;
+                let mut request = http::Request::post("/v1/api/1/envelope/")
+                    .body(RawBody::from(envelope))
+                    .map_err(|_| PAUSE_MS)?;
                 request.extensions_mut().insert(Caller::service(THREAD));
                 let answer = ring.answer("glitch", request).await.map_err(|_| PAUSE_MS)?;
                 outcome(answer.status(), answer.headers())
             }
             To::Dsn(dsn) => {
                 if self.client.is_none() {
-                    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+                    let builder =
+                        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
                     // Without TLS the machine needs no certificates, and may have none.
-                    let builder = if dsn.url.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
+                    let builder =
+                        if dsn.url.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
                     self.client = Some(builder.user_agent("nexus").build().map_err(|_| PAUSE_MS)?);
                 }
                 let client = self.client.as_ref().ok_or(PAUSE_MS)?;

@@ -7,8 +7,8 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{self, Hook};
 use crate::sign;
+use crate::store::{self, Hook};
 
 /// Who may have others told.
 const ROLE: &str = "operator";
@@ -81,7 +81,8 @@ fn opened(hook: Hook) -> Opened {
 
 /// What can be seen to be wrong before anything is sent; where a name leads is looked at with each message.
 fn check(wanted: &Wanted) -> Result<(), Problem> {
-    let bad = || Problem::invalid("/url", "is no address: write https://…, http://… or mailto:who@example.org");
+    let bad =
+        || Problem::invalid("/url", "is no address: write https://…, http://… or mailto:who@example.org");
     if let Some(to) = wanted.url.strip_prefix("mailto:") {
         return to.parse::<lettre::message::Mailbox>().map(drop).map_err(|_| bad());
     }
@@ -97,12 +98,18 @@ async fn list(caller: Caller, cx: Ctx) -> Result<Json<Vec<Webhook>>, Problem> {
     Ok(Json(store::all(&cx).await?.into_iter().map(Webhook::from).collect()))
 }
 
-async fn add(caller: Caller, cx: Ctx, mut tx: Tx, Body(wanted): Body<Wanted>) -> Result<Created<Opened>, Problem> {
+async fn add(
+    caller: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    Body(wanted): Body<Wanted>,
+) -> Result<Created<Opened>, Problem> {
     caller.must_be(ROLE)?;
     check(&wanted)?;
     let Wanted { url, kinds, active } = wanted;
     let secret = sign::new_secret().map_err(Problem::internal)?;
-    let hook = Hook { id: cx.new_id(), url, secret, old_secret: None, old_until: None, active, version: 1, kinds };
+    let hook =
+        Hook { id: cx.new_id(), url, secret, old_secret: None, old_until: None, active, version: 1, kinds };
     store::add(&mut tx, &hook).await?;
     Ok(Created { location: hook.id.clone(), body: opened(hook) })
 }

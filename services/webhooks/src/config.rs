@@ -31,7 +31,10 @@ impl Config {
         if let Some(smtp) = &self.smtp
             && let Err(error) = crate::mail::server(smtp.reveal())
         {
-            faults.push(("smtp".into(), format!("cannot be used ({error}): write smtps://USER:PASSWORD@HOST:465")));
+            faults.push((
+                "smtp".into(),
+                format!("cannot be used ({error}): write smtps://USER:PASSWORD@HOST:465"),
+            ));
         }
         if self.mail_from.parse::<lettre::message::Mailbox>().is_err() {
             faults.push(("mail_from".into(), "is no address: write Name <who@example.org>".into()));

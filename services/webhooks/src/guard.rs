@@ -52,7 +52,9 @@ impl Resolve for Guard {
 }
 
 fn refusal(host: &str) -> String {
-    format!("{host:.100} is not on the public network: have gateway.notify.allow name its network if webhooks shall go there")
+    format!(
+        "{host:.100} is not on the public network: have gateway.notify.allow name its network if webhooks shall go there"
+    )
 }
 
 /// Whether an address is anybody's on the public network, rather than this machine's, a private network's, a cloud's
@@ -68,8 +70,16 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
     let [a, b, c, _] = v4.octets();
     let special = matches!(
         (a, b, c),
-        (0 | 10 | 127 | 224.., _, _) | (100, 64..=127, _) | (169, 254, _) | (172, 16..=31, _) | (192, 168, _)
-            | (192, 0, 0 | 2) | (192, 88, 99) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113)
+        (0 | 10 | 127 | 224.., _, _)
+            | (100, 64..=127, _)
+            | (169, 254, _)
+            | (172, 16..=31, _)
+            | (192, 168, _)
+            | (192, 0, 0 | 2)
+            | (192, 88, 99)
+            | (198, 18 | 19, _)
+            | (198, 51, 100)
+            | (203, 0, 113)
     );
     !special
 }

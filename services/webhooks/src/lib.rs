@@ -64,7 +64,8 @@ impl Sender {
             Some(to) => self.mailer.send(to, &message).await,
             None => self.poster.send(cx, &hook, &message).await,
         };
-        if outcome.is_err() && job.is_last_try()
+        if outcome.is_err()
+            && job.is_last_try()
             && let Some(pause_ms) = ROUNDS_MS.get(message.round)
         {
             message.round += 1;

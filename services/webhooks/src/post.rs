@@ -36,7 +36,9 @@ impl Poster {
         let old = hook.old_secret.as_deref().filter(|_| hook.old_until.is_some_and(|until| until.0 > now_ms));
         let secrets: Vec<&str> = [Some(hook.secret.as_str()), old].into_iter().flatten().collect();
         let unix_s = now_ms / 1000;
-        let request = self.client(&url)?.post(url)
+        let request = self
+            .client(&url)?
+            .post(url)
             .header("content-type", "application/json")
             .header("webhook-id", &message.id)
             .header("webhook-timestamp", unix_s)
@@ -56,7 +58,8 @@ impl Poster {
             return Ok(client.clone());
         }
         let builder = Client::builder().no_proxy().redirect(redirect::Policy::none()).user_agent("nexus");
-        let builder = builder.connect_timeout(CONNECT_MAX).timeout(ANSWER_MAX).dns_resolver(self.guard.clone());
+        let builder =
+            builder.connect_timeout(CONNECT_MAX).timeout(ANSWER_MAX).dns_resolver(self.guard.clone());
         let builder = if is_plain { builder.tls_certs_only([]) } else { builder };
         let client = builder.build().map_err(|e| failed(format!("{e}: install ca-certificates")))?;
         Ok(place.get_or_init(|| client).clone())
@@ -69,7 +72,8 @@ fn failed(why: impl std::fmt::Display) -> Problem {
 
 /// The error without the address, which may hold a secret, and what is behind it.
 fn causes(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() { "it took too long".to_owned() } else { "it cannot be asked".to_owned() };
+    let mut text =
+        if error.is_timeout() { "it took too long".to_owned() } else { "it cannot be asked".to_owned() };
     let mut source = error.source();
     while let Some(cause) = source {
         text = format!("{text}: {cause}");

@@ -35,7 +35,8 @@ mod tests {
     #[test]
     fn the_example_of_the_specification_is_signed_as_it_says() {
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-        let signed = signatures(&[secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
+        let signed =
+            signatures(&[secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         let both = signatures(&[secret, &new_secret().expect("randomness")], "m", 1, "");
         assert_eq!(both.split(' ').filter(|s| s.starts_with("v1,")).count(), 2);

@@ -27,7 +27,8 @@ row!(Wanting { id } json { kinds });
 
 /// The ids of those that want to hear of a kind.
 pub(crate) async fn wanting(tx: &mut Tx, kind: &str) -> Result<Vec<String>, DbError> {
-    let all: Vec<Wanting> = tx.all("SELECT id, kinds FROM webhook WHERE active = 1 ORDER BY id", vec![]).await?;
+    let all: Vec<Wanting> =
+        tx.all("SELECT id, kinds FROM webhook WHERE active = 1 ORDER BY id", vec![]).await?;
     let wants = |hook: &Wanting| hook.kinds.is_empty() || hook.kinds.iter().any(|k| k == kind);
     Ok(all.into_iter().filter(wants).map(|hook| hook.id).collect())
 }
@@ -52,7 +53,9 @@ pub(crate) async fn add(tx: &mut Tx, hook: &Hook) -> Result<(), Problem> {
                SELECT $1, $2, $3, $4, NULL, NULL, $5, 1 FROM (SELECT COUNT(*) AS n FROM webhook) c WHERE c.n < $6";
     let args = args![&hook.id, &hook.url, Value::json(&hook.kinds), &hook.secret, hook.active, HOOKS_MAX];
     match tx.run(sql, args).await? {
-        0 => Err(Problem::conflict("full", format!("a service has at most {HOOKS_MAX} webhooks: delete one"))),
+        0 => {
+            Err(Problem::conflict("full", format!("a service has at most {HOOKS_MAX} webhooks: delete one")))
+        }
         _ => Ok(()),
     }
 }

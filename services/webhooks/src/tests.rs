@@ -22,7 +22,8 @@ async fn ring(cx: Ctx, mut tx: Tx) -> Result<Json<()>, Problem> {
 }
 
 fn bells(config: &Config) -> Service {
-    let service = Service::new("bells").migration(crate::MIGRATION).api(crate::routes(Api::new().post("/ring", ring)));
+    let service =
+        Service::new("bells").migration(crate::MIGRATION).api(crate::routes(Api::new().post("/ring", ring)));
     Sender::new(config, Path::new("/nowhere")).expect("settings").serve(service)
 }
 
@@ -153,7 +154,8 @@ async fn what_fails_is_tried_for_a_day_laid_aside_and_replayed(app: TestApp) {
 }
 
 async fn who_is_gone_is_told_no_more_and_nobody_is_followed(app: TestApp) {
-    let (gone, moved, elsewhere) = (Receiver::start().await, Receiver::start().await, Receiver::start().await);
+    let (gone, moved, elsewhere) =
+        (Receiver::start().await, Receiver::start().await, Receiver::start().await);
     gone.says("410 Gone");
     moved.says(&format!("307 Moved\r\nlocation: {}", elsewhere.url));
     let added = add(&app, &gone.url, &[]).await;
@@ -171,7 +173,8 @@ async fn mail_lies_in_the_folder_while_there_is_no_server() {
     let folder = std::env::temp_dir().join(format!("nexus-mail-{}", std::process::id()));
     let mailer = Mailer::new(&Config::default(), &folder).expect("the defaults are good");
     let body = json!({"type": RUNG, "data": {"loud": "döng"}}).to_string();
-    let message = Message { hook: "h".into(), id: "msg_1".into(), title: "bell: döng".into(), body, round: 0 };
+    let message =
+        Message { hook: "h".into(), id: "msg_1".into(), title: "bell: döng".into(), body, round: 0 };
     for _ in 0..2 {
         mailer.send("Ann <ann@example.org>", &message).await.expect("written");
     }
@@ -179,7 +182,12 @@ async fn mail_lies_in_the_folder_while_there_is_no_server() {
     let mail = std::fs::read_to_string(folder.join("msg_1.h.eml")).expect("a mail");
     std::fs::remove_dir_all(&folder).expect("its folder");
     assert_eq!(files.len(), 1, "a second try is the same mail");
-    for line in ["From: \"Nexus COS\" <nexus@localhost>", "To: Ann <ann@example.org>", "Message-ID: <msg_1.h@nexus>", "Subject: bell: =?utf-8?b?"] {
+    for line in [
+        "From: \"Nexus COS\" <nexus@localhost>",
+        "To: Ann <ann@example.org>",
+        "Message-ID: <msg_1.h@nexus>",
+        "Subject: bell: =?utf-8?b?",
+    ] {
         assert!(mail.contains(line), "{line} in {mail}");
     }
 }
@@ -207,7 +215,8 @@ async fn this_machine_is_not_reached_unless_it_is_allowed() {
             error: Option<String>,
         }
         nx_chassis::row!(Why { error });
-        let why = app.cx("bells").db().all::<Why>("SELECT error FROM chassis_job", vec![]).await.expect("jobs");
+        let why =
+            app.cx("bells").db().all::<Why>("SELECT error FROM chassis_job", vec![]).await.expect("jobs");
         why.into_iter().filter_map(|w| w.error).collect()
     };
     assert_eq!(jobs.len(), 2);

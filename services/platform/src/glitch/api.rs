@@ -5,7 +5,8 @@ use garde::Validate;
 use http::StatusCode;
 use http::request::Parts;
 use nx_chassis::{
-    Api, Body, Caller, Created, Ctx, Describe, IfMatch, Json, List, Operation, Page, Path, Problem, Tagged, Tx,
+    Api, Body, Caller, Created, Ctx, Describe, IfMatch, Json, List, Operation, Page, Path, Problem, Tagged,
+    Tx,
 };
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Deserialize;
@@ -148,7 +149,11 @@ fn planned(id: i64, version: i64, wanted: WantedProject) -> Project {
     Project { id, name, kept_days, events_hour_max, version }
 }
 
-async fn add_project(caller: Caller, mut tx: Tx, Body(wanted): Body<WantedProject>) -> Result<Created<Project>, Problem> {
+async fn add_project(
+    caller: Caller,
+    mut tx: Tx,
+    Body(wanted): Body<WantedProject>,
+) -> Result<Created<Project>, Problem> {
     caller.must_be(ROLE)?;
     let body = store::add_project(&mut tx, &planned(0, 1, wanted)).await?;
     Ok(Created { location: body.id.to_string(), body })
@@ -199,7 +204,11 @@ async fn remove_key(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn releases(caller: Caller, cx: Ctx, Path(id): Path<String>) -> Result<Json<Vec<ReleaseSeen>>, Problem> {
+async fn releases(
+    caller: Caller,
+    cx: Ctx,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<ReleaseSeen>>, Problem> {
     let project = mine(&caller, &cx, &id).await?;
     Ok(Json(store::releases(&cx, project.id).await?))
 }

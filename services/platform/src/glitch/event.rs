@@ -44,7 +44,8 @@ impl Report {
         if json.len() > EVENT_BYTES_MAX {
             return Err(format!("an event has at most {EVENT_BYTES_MAX} bytes"));
         }
-        let mut body: Value = serde_json::from_slice(json).map_err(|e| format!("the event is no JSON: {e}"))?;
+        let mut body: Value =
+            serde_json::from_slice(json).map_err(|e| format!("the event is no JSON: {e}"))?;
         if !body.is_object() {
             return Err("the event is no object".into());
         }
@@ -95,7 +96,13 @@ pub(super) fn event_id(text: &str) -> Option<String> {
 
 /// A name as it is stored: one line, not too long.
 pub(super) fn name(text: &str) -> String {
-    text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default().trim().chars().take(NAME_CHARS_MAX).collect()
+    text.lines()
+        .find(|l| !l.trim().is_empty())
+        .unwrap_or_default()
+        .trim()
+        .chars()
+        .take(NAME_CHARS_MAX)
+        .collect()
 }
 
 fn title(event: &Value) -> (String, String) {
@@ -114,7 +121,9 @@ fn culprit(event: &Value) -> String {
     let traced = exceptions(event).last().unwrap_or(event);
     let own = |f: &&Value| f.get("in_app").and_then(Value::as_bool) == Some(true);
     let all = frames(traced);
-    let Some(frame) = all.iter().rev().find(own).or(all.last()) else { return name(str_of(event, "transaction")) };
+    let Some(frame) = all.iter().rev().find(own).or(all.last()) else {
+        return name(str_of(event, "transaction"));
+    };
     let place = [str_of(frame, "module"), str_of(frame, "filename")].into_iter().find(|p| !p.is_empty());
     match (place.unwrap_or_default(), str_of(frame, "function")) {
         (place, "") => name(place),

@@ -20,13 +20,22 @@ pub(super) fn hash(event: &Value) -> String {
     let own = || digest(&parts(event));
     let given = event.get("fingerprint").and_then(Value::as_array).filter(|given| !given.is_empty());
     let Some(given) = given else { return own() };
-    let given: Vec<String> = given.iter().map(|part| match part.as_str().map(str::trim) {
-        Some("{{ default }}" | "{{default}}") => own(),
-        Some(part) => part.to_owned(),
-        None => part.to_string(),
-    }).collect();
+    let given: Vec<String> = given
+        .iter()
+        .map(|part| match part.as_str().map(str::trim) {
+            Some("{{ default }}" | "{{default}}") => own(),
+            Some(part) => part.to_owned(),
+            None => part.to_string(),
+        })
+        .collect();
     // What only says that it is the default is no fingerprint.
-    if let [one] = given.as_slice() && *one == own() { one.clone() } else { digest(&given) }
+    if let [one] = given.as_slice()
+        && *one == own()
+    {
+        one.clone()
+    } else {
+        digest(&given)
+    }
 }
 
 /// What an event is grouped by while the client says nothing.
@@ -34,13 +43,16 @@ fn parts(event: &Value) -> Vec<String> {
     let thrown = exceptions(event);
     if !thrown.is_empty() {
         let traced = thrown.iter().any(|e| !frames(e).is_empty());
-        return thrown.iter().flat_map(|e| {
-            let kind = str_of(e, "type").to_owned();
-            let place = frames_of(e);
-            // Of a chain, what has no trace is told by its type when another has one.
-            let told = place.is_empty() && !traced;
-            std::iter::once(kind).chain(place).chain(told.then(|| plain(str_of(e, "value"))))
-        }).collect();
+        return thrown
+            .iter()
+            .flat_map(|e| {
+                let kind = str_of(e, "type").to_owned();
+                let place = frames_of(e);
+                // Of a chain, what has no trace is told by its type when another has one.
+                let told = place.is_empty() && !traced;
+                std::iter::once(kind).chain(place).chain(told.then(|| plain(str_of(e, "value"))))
+            })
+            .collect();
     }
     let trace = frames_of(event);
     if !trace.is_empty() {
@@ -78,7 +90,8 @@ fn frame(frame: &Value) -> String {
 /// A name without what the compiler or bundler appends: `h0123456789abcdef`, `0x7f…`, `{{closure}}`.
 fn symbol(name: &str) -> String {
     let parts = name.split("::").filter(|part| {
-        let hash = part.strip_prefix('h').is_some_and(|h| h.len() == 16 && h.bytes().all(|b| b.is_ascii_hexdigit()));
+        let hash =
+            part.strip_prefix('h').is_some_and(|h| h.len() == 16 && h.bytes().all(|b| b.is_ascii_hexdigit()));
         !hash && *part != "{{closure}}"
     });
     plain(&parts.collect::<Vec<_>>().join("::"))
@@ -86,7 +99,8 @@ fn symbol(name: &str) -> String {
 
 /// The name of a file without its folders, query and checksum: `app.3f2a1b9c.js` is `app.js`.
 fn file(path: &str) -> String {
-    let name = path.split(['?', '#']).next().unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default();
+    let name =
+        path.split(['?', '#']).next().unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default();
     let kept = name.split(['.', '-']).filter(|part| !is_checksum(part));
     kept.collect::<Vec<_>>().join(".")
 }
@@ -120,7 +134,10 @@ fn word(word: &str) -> String {
         "<ip>"
     } else if has_digit && core.len() == 36 && core.split('-').map(str::len).eq([8, 4, 4, 4, 12]) {
         "<uuid>"
-    } else if has_digit && core.bytes().all(|b| b.is_ascii_digit() || b"-:.TZ+".contains(&b)) && core.contains(['-', ':']) {
+    } else if has_digit
+        && core.bytes().all(|b| b.is_ascii_digit() || b"-:.TZ+".contains(&b))
+        && core.contains(['-', ':'])
+    {
         "<time>"
     } else {
         return format!("{before}{}{after}", numbers(core));
@@ -138,7 +155,9 @@ fn numbers(core: &str) -> String {
         let bare = run.strip_prefix("0x").unwrap_or(run);
         if !run.bytes().any(|b| b.is_ascii_digit()) {
             out += run;
-        } else if bare.bytes().all(|b| b.is_ascii_hexdigit()) && (bare.len() >= HEX_LEN_MIN || bare.len() < run.len()) {
+        } else if bare.bytes().all(|b| b.is_ascii_hexdigit())
+            && (bare.len() >= HEX_LEN_MIN || bare.len() < run.len())
+        {
             out += "<hex>";
         } else {
             let mut was_digit = false;
@@ -157,7 +176,8 @@ fn numbers(core: &str) -> String {
 }
 
 fn digest(parts: &[String]) -> String {
-    let sum = parts.iter().fold(Sha256::new(), |sum, part| sum.chain_update(part).chain_update([0])).finalize();
+    let sum =
+        parts.iter().fold(Sha256::new(), |sum, part| sum.chain_update(part).chain_update([0])).finalize();
     sum.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -4,9 +4,10 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use nx_chassis::{Api, Caller, Ctx, Describe, Json, Operation, Path, Problem, Tx};
+use nx_chassis::{Api, Caller, Ctx, Describe, Json, Operation, Path, Problem, RawBody, Tx};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -70,7 +71,8 @@ impl IntoResponse for Reply {
                 let wait_s = problem.retry_after_s;
                 let mut response = problem.into_response();
                 if let Some(wait_s) = wait_s
-                    && let Ok(limits) = HeaderValue::from_str(&format!("{wait_s}:error;default:project:quota"))
+                    && let Ok(limits) =
+                        HeaderValue::from_str(&format!("{wait_s}:error;default:project:quota"))
                 {
                     response.headers_mut().insert(RATE_LIMITS, limits);
                 }
@@ -80,7 +82,10 @@ impl IntoResponse for Reply {
         // Pages elsewhere report too. What they are told is no secret.
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-sentry-rate-limits, retry-after"));
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("x-sentry-rate-limits, retry-after"),
+        );
         response
     }
 }
@@ -109,8 +114,9 @@ async fn store_event(cx: Ctx, mut tx: Tx, Path(project): Path<String>, sent: Sen
 
 async fn take(cx: &Ctx, tx: &mut Tx, project: &str, sent: Sent, is_event: bool) -> Result<Taken, Problem> {
     let _place = PLACES.acquire().await.map_err(Problem::internal)?;
-    let project = admitted(cx, project, &sent).await?;
-    let body = body(sent).await?;
+    let (head, body) = sent.0.into_parts();
+    let project = admitted(cx, project, &head).await?;
+    let body = read(&head, body).await?;
     let mut taken = Taken { id: String::new() };
     if is_event {
         let id = cx.new_id();
@@ -138,10 +144,12 @@ async fn take(cx: &Ctx, tx: &mut Tx, project: &str, sent: Sent, is_event: bool) 
 }
 
 /// The project, when who reports has a key of it or is known to the gateway.
-async fn admitted(cx: &Ctx, id: &str, sent: &Sent) -> Result<Project, Problem> {
-    let (key, is_ours) = (wire::key(&sent.0), sent.0.extensions().get::<Caller>().is_some());
+async fn admitted(cx: &Ctx, id: &str, head: &Parts) -> Result<Project, Problem> {
+    let (key, is_ours) = (wire::key(&head.headers, &head.uri), head.extensions.get::<Caller>().is_some());
     if key.is_none() && !is_ours {
-        return Err(Problem::unauthorized("send the key of a DSN: X-Sentry-Auth, or sentry_key in the query"));
+        return Err(Problem::unauthorized(
+            "send the key of a DSN: X-Sentry-Auth, or sentry_key in the query",
+        ));
     }
     let found = match key {
         Some(key) => store::project_of(cx, id, &key).await?,
@@ -151,8 +159,7 @@ async fn admitted(cx: &Ctx, id: &str, sent: &Sent) -> Result<Project, Problem> {
 }
 
 /// The body, unpacked.
-async fn body(sent: Sent) -> Result<Vec<u8>, Problem> {
-    let (head, body) = sent.0.into_parts();
+async fn read(head: &Parts, body: RawBody) -> Result<Vec<u8>, Problem> {
     let packed = match Limited::new(body, wire::BODY_BYTES_MAX).collect().await {
         Ok(whole) => whole.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(refused(WireError::TooLarge)),

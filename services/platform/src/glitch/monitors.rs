@@ -115,12 +115,14 @@ struct Expected {
 
 /// Takes a check-in. One of a monitor that nobody has described is forgotten.
 pub(super) async fn check_in(cx: &Ctx, tx: &mut Tx, project: i64, json: &[u8]) -> Result<(), Problem> {
-    let said: Said =
-        serde_json::from_slice(json).map_err(|e| Problem::bad_request(format!("the check-in cannot be read: {e}")))?;
+    let said: Said = serde_json::from_slice(json)
+        .map_err(|e| Problem::bad_request(format!("the check-in cannot be read: {e}")))?;
     let slug = name(&said.monitor_slug);
     let known = ["ok", "error", "in_progress"].contains(&said.status.as_str());
     if !known || slug.is_empty() || slug.contains(['/', '\0']) {
-        return Err(Problem::bad_request("a check-in has a monitor_slug, and status ok, error or in_progress"));
+        return Err(Problem::bad_request(
+            "a check-in has a monitor_slug, and status ok, error or in_progress",
+        ));
     }
     let given = said.monitor_config.and_then(|plan| serde_json::from_value::<Plan>(plan).ok());
     let before = store::monitor(tx, project, &slug).await?;
@@ -135,7 +137,15 @@ pub(super) async fn check_in(cx: &Ctx, tx: &mut Tx, project: i64, json: &[u8]) -
     let state = said.status.clone();
     let monitor = Monitor { project, slug, plan, state, last_at: Some(Time(now_ms)), next_at };
     let duration_ms = said.duration.filter(|d| d.is_finite()).map(|d| (d * 1000.0) as i64);
-    let id = store::note_check_in(tx, cx, &monitor, &name(&said.check_in_id), duration_ms, &name(&said.environment.unwrap_or_default())).await?;
+    let id = store::note_check_in(
+        tx,
+        cx,
+        &monitor,
+        &name(&said.check_in_id),
+        duration_ms,
+        &name(&said.environment.unwrap_or_default()),
+    )
+    .await?;
     follow(cx, tx, &monitor).await?;
     match said.status.as_str() {
         "in_progress" => {
@@ -182,7 +192,10 @@ pub(super) async fn expect(cx: Ctx, job: Job) -> Result<(), Problem> {
         "missed".clone_into(&mut monitor.state);
         store::note_check_in(&mut tx, &cx, &monitor, "", None, "").await?;
         // Times that went by while nothing ran here are one.
-        monitor.next_at = monitor.plan.next_ms(due_at.map_or(0, |t| t.0).max(cx.now_ms() - monitor.plan.margin_ms())).map(Time);
+        monitor.next_at = monitor
+            .plan
+            .next_ms(due_at.map_or(0, |t| t.0).max(cx.now_ms() - monitor.plan.margin_ms()))
+            .map(Time);
         follow(&cx, &mut tx, &monitor).await?;
         if !was_missed {
             tell(&cx, &mut tx, MISSED, &monitor).await?;

@@ -8,15 +8,45 @@ pub(super) const FILTERED: &str = "[Filtered]";
 
 /// A field whose name has one of these in it holds a secret; dashes and underscores do not count.
 const NAMES: [&str; 22] = [
-    "password", "passwd", "passphrase", "passcode", "secret", "token", "apikey", "authorization", "cookie", "csrf", "xsrf",
-    "credential", "privatekey", "accesskey", "streamkey", "signature", "sessionid", "dsn", "cardnumber", "creditcard",
-    "securitycode", "iban",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "secret",
+    "token",
+    "apikey",
+    "authorization",
+    "cookie",
+    "csrf",
+    "xsrf",
+    "credential",
+    "privatekey",
+    "accesskey",
+    "streamkey",
+    "signature",
+    "sessionid",
+    "dsn",
+    "cardnumber",
+    "creditcard",
+    "securitycode",
+    "iban",
 ];
 /// A field of exactly this name does.
 const WHOLE_NAMES: [&str; 9] = ["auth", "pwd", "sid", "cvv", "cvc", "pin", "ssn", "key", "jwt"];
 /// What begins like this and goes on for a while is a secret.
 const PREFIXES: [&str; 12] = [
-    "eyJ", "sk_live_", "sk_test_", "rk_live_", "whsec_", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA",
+    "eyJ",
+    "sk_live_",
+    "sk_test_",
+    "rk_live_",
+    "whsec_",
+    "ghp_",
+    "gho_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
 ];
 /// Shortest text behind such a beginning, bytes.
 const TAIL_BYTES_MIN: usize = 12;
@@ -60,7 +90,8 @@ fn scrub_text(value: &mut Value) {
 
 /// Whether a field of this name holds a secret.
 fn is_secret(name: &str) -> bool {
-    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
+    let plain: String =
+        name.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
     NAMES.iter().any(|n| plain.contains(n)) || WHOLE_NAMES.contains(&plain.as_str())
 }
 
@@ -77,7 +108,11 @@ fn private_keys(text: &str) -> String {
         let (before, block) = rest.split_at(begin);
         let end = block.find("-----END ").map_or(block.len(), |end| {
             let (_, tail) = block.split_at(end);
-            end + tail.char_indices().map(|(i, _)| i).find(|&i| i > 9 && tail.split_at(i).0.ends_with("-----")).unwrap_or(tail.len())
+            end + tail
+                .char_indices()
+                .map(|(i, _)| i)
+                .find(|&i| i > 9 && tail.split_at(i).0.ends_with("-----"))
+                .unwrap_or(tail.len())
         });
         let (block, after) = block.split_at(end);
         let is_key = block.contains("PRIVATE KEY");
@@ -134,7 +169,10 @@ fn value_of<'a>(word: &str, after: &'a str, is_scheme: bool) -> Option<(&'a str,
     }
     // `authorization: Bearer abc` and `Bearer abc` have one value.
     let lower = behind.get(..7).map(str::to_ascii_lowercase).unwrap_or_default();
-    let value = ["bearer ", "basic "].iter().find(|s| lower.starts_with(**s)).map_or(behind, |s| behind.split_at(s.len()).1);
+    let value = ["bearer ", "basic "]
+        .iter()
+        .find(|s| lower.starts_with(**s))
+        .map_or(behind, |s| behind.split_at(s.len()).1);
     let quote = between.chars().next_back().filter(|c| ['"', '\''].contains(c));
     let ends = |c: char| quote.map_or(c.is_whitespace() || "\"',;&)}]<".contains(c), |q| c == q || c == '\n');
     let (value, rest) = split_while(value, |c| !ends(c));
@@ -192,10 +230,15 @@ fn is_card(digits: &[u8]) -> bool {
         (16, [first, ..]) => (b'2'..=b'6').contains(first),
         _ => false,
     };
-    let sum: u32 = digits.iter().rev().enumerate().map(|(i, d)| {
-        let digit = u32::from(d - b'0') << (i % 2);
-        digit / 10 + digit % 10
-    }).sum();
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(i, d)| {
+            let digit = u32::from(d - b'0') << (i % 2);
+            digit / 10 + digit % 10
+        })
+        .sum();
     begins && sum.is_multiple_of(10)
 }
 

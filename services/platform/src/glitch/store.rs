@@ -71,8 +71,22 @@ pub(super) struct Issue {
     pub(super) rank: String,
 }
 row!(Issue {
-    id, project, title, culprit, kind, level, state, resolved_in, regressed_at, first_seen, last_seen, first_release,
-    last_release, events, version, rank
+    id,
+    project,
+    title,
+    culprit,
+    kind,
+    level,
+    state,
+    resolved_in,
+    regressed_at,
+    first_seen,
+    last_seen,
+    first_release,
+    last_release,
+    events,
+    version,
+    rank
 });
 
 /// One report of an issue.
@@ -204,7 +218,12 @@ pub(super) async fn issue(cx: &Ctx, id: &str) -> Result<Issue, Problem> {
     found.ok_or_else(|| Problem::not_found("no such issue"))
 }
 
-pub(super) async fn set_state(tx: &mut Tx, issue: &Issue, state: &str, release: Option<&str>) -> Result<Issue, Problem> {
+pub(super) async fn set_state(
+    tx: &mut Tx,
+    issue: &Issue,
+    state: &str,
+    release: Option<&str>,
+) -> Result<Issue, Problem> {
     let sql = "UPDATE issue SET state = $1, resolved_in = $2, version = version + 1 WHERE id = $3 AND version = $4 RETURNING *";
     tx.one(sql, args![state, release, &issue.id, issue.version]).await?.ok_or_else(Problem::stale)
 }
@@ -217,7 +236,12 @@ pub(super) async fn reopen(tx: &mut Tx, id: &str, now_ms: i64) -> Result<Issue, 
 }
 
 /// The issue of a report, with the report counted; a new one has one event.
-pub(super) async fn note_issue(tx: &mut Tx, cx: &Ctx, project: i64, report: &Report) -> Result<Issue, Problem> {
+pub(super) async fn note_issue(
+    tx: &mut Tx,
+    cx: &Ctx,
+    project: i64,
+    report: &Report,
+) -> Result<Issue, Problem> {
     let sql = "INSERT INTO issue AS i (id, project, hash, title, culprit, kind, level, state, first_seen, last_seen, \
                first_release, last_release, events, rank, version) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, 'unresolved', $8, $8, $9, $9, 1, $10, 1) \
@@ -243,7 +267,8 @@ pub(super) async fn count(tx: &mut Tx, project: i64, issue: &str, at_ms: i64) ->
 
 /// Whether a project has more issues than it may have.
 pub(super) async fn is_full(tx: &mut Tx, project: i64) -> Result<bool, DbError> {
-    let count: Option<i64> = tx.one("SELECT COUNT(*) AS n FROM issue WHERE project = $1", args![project]).await?;
+    let count: Option<i64> =
+        tx.one("SELECT COUNT(*) AS n FROM issue WHERE project = $1", args![project]).await?;
     Ok(count.unwrap_or_default() > ISSUES_MAX)
 }
 
@@ -265,12 +290,33 @@ pub(super) async fn has_event(tx: &mut Tx, project: i64, event_id: &str) -> Resu
 }
 
 /// Stores an event; of its issue the oldest go.
-pub(super) async fn add_event(tx: &mut Tx, cx: &Ctx, project: i64, issue: &str, report: &Report) -> Result<(), DbError> {
+pub(super) async fn add_event(
+    tx: &mut Tx,
+    cx: &Ctx,
+    project: i64,
+    issue: &str,
+    report: &Report,
+) -> Result<(), DbError> {
     let sql = "INSERT INTO event (id, event_id, project, issue, at, title, level, release, environment, body) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let Report { event_id, at_ms, title, level, release, environment, body, .. } = report;
     let body = Value::json(body);
-    tx.run(sql, args![cx.new_id(), event_id, project, issue, *at_ms, title, level, release.as_ref(), environment, body]).await?;
+    tx.run(
+        sql,
+        args![
+            cx.new_id(),
+            event_id,
+            project,
+            issue,
+            *at_ms,
+            title,
+            level,
+            release.as_ref(),
+            environment,
+            body
+        ],
+    )
+    .await?;
     let sql = "DELETE FROM event WHERE issue = $1 AND id <= (SELECT id FROM event WHERE issue = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
     tx.run(sql, args![issue, EVENTS_OF_ISSUE_MAX]).await.map(drop)
 }
@@ -293,13 +339,22 @@ pub(super) async fn hours(cx: &Ctx, project: i64, issue: &str, since_ms: i64) ->
     cx.db().all(sql, args![project, issue, since_ms.div_euclid(HOUR_MS)]).await
 }
 
-pub(super) async fn note_release(tx: &mut Tx, project: i64, version: &str, now_ms: i64) -> Result<(), DbError> {
+pub(super) async fn note_release(
+    tx: &mut Tx,
+    project: i64,
+    version: &str,
+    now_ms: i64,
+) -> Result<(), DbError> {
     let sql = "INSERT INTO release (project, version, first_seen) VALUES ($1, $2, $3) ON CONFLICT (project, version) DO NOTHING";
     tx.run(sql, args![project, version, now_ms]).await.map(drop)
 }
 
 /// When a release was first heard of.
-pub(super) async fn release_seen(tx: &mut Tx, project: i64, version: Option<&str>) -> Result<Option<i64>, DbError> {
+pub(super) async fn release_seen(
+    tx: &mut Tx,
+    project: i64,
+    version: Option<&str>,
+) -> Result<Option<i64>, DbError> {
     let sql = "SELECT first_seen AS n FROM release WHERE project = $1 AND version = $2";
     tx.one(sql, args![project, version.unwrap_or_default()]).await
 }
@@ -319,14 +374,17 @@ pub(super) async fn monitors(cx: &Ctx, project: i64) -> Result<Vec<Monitor>, DbE
 }
 
 pub(super) async fn has_many_monitors(tx: &mut Tx, project: i64) -> Result<bool, DbError> {
-    let count: Option<i64> = tx.one("SELECT COUNT(*) AS n FROM monitor WHERE project = $1", args![project]).await?;
+    let count: Option<i64> =
+        tx.one("SELECT COUNT(*) AS n FROM monitor WHERE project = $1", args![project]).await?;
     Ok(count.unwrap_or_default() >= MONITORS_MAX)
 }
 
 pub(super) async fn put_monitor(tx: &mut Tx, m: &Monitor) -> Result<(), DbError> {
     let sql = "INSERT INTO monitor (project, slug, plan, state, last_at, next_at) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (project, slug) DO UPDATE SET plan = $3, state = $4, last_at = $5, next_at = $6";
-    tx.run(sql, args![m.project, &m.slug, Value::json(&m.plan), &m.state, m.last_at, m.next_at]).await.map(drop)
+    tx.run(sql, args![m.project, &m.slug, Value::json(&m.plan), &m.state, m.last_at, m.next_at])
+        .await
+        .map(drop)
 }
 
 /// Notes what a monitor was heard to say, or that it was not; the end of a piece of work in the place of its beginning.
@@ -359,7 +417,12 @@ pub(super) async fn give_up(tx: &mut Tx, id: &str) -> Result<bool, DbError> {
     Ok(tx.run(sql, args![id]).await? > 0)
 }
 
-pub(super) async fn check_ins(cx: &Ctx, project: i64, slug: &str, page: &Page) -> Result<Vec<CheckIn>, DbError> {
+pub(super) async fn check_ins(
+    cx: &Ctx,
+    project: i64,
+    slug: &str,
+    page: &Page,
+) -> Result<Vec<CheckIn>, DbError> {
     let sql = "SELECT * FROM check_in WHERE project = $1 AND slug = $2 AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4";
     cx.db().all(sql, args![project, slug, &page.after, page.rows()]).await
 }
@@ -371,7 +434,11 @@ pub(super) async fn sweep(cx: Ctx, _: Job) -> Result<(), Problem> {
         let before_ms = now_ms - kept_days * DAY_MS;
         let mut tx = cx.begin();
         tx.run("DELETE FROM event WHERE project = $1 AND at < $2", args![id, before_ms]).await?;
-        tx.run("DELETE FROM tally WHERE project = $1 AND hour < $2", args![id, before_ms.div_euclid(HOUR_MS)]).await?;
+        tx.run(
+            "DELETE FROM tally WHERE project = $1 AND hour < $2",
+            args![id, before_ms.div_euclid(HOUR_MS)],
+        )
+        .await?;
         tx.run("DELETE FROM issue WHERE project = $1 AND last_seen < $2", args![id, before_ms]).await?;
         let sql = "DELETE FROM release WHERE project = $1 AND first_seen < \
                    (SELECT first_seen FROM release WHERE project = $1 ORDER BY first_seen DESC LIMIT 1 OFFSET $2)";

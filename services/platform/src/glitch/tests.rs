@@ -13,12 +13,16 @@ const PROJECT: &str = "/glitch/v1/projects/1";
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn glitch() -> Service {
-    super::service(&Sender::new(&nx_webhooks::Config::default(), std::path::Path::new("/nowhere")).expect("the defaults are good"))
+    super::service(
+        &Sender::new(&nx_webhooks::Config::default(), std::path::Path::new("/nowhere"))
+            .expect("the defaults are good"),
+    )
 }
 
 /// A key of the first project.
 async fn key(app: &TestApp) -> String {
-    let made = app.send(Method::POST, &format!("{PROJECT}/keys"), &[("idempotency-key", "k")], &json!({})).await;
+    let made =
+        app.send(Method::POST, &format!("{PROJECT}/keys"), &[("idempotency-key", "k")], &json!({})).await;
     made.is(201)["key"].as_str().expect("a key").to_owned()
 }
 
@@ -49,7 +53,8 @@ async fn both_dialects_and_the_old_endpoint_are_taken(app: TestApp) {
     let id = "9ec79c33ec9942ab8353589fcb2e04dc";
     let event = json!({"event_id": id, "exception": boom("a@1.0.0", "one")["exception"]}).to_string();
     // Python: the key in a header, lengths, gzip.
-    let envelope = format!("{{\"event_id\":\"{id}\"}}\n{{\"type\":\"event\",\"length\":{}}}\n{event}\n", event.len());
+    let envelope =
+        format!("{{\"event_id\":\"{id}\"}}\n{{\"type\":\"event\",\"length\":{}}}\n{event}\n", event.len());
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(envelope.as_bytes()).expect("memory");
     let packed = packed.finish().expect("memory");
@@ -66,7 +71,11 @@ async fn both_dialects_and_the_old_endpoint_are_taken(app: TestApp) {
     let _ = app.send_bytes(None, Method::POST, &path, &[], event).await.is(200);
     let all = issues(&app, "").await;
     assert_eq!(all.len(), 1, "{all:?}");
-    assert_eq!((&all[0]["events"], &all[0]["culprit"]), (&json!(3), &json!("shop in pay")), "one came twice, and counts once");
+    assert_eq!(
+        (&all[0]["events"], &all[0]["culprit"]),
+        (&json!(3), &json!("shop in pay")),
+        "one came twice, and counts once"
+    );
     assert_eq!((&all[0]["title"], &all[0]["kind"]), (&json!("Boom: three"), &json!("Boom")));
     let read = app.get(&format!("/glitch/v1/events/{id}")).await;
     assert_eq!(read.is(200)["body"]["exception"]["values"][0]["value"], "one");
@@ -74,7 +83,9 @@ async fn both_dialects_and_the_old_endpoint_are_taken(app: TestApp) {
 
 async fn only_a_key_of_the_project_opens_it(app: TestApp) {
     let key = key(&app).await;
-    let made = app.send(Method::POST, "/glitch/v1/projects", &[("idempotency-key", "p")], &json!({"name": "Shop"})).await;
+    let made = app
+        .send(Method::POST, "/glitch/v1/projects", &[("idempotency-key", "p")], &json!({"name": "Shop"}))
+        .await;
     assert_eq!(made.is(201)["id"], 2);
     let send = async |project: &str, query: &str| {
         let path = format!("/glitch/v1/api/{project}/envelope/{query}");
@@ -82,14 +93,19 @@ async fn only_a_key_of_the_project_opens_it(app: TestApp) {
     };
     let mine = format!("?sentry_key={key}");
     assert_eq!(send("1", &mine).await, 200);
-    for (project, query, status) in
-        [("1", "", 401), ("1", "?sentry_key=abc", 403), ("2", &*mine, 403), ("x", &*mine, 403), ("9", &*mine, 403)]
-    {
+    for (project, query, status) in [
+        ("1", "", 401),
+        ("1", "?sentry_key=abc", 403),
+        ("2", &*mine, 403),
+        ("x", &*mine, 403),
+        ("9", &*mine, 403),
+    ] {
         assert_eq!(send(project, query).await, status, "{project} {query}");
     }
     let nobody = Caller { subject: "somebody".into(), roles: vec![] };
     for path in ["projects", "issues", "projects/1/keys", "events/x"] {
-        let theirs = app.send_as(Some(nobody.clone()), Method::GET, &format!("/glitch/v1/{path}"), &[], &()).await;
+        let theirs =
+            app.send_as(Some(nobody.clone()), Method::GET, &format!("/glitch/v1/{path}"), &[], &()).await;
         assert_eq!(theirs.slug(), "forbidden", "{path}");
     }
     let _ = app.send(Method::DELETE, &format!("{PROJECT}/keys/{key}"), &[], &()).await.is(204);
@@ -149,8 +165,10 @@ async fn new_issues_and_those_that_are_back_are_told(app: TestApp) {
 
 async fn what_is_searched_for_is_found(app: TestApp) {
     let key = key(&app).await;
-    for (level, message) in [("error", "Disk 100% full"), ("warning", "disk_slow"), ("info", "Ünïcode gone")] {
-        report(&app, &key, json!({"level": level, "logentry": {"formatted": message}, "release": "r1"})).await;
+    for (level, message) in [("error", "Disk 100% full"), ("warning", "disk_slow"), ("info", "Ünïcode gone")]
+    {
+        report(&app, &key, json!({"level": level, "logentry": {"formatted": message}, "release": "r1"}))
+            .await;
         app.pass(Duration::from_secs(1)).await;
     }
     for (query, found) in [
@@ -181,7 +199,8 @@ async fn secrets_are_never_stored(app: TestApp) {
     let key = key(&app).await;
     let mut event = boom("r", "login failed for password=hunter2");
     event["request"] = json!({"headers": {"Authorization": "Bearer abc"}, "query_string": "token=abcdef"});
-    event["exception"]["values"][0]["stacktrace"]["frames"][0]["vars"] = json!({"api_key": "abcdef", "nul": "a\0b"});
+    event["exception"]["values"][0]["stacktrace"]["frames"][0]["vars"] =
+        json!({"api_key": "abcdef", "nul": "a\0b"});
     let id = report(&app, &key, event).await;
     let stored = app.get(&format!("/glitch/v1/events/{id}")).await.is(200).to_string();
     for secret in ["hunter2", "Bearer abc", "abcdef", "\\u0000"] {
@@ -206,7 +225,8 @@ async fn a_project_has_its_share_of_an_hour_and_no_more(app: TestApp) {
     app.pass(HOUR).await;
     report(&app, &key, boom("r", "x")).await;
     let hours = app.get(&format!("{PROJECT}/hours")).await;
-    let counts: Vec<_> = hours.is(200).as_array().expect("a list").iter().map(|h| h["events"].clone()).collect();
+    let counts: Vec<_> =
+        hours.is(200).as_array().expect("a list").iter().map(|h| h["events"].clone()).collect();
     assert_eq!(counts, [3, 1], "what was refused does not count");
     let issue = issues(&app, "").await[0]["id"].as_str().expect("an id").to_owned();
     let of_issue = app.get(&format!("/glitch/v1/issues/{issue}/hours")).await;
@@ -236,7 +256,11 @@ async fn what_is_hostile_is_refused_and_nothing_of_it_is_kept(app: TestApp) {
         ("no object", "[1]", 400),
         ("deep", &*deep, 400),
         ("long", &*long, 400),
-        ("odd types", r#"{"exception":7,"level":[],"timestamp":{},"release":1,"fingerprint":[null,{}]}"#, 200),
+        (
+            "odd types",
+            r#"{"exception":7,"level":[],"timestamp":{},"release":1,"fingerprint":[null,{}]}"#,
+            200,
+        ),
         ("empty", "{}", 200),
     ] {
         let path = format!("/glitch/v1/api/1/store/?sentry_key={key}");
@@ -247,13 +271,21 @@ async fn what_is_hostile_is_refused_and_nothing_of_it_is_kept(app: TestApp) {
     let large = vec![b'x'; super::wire::BODY_BYTES_MAX + 1];
     assert_eq!(app.send_bytes(None, Method::POST, &path, &[], large).await.slug(), "too-large");
     let unpacked = [("content-encoding", "gzip")];
-    assert_eq!(app.send_bytes(None, Method::POST, &path, &unpacked, b"x".to_vec()).await.slug(), "bad-request");
+    assert_eq!(
+        app.send_bytes(None, Method::POST, &path, &unpacked, b"x".to_vec()).await.slug(),
+        "bad-request"
+    );
     let other = [("content-encoding", "zstd")];
-    assert_eq!(app.send_bytes(None, Method::POST, &path, &other, b"x".to_vec()).await.slug(), "unsupported-media-type");
+    assert_eq!(
+        app.send_bytes(None, Method::POST, &path, &other, b"x".to_vec()).await.slug(),
+        "unsupported-media-type"
+    );
     let both = node(&app, &key, &[("event", boom("r", "x")), ("event", json!([]))]).await;
     assert_eq!(both.status.as_u16(), 400);
     assert_eq!(issues(&app, "").await.len(), 2, "of a refused envelope nothing is kept");
-    let _ = node(&app, &key, &[("transaction", json!({})), ("client_report", json!({})), ("new", json!(1))]).await.is(200);
+    let _ = node(&app, &key, &[("transaction", json!({})), ("client_report", json!({})), ("new", json!(1))])
+        .await
+        .is(200);
 }
 
 fn check_in(status: &str, more: Value) -> (&'static str, Value) {
@@ -280,10 +312,14 @@ async fn a_monitor_is_missed_once_and_heard_of_again(app: TestApp) {
     app.pass(HOUR + Duration::from_secs(299)).await;
     assert_eq!(monitor(&app).await["state"], "ok", "within its margin");
     app.pass(Duration::from_secs(1)).await;
-    assert_eq!((&monitor(&app).await["state"], &monitor(&app).await["next_at"]), (&json!("missed"), &json!("2026-01-01T02:00:00.000Z")));
+    assert_eq!(
+        (&monitor(&app).await["state"], &monitor(&app).await["next_at"]),
+        (&json!("missed"), &json!("2026-01-01T02:00:00.000Z"))
+    );
     app.pass(2 * HOUR).await;
     let check_ins = app.get(&format!("{PROJECT}/monitors/nightly/check-ins")).await;
-    let states: Vec<_> = check_ins.is(200)["items"].as_array().expect("a list").iter().map(|c| c["state"].clone()).collect();
+    let states: Vec<_> =
+        check_ins.is(200)["items"].as_array().expect("a list").iter().map(|c| c["state"].clone()).collect();
     assert_eq!(states, ["missed", "missed", "ok"], "times that went by in one stretch are one");
     // A minute early is for the time to come.
     let _ = node(&app, &key, &[check_in("ok", json!({"check_in_id": "c2"}))]).await.is(200);
@@ -299,12 +335,19 @@ async fn work_that_fails_or_never_ends_is_told(app: TestApp) {
     let _ = node(&app, &key, &[check_in("in_progress", hourly())]).await.is(200);
     app.pass(Duration::from_secs(300)).await;
     let _ = node(&app, &key, &[check_in("error", json!({"duration": 1.5}))]).await.is(200);
-    let listed = async || app.get(&format!("{PROJECT}/monitors/nightly/check-ins")).await.is(200)["items"].clone();
+    let listed =
+        async || app.get(&format!("{PROJECT}/monitors/nightly/check-ins")).await.is(200)["items"].clone();
     let one = listed().await;
-    assert_eq!((one.as_array().map(Vec::len), &one[0]["state"], &one[0]["duration_ms"]), (Some(1), &json!("error"), &json!(1500)));
+    assert_eq!(
+        (one.as_array().map(Vec::len), &one[0]["state"], &one[0]["duration_ms"]),
+        (Some(1), &json!("error"), &json!(1500))
+    );
     let _ = node(&app, &key, &[check_in("in_progress", json!({"check_in_id": "c2"}))]).await.is(200);
     app.pass(Duration::from_secs(601)).await;
-    assert_eq!((&listed().await[0]["state"], &monitor(&app).await["state"]), (&json!("timeout"), &json!("timeout")));
+    assert_eq!(
+        (&listed().await[0]["state"], &monitor(&app).await["state"]),
+        (&json!("timeout"), &json!("timeout"))
+    );
 }
 
 async fn check_ins_that_make_no_sense_are_refused_or_forgotten(app: TestApp) {
@@ -314,8 +357,19 @@ async fn check_ins_that_make_no_sense_are_refused_or_forgotten(app: TestApp) {
         ("no slug", ("check_in", json!({"status": "ok"})), 400),
         ("a path", check_in("ok", json!({"monitor_slug": "a/b"})), 400),
         ("nobody described it", check_in("ok", json!({})), 200),
-        ("no cron", check_in("ok", json!({"monitor_config": {"schedule": {"type": "crontab", "value": "soon"}}})), 200),
-        ("no plan", check_in("ok", json!({"monitor_config": {"schedule": {"type": "interval", "value": -1, "unit": "day"}}})), 200),
+        (
+            "no cron",
+            check_in("ok", json!({"monitor_config": {"schedule": {"type": "crontab", "value": "soon"}}})),
+            200,
+        ),
+        (
+            "no plan",
+            check_in(
+                "ok",
+                json!({"monitor_config": {"schedule": {"type": "interval", "value": -1, "unit": "day"}}}),
+            ),
+            200,
+        ),
     ] {
         assert_eq!(node(&app, &key, &[item]).await.status.as_u16(), status, "{name}");
     }

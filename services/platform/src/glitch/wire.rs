@@ -4,8 +4,7 @@
 
 use std::io::Read;
 
-use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Uri, header};
 use serde::Deserialize;
 
 /// Largest body, packed or not, bytes: an event and its attachments.
@@ -36,10 +35,10 @@ pub(super) enum WireError {
 }
 
 /// The key of a DSN, from `X-Sentry-Auth`, `Authorization` or the query.
-pub(super) fn key(head: &Parts) -> Option<String> {
-    let of = |name| header_text(&head.headers, name).strip_prefix("Sentry ");
+pub(super) fn key(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let of = |name| header_text(headers, name).strip_prefix("Sentry ");
     let listed = of("x-sentry-auth").or_else(|| of(header::AUTHORIZATION.as_str())).unwrap_or_default();
-    let pairs = listed.split(',').chain(head.uri.query().unwrap_or_default().split('&'));
+    let pairs = listed.split(',').chain(uri.query().unwrap_or_default().split('&'));
     let key = pairs.filter_map(|pair| pair.trim().strip_prefix("sentry_key=")).next()?;
     let sane = (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric());
     sane.then(|| key.to_owned())
@@ -56,7 +55,9 @@ pub(super) fn unpack(coding: &str, body: &[u8]) -> Result<Vec<u8>, WireError> {
         "" | "identity" => whole(body),
         "gzip" | "x-gzip" => whole(flate2::read::MultiGzDecoder::new(body)),
         // Some leave out the frame around it that the name asks for.
-        "deflate" if body.first().is_some_and(|b| b & 0x0f == 8) => whole(flate2::read::ZlibDecoder::new(body)),
+        "deflate" if body.first().is_some_and(|b| b & 0x0f == 8) => {
+            whole(flate2::read::ZlibDecoder::new(body))
+        }
         "deflate" => whole(flate2::read::DeflateDecoder::new(body)),
         "br" => whole(brotli_decompressor::Decompressor::new(body, 4096)),
         _ => Err(WireError::Coding),

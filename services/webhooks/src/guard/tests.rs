@@ -9,7 +9,9 @@ fn admits(guard: &Guard, url: &str) -> bool {
 #[test]
 fn only_the_public_network_is_reached() {
     let guard = Guard::new(Vec::new());
-    for good in ["http://8.8.8.8/", "https://[2606:4700::1111]/x", "https://172.32.0.1/", "https://example.org/"] {
+    for good in
+        ["http://8.8.8.8/", "https://[2606:4700::1111]/x", "https://172.32.0.1/", "https://example.org/"]
+    {
         assert!(admits(&guard, good), "{good}");
     }
     for bad in [

@@ -21,8 +21,16 @@ fn told(message: &str) -> Value {
 fn what_is_the_same_is_one_issue() {
     let library = |name: &str| json!({"module": "lib", "function": name, "in_app": false});
     for (name, one, other) in [
-        ("another line", thrown("E", "x", json!([at("pay", 1, true)])), thrown("E", "x", json!([at("pay", 9, true)]))),
-        ("another value", thrown("E", "id 7", json!([at("pay", 1, true)])), thrown("E", "id 8", json!([at("pay", 1, true)]))),
+        (
+            "another line",
+            thrown("E", "x", json!([at("pay", 1, true)])),
+            thrown("E", "x", json!([at("pay", 9, true)])),
+        ),
+        (
+            "another value",
+            thrown("E", "id 7", json!([at("pay", 1, true)])),
+            thrown("E", "id 8", json!([at("pay", 1, true)])),
+        ),
         (
             "another library around it",
             thrown("E", "x", json!([library("a"), at("pay", 1, true)])),
@@ -34,7 +42,11 @@ fn what_is_the_same_is_one_issue() {
             thrown("E", "x", json!([at("walk", 1, true), at("walk", 1, true), at("walk", 1, true)])),
         ),
         ("numbers", told("user 17 not found after 1.5 s"), told("user 9 not found after 22 s")),
-        ("ids", told("no 0b50f6b2-6c29-4d2e-9a3c-111111111111!"), told("no 9c1f6b2a-0000-4d2e-9a3c-222222222222!")),
+        (
+            "ids",
+            told("no 0b50f6b2-6c29-4d2e-9a3c-111111111111!"),
+            told("no 9c1f6b2a-0000-4d2e-9a3c-222222222222!"),
+        ),
         ("addresses", told("10.0.0.7:80 is away"), told("[::1]:99 is away")),
         ("mail", told("to <ann@example.org>"), told("to <bob@example.com>")),
         ("checksums", told("object 9f86d081884c7d65 lost"), told("object 0x2c26b46b68ffc68f lost")),
@@ -49,7 +61,11 @@ fn what_is_the_same_is_one_issue() {
             json!({"fingerprint": ["db"], "message": "one"}),
             json!({"fingerprint": ["db"], "message": "other"}),
         ),
-        ("the default said", json!({"fingerprint": ["{{ default }}"], "message": "one"}), json!({"message": "one"})),
+        (
+            "the default said",
+            json!({"fingerprint": ["{{ default }}"], "message": "one"}),
+            json!({"message": "one"}),
+        ),
         (
             "a bundle",
             thrown("E", "x", json!([{"filename": "https://a/app.3f2a1b9c.js", "function": "f"}])),
@@ -68,11 +84,27 @@ fn what_is_the_same_is_one_issue() {
 #[test]
 fn what_differs_is_two_issues() {
     for (name, one, other) in [
-        ("type", thrown("E", "x", json!([at("pay", 1, true)])), thrown("F", "x", json!([at("pay", 1, true)]))),
-        ("function", thrown("E", "x", json!([at("pay", 1, true)])), thrown("E", "x", json!([at("buy", 1, true)]))),
-        ("value without a trace", thrown("E", "disk full", json!([])), thrown("E", "no such host", json!([]))),
+        (
+            "type",
+            thrown("E", "x", json!([at("pay", 1, true)])),
+            thrown("F", "x", json!([at("pay", 1, true)])),
+        ),
+        (
+            "function",
+            thrown("E", "x", json!([at("pay", 1, true)])),
+            thrown("E", "x", json!([at("buy", 1, true)])),
+        ),
+        (
+            "value without a trace",
+            thrown("E", "disk full", json!([])),
+            thrown("E", "no such host", json!([])),
+        ),
         ("words", told("user 7 not found"), told("order 7 not found")),
-        ("fingerprint", json!({"fingerprint": ["a"], "message": "m"}), json!({"fingerprint": ["b"], "message": "m"})),
+        (
+            "fingerprint",
+            json!({"fingerprint": ["a"], "message": "m"}),
+            json!({"fingerprint": ["b"], "message": "m"}),
+        ),
         (
             "a part of the default",
             json!({"fingerprint": ["{{ default }}", "eu"], "message": "m"}),
@@ -83,11 +115,7 @@ fn what_differs_is_two_issues() {
             json!({"exception": {"values": [{"type": "A", "value": "a"}, {"type": "C", "value": "c"}]}}),
             json!({"exception": {"values": [{"type": "B", "value": "b"}, {"type": "C", "value": "c"}]}}),
         ),
-        (
-            "parts that run together",
-            json!({"fingerprint": ["ab", "c"]}),
-            json!({"fingerprint": ["a", "bc"]}),
-        ),
+        ("parts that run together", json!({"fingerprint": ["ab", "c"]}), json!({"fingerprint": ["a", "bc"]})),
     ] {
         assert_ne!(hash(&one), hash(&other), "{name}");
     }

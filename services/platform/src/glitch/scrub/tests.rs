@@ -18,7 +18,11 @@ fn secrets_in_texts_go_and_the_rest_stays() {
         ("an address without", "at https://example.org/@ann", "at https://example.org/@ann"),
         ("a JWT", "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln ok", "got [Filtered] ok"),
         ("a key of AWS", "id AKIAIOSFODNN7EXAMPLE", "id [Filtered]"),
-        ("a private key", "a -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- b", "a [Filtered] b"),
+        (
+            "a private key",
+            "a -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- b",
+            "a [Filtered] b",
+        ),
         ("half a private key", "a -----BEGIN PRIVATE KEY-----\nMIIE", "a [Filtered]"),
         ("a certificate", "-----BEGIN CERTIFICATE-----\nMIIE", "-----BEGIN CERTIFICATE-----\nMIIE"),
         ("a card", "card 4242 4242 4242 4242, please", "card [Filtered], please"),
