@@ -158,7 +158,7 @@ fn numbers(core: &str) -> String {
         } else if bare.bytes().all(|b| b.is_ascii_hexdigit())
             && (bare.len() >= HEX_LEN_MIN || bare.len() < run.len())
         {
-            out += "<hex>";
+            out += "<n>";
         } else {
             let mut was_digit = false;
             for c in run.chars() {
@@ -171,8 +171,8 @@ fn numbers(core: &str) -> String {
             }
         }
     }
-    // `1.5` and `-3` are one number each.
-    out.replace("<n>.<n>", "<n>").replace("<hex>.<n>", "<n>")
+    // `1.5` is one number.
+    out.replace("<n>.<n>", "<n>")
 }
 
 fn digest(parts: &[String]) -> String {

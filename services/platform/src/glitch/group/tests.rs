@@ -125,7 +125,7 @@ fn what_differs_is_two_issues() {
 fn messages_keep_their_words() {
     for (given, want) in [
         ("GET /users/17 took 1.5ms", "GET /users/<n> took <n>ms"),
-        ("at 0x7ffe12 of h264", "at <hex> of h<n>"),
+        ("at 0x7ffe12 of h264", "at <n> of h<n>"),
         ("see https://a.b/c?d=1, then", "see <url>, then"),
         ("deadbeef is a word", "deadbeef is a word"),
         ("naïve: 3", "naïve: <n>"),
