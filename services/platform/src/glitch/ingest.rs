@@ -4,6 +4,7 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -113,10 +114,13 @@ async fn store_event(cx: Ctx, mut tx: Tx, Path(project): Path<String>, sent: Sen
 }
 
 async fn take(cx: &Ctx, tx: &mut Tx, project: &str, sent: Sent, is_event: bool) -> Result<Taken, Problem> {
-    let _place = PLACES.acquire().await.map_err(Problem::internal)?;
     let (head, body) = sent.0.into_parts();
     let project = admitted(cx, project, &head).await?;
-    let body = read(&head, body).await?;
+    let packed = read(body).await?;
+    // Who sends slowly has no place meanwhile.
+    let _place = PLACES.acquire().await.map_err(Problem::internal)?;
+    let coding = wire::header_text(&head.headers, header::CONTENT_ENCODING.as_str());
+    let body = wire::unpack(coding, &packed).map_err(refused)?;
     let mut taken = Taken { id: String::new() };
     if is_event {
         let id = cx.new_id();
@@ -158,15 +162,13 @@ async fn admitted(cx: &Ctx, id: &str, head: &Parts) -> Result<Project, Problem> 
     found.ok_or_else(|| Problem::forbidden("the key is none of this project"))
 }
 
-/// The body, unpacked.
-async fn read(head: &Parts, body: RawBody) -> Result<Vec<u8>, Problem> {
-    let packed = match Limited::new(body, wire::BODY_BYTES_MAX).collect().await {
-        Ok(whole) => whole.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(refused(WireError::TooLarge)),
-        Err(_) => return Err(Problem::bad_request("the body did not come whole")),
-    };
-    let coding = wire::header_text(&head.headers, header::CONTENT_ENCODING.as_str());
-    wire::unpack(coding, &packed).map_err(refused)
+/// The body as it is sent.
+async fn read(body: RawBody) -> Result<Bytes, Problem> {
+    match Limited::new(body, wire::SENT_BYTES_MAX).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(refused(WireError::TooLarge)),
+        Err(_) => Err(Problem::bad_request("the body did not come whole")),
+    }
 }
 
 fn refused(error: WireError) -> Problem {

@@ -268,7 +268,7 @@ async fn what_is_hostile_is_refused_and_nothing_of_it_is_kept(app: TestApp) {
         assert_eq!(answer.status.as_u16(), status, "{name}: {answer:?}");
     }
     let path = format!("/glitch/v1/api/1/envelope/?sentry_key={key}");
-    let large = vec![b'x'; super::wire::BODY_BYTES_MAX + 1];
+    let large = vec![b'x'; super::wire::SENT_BYTES_MAX + 1];
     assert_eq!(app.send_bytes(None, Method::POST, &path, &[], large).await.slug(), "too-large");
     let unpacked = [("content-encoding", "gzip")];
     assert_eq!(

@@ -7,7 +7,9 @@ use std::io::Read;
 use http::{HeaderMap, Uri, header};
 use serde::Deserialize;
 
-/// Largest body, packed or not, bytes: an event and its attachments.
+/// Largest body as it is sent, bytes.
+pub(super) const SENT_BYTES_MAX: usize = 2 << 20;
+/// Largest body when it is unpacked, bytes: an event and its attachments.
 pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
 /// Most items of an envelope that are looked at.
 const ITEMS_MAX: usize = 100;
@@ -17,8 +19,8 @@ const KEY_BYTES_MAX: usize = 64;
 /// A body that cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum WireError {
-    /// Larger than [`BODY_BYTES_MAX`].
-    #[error("a body has at most {BODY_BYTES_MAX} bytes, packed or not")]
+    /// Larger than [`SENT_BYTES_MAX`], or [`BODY_BYTES_MAX`] when it is unpacked.
+    #[error("a body has at most {SENT_BYTES_MAX} bytes, and {BODY_BYTES_MAX} when it is unpacked")]
     TooLarge,
     /// Packed in another way.
     #[error("Content-Encoding may be gzip, deflate or br")]
