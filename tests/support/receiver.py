@@ -3,6 +3,7 @@
 import email
 import http.server
 import json
+import socket
 import sys
 import threading
 from email.policy import default
@@ -42,7 +43,8 @@ class Mails:
 
 hooks = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hooks)
 threading.Thread(target=hooks.serve_forever, daemon=True).start()
-mails = Controller(Mails(), hostname="127.0.0.1", port=0)
-mails.start()
-print(hooks.server_port, mails.server.sockets[0].getsockname()[1], flush=True)
+with socket.create_server(("127.0.0.1", 0)) as probe:
+    port = probe.getsockname()[1]
+Controller(Mails(), hostname="127.0.0.1", port=port).start()
+print(hooks.server_port, port, flush=True)
 sys.stdin.read()

@@ -43,7 +43,7 @@ impl FromRequest<Ctx> for Sent {
 
 impl Describe for Sent {
     fn describe(operation: &mut Operation, _: &mut SchemaGenerator) {
-        operation.takes_bytes("application/x-sentry-envelope");
+        operation.takes_bytes("application/octet-stream");
     }
 }
 
