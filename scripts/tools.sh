@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, tus-python, moto_server, nginx-new and shaka-packager into
-# the given folder unless they are on the PATH already.
+# Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, tus-python, moto_server, nginx-new, shaka-packager,
+# sentry-python, sentry-node, schemathesis and promtool into the given folder unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -77,4 +77,39 @@ has shaka-packager || {
   else
     echo "no npm here: its streams are not judged in the tests"
   fi
+}
+# Python and Node with Sentry's SDKs, and with what verifies webhooks.
+has sentry-python || {
+  echo "installing sentry-python"
+  venv
+  "$into/venv/bin/pip" install -q --disable-pip-version-check sentry-sdk==2.75.0 standardwebhooks==1.1.0 aiosmtpd==1.4.6
+  printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/sentry-python"
+  chmod +x "$into/bin/sentry-python"
+}
+has sentry-node || {
+  if command -v npm >/dev/null; then
+    echo "installing sentry-node"
+    npm install --prefix "$into/npm" --no-audit --no-fund --ignore-scripts --loglevel=error @sentry/node@8.55.0
+    mkdir -p "$into/bin"
+    printf '#!/bin/sh\nNODE_PATH="%s" exec node "$@"\n' "$into/npm/node_modules" >"$into/bin/sentry-node"
+    chmod +x "$into/bin/sentry-node"
+  else
+    echo "no npm here: Sentry's Node SDK is not tried in the tests"
+  fi
+}
+# Asks services everything that their description allows, and some that it does not.
+has schemathesis || {
+  echo "installing schemathesis"
+  [ -x "$into/schemathesis/bin/pip" ] || python3 -m venv "$into/schemathesis"
+  "$into/schemathesis/bin/pip" install -q --disable-pip-version-check schemathesis==4.32.5
+  mkdir -p "$into/bin"
+  ln -sf "$into/schemathesis/bin/schemathesis" "$into/bin/"
+}
+# Judges figures. Of its package this program alone, for the package starts a server.
+has promtool || {
+  echo "installing promtool"
+  package=$(mktemp -d) && mkdir -p "$into/bin"
+  (cd "$package" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .)
+  mv "$package/usr/bin/promtool" "$into/bin/"
+  rm -r "$package"
 }

@@ -16,7 +16,7 @@ pub(crate) fn start(config: &LogConfig, format: Option<LogFormat>) -> Filter {
     let (filter, handle) = reload::Layer::new(EnvFilter::new(&config.filter));
     let terminal = std::io::stderr().is_terminal();
     let human = format.map_or(terminal, |f| f == LogFormat::Human);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(nx_ring::reports());
     if human {
         registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(terminal)).init();
     } else {

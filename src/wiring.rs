@@ -37,6 +37,7 @@ struct Roles {
 }
 
 async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
+    config.gateway.reports_to.clone().map(nx_ring::report_to);
     let (stop, stopped) = watch::channel(false);
     let signals = signals().context("cannot listen for signals")?;
     let certs = config.tls.certs(&cli.data).map_err(Error::msg)?;
@@ -92,7 +93,11 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
         let viewers = edge[0].1.address;
         http.extend(edge.into_iter().map(|(_, listening)| listening));
         let core = nx_gateway::Core::new(&hub, &doors.outbound());
-        let ring = &*ring.insert(nx_ring::start(&config.gateway.ring, &cli.data).await.map_err(Error::msg)?);
+        let ring = &*ring.insert(
+            nx_ring::start(&config.gateway.ring, &config.gateway.notify, &cli.data)
+                .await
+                .map_err(Error::msg)?,
+        );
         let face = nx_gateway::Face::new(core, &config.gateway, viewers, ring, stopped.clone());
         let face = Arc::new(face.map_err(Error::msg)?);
         let address = config.gateway.listen;

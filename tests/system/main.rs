@@ -24,6 +24,7 @@ mod durable;
 mod encoder;
 mod enhanced;
 mod files;
+mod glitch;
 mod h2_abuse;
 mod https;
 mod images;

@@ -5,9 +5,9 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(nx_web_built)");
     // While it is absent, cargo runs this script in every build, and so notices it once it is there.
     println!("cargo::rerun-if-changed=dist");
-    if ["dist/watch.html", "dist/status.html", "dist/recordings.html"]
+    if ["watch", "status", "recordings", "errors"]
         .iter()
-        .all(|page| Path::new(page).is_file())
+        .all(|page| Path::new(&format!("dist/{page}.html")).is_file())
     {
         println!("cargo::rustc-cfg=nx_web_built");
     }

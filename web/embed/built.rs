@@ -16,6 +16,7 @@ pub(crate) fn page(name: Page) -> Asset {
         Page::Watch => "watch.html",
         Page::Status => "status.html",
         Page::Recordings => "recordings.html",
+        Page::Errors => "errors.html",
     };
     file(path).expect("the build script saw every page")
 }

@@ -1,4 +1,4 @@
-//! The web pages of Nexus COS: the watch page of the edge, and the gateway's pages of streams and of recordings.
+//! The web pages of Nexus COS: the watch page of the edge, and the gateway's pages of streams, of recordings and of errors.
 //!
 //! The pages are built by Node into `web/dist` and embedded in debug and release builds alike, so the
 //! server has no files to lose. Where they have not been built, the crate still builds, and each page
@@ -42,6 +42,8 @@ pub enum Page {
     Status,
     /// Lists, plays and cuts what is kept; served at `/recordings` by the gateway.
     Recordings,
+    /// Lists what went wrong; served at `/errors` by the gateway.
+    Errors,
 }
 
 /// A file to answer a request with.

@@ -6,12 +6,14 @@ use std::borrow::Cow;
 const WATCH: &str = include_str!("missing-watch.html");
 const STATUS: &str = include_str!("missing-status.html");
 const RECORDINGS: &str = include_str!("missing-recordings.html");
+const ERRORS: &str = include_str!("missing-errors.html");
 
 pub(crate) fn page(name: Page) -> Asset {
     let (html, etag) = match name {
         Page::Watch => (WATCH, "\"missing-watch\""),
         Page::Status => (STATUS, "\"missing-status\""),
         Page::Recordings => (RECORDINGS, "\"missing-recordings\""),
+        Page::Errors => (ERRORS, "\"missing-errors\""),
     };
     Asset {
         bytes: Cow::Borrowed(html.as_bytes()),

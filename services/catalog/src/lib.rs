@@ -31,6 +31,9 @@ pub struct Entry {
     pub aliases: Vec<String>,
     /// When it is built; 0 comes first.
     pub wave: u8,
+    /// What its paths begin with that find out by themselves who asks, behind `/api/ID/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
     /// Whether this version has it.
     #[serde(default)]
     pub built: bool,

@@ -39,7 +39,8 @@ impl Secret {
         Self(text.to_owned())
     }
 
-    pub(crate) fn reveal(&self) -> &str {
+    /// It.
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

@@ -8,7 +8,7 @@
 //! | events out and in | an outbox and an inbox: the effect of each exactly once, in the order of its subject |
 //! | jobs | durable, leased, tried again; at the times of a cron expression |
 //!
-//! Not here yet: a bus and calls between processes, webhooks, encryption of fields, rate limits, `Sunset`.
+//! Not here yet: a bus and calls between processes, encryption of fields, rate limits, `Sunset`.
 
 mod breaker;
 mod caller;
@@ -38,7 +38,7 @@ pub use config::{Config, Secret};
 pub use cron::{Cron, zone};
 pub use ctx::Ctx;
 pub use events::{Event, Reaction};
-pub use http::{Api, Created, IfMatch, JsonBody as Body, List, Page, Tagged};
+pub use http::{Api, Created, Describe, IfMatch, JsonBody as Body, List, Operation, Page, Tagged};
 pub use jobs::{Job, NewJob};
 pub use mesh::Call;
 pub use nx_db::{Column, Db, DbError, FromRow, Row, Time, Value, args, row};

@@ -134,11 +134,27 @@ impl TestApp {
         headers: &[(&str, &str)],
         body: &impl Serialize,
     ) -> Answer {
-        let (service, rest) = path[1..].split_once('/').expect("/SERVICE/…");
         let body = serde_json::to_vec(body).expect("JSON");
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        self.send_bytes(caller, method, path, &headers, body).await
+    }
+
+    /// The same with a body of any kind.
+    ///
+    /// # Panics
+    /// When the path names no service.
+    pub async fn send_bytes(
+        &self,
+        caller: Option<Caller>,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let (service, rest) = path[1..].split_once('/').expect("/SERVICE/…");
         let request = Request::builder().method(method).uri(format!("/{rest}"));
         let mut request = request.body(Body::from(body)).expect("a request");
-        for (name, value) in [&[("content-type", "application/json")], headers].concat() {
+        for (name, value) in headers {
             let name: HeaderName = name.parse().expect("a name");
             request.headers_mut().insert(name, value.parse().expect("a value"));
         }

@@ -22,12 +22,23 @@ pub struct Config {
     pub token_file: Option<PathBuf>,
     /// The services behind it.
     pub ring: nx_chassis::Config,
+    /// What services tell people and programs outside.
+    pub notify: nx_webhooks::Config,
+    /// Where errors of this process are reported, whatever its role; without it, to glitch among its own services.
+    pub reports_to: Option<nx_reporter::Dsn>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 3000));
-        Self { listen, token: None, token_file: None, ring: nx_chassis::Config::default() }
+        Self {
+            listen,
+            token: None,
+            token_file: None,
+            ring: nx_chassis::Config::default(),
+            notify: nx_webhooks::Config::default(),
+            reports_to: None,
+        }
     }
 }
 
@@ -35,8 +46,10 @@ impl Config {
     /// What is wrong, as key within the section and a sentence that says what to do.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {
-        let section = |(key, text)| (format!("ring.{key}"), text);
-        let mut faults: Vec<_> = self.ring.validate().into_iter().map(section).collect();
+        let below =
+            |section: &'static str| move |(key, text): (String, String)| (format!("{section}.{key}"), text);
+        let mut faults: Vec<_> = self.ring.validate().into_iter().map(below("ring")).collect();
+        faults.extend(self.notify.validate().into_iter().map(below("notify")));
         if self.token.is_some() && self.token_file.is_some() {
             faults
                 .push(("token_file".into(), "is one too many beside gateway.token: set one of them".into()));

@@ -150,6 +150,7 @@ impl Face {
         let path = request.uri().path();
         match path {
             "/" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Status), request.headers())),
+            "/errors" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Errors), request.headers())),
             "/recordings" => Ok(assets::page(request.headers(), &edge_url(request.headers(), self.edge))),
             STREAMS => {
                 let paging = Paging::parse(request.uri().query().unwrap_or_default())?;
@@ -231,6 +232,13 @@ impl Handler for Face {
     fn metrics(&self, out: &mut Metrics) {
         let live = self.core.streams.list().iter().filter(|s| s.state == State::Live).count();
         out.single("nexus_live_streams", "gauge", "Streams with a publisher.", live);
+        let dropped = nx_reporter::dropped();
+        out.single(
+            "nexus_reports_dropped_total",
+            "counter",
+            "Errors of this process that were not reported.",
+            dropped,
+        );
     }
 }
 

@@ -152,7 +152,13 @@ impl Operation {
         self.parameters.push(json!({"name": name, "in": "header", "required": required, "schema": schema}));
     }
 
-    fn query(&mut self, name: &str, schema: &Value) {
+    /// It takes a body of this media type, whatever is in it.
+    pub fn takes_bytes(&mut self, kind: &str) {
+        self.body = Some(json!({"required": true, "content": {kind: {"schema": {}}}}));
+    }
+
+    /// It takes a parameter in its query.
+    pub fn query(&mut self, name: &str, schema: &Value) {
         self.parameters.push(json!({"name": name, "in": "query", "required": false, "schema": schema}));
     }
 

@@ -85,7 +85,9 @@ fn explain(response: &mut Response, request_id: &str) {
         };
         Problem::new(status, slug, "")
     });
-    if status.is_server_error() {
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(%problem, "request failed");
+    } else if status.is_server_error() {
         tracing::warn!(%problem, "request failed");
     }
     *response.body_mut() = Body::from(problem.document(request_id).to_string());

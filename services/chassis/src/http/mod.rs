@@ -15,7 +15,7 @@ use http::{HeaderName, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::problem::Problem;
-pub use api::Api;
+pub use api::{Api, Describe, Operation};
 pub(crate) use layers::router;
 pub use reply::{Created, List, Tagged};
 pub use take::{Body as JsonBody, IfMatch, Page};

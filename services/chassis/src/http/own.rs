@@ -60,19 +60,12 @@ impl Ctx {
         let (mut text, service) = (String::new(), self.service().id);
         self.inner().traffic.write(service, &mut text);
         for (name, help, sql) in [
-            ("nexus_service_outbox", "Events to be handed on.", "SELECT COUNT(*) AS n FROM chassis_outbox"),
-            (
-                "nexus_service_inbox",
-                "Events to be heard.",
-                "SELECT COUNT(*) AS n FROM chassis_inbox WHERE state = 0",
-            ),
-            (
-                "nexus_service_jobs",
-                "Jobs to be done.",
-                "SELECT COUNT(*) AS n FROM chassis_job WHERE state = 0",
-            ),
-            ("nexus_service_dead_letters", "Events and jobs laid aside.", DEAD_COUNT),
+            ("outbox", "Events to be handed on.", "SELECT COUNT(*) AS n FROM chassis_outbox"),
+            ("inbox", "Events to be heard.", "SELECT COUNT(*) AS n FROM chassis_inbox WHERE state = 0"),
+            ("jobs", "Jobs to be done.", "SELECT COUNT(*) AS n FROM chassis_job WHERE state = 0"),
+            ("dead_letters", "Events and jobs laid aside.", DEAD_COUNT),
         ] {
+            let name = format!("nexus_service_{name}");
             let count: i64 = self.db().one(sql, Vec::new()).await?.unwrap_or_default();
             text += &format!(
                 "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{service=\"{service}\"}} {count}\n"

@@ -48,6 +48,7 @@ impl<T: Serialize> IntoResponse for Tagged<T> {
 
 /// A page of a list.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "List_of_{T}")]
 pub struct List<T> {
     items: Vec<T>,
     next_cursor: Option<String>,

@@ -40,14 +40,12 @@ impl Traffic {
     pub(crate) fn write(&self, service: &str, out: &mut String) {
         let Ok(seen) = self.0.lock() else { return };
         // Writing to a string cannot fail.
-        let _ = write!(
-            out,
-            "# HELP nexus_service_requests_total Requests answered.\n# TYPE nexus_service_requests_total counter\n"
-        );
+        let name = "nexus_service_requests_total";
+        let _ = write!(out, "# HELP {name} Requests answered.\n# TYPE {name} counter\n");
         for ((route, method, status), count) in &seen.requests {
             let labels =
                 format!("service=\"{service}\",route=\"{route}\",method=\"{method}\",status=\"{status}\"");
-            let _ = writeln!(out, "nexus_service_requests_total{{{labels}}} {count}");
+            let _ = writeln!(out, "{name}{{{labels}}} {count}");
         }
         let name = "nexus_service_request_seconds";
         let _ = write!(out, "# HELP {name} Time that requests took.\n# TYPE {name} histogram\n");

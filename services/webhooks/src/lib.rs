@@ -1,0 +1,115 @@
+//! What services tell people and programs outside: webhooks (Standard Webhooks 1.0) and mail.
+//!
+//! A service takes [`MIGRATION`], [`routes`] and [`Sender::serve`], and calls [`send`] in the transaction that made true what
+//! it tells. For each address that wants to hear of it there is then a job: tried again with growing pauses, laid aside
+//! after a day, listed and replayed under `/dead-letters` like every job.
+
+mod api;
+mod config;
+mod guard;
+mod mail;
+mod post;
+mod sign;
+mod store;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nx_chassis::{Ctx, Job, NewJob, Problem, Service, Time, Tx};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+pub use api::routes;
+pub use config::Config;
+use mail::Mailer;
+use post::Poster;
+
+/// The table of addresses.
+pub const MIGRATION: &str = include_str!("0001_webhooks.sql");
+/// The kind of job.
+const JOB: &str = "webhook";
+/// Pauses between rounds of tries, milliseconds: a round is the tries of one job, about two minutes.
+const ROUNDS_MS: [i64; 6] = [300_000, 1_800_000, 7_200_000, 14_400_000, 28_800_000, 36_000_000];
+
+/// Carries messages out. Cheap to clone.
+#[derive(Clone)]
+pub struct Sender {
+    poster: Arc<Poster>,
+    mailer: Arc<Mailer>,
+}
+
+impl Sender {
+    /// A sender; mail goes into `data/mail` while no server for it is configured.
+    ///
+    /// # Errors
+    /// In words, when a setting cannot be used.
+    pub fn new(config: &Config, data: &Path) -> Result<Self, String> {
+        let mailer = Mailer::new(config, &data.join("mail"))?;
+        Ok(Self { poster: Arc::new(Poster::new(config.allow.clone())), mailer: Arc::new(mailer) })
+    }
+
+    /// Has a service do the jobs that [`send`] makes.
+    pub fn serve(&self, service: Service) -> Service {
+        let sender = self.clone();
+        service.job(JOB, move |cx, job| {
+            let sender = sender.clone();
+            async move { sender.work(&cx, &job).await }
+        })
+    }
+
+    async fn work(&self, cx: &Ctx, job: &Job) -> Result<(), Problem> {
+        let mut message: Message = job.body()?;
+        let Some(hook) = store::active(cx, &message.hook).await? else { return Ok(()) };
+        let outcome = match hook.url.strip_prefix("mailto:") {
+            Some(to) => self.mailer.send(to, &message).await,
+            None => self.poster.send(cx, &hook, &message).await,
+        };
+        if outcome.is_err()
+            && job.is_last_try()
+            && let Some(pause_ms) = ROUNDS_MS.get(message.round)
+        {
+            message.round += 1;
+            let mut tx = cx.begin();
+            tx.enqueue(NewJob::new(JOB, &message).due(cx.now_ms() + pause_ms)).await?;
+            return Ok(tx.commit().await?);
+        }
+        outcome
+    }
+}
+
+/// What is carried to one address.
+#[derive(Debug, Serialize, Deserialize)]
+struct Message {
+    hook: String,
+    /// The same for every address and every try.
+    id: String,
+    /// One line for people.
+    title: String,
+    /// JSON, as it is signed.
+    body: String,
+    round: usize,
+}
+
+/// Tells everybody who wants to hear of `kind`, once `tx` is committed; `title` is a line for people.
+///
+/// # Errors
+/// When the store fails.
+pub async fn send(
+    cx: &Ctx,
+    tx: &mut Tx,
+    kind: &'static str,
+    title: &str,
+    data: &impl Serialize,
+) -> Result<(), Problem> {
+    let id = format!("msg_{}", cx.new_id());
+    let body = json!({"type": kind, "timestamp": Time(cx.now_ms()), "data": data}).to_string();
+    for hook in store::wanting(tx, kind).await? {
+        let title = format!("{kind}: {title}");
+        let message = Message { hook, id: id.clone(), title, body: body.clone(), round: 0 };
+        tx.enqueue(NewJob::new(JOB, &message)).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! A message as mail: to a server, or into a folder while there is none.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use nx_chassis::Problem;
+
+use crate::Message;
+use crate::config::Config;
+
+type Smtp = AsyncSmtpTransport<Tokio1Executor>;
+
+/// Time that a server has for one command.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+
+pub(crate) struct Mailer {
+    from: Mailbox,
+    way: Way,
+}
+
+enum Way {
+    Server(Box<Smtp>),
+    Folder(PathBuf),
+}
+
+/// The server of an address such as `smtps://USER:PASSWORD@HOST`.
+pub(crate) fn server(url: &str) -> Result<Smtp, lettre::transport::smtp::Error> {
+    Ok(Smtp::from_url(url)?.timeout(Some(ANSWER_MAX)).build())
+}
+
+impl Mailer {
+    pub(crate) fn new(config: &Config, folder: &Path) -> Result<Self, String> {
+        let from = config.mail_from.parse().map_err(|e| format!("mail_from: {e}"))?;
+        let way = match &config.smtp {
+            Some(url) => Way::Server(Box::new(server(url.reveal()).map_err(|e| format!("smtp: {e}"))?)),
+            None => Way::Folder(folder.to_owned()),
+        };
+        Ok(Self { from, way })
+    }
+
+    /// Hands it to the server, or writes it down as `ID.eml`.
+    pub(crate) async fn send(&self, to: &str, message: &Message) -> Result<(), Problem> {
+        let to: Mailbox = to.parse().map_err(failed)?;
+        let text = serde_json::from_str::<serde_json::Value>(&message.body)
+            .and_then(|body| serde_json::to_string_pretty(&body))
+            .map_err(failed)?;
+        // The same for every try, so that who gets it twice sees that.
+        let id = format!("<{}.{}@nexus>", message.id, message.hook);
+        let mail = lettre::Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(message.title.clone())
+            .message_id(Some(id))
+            .header(ContentType::TEXT_PLAIN)
+            .body(text)
+            .map_err(failed)?;
+        match &self.way {
+            Way::Server(server) => server.send(mail).await.map(drop).map_err(failed),
+            Way::Folder(folder) => {
+                let file = folder.join(format!("{}.{}.eml", message.id, message.hook));
+                tokio::fs::create_dir_all(folder).await.map_err(failed)?;
+                tokio::fs::write(file, mail.formatted()).await.map_err(failed)
+            }
+        }
+    }
+}
+
+fn failed(why: impl std::fmt::Display) -> Problem {
+    Problem::unavailable("mail", format!("the mail was not taken: {why}"), 60)
+}
