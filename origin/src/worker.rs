@@ -37,6 +37,14 @@ pub(crate) fn program(wanted: Option<&Path>) -> PathBuf {
     wanted.map(Path::to_path_buf).or_else(beside).unwrap_or_else(|| PROGRAM.into())
 }
 
+/// That it is not there, and what to do.
+pub(crate) fn absent(program: &Path) -> String {
+    format!(
+        "nexus-transcoder is not at {}; `make transcoder` builds it, origin.images.worker names another place",
+        program.display()
+    )
+}
+
 impl Worker {
     /// Starts one, with nothing of ours but a pair of pipes.
     ///
@@ -91,7 +99,12 @@ impl Input {
     /// As [`Worker::tell`], however long it takes.
     pub(crate) async fn tell(&mut self, request: &Request) -> io::Result<()> {
         let frame = request.write().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-        self.0.write_all(&frame).await
+        self.send(&frame).await
+    }
+
+    /// The same with a request that is written already.
+    pub(crate) async fn send(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.0.write_all(frame).await
     }
 }
 

@@ -13,10 +13,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nx_container::index::Index;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
-use crate::library::Library;
+use crate::library::{Found, Library};
 use crate::open::TitleError;
 use crate::title::Title;
 
@@ -239,9 +240,13 @@ impl Uploads {
         let mut upload = self.lock().get(id).cloned().ok_or(UploadError::Unknown)?;
         let part = part(&self.folder, id);
         let identity = Identity::of(&fs::metadata(&part)?);
-        let name = upload.note.file.rsplit_once('.').map_or("", |(stem, _)| stem);
-        let title = Title::open(&part, identity, Some(self.library.kept(name)));
-        let named = title.and_then(|_| Ok(self.library.adopt(&part, &upload.note.file)?));
+        let name = upload.note.file.rsplit_once('.').map_or("", |(stem, _)| stem).to_owned();
+        let found = Found { name, path: part.clone(), identity, made: None };
+        let index = self.library.index(&found);
+        // What cannot be played may still be made into something that can.
+        let empty = |index: &Index| index.tracks.iter().all(|t| t.samples.is_empty());
+        let good = index.and_then(|i| if empty(&i) { Title::new(&found, i, None).map(drop) } else { Ok(()) });
+        let named = good.and_then(|()| Ok(self.library.adopt(&part, &upload.note.file)?));
         match named {
             Ok(name) => {
                 upload.note.title = Some(name);

@@ -14,6 +14,7 @@ mod serve;
 mod services;
 mod titles;
 mod uploads;
+mod work;
 
 pub use config::{Config, Token};
 pub use serve::{Core, Face};
