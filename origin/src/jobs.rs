@@ -70,6 +70,12 @@ struct Job {
     begun: (i64, f64),
 }
 
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").field("app", &self.app).finish_non_exhaustive()
+    }
+}
+
 /// Where a piece is.
 #[derive(Debug, Default)]
 struct Step {
@@ -140,7 +146,8 @@ impl Job {
         let all: f64 = self.plan.pieces.iter().map(plan::Piece::weight).sum();
         let (done, (begun_ms, before)) = (self.done(), self.begun);
         let pace = (done - before) / (now_ms - begun_ms).max(1) as f64;
-        let workers: Vec<String> = self.steps.iter().filter_map(|s| if let At::Taken { worker, .. } = &s.at { Some(worker.clone()) } else { None }).collect();
+        let worker = |step: &Step| if let At::Taken { worker, .. } = &step.at { Some(worker.clone()) } else { None };
+        let workers: Vec<String> = self.steps.iter().filter_map(worker).collect();
         let running = !workers.is_empty();
         Ladder {
             state: match self {
@@ -149,7 +156,7 @@ impl Job {
                 _ if running => LadderState::Running,
                 _ => LadderState::Waiting,
             },
-            percent: (done / all.max(f64::MIN_POSITIVE) * 1000.0).round() / 10.0,
+            percent: (done / all.max(f64::MIN_POSITIVE) * 100.0) as u8,
             left_s: (pace > 0.0 && running).then(|| ((all - done) / pace / 1000.0).ceil() as u64),
             chunks: self.steps.len(),
             chunks_done: self.steps.iter().filter(|s| matches!(s.at, At::Done)).count(),
@@ -497,7 +504,7 @@ pub(crate) fn unconfigured() -> &'static str {
 fn ready() -> Ladder {
     Ladder {
         state: LadderState::Ready,
-        percent: 100.0,
+        percent: 100,
         left_s: Some(0),
         chunks: 0,
         chunks_done: 0,

@@ -75,6 +75,7 @@ impl VodConfig {
 }
 
 /// The titles of an origin.
+#[derive(Debug)]
 pub(crate) struct Titles {
     pub(crate) app: String,
     pub(crate) library: Arc<Library>,
@@ -143,6 +144,7 @@ fn stream(
 }
 
 /// What is known of a title before it is opened: it is opened when somebody reads.
+#[derive(Debug)]
 struct Filed {
     library: Arc<Library>,
     jobs: Arc<Jobs>,
@@ -156,7 +158,7 @@ impl Filed {
         match self.library.open(&self.found.name) {
             Ok(title) if *title.found() == self.found => Ok(title),
             Ok(_) => Err(told(TitleError::Changed)),
-            Err(TitleError::Index(IndexError::Unsupported(why))) => {
+            Err(TitleError::Foreign(why)) => {
                 Err(io::Error::other(handed(self.jobs.hand_over(&self.found), &why)))
             }
             Err(error) => Err(told(error)),
@@ -187,7 +189,9 @@ fn told(error: TitleError) -> io::Error {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             Problem::new(status, "title-changed", "Title changed", error.to_string()).retry_after(1)
         }
-        TitleError::Index(IndexError::Unsupported(why)) => not_carried(why),
+        TitleError::Index(IndexError::Unsupported(why)) => {
+            not_carried(format!("{why}; no transcoder of ours decodes it"))
+        }
         TitleError::Kind => Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unknown-file",

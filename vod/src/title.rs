@@ -39,7 +39,9 @@ impl Title {
         mut index: Index,
         made: Option<(PathBuf, Identity, Index)>,
     ) -> Result<Self, TitleError> {
+        let mut foreign = false;
         for track in index.tracks.extract_if(.., |t| !t.params.is_carried()) {
+            foreign |= !track.samples.is_empty();
             index.left_out.push(format!("{} is not carried", track.params.rfc6381()));
         }
         let alone = Plan::of(&index.tracks);
@@ -52,7 +54,8 @@ impl Title {
         });
         if index.tracks.iter().all(|t| t.samples.is_empty()) {
             let why = if index.left_out.is_empty() { "it is empty".into() } else { index.left_out.join("; ") };
-            return Err(IndexError::Unsupported(format!("nothing in this file can be played: {why}")).into());
+            let why = format!("nothing in this file can be played: {why}");
+            return Err(if foreign { TitleError::Foreign(why) } else { IndexError::Unsupported(why).into() });
         }
         let plan = Plan::of(&index.tracks);
         let before = plan.begins_as(&alone).then(|| found.identity.run());

@@ -13,7 +13,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nx_container::index::Index;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
@@ -242,10 +241,12 @@ impl Uploads {
         let identity = Identity::of(&fs::metadata(&part)?);
         let name = upload.note.file.rsplit_once('.').map_or("", |(stem, _)| stem).to_owned();
         let found = Found { name, path: part.clone(), identity, made: None };
-        let index = self.library.index(&found);
-        // What cannot be played may still be made into something that can.
-        let empty = |index: &Index| index.tracks.iter().all(|t| t.samples.is_empty());
-        let good = index.and_then(|i| if empty(&i) { Title::new(&found, i, None).map(drop) } else { Ok(()) });
+        let opened = self.library.index(&found).and_then(|index| Title::new(&found, index, None));
+        let good = match opened {
+            // What cannot be played may still be made into something that can.
+            Ok(_) | Err(TitleError::Foreign(_)) => Ok(()),
+            Err(error) => Err(error),
+        };
         let named = good.and_then(|()| Ok(self.library.adopt(&part, &upload.note.file)?));
         match named {
             Ok(name) => {

@@ -32,17 +32,18 @@ pub(super) fn join(plan: &Plan, folder: &Path, media: &Path, source: &Index) -> 
         let file = File::open(super::coded(folder, nth)).map_err(|e| format!("piece {nth}: {e}"))?;
         let mut file = BufReader::new(file);
         while let Some(reply) = next(&mut file).map_err(|why| format!("piece {nth}: {why}"))? {
-            let mut track = |output: u8| tracks.get_mut(piece.outputs_from + usize::from(output));
+            let at = |output: u8| piece.outputs_from + usize::from(output);
             match reply {
                 Reply::Opened { output, config, .. } => {
-                    let Some((made, track)) = piece.ladder.outputs.get(usize::from(output)).zip(track(output)) else { continue };
+                    let made = piece.ladder.outputs.get(usize::from(output)).zip(tracks.get_mut(at(output)));
+                    let Some((made, track)) = made else { continue };
                     let params = crate::ladder::params(made, &config, language)?;
                     if track.params.get_or_insert_with(|| params.clone()) != &params {
                         return Err(format!("piece {nth} is coded in another way than those before: its workers differ"));
                     }
                 }
                 Reply::Coded { output, sample } if piece.chunk.shown.contains(&sample.pts) => {
-                    if let Some(track) = track(output) {
+                    if let Some(track) = tracks.get_mut(at(output)) {
                         track.samples.push(out.put(&sample)?);
                     }
                 }
@@ -63,10 +64,9 @@ fn said(error: impl std::fmt::Display) -> String {
 /// All outputs, with the track that each is made of.
 fn outputs(plan: &Plan) -> Vec<(TrackId, &Output)> {
     let mut all: Vec<(usize, TrackId, &Output)> = Vec::new();
-    let of = |piece: &'_ Piece| piece.outputs_from;
-    for piece in &plan.pieces {
-        if all.iter().all(|(from, ..)| *from != of(piece)) {
-            all.extend(piece.ladder.outputs.iter().map(|output| (of(piece), piece.track, output)));
+    for Piece { outputs_from, track, ladder, .. } in &plan.pieces {
+        if all.iter().all(|(from, ..)| from != outputs_from) {
+            all.extend(ladder.outputs.iter().map(|output| (*outputs_from, *track, output)));
         }
     }
     all.sort_by_key(|(from, ..)| *from);
@@ -120,11 +120,11 @@ impl Track {
         }
         let own = source.tracks.iter().find(|t| t.id == *of).ok_or("the source's track is gone")?;
         let halved = matches!(output, Output::Rung(rung) if rung.halved);
-        match id.kind {
+        let checked = match id.kind {
             Kind::Video => pictures(&self.samples, own, halved),
             Kind::Audio => sound(&self.samples, params.timescale(), own),
-        }
-        .map_err(|why| format!("{id} is not what it was made of: {why}"))?;
+        };
+        checked.map_err(|why| format!("{id} is not what it was made of: {why}"))?;
         Ok(IndexTrack { id, params, packing: Packing::Whole, samples: self.samples })
     }
 }

@@ -104,7 +104,7 @@ fn pieces_that_were_made_in_any_order_by_anybody_are_one_rendition() {
     let stage = Stage::new("order", 60);
     let jobs = stage.jobs();
     let told = jobs.begin("show").expect("begins");
-    assert_eq!((told.state, told.chunks, told.percent), (LadderState::Waiting, 4, 0.0));
+    assert_eq!((told.state, told.chunks, told.percent), (LadderState::Waiting, 4, 0));
     assert_eq!(jobs.begin("show").expect("goes on").chunks, 4, "asked twice, begun once");
     let mut taken: Vec<Taken> = std::iter::from_fn(|| jobs.take("one").expect("reads")).collect();
     assert_eq!((taken.len(), jobs.has_work()), (4, false));
@@ -115,7 +115,7 @@ fn pieces_that_were_made_in_any_order_by_anybody_are_one_rendition() {
     let found = jobs.find("show").expect("is there");
     let told = jobs.told(&found).expect("is made");
     assert_eq!((told.state, told.chunks_done, told.workers.len()), (LadderState::Running, 0, 4));
-    assert!((19.0..=20.0).contains(&told.percent), "12 of 60 s: {}", told.percent);
+    assert!((19..=20).contains(&told.percent), "12 of 60 s: {}", told.percent);
     Box::new(last).confirm().expect("keeps");
     let Taken { lease, input } = taken.pop().expect("three");
     let mut half = jobs.hear(&lease).expect("is taken");

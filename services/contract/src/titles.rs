@@ -34,12 +34,12 @@ pub struct Title {
 }
 
 /// The renditions of a title: being made, or what became of that.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ladder {
     /// How far it is.
     pub state: LadderState,
     /// How much of the work is done, percent.
-    pub percent: f64,
+    pub percent: u8,
     /// Time left at the pace so far; null when nothing is known of it.
     pub left_s: Option<u64>,
     /// Pieces of work, each for one worker.
