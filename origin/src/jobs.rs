@@ -127,7 +127,12 @@ impl Job {
         let Some(step) = self.steps.get_mut(nth) else { return };
         step.at = At::Waiting;
         step.attempts += 1;
-        tracing::warn!(title = self.plan.found.name, piece = nth, why, "a piece of a title's renditions has to be made again");
+        tracing::warn!(
+            title = self.plan.found.name,
+            piece = nth,
+            why,
+            "a piece of a title's renditions has to be made again"
+        );
         self.trouble = Some(why.to_owned());
         if step.attempts >= ATTEMPTS_MAX {
             self.fail(format!("piece {nth} failed {ATTEMPTS_MAX} times: {why}"));
@@ -146,7 +151,8 @@ impl Job {
         let all: f64 = self.plan.pieces.iter().map(plan::Piece::weight).sum();
         let (done, (begun_ms, before)) = (self.done(), self.begun);
         let pace = (done - before) / (now_ms - begun_ms).max(1) as f64;
-        let worker = |step: &Step| if let At::Taken { worker, .. } = &step.at { Some(worker.clone()) } else { None };
+        let worker =
+            |step: &Step| if let At::Taken { worker, .. } = &step.at { Some(worker.clone()) } else { None };
         let workers: Vec<String> = self.steps.iter().filter_map(worker).collect();
         let running = !workers.is_empty();
         Ladder {
@@ -225,7 +231,10 @@ impl Jobs {
     /// Puts together what is made of titles.
     async fn tend(self: Arc<Self>) {
         loop {
-            let whole = lock(&self.state).iter().find(|job| job.is_full()).map(|job| (job.plan.clone(), job.folder.clone()));
+            let whole = lock(&self.state)
+                .iter()
+                .find(|job| job.is_full())
+                .map(|job| (job.plan.clone(), job.folder.clone()));
             let Some((plan, folder)) = whole else {
                 self.full.notified().await;
                 continue;
@@ -245,7 +254,8 @@ impl Jobs {
         let index = self.library.index(found).map_err(|e| e.to_string());
         let media = folder.join("media");
         let joined = index.and_then(|source| join::join(plan, folder, &media, &source));
-        let published = joined.and_then(|made| self.library.publish(found, &media, &made).map_err(|e| e.to_string()));
+        let published =
+            joined.and_then(|made| self.library.publish(found, &media, &made).map_err(|e| e.to_string()));
         let mut state = lock(&self.state);
         let Some(at) = state.iter().position(|job| job.is_of(found)) else { return };
         match (published, state.get_mut(at)) {
@@ -289,7 +299,9 @@ impl Jobs {
             state.remove(old);
         }
         if state.len() >= JOBS_MAX {
-            return Err(Fault::Full(format!("{JOBS_MAX} titles are worked at already; ask again when one is done")));
+            return Err(Fault::Full(format!(
+                "{JOBS_MAX} titles are worked at already; ask again when one is done"
+            )));
         }
         state.push(job);
         drop(state);
@@ -303,7 +315,8 @@ impl Jobs {
         let now_ms = self.clock.ms();
         let job = lock(&self.state).iter().find(|job| job.is_of(found)).map(|job| job.told(now_ms));
         job.or_else(|| {
-            let made = found.made.and_then(|_| self.library.open(&found.name).ok()).filter(|title| title.made() > 0);
+            let made =
+                found.made.and_then(|_| self.library.open(&found.name).ok()).filter(|title| title.made() > 0);
             made.map(|_| ready())
         })
     }
@@ -336,7 +349,9 @@ impl Jobs {
         }
         let told = self.told(found).map_or_else(|| self.begin(&found.name), Ok);
         match told {
-            Ok(Ladder { state: LadderState::Failed, reason, .. }) => Handed::Refused(reason.unwrap_or_default()),
+            Ok(Ladder { state: LadderState::Failed, reason, .. }) => {
+                Handed::Refused(reason.unwrap_or_default())
+            }
             Ok(told) => Handed::Taken(told),
             Err(fault) => Handed::Refused(fault.to_string()),
         }
@@ -366,7 +381,8 @@ impl Jobs {
     fn expire(&self, now_ms: i64) {
         let old = |step: &Step| matches!(step.at, At::Taken { heard_ms, .. } if now_ms - heard_ms > LEASE_MS);
         for job in lock(&self.state).iter_mut().filter(|job| job.failed.is_none()) {
-            let late: Vec<usize> = (0..job.steps.len()).filter(|nth| job.steps.get(*nth).is_some_and(old)).collect();
+            let late: Vec<usize> =
+                (0..job.steps.len()).filter(|nth| job.steps.get(*nth).is_some_and(old)).collect();
             late.into_iter().for_each(|nth| job.release(nth, "its worker fell silent"));
         }
     }
@@ -403,7 +419,8 @@ impl Jobs {
         let mut index = self.library.index(&plan.found).map_err(|e| e.to_string())?;
         let track = index.tracks.iter().position(|t| t.id == piece.track).ok_or("the track is gone")?;
         let mut track = index.tracks.swap_remove(track);
-        track.samples = track.samples.get(piece.chunk.pictures.clone()).ok_or("samples are missing")?.to_vec();
+        track.samples =
+            track.samples.get(piece.chunk.pictures.clone()).ok_or("samples are missing")?.to_vec();
         Ok(Feed::new(plan.found.clone(), track, piece.ladder.clone()))
     }
 
@@ -479,7 +496,8 @@ fn prepare(folder: &Path, plan: &Plan) -> io::Result<Vec<Step>> {
             fs::remove_file(entry.path())?;
         }
     }
-    let step = |nth| Step { at: if coded(folder, nth).exists() { At::Done } else { At::Waiting }, attempts: 0 };
+    let step =
+        |nth| Step { at: if coded(folder, nth).exists() { At::Done } else { At::Waiting }, attempts: 0 };
     Ok((0..plan.pieces.len()).map(step).collect())
 }
 

@@ -126,12 +126,7 @@ impl Titles {
 }
 
 /// A stream that is over, of this version of a file.
-fn stream(
-    key: &StreamKey,
-    titles: &Titles,
-    found: &Found,
-    keys: Option<StreamKeys>,
-) -> Arc<LiveStream> {
+fn stream(key: &StreamKey, titles: &Titles, found: &Found, keys: Option<StreamKeys>) -> Arc<LiveStream> {
     let mut window = Window::new(3, 1, 0);
     window.apply(Event::End);
     let stream = Arc::new(LiveStream::new(key.clone(), window));
@@ -213,10 +208,13 @@ fn told(error: TitleError) -> io::Error {
 fn handed(handed: Handed, why: &str) -> Problem {
     match handed {
         Handed::Refused(reason) => not_carried(format!("{why}; a transcoder cannot help: {reason}")),
-        Handed::Nobody => not_carried(format!("{why}; a transcoder would be needed, and {}", jobs::unconfigured())),
+        Handed::Nobody => {
+            not_carried(format!("{why}; a transcoder would be needed, and {}", jobs::unconfigured()))
+        }
         Handed::Taken(Ladder { percent, left_s, .. }) => {
             let left = left_s.map_or_else(String::new, |s| format!(", about {s} s are left"));
-            let detail = format!("{why}; it is being made into something that can: {percent} % are done{left}");
+            let detail =
+                format!("{why}; it is being made into something that can: {percent} % are done{left}");
             let wait_s = left_s.and_then(|s| u32::try_from(s).ok()).unwrap_or(WAIT_S).clamp(1, WAIT_S);
             let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "Title not ready yet");
             Problem::new(status, "title-not-ready", title, detail).retry_after(wait_s)

@@ -2,7 +2,8 @@
 
 use nx_contract::desired::Fault;
 use nx_contract::titles::{
-    Append, Coded, Ladder, LadderState, NewUpload, Taken, Title, TitleState, Titles, Upload, UploadFault, Work,
+    Append, Coded, Ladder, LadderState, NewUpload, Taken, Title, TitleState, Titles, Upload, UploadFault,
+    Work,
 };
 use nx_delivery::wall_ms;
 use nx_hls::Rfc3339;

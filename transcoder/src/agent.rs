@@ -70,7 +70,8 @@ impl Agent {
         let origin = Url::parse(&format!("{}/", origin.trim_end_matches('/')));
         let origin = origin.map_err(|e| format!("--origin has to be like https://HOST:3000: {e}"))?;
         // A piece takes as long as it takes.
-        let client = Client::builder().timeout(None).connect_timeout(CONNECT).tcp_keepalive(KEEP_ALIVE).build()?;
+        let client =
+            Client::builder().timeout(None).connect_timeout(CONNECT).tcp_keepalive(KEEP_ALIVE).build()?;
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let name = format!("{} (process {})", host.trim(), std::process::id());
         Ok(Self { client, origin, token, name })
@@ -78,7 +79,8 @@ impl Agent {
 
     /// One piece of work; whether there was any.
     fn work(&self) -> Result<bool, Why> {
-        let taken = self.send(self.client.post(self.origin.join(WORK)?).header("nexus-worker", &self.name))?;
+        let taken =
+            self.send(self.client.post(self.origin.join(WORK)?).header("nexus-worker", &self.name))?;
         if taken.status() == StatusCode::NO_CONTENT {
             return Ok(false);
         }

@@ -75,12 +75,7 @@ impl Title {
         let media = ranges.iter().map(|(_, bytes, _)| bytes).sum();
         match writer.finish(Span { from_us, to_us }, media) {
             Ok(front) => {
-                let piece = |(offset, bytes, _)| Piece {
-                    path: path.to_owned(),
-                    identity,
-                    offset,
-                    bytes,
-                };
+                let piece = |(offset, bytes, _)| Piece { path: path.to_owned(), identity, offset, bytes };
                 Ok(Some(Movie { front, pieces: ranges.into_iter().map(piece).collect() }))
             }
             Err(MovieError::Empty) => Ok(None),

@@ -156,7 +156,9 @@ fn renditions_come_behind_the_file_and_names_that_were_given_stay() {
     assert!(fmp4::samples(&made).expect("ours").iter().all(|s| &s.payload[..] == b"abc"));
     // A lost index costs the renditions, not the title.
     let indexes = fs::read_dir(folder.0.join("made/show")).expect("a folder").flatten().map(|e| e.path());
-    indexes.filter(|p| p.extension().is_some_and(|e| e == "index")).for_each(|p| fs::remove_file(p).expect("goes"));
+    indexes
+        .filter(|p| p.extension().is_some_and(|e| e == "index"))
+        .for_each(|p| fs::remove_file(p).expect("goes"));
     assert_eq!(folder.library().open("show").expect("opens").made(), 0);
     assert!(library.unmake("show").expect("removes") && !library.unmake("show").expect("is gone"));
     assert_eq!(library.open("show").expect("opens").run().number, old);
@@ -201,7 +203,8 @@ fn names_stay_in_the_folder() {
 fn indexes_in_memory_stay_within_their_bound() {
     let folder = Folder::new("bound");
     let bounds = Bounds { file_bytes: 1 << 20, index_bytes: 100_000, cache_bytes: 1 << 20 };
-    let library = Library::new(folder.0.join("titles"), folder.0.join("indexes"), folder.0.join("made"), bounds);
+    let library =
+        Library::new(folder.0.join("titles"), folder.0.join("indexes"), folder.0.join("made"), bounds);
     for n in 0..20 {
         folder.put(&format!("show{n}.mp4"), &film(1_000));
         folder.put(&format!("bad{n}.mp4"), &film(1_000)[..9_000]);

@@ -53,7 +53,8 @@ impl Title {
             path
         });
         if index.tracks.iter().all(|t| t.samples.is_empty()) {
-            let why = if index.left_out.is_empty() { "it is empty".into() } else { index.left_out.join("; ") };
+            let why =
+                if index.left_out.is_empty() { "it is empty".into() } else { index.left_out.join("; ") };
             let why = format!("nothing in this file can be played: {why}");
             return Err(if foreign { TitleError::Foreign(why) } else { IndexError::Unsupported(why).into() });
         }
@@ -239,6 +240,11 @@ impl Title {
     /// The tracks of the MP4 to download, which lie in one file: the title's own, or the first of each kind that was made.
     pub(crate) fn in_one_file(&self) -> impl Iterator<Item = &IndexTrack> {
         let fits = |at, track: &IndexTrack| if self.own > 0 { at < self.own } else { track.id.nth == 0 };
-        self.index.tracks.iter().enumerate().filter(move |(at, track)| fits(*at, track)).map(|(_, track)| track)
+        self.index
+            .tracks
+            .iter()
+            .enumerate()
+            .filter(move |(at, track)| fits(*at, track))
+            .map(|(_, track)| track)
     }
 }

@@ -51,10 +51,12 @@ impl Iterator for Feed {
         if self.over {
             return None;
         }
-        if self.waiting.is_empty() && self.read < self.track.samples.len()
+        if self.waiting.is_empty()
+            && self.read < self.track.samples.len()
             && let Err(error) = self.read()
         {
             self.over = true;
+            tracing::warn!(title = self.found.name, %error, "a piece of a title cannot be read");
             return Some(Err(error));
         }
         let request = self.waiting.pop().unwrap_or_else(|| {

@@ -83,7 +83,9 @@ impl Hearing {
         match reply {
             Reply::Hello(VERSION) | Reply::Opened { .. } | Reply::Load(_) => {}
             Reply::Hello(other) => {
-                let why = format!("the worker speaks version {other}, not {VERSION}; build it from the same sources");
+                let why = format!(
+                    "the worker speaks version {other}, not {VERSION}; build it from the same sources"
+                );
                 return Err(Fault::Invalid(why));
             }
             Reply::Coded { output, sample } => {

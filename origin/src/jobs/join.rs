@@ -23,7 +23,8 @@ const OFFSET_MS: i64 = 50;
 /// In words: a piece cannot be read, or they do not fit together or their source.
 pub(super) fn join(plan: &Plan, folder: &Path, media: &Path, source: &Index) -> Result<Index, String> {
     let mut out = Out { file: BufWriter::new(File::create(media).map_err(said)?), at: 0 };
-    let mut tracks: Vec<Track> = plan.ids.iter().map(|id| Track { id: *id, params: None, samples: Vec::new() }).collect();
+    let mut tracks: Vec<Track> =
+        plan.ids.iter().map(|id| Track { id: *id, params: None, samples: Vec::new() }).collect();
     for (nth, piece) in plan.pieces.iter().enumerate() {
         let language = source.tracks.iter().find(|t| t.id == piece.track).and_then(|t| match &t.params {
             Params::Audio(a) => a.language,
@@ -39,7 +40,9 @@ pub(super) fn join(plan: &Plan, folder: &Path, media: &Path, source: &Index) -> 
                     let Some((made, track)) = made else { continue };
                     let params = crate::ladder::params(made, &config, language)?;
                     if track.params.get_or_insert_with(|| params.clone()) != &params {
-                        return Err(format!("piece {nth} is coded in another way than those before: its workers differ"));
+                        return Err(format!(
+                            "piece {nth} is coded in another way than those before: its workers differ"
+                        ));
                     }
                 }
                 Reply::Coded { output, sample } if piece.chunk.shown.contains(&sample.pts) => {
@@ -135,7 +138,10 @@ fn pictures(made: &[Place], source: &IndexTrack, halved: bool) -> Result<(), Str
     times.sort_unstable();
     for sample in made {
         let at = times.binary_search_by_key(&pts(sample), |(pts, _)| *pts);
-        let of = at.ok().and_then(|at| times.get(at)).ok_or_else(|| format!("it has no picture at {}", pts(sample)))?;
+        let of = at
+            .ok()
+            .and_then(|at| times.get(at))
+            .ok_or_else(|| format!("it has no picture at {}", pts(sample)))?;
         if sample.key && !of.1 {
             return Err(format!("it has no key frame at {}", pts(sample)));
         }
@@ -145,7 +151,11 @@ fn pictures(made: &[Place], source: &IndexTrack, halved: bool) -> Result<(), Str
         return Err(format!("{} of its {least} pictures", made.len()));
     }
     let (from, to) = (ms(source, times.first().map_or(0, |t| t.0)), ms(source, shown_to(&source.samples)));
-    edges((from, to), (ms(source, made.iter().map(pts).min().unwrap_or(0)), ms(source, shown_to(made))), EDGE_MS)
+    edges(
+        (from, to),
+        (ms(source, made.iter().map(pts).min().unwrap_or(0)), ms(source, shown_to(made))),
+        EDGE_MS,
+    )
 }
 
 /// Sound begins and ends when the source's does, and has no holes that are not in it.

@@ -39,7 +39,11 @@ pub(super) async fn keep(jobs: Arc<Jobs>, program: PathBuf, name: String) {
 }
 
 fn absent(program: &Path, error: &io::Error) -> String {
-    if error.kind() == io::ErrorKind::NotFound { worker::absent(program) } else { format!("no worker starts: {error}") }
+    if error.kind() == io::ErrorKind::NotFound {
+        worker::absent(program)
+    } else {
+        format!("no worker starts: {error}")
+    }
 }
 
 async fn work(jobs: &Arc<Jobs>, mut worker: Worker, name: &str) {
@@ -76,7 +80,9 @@ async fn feed(
 
 async fn listen(worker: &mut Output, hearing: &mut Hearing) -> io::Result<()> {
     loop {
-        let reply = timeout(SILENCE, worker.hear()).await.map_err(|_| io::Error::other("its worker fell silent"))??;
+        let reply = timeout(SILENCE, worker.hear())
+            .await
+            .map_err(|_| io::Error::other("its worker fell silent"))??;
         let frame = reply.write().map_err(io::Error::other)?;
         // A write goes to the page cache: no wait that matters.
         hearing.write(&frame).map_err(|fault| io::Error::other(fault.to_string()))?;

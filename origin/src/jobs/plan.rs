@@ -47,10 +47,12 @@ impl Plan {
         let profile = config.wish().map_err(|error| error.to_string())?;
         let (video, audio) = (first(index, Kind::Video), first(index, Kind::Audio));
         let told = video.and_then(|track| Some((picture(&track.params)?, rate(track))));
-        let params = told.map(|(params, rate)| VideoParams { frame_rate: params.frame_rate.or(rate), ..params.clone() });
+        let params = told
+            .map(|(params, rate)| VideoParams { frame_rate: params.frame_rate.or(rate), ..params.clone() });
         let sound = audio.and_then(|track| if let Params::Audio(a) = &track.params { Some(a) } else { None });
         let source = Source { video: params.as_ref(), turned: false, audio: sound };
-        let nothing = || "nothing is to be made of it: no rendition of its ladder is smaller than it is".to_owned();
+        let nothing =
+            || "nothing is to be made of it: no rendition of its ladder is smaller than it is".to_owned();
         let Ladder { video: picture, audio: sound, filters, outputs } =
             plan(&profile, source, &config.filters(0)).ladder.ok_or_else(nothing)?;
         let wanted = |output: &Output| match output {
@@ -75,7 +77,8 @@ impl Plan {
         }
         if let (Some(track), false) = (video, rungs.is_empty()) {
             let ladder = Ladder { video: picture, audio: None, filters, outputs: rungs };
-            let times = track.samples.iter().map(|s| Picture { pts: s.dts.saturating_add(s.cts.into()), key: s.key });
+            let times =
+                track.samples.iter().map(|s| Picture { pts: s.dts.saturating_add(s.cts.into()), key: s.key });
             made.pieces.extend(chunks(times).into_iter().map(|chunk| piece(track, ladder.clone(), 0, chunk)));
         }
         if made.pieces.is_empty() { Err(nothing()) } else { Ok(made) }
@@ -119,7 +122,8 @@ fn rate(track: &IndexTrack) -> Option<FrameRate> {
     let (first, last) = track.samples.first().zip(track.samples.last())?;
     let ticks = last.dts.saturating_add(last.duration.into()).saturating_sub(first.dts);
     let frames = u64::try_from(track.samples.len()).ok()?;
-    let per_1000s = frames.saturating_mul(VIDEO_TIMESCALE.into()).saturating_mul(1000) / u64::try_from(ticks).ok()?.max(1);
+    let per_1000s = frames.saturating_mul(VIDEO_TIMESCALE.into()).saturating_mul(1000)
+        / u64::try_from(ticks).ok()?.max(1);
     let num = u32::try_from(per_1000s).ok().filter(|num| *num > 0)?;
     Some(FrameRate { num, den: 1000 })
 }

@@ -94,8 +94,11 @@ fn finish_one(jobs: &Arc<Jobs>, make: impl Fn(Sample) -> Sample) -> Result<(), F
 
 /// As [`Jobs::tend`] does it.
 fn join_all(jobs: &Jobs) {
-    let whole: Vec<_> =
-        lock(&jobs.state).iter().filter(|j| j.is_full()).map(|j| (j.plan.clone(), j.folder.clone())).collect();
+    let whole: Vec<_> = lock(&jobs.state)
+        .iter()
+        .filter(|j| j.is_full())
+        .map(|j| (j.plan.clone(), j.folder.clone()))
+        .collect();
     whole.iter().for_each(|(plan, folder)| jobs.finish(plan, folder));
 }
 

@@ -181,7 +181,8 @@ impl LadderConfig {
     /// What is done to the picture. `zero_us` is the Unix time of presentation time 0.
     pub(crate) fn filters(&self, zero_us: i64) -> Filters {
         let height_percent = LETTERS_PERCENT;
-        let text = |text: &String| Text { corner: self.text_corner.into(), height_percent, text: text.clone() };
+        let text =
+            |text: &String| Text { corner: self.text_corner.into(), height_percent, text: text.clone() };
         Filters {
             crop: self.crop.map(Into::into),
             logo: None,

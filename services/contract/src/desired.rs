@@ -86,8 +86,11 @@ pub enum Fault {
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Invalid(text) | Self::NotFound(text) | Self::Conflict(text) | Self::Full(text) | Self::Storage(text)) =
-            self;
+        let (Self::Invalid(text)
+        | Self::NotFound(text)
+        | Self::Conflict(text)
+        | Self::Full(text)
+        | Self::Storage(text)) = self;
         f.write_str(text)
     }
 }

@@ -62,7 +62,16 @@ impl Core {
     {
         let (streams, recordings, assets) = (hub.clone(), hub.clone(), hub.clone());
         let (titles, work, posters) = (hub.clone(), hub.clone(), hub.clone());
-        Self { streams, recordings, assets, titles, work, posters, desired: out.clone(), announce: out.clone() }
+        Self {
+            streams,
+            recordings,
+            assets,
+            titles,
+            work,
+            posters,
+            desired: out.clone(),
+            announce: out.clone(),
+        }
     }
 }
 

@@ -40,7 +40,9 @@ fn ask(stage: &Stage, method: &str, title: &str) -> (u16, Value) {
 /// Waits until something is told of a title's ladder.
 fn until(stage: &Stage, title: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     let told = eventually(PATIENCE, || Some(ask(stage, "GET", title).1).filter(&fits));
-    told.unwrap_or_else(|| panic!("{title} is not {what}: {}\n{}", ask(stage, "GET", title).1, stage.server().log()))
+    told.unwrap_or_else(|| {
+        panic!("{title} is not {what}: {}\n{}", ask(stage, "GET", title).1, stage.server().log())
+    })
 }
 
 /// 40 s of pictures with B-frames and sound, a key frame every two seconds.
@@ -71,12 +73,24 @@ impl Drop for Remote {
 fn complete(stage: &Stage, title: &str, tracks: &[&str]) {
     let times = |track: &str| {
         let url = stage.url(title, &format!("{track}/index.m3u8"));
-        let args = ["-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts,flags", "-of", "csv=p=0", &url];
+        let args = [
+            "-v",
+            "error",
+            "-select_streams",
+            "v:0",
+            "-show_entries",
+            "packet=pts,flags",
+            "-of",
+            "csv=p=0",
+            &url,
+        ];
         let (ok, out, err) = run("ffprobe", &args, LONG);
         assert!(ok && err.is_empty(), "{track}: {err}");
         let mut rows: Vec<(i64, bool)> = out
             .lines()
-            .filter_map(|l| l.split_once(',').and_then(|(at, flags)| Some((at.parse().ok()?, flags.starts_with('K')))))
+            .filter_map(|l| {
+                l.split_once(',').and_then(|(at, flags)| Some((at.parse().ok()?, flags.starts_with('K'))))
+            })
             .collect();
         rows.sort_unstable();
         rows
@@ -148,7 +162,10 @@ fn what_cannot_be_played_is_made_into_something_that_can() {
     ffmpeg(&format!("{} -c:v mpeg4 -bf 2 -g 30 -c:a aac", source(6)), &stage.file("old.mp4"));
     let first = stage.get("/vod/old/index.m3u8");
     let told = String::from_utf8_lossy(&first.body).into_owned();
-    assert!(first.status == 503 && first.header("retry-after").is_some() && told.contains("% are done"), "{told}");
+    assert!(
+        first.status == 503 && first.header("retry-after").is_some() && told.contains("% are done"),
+        "{told}"
+    );
     let ready = eventually(PATIENCE, || Some(stage.get("/vod/old/index.m3u8")).filter(|r| r.status == 200));
     let ready = ready.unwrap_or_else(|| panic!("{}\n{}", ask(&stage, "GET", "old").1, stage.server().log()));
     assert!(String::from_utf8_lossy(&ready.body).contains("avc1."), "{ready:?}");
@@ -184,6 +201,8 @@ fn ten_minutes_with_a_killed_worker_take_a_quarter_longer_at_most() {
         took
     };
     let (plain, killed) = (make(false), make(true));
-    eprintln!("600 s of 480p into 360p and 240p by 2 workers: {plain:?}, with one killed half-way {killed:?}");
+    eprintln!(
+        "600 s of 480p into 360p and 240p by 2 workers: {plain:?}, with one killed half-way {killed:?}"
+    );
     assert!(killed.as_secs_f64() <= plain.as_secs_f64() * 1.25, "{plain:?} {killed:?}");
 }

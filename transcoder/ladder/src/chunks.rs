@@ -63,7 +63,8 @@ pub fn chunks(pictures: impl Iterator<Item = Picture>) -> Vec<Chunk> {
         }
         before = Some(group.first);
     }
-    let nexts = heads.iter().skip(1).map(|(group, _)| (group.pts, group.leading_to)).chain([(i64::MAX, count)]);
+    let nexts =
+        heads.iter().skip(1).map(|(group, _)| (group.pts, group.leading_to)).chain([(i64::MAX, count)]);
     let chunk = |((nth, (group, from)), (until, to)): ((usize, &(&Group, usize)), (i64, usize))| Chunk {
         pictures: *from..to,
         shown: if nth == 0 { i64::MIN } else { group.pts }..until,

@@ -76,7 +76,8 @@ pub(super) fn by_frame(need: &Need, frame: &[u8]) -> Result<Option<Params>, Stri
     match need {
         Need::Nothing(params) => Ok(Some(params.clone())),
         Need::Vp9(picture) => {
-            let Some(config) = vp9::config_from_key(frame, picture.primaries, picture.transfer, picture.matrix)
+            let Some(config) =
+                vp9::config_from_key(frame, picture.primaries, picture.transfer, picture.matrix)
             else {
                 return Ok(None);
             };

@@ -131,9 +131,10 @@ fn visual(head: &[u8], boxes: Cursor<'_>) -> Result<Entry, IndexError> {
         _ => return Ok(Entry::Foreign(format!("codec 'mp4v' of object type {object:#04x}"))),
     };
     let headers = descriptor(&mut decoder, 0x05)?.map(config).unwrap_or_default();
-    let size = head.get(24..).and_then(<[u8]>::first_chunk).map(|&[a, b, c, d]| {
-        (u16::from_be_bytes([a, b]).into(), u16::from_be_bytes([c, d]).into())
-    });
+    let size = head
+        .get(24..)
+        .and_then(<[u8]>::first_chunk)
+        .map(|&[a, b, c, d]| (u16::from_be_bytes([a, b]).into(), u16::from_be_bytes([c, d]).into()));
     let params = foreign_params(codec, headers, size.unwrap_or_default());
     Ok(Entry::Known(Params::Video(params)))
 }
