@@ -151,8 +151,13 @@ struct Filed {
 impl Filed {
     fn open(&self) -> io::Result<Arc<Title>> {
         match self.library.open(&self.found.name) {
-            Ok(title) if *title.found() == self.found => Ok(title),
-            Ok(_) => Err(told(TitleError::Changed)),
+            Ok(title) if *title.found() != self.found => Err(told(TitleError::Changed)),
+            // Its sound alone is shown only when there is nobody to make pictures of what it has.
+            Ok(title) if title.is_blind() => match self.jobs.hand_over(&self.found) {
+                Handed::Taken(ladder) => Err(io::Error::other(not_ready(&ladder, "its pictures cannot be played"))),
+                Handed::Nobody | Handed::Refused(_) => Ok(title),
+            },
+            Ok(title) => Ok(title),
             Err(TitleError::Foreign(why)) => {
                 Err(io::Error::other(handed(self.jobs.hand_over(&self.found), &why)))
             }
@@ -211,15 +216,17 @@ fn handed(handed: Handed, why: &str) -> Problem {
         Handed::Nobody => {
             not_carried(format!("{why}; a transcoder would be needed, and {}", jobs::unconfigured()))
         }
-        Handed::Taken(Ladder { percent, left_s, .. }) => {
-            let left = left_s.map_or_else(String::new, |s| format!(", about {s} s are left"));
-            let detail =
-                format!("{why}; it is being made into something that can: {percent} % are done{left}");
-            let wait_s = left_s.and_then(|s| u32::try_from(s).ok()).unwrap_or(WAIT_S).clamp(1, WAIT_S);
-            let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "Title not ready yet");
-            Problem::new(status, "title-not-ready", title, detail).retry_after(wait_s)
-        }
+        Handed::Taken(ladder) => not_ready(&ladder, why),
     }
+}
+
+fn not_ready(ladder: &Ladder, why: &str) -> Problem {
+    let left = ladder.left_s.map_or_else(String::new, |s| format!(", about {s} s are left"));
+    let percent = ladder.percent;
+    let detail = format!("{why}; it is being made into something that can: {percent} % are done{left}");
+    let wait_s = ladder.left_s.and_then(|s| u32::try_from(s).ok()).unwrap_or(WAIT_S).clamp(1, WAIT_S);
+    let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "Title not ready yet");
+    Problem::new(status, "title-not-ready", title, detail).retry_after(wait_s)
 }
 
 fn not_carried(why: String) -> Problem {

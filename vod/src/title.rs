@@ -27,6 +27,8 @@ pub struct Title {
     run: Arc<Run>,
     /// The number of the run before anything was made of it, if the names that were given then still mean the same.
     before: Option<u32>,
+    /// It has pictures, and none that can be played.
+    blind: bool,
 }
 
 impl Title {
@@ -79,13 +81,20 @@ impl Title {
             part_target_us: 0,
             keys: Vec::new(),
         });
-        Ok(Self { found: found.clone(), index, own, made: media, plan, run, before })
+        let blind = foreign && index.tracks.iter().all(|t| t.id.kind != Kind::Video);
+        Ok(Self { found: found.clone(), index, own, made: media, plan, run, before, blind })
     }
 
     /// Which file it is, in which version.
     #[must_use]
     pub fn found(&self) -> &Found {
         &self.found
+    }
+
+    /// Whether it has pictures of which none can be played as they are: then it is sound alone.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.blind
     }
 
     /// How many of its tracks were made of the others.

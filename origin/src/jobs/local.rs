@@ -1,6 +1,7 @@
 //! Workers of our own: each takes piece after piece, with a process for each piece.
 
 use std::io;
+use std::io::ErrorKind::{BrokenPipe, UnexpectedEof};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,16 +54,21 @@ async fn work(jobs: &Arc<Jobs>, mut worker: Worker, name: &str) {
         let taken = queue.take(&by).ok()??;
         Some((queue.hear(&taken.lease).ok()?, taken))
     });
-    if let Ok(Some((mut hearing, Taken { input, .. }))) = taken.await {
-        let (told, heard) = (&mut worker.input, &mut worker.output);
-        let done = tokio::try_join!(feed(told, input), listen(heard, &mut hearing));
-        let kept = spawn_blocking(move || match done {
-            Ok(_) => drop(Box::new(hearing).confirm()),
-            Err(error) => hearing.give_up(&error.to_string()),
-        });
-        let _ = kept.await;
-    }
-    worker.kill().await;
+    let Ok(Some((mut hearing, Taken { input, .. }))) = taken.await else {
+        worker.kill().await;
+        return;
+    };
+    let done = tokio::try_join!(feed(&mut worker.input, input), listen(&mut worker.output, &mut hearing));
+    let status = worker.kill().await;
+    let kept = spawn_blocking(move || match (done, status) {
+        (Ok(_), _) => drop(Box::new(hearing).confirm()),
+        // Of one that ended by itself.
+        (Err(error), Some(status)) if matches!(error.kind(), BrokenPipe | UnexpectedEof) => {
+            hearing.give_up(&format!("its worker died: {status}"));
+        }
+        (Err(error), _) => hearing.give_up(&error.to_string()),
+    });
+    let _ = kept.await;
 }
 
 async fn feed(

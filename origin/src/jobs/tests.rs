@@ -7,6 +7,7 @@ use nx_media::{Kind, Params, Sample};
 use nx_vod::Bounds;
 use nx_worker_protocol::{LENGTH, Reply, Request};
 
+use super::job::ATTEMPTS_MAX;
 use super::*;
 use crate::ladder::tests::{avcc, section};
 
