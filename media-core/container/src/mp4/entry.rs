@@ -124,7 +124,8 @@ fn video(kind: [u8; 4], boxes: Cursor<'_>) -> Result<Entry, IndexError> {
 
 /// MPEG-4 Visual and MPEG-2, which are not played as they are.
 fn visual(head: &[u8], boxes: Cursor<'_>) -> Result<Entry, IndexError> {
-    let (object, mut decoder) = es_descriptor(boxes.need(b"esds")?)?;
+    let Some(esds) = boxes.find(b"esds")? else { return Ok(Entry::Foreign("codec 'mp4v'".into())) };
+    let (object, mut decoder) = es_descriptor(esds)?;
     let codec = match object {
         OBJECT_MPEG4 => VideoCodec::Mpeg4,
         object if OBJECT_MPEG2.contains(&object) => VideoCodec::Mpeg2,
