@@ -154,7 +154,9 @@ impl Filed {
             Ok(title) if *title.found() != self.found => Err(told(TitleError::Changed)),
             // Its sound alone is shown only when there is nobody to make pictures of what it has.
             Ok(title) if title.is_blind() => match self.jobs.hand_over(&self.found) {
-                Handed::Taken(ladder) => Err(io::Error::other(not_ready(&ladder, "its pictures cannot be played"))),
+                Handed::Taken(ladder) => {
+                    Err(io::Error::other(not_ready(&ladder, "its pictures cannot be played")))
+                }
                 Handed::Nobody | Handed::Refused(_) => Ok(title),
             },
             Ok(title) => Ok(title),
