@@ -364,6 +364,7 @@ impl Config {
                 self.vod.bytes_max >= self.vod.file_bytes_max,
                 "must be at least vod.file_bytes_max",
             ),
+            ("vod.workers", self.vod.workers <= 64, "must be 0 (only those of other machines) to 64"),
             (
                 "transcoder.workers_max",
                 (1..=1000).contains(&self.transcoder.workers_max),

@@ -120,6 +120,7 @@ impl Hub {
             faults.into_iter().map(text).collect::<Vec<_>>().join("; ")
         };
         let store = (config.store.keep_s > 0).then(|| config.store.folder(data));
+        let keys = Keys::open(&config.encryption)?;
         let hub = Arc::new(Self {
             images: Studio::new(&config.images, store.as_deref()),
             ladders: Ladders::open(&config.ladder, &config.transcoder, &config.images)?,
@@ -129,8 +130,8 @@ impl Hub {
             admission: Admission::new(config.admission.clone()).map_err(faults)?,
             slates: Slates::load(&config.stream)?,
             kept: Kept::open(&config.store, data, config.stream.reconnect_s)?.map(Arc::new),
-            titles: Titles::new(&config.vod, data),
-            keys: Keys::open(&config.encryption)?,
+            titles: Titles::new(&config, data, &keys),
+            keys,
             logins: Logins::default(),
             plane: Arc::default(),
             config,

@@ -18,12 +18,12 @@ use nx_delivery::Metrics;
 use nx_hls::TrackSpec;
 use nx_ladder::{Profile, Source, plan};
 use nx_media::{Kind, Params, Sample, StreamKey, TrackId, VideoCodec, VideoParams, rescale};
-use nx_worker_protocol::{Clock, Filters, Ladder, Output, Text};
+use nx_worker_protocol::{Ladder, Output};
 use tokio::runtime::Handle;
 
 pub use config::{CornerConfig, CropConfig, DeviceConfig, LadderConfig, Mode, RungConfig, TranscoderConfig};
 pub(crate) use post::Ring;
-pub(crate) use rungs::Coded;
+pub(crate) use rungs::{Coded, params};
 
 use crate::images::ImagesConfig;
 use crate::ladder::capacity::{Capacity, Place};
@@ -32,8 +32,6 @@ use crate::ladder::post::Counter;
 use crate::ladder::rungs::{Order, Set, first};
 use crate::worker;
 
-/// Height of what is drawn into the picture, percent of it.
-const LETTERS_PERCENT: u8 = 5;
 /// Guesses for what was not measured yet, in core-seconds per pixel: to decode it, to code it in H.264, HEVC, AV1.
 const DECODE: f64 = 2e-9;
 const CODE: [f64; 3] = [1.1e-8, 4e-8, 3e-8];
@@ -227,7 +225,7 @@ impl Rungs {
         };
         let scale = tracks.first().map_or(1, |t| t.params.timescale());
         let zero_us = wall_ms.saturating_mul(1000).saturating_sub(rescale(sample.pts, scale, 1_000_000));
-        let planned = plan(&self.rule.profile, source, &self.filters(zero_us)).ladder;
+        let planned = plan(&self.rule.profile, source, &self.rule.config.filters(zero_us)).ladder;
         let Some(mut ladder) = planned else { return Ok(None) };
         ladder.outputs.retain(|output| self.is_made(output, tracks));
         if !ladder.outputs.iter().any(|o| matches!(o, Output::Rung(_))) {
@@ -277,19 +275,6 @@ impl Rungs {
             (TrackId { kind, nth: *nth - 1 }, on_demand)
         };
         ladder.outputs.iter().map(&mut next).collect()
-    }
-
-    fn filters(&self, zero_us: i64) -> Filters {
-        let config = &self.rule.config;
-        let height_percent = LETTERS_PERCENT;
-        let text =
-            |text: &String| Text { corner: config.text_corner.into(), height_percent, text: text.clone() };
-        Filters {
-            crop: config.crop.map(Into::into),
-            logo: None,
-            text: config.text.as_ref().map(text),
-            clock: config.clock.map(|corner| Clock { corner: corner.into(), height_percent, zero_us }),
-        }
     }
 
     /// What a ladder is remembered by, and what it may cost, in cores.

@@ -25,6 +25,7 @@ mod gate;
 mod hub;
 mod images;
 mod ingest;
+mod jobs;
 mod journal;
 mod keep;
 mod keys;

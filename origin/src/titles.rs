@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::StatusCode;
 use nx_container::index::IndexError;
+use nx_contract::titles::Ladder;
 use nx_delivery::{Archive, Film, LiveStream, Piece, Problem, Reader, Source};
 use nx_hls::{Event, Run, Unstored, Window};
 use nx_media::StreamKey;
@@ -19,11 +20,16 @@ use nx_vod::{Bounds, Found, Identity, Library, Title, TitleError, Uploads};
 use serde::{Deserialize, Serialize};
 
 use self::sealed::Sealed;
+use crate::config::Config;
 use crate::hub::lock;
-use crate::keys::StreamKeys;
+use crate::jobs::{self, Handed, Jobs};
+use crate::keys::{Keys, StreamKeys};
+use crate::worker;
 
 /// Titles whose views are kept.
 const SHOWN_MAX: usize = 256;
+/// When to ask again for a title that is made into one that can be played, seconds.
+const WAIT_S: u32 = 30;
 
 /// Section `origin.vod`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +47,10 @@ pub struct VodConfig {
     pub index_bytes_max: usize,
     /// The same on disk, of files that are dear to look through. Bytes.
     pub cache_bytes_max: u64,
+    /// What renditions of titles may take on disk; beyond, none are begun. Bytes.
+    pub made_bytes_max: u64,
+    /// Workers of our own that make them.
+    pub workers: usize,
 }
 
 impl Default for VodConfig {
@@ -52,6 +62,8 @@ impl Default for VodConfig {
             bytes_max: 128 << 30,
             index_bytes_max: 256 << 20,
             cache_bytes_max: 1 << 30,
+            made_bytes_max: 256 << 30,
+            workers: 1,
         }
     }
 }
@@ -68,21 +80,27 @@ pub(crate) struct Titles {
     pub(crate) app: String,
     pub(crate) library: Arc<Library>,
     pub(crate) uploads: Arc<Uploads>,
+    pub(crate) jobs: Arc<Jobs>,
     /// The one asked for last is last.
     shown: Mutex<VecDeque<(Found, Arc<LiveStream>)>>,
 }
 
 impl Titles {
-    pub(crate) fn new(config: &VodConfig, data: &Path) -> Self {
+    /// What is made of them begins to be made.
+    pub(crate) fn new(config: &Config, data: &Path, keys: &Arc<Keys>) -> Self {
+        let (ladders, program) = (&config.ladder, worker::program(config.images.worker.as_deref()));
+        let config = &config.vod;
         let folder = config.folder.clone().unwrap_or_else(|| data.join("vod"));
         let bounds = Bounds {
             file_bytes: config.file_bytes_max,
             index_bytes: config.index_bytes_max,
             cache_bytes: config.cache_bytes_max,
         };
-        let library = Arc::new(Library::new(folder, data.join("vod-index"), bounds));
+        let library = Arc::new(Library::new(folder, data.join("vod-index"), data.join("vod-made"), bounds));
         let uploads = Uploads::open(library.clone(), config.bytes_max);
-        Self { app: config.app.clone(), library, uploads, shown: Mutex::default() }
+        let jobs = Arc::new(Jobs::new(library.clone(), &config.app, ladders, config.made_bytes_max, keys));
+        jobs.start(&program, config.workers);
+        Self { app: config.app.clone(), library, uploads, jobs, shown: Mutex::default() }
     }
 
     /// The title of a name, encrypted if it has keys. Asks the disk whether the file is what it was, and reads nothing.
@@ -97,7 +115,7 @@ impl Titles {
         let found = found?;
         let stream = match before.filter(|(of, _)| *of == found) {
             Some((_, stream)) => stream,
-            None => stream(key, self.library.clone(), &found, keys),
+            None => stream(key, self, &found, keys),
         };
         if shown.len() >= SHOWN_MAX {
             shown.pop_front();
@@ -108,19 +126,15 @@ impl Titles {
 }
 
 /// A stream that is over, of this version of a file.
-fn stream(
-    key: &StreamKey,
-    library: Arc<Library>,
-    found: &Found,
-    keys: Option<StreamKeys>,
-) -> Arc<LiveStream> {
+fn stream(key: &StreamKey, titles: &Titles, found: &Found, keys: Option<StreamKeys>) -> Arc<LiveStream> {
     let mut window = Window::new(3, 1, 0);
     window.apply(Event::End);
     let stream = Arc::new(LiveStream::new(key.clone(), window));
     if let Some(keys) = &keys {
         stream.give_keys(Arc::new(keys.clone()));
     }
-    stream.remember(Arc::new(Filed { library, found: found.clone(), keys }));
+    let (library, jobs) = (titles.library.clone(), titles.jobs.clone());
+    stream.remember(Arc::new(Filed { library, jobs, found: found.clone(), keys }));
     stream
 }
 
@@ -128,6 +142,7 @@ fn stream(
 #[derive(Debug)]
 struct Filed {
     library: Arc<Library>,
+    jobs: Arc<Jobs>,
     found: Found,
     /// It may only be shown encrypted.
     keys: Option<StreamKeys>,
@@ -135,8 +150,21 @@ struct Filed {
 
 impl Filed {
     fn open(&self) -> io::Result<Arc<Title>> {
-        let title = self.library.open(&self.found.name).map_err(told)?;
-        if title.identity() == self.found.identity { Ok(title) } else { Err(told(TitleError::Changed)) }
+        match self.library.open(&self.found.name) {
+            Ok(title) if *title.found() != self.found => Err(told(TitleError::Changed)),
+            // Its sound alone is shown only when there is nobody to make pictures of what it has.
+            Ok(title) if title.is_blind() => match self.jobs.hand_over(&self.found) {
+                Handed::Taken(ladder) => {
+                    Err(io::Error::other(not_ready(&ladder, "its pictures cannot be played")))
+                }
+                Handed::Nobody | Handed::Refused(_) => Ok(title),
+            },
+            Ok(title) => Ok(title),
+            Err(TitleError::Foreign(why)) => {
+                Err(io::Error::other(handed(self.jobs.hand_over(&self.found), &why)))
+            }
+            Err(error) => Err(told(error)),
+        }
     }
 
     /// As it may be shown.
@@ -163,12 +191,9 @@ fn told(error: TitleError) -> io::Error {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             Problem::new(status, "title-changed", "Title changed", error.to_string()).retry_after(1)
         }
-        TitleError::Index(IndexError::Unsupported(why)) => Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "codec-not-carried",
-            "Codec not carried",
-            format!("{why}; a transcoder would be needed, which is not built in this version"),
-        ),
+        TitleError::Index(IndexError::Unsupported(why)) => {
+            not_carried(format!("{why}; no transcoder of ours decodes it"))
+        }
         TitleError::Kind => Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unknown-file",
@@ -184,6 +209,30 @@ fn told(error: TitleError) -> io::Error {
         other => return io::Error::other(other),
     };
     io::Error::other(problem)
+}
+
+/// What a viewer is told of a file that a transcoder may make into one that can be played.
+fn handed(handed: Handed, why: &str) -> Problem {
+    match handed {
+        Handed::Refused(reason) => not_carried(format!("{why}; a transcoder cannot help: {reason}")),
+        Handed::Nobody => {
+            not_carried(format!("{why}; a transcoder would be needed, and {}", jobs::unconfigured()))
+        }
+        Handed::Taken(ladder) => not_ready(&ladder, why),
+    }
+}
+
+fn not_ready(ladder: &Ladder, why: &str) -> Problem {
+    let left = ladder.left_s.map_or_else(String::new, |s| format!(", about {s} s are left"));
+    let percent = ladder.percent;
+    let detail = format!("{why}; it is being made into something that can: {percent} % are done{left}");
+    let wait_s = ladder.left_s.and_then(|s| u32::try_from(s).ok()).unwrap_or(WAIT_S).clamp(1, WAIT_S);
+    let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "Title not ready yet");
+    Problem::new(status, "title-not-ready", title, detail).retry_after(wait_s)
+}
+
+fn not_carried(why: String) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "codec-not-carried", "Codec not carried", why)
 }
 
 impl Archive for Filed {
@@ -207,11 +256,11 @@ impl Archive for Filed {
     }
 
     fn run(&self, msn: u64, run: Option<u32>) -> io::Result<Option<Arc<Run>>> {
-        let of = match self.shown()? {
-            Shown::Clear(title) => title.run().clone(),
-            Shown::Sealed(sealed) => sealed.run,
+        let (of, named) = match self.shown()? {
+            Shown::Clear(title) => (title.run().clone(), run.is_some_and(|run| title.is_run(run))),
+            Shown::Sealed(sealed) => (sealed.run.clone(), run == Some(sealed.run.number)),
         };
-        Ok((run == Some(of.number) && of.first_msn <= msn).then_some(of))
+        Ok((named && of.first_msn <= msn).then_some(of))
     }
 
     fn film(&self, from_ms: i64, to_ms: i64, _: Vec<Unstored>) -> io::Result<Option<Film>> {

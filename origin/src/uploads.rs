@@ -1,7 +1,10 @@
 //! What the gateway may know and do of titles.
 
 use nx_contract::desired::Fault;
-use nx_contract::titles::{Append, NewUpload, Title, TitleState, Titles, Upload, UploadFault};
+use nx_contract::titles::{
+    Append, Coded, Ladder, LadderState, NewUpload, Taken, Title, TitleState, Titles, Upload, UploadFault,
+    Work,
+};
 use nx_delivery::wall_ms;
 use nx_hls::Rfc3339;
 use nx_vod::{Appending, Found, Progress, TitleError, UploadError};
@@ -11,9 +14,13 @@ use crate::hub::Hub;
 impl Hub {
     fn title(&self, found: &Found) -> Title {
         let opened = self.titles.library.open(&found.name);
+        let ladder = self.titles.jobs.told(found);
         let (state, notes) = match &opened {
             Ok(title) => (TitleState::Ready, title.index().left_out.clone()),
-            Err(error) => (TitleState::Refused, vec![error.to_string()]),
+            Err(error) => {
+                let comes = ladder.as_ref().is_some_and(|ladder| ladder.state != LadderState::Failed);
+                (if comes { TitleState::Waiting } else { TitleState::Refused }, vec![error.to_string()])
+            }
         };
         let codecs = opened.iter().flat_map(|t| &t.index().tracks).map(|t| t.params.rfc6381().to_owned());
         let key = format!("{}/{}", self.titles.app, found.name);
@@ -25,6 +32,7 @@ impl Hub {
             bytes: found.identity.bytes,
             changed_at: Rfc3339(changed_ms).to_string(),
             codecs: codecs.collect(),
+            ladder,
             duration_ms: opened.as_ref().ok().map(|title| title.duration_ms()),
             hls_path: format!("/{key}/index.m3u8"),
             dash_path: format!("/{key}/manifest.mpd"),
@@ -43,11 +51,26 @@ impl Titles for Hub {
     }
 
     fn remove_title(&self, name: &str) -> Result<(), Fault> {
+        self.titles.jobs.forget(name);
         match self.titles.library.remove(name) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Fault::NotFound(format!("there is no title {name:.128}"))),
             Err(error) => Err(storage(&error)),
         }
+    }
+
+    fn ladder(&self, name: &str) -> Result<Ladder, Fault> {
+        let found = self.titles.jobs.find(name)?;
+        let none = || Fault::NotFound(format!("{name:.128} has no renditions: POST here has them made"));
+        self.titles.jobs.told(&found).ok_or_else(none)
+    }
+
+    fn begin_ladder(&self, name: &str) -> Result<Ladder, Fault> {
+        self.titles.jobs.begin(name)
+    }
+
+    fn remove_ladder(&self, name: &str) -> Result<(), Fault> {
+        self.titles.jobs.remove(name)
     }
 
     fn upload_bytes_max(&self) -> u64 {
@@ -72,6 +95,16 @@ impl Titles for Hub {
 
     fn abandon_upload(&self, id: &str) -> Result<(), UploadFault> {
         self.titles.uploads.abandon(id).map_err(fault)
+    }
+}
+
+impl Work for Hub {
+    fn take(&self, worker: &str) -> Result<Option<Taken>, Fault> {
+        self.titles.jobs.take(worker)
+    }
+
+    fn hear(&self, lease: &str) -> Result<Box<dyn Coded>, Fault> {
+        self.titles.jobs.hear(lease).map(|hearing| Box::new(hearing) as Box<dyn Coded>)
     }
 }
 
@@ -118,7 +151,7 @@ fn fault(error: UploadError) -> UploadFault {
 fn refusal(why: &TitleError) -> String {
     match why {
         TitleError::Index(nx_container::index::IndexError::Unsupported(_)) => {
-            format!("{why}; a transcoder would be needed, which is not built in this version")
+            format!("{why}; no transcoder of ours decodes it")
         }
         _ => why.to_string(),
     }

@@ -102,6 +102,14 @@ impl Crashes {
     }
 }
 
+/// That it is not there, and what to do.
+pub(crate) fn absent(program: &Path) -> String {
+    format!(
+        "nexus-transcoder is not at {}; `make transcoder` builds it, origin.images.worker names another place",
+        program.display()
+    )
+}
+
 impl Worker {
     /// Starts one, with nothing of ours but a pair of pipes.
     ///
@@ -145,7 +153,12 @@ impl Input {
     /// As [`Worker::tell`], however long it takes.
     pub(crate) async fn tell(&mut self, request: &Request) -> io::Result<()> {
         let frame = request.write().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-        self.0.write_all(&frame).await
+        self.send(&frame).await
+    }
+
+    /// The same with a request that is written already.
+    pub(crate) async fn send(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.0.write_all(frame).await
     }
 }
 

@@ -11,6 +11,7 @@ use crate::support::{Server, http};
 use crate::views::decoded;
 
 mod hostile;
+mod ladders;
 mod uploads;
 
 const LONG: Duration = Duration::from_secs(120);

@@ -42,6 +42,8 @@ impl Decoder {
                 decoder::find_by_name("libdav1d").or_else(|| decoder::find_by_name("libaom-av1"))
             }
             VideoCodec::Vp9 => decoder::find(Id::VP9),
+            VideoCodec::Mpeg4 => decoder::find(Id::MPEG4),
+            VideoCodec::Mpeg2 => decoder::find(Id::MPEG2VIDEO),
             _ => None,
         };
         let named = named.ok_or("this libav has no decoder for it")?;

@@ -2,7 +2,10 @@
 //!
 //! It decodes what strangers sent, with a library in C. So it is a process of its own that has nothing to lose: it can
 //! open no file and no socket, has bounded memory and bounded time, and the server starts another when it dies.
+//!
+//! With `--origin URL` it starts such workers itself, for a server elsewhere.
 
+mod agent;
 mod decode;
 mod graph;
 mod ladder;
@@ -25,9 +28,12 @@ const HARDWARE: &str = "--hardware";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let hardware = match &words[..] {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let hardware = match words[..] {
         [] => false,
-        [word] if word == HARDWARE => true,
+        [HARDWARE] => true,
+        ["--origin", url] => return agent::run(url, None),
+        ["--origin", url, "--token-file", path] => return agent::run(url, Some(path.as_ref())),
         _ => return usage(),
     };
     match work(hardware) {
@@ -39,7 +45,8 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "the command's own output")]
 fn usage() -> ExitCode {
     eprintln!(
-        "nexus-transcoder is started by nexus, with {HARDWARE} or nothing; see \"Pictures\" in README.md"
+        "nexus-transcoder is started by nexus, with {HARDWARE} or nothing; see \"Pictures\" in README.md\n\
+         to make renditions of titles for a server elsewhere: --origin URL [--token-file PATH]"
     );
     ExitCode::from(2)
 }

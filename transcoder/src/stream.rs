@@ -33,6 +33,9 @@ impl Stream {
                 let obus = config.get(AV1C_HEAD..).unwrap_or_default();
                 return Some(Self { nals: false, sets: obus.to_vec() });
             }
+            VideoCodec::Mpeg4 | VideoCodec::Mpeg2 => {
+                return Some(Self { nals: false, sets: config.to_vec() });
+            }
             _ => return Some(Self { nals: false, sets: Vec::new() }),
         };
         let sets = sets.iter().flat_map(|set| START.into_iter().chain(set.iter().copied())).collect();

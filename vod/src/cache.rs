@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::Identity;
 
 /// Changes when the format does, or what an indexer finds.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Head {

@@ -51,7 +51,8 @@ impl Title {
         let to_us = to_ms.saturating_mul(1000).min(ends_us);
         let whole = to_us >= ends_us && from_us == 0;
         let mut chosen: Vec<(&IndexTrack, &[Place])> = Vec::new();
-        for track in &self.index.tracks {
+        let (path, identity) = self.file_of(0);
+        for track in self.in_one_file() {
             if Change::of(track) != Change::None {
                 let why = "its samples do not lie in the file as an MP4 has them; play index.m3u8";
                 return Err(IndexError::Unsupported(why.into()).into());
@@ -74,12 +75,7 @@ impl Title {
         let media = ranges.iter().map(|(_, bytes, _)| bytes).sum();
         match writer.finish(Span { from_us, to_us }, media) {
             Ok(front) => {
-                let piece = |(offset, bytes, _)| Piece {
-                    path: self.path.clone(),
-                    identity: self.identity,
-                    offset,
-                    bytes,
-                };
+                let piece = |(offset, bytes, _)| Piece { path: path.to_owned(), identity, offset, bytes };
                 Ok(Some(Movie { front, pieces: ranges.into_iter().map(piece).collect() }))
             }
             Err(MovieError::Empty) => Ok(None),

@@ -4,6 +4,7 @@
 //! FOLDER/show.mp4                 the title `show`
 //! FOLDER/series/one.mp4           the title `series~one`
 //! CACHE/show.index                where its samples lie, if finding out took long
+//! MADE/show/                      renditions that were made of it (`library/made.rs`)
 //! ```
 //!
 //! * A title is a stream whose past is the file: a [`Title`] gives the events of `nx-hls` that fill a window, and the
@@ -30,6 +31,7 @@ pub use film::{Movie, Piece};
 pub use identity::Identity;
 pub use library::{Bounds, Found, Library};
 pub use open::TitleError;
+pub use samples::samples;
 pub use title::Title;
 pub use uploads::{Appending, Progress, UploadError, Uploads};
 

@@ -5,11 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nx_container::index::{Index, IndexError};
+
 use crate::cache::Kept;
 use crate::identity::Identity;
-use crate::open::TitleError;
+use crate::open::{self, TitleError};
 use crate::title::Title;
 use crate::uploads::UploadError;
+
+mod made;
+
+use made::kept_beside;
 
 /// Endings of files that may be titles; of two files with one name, the first of these counts.
 const ENDINGS: [&str; 10] = ["mp4", "m4v", "m4a", "mov", "mkv", "webm", "ts", "m2ts", "mts", "flv"];
@@ -46,6 +52,8 @@ pub struct Found {
     pub path: PathBuf,
     /// Which version of it.
     pub identity: Identity,
+    /// Which version of the renditions that were made of that; see [`Library::publish`].
+    pub made: Option<Identity>,
 }
 
 /// See the module.
@@ -53,6 +61,7 @@ pub struct Found {
 pub struct Library {
     folder: PathBuf,
     cache: PathBuf,
+    made: PathBuf,
     bounds: Bounds,
     state: Mutex<State>,
 }
@@ -60,16 +69,16 @@ pub struct Library {
 #[derive(Debug, Default)]
 struct State {
     /// The one that was asked for last is last.
-    open: VecDeque<(String, Identity, Result<Arc<Title>, TitleError>)>,
+    open: VecDeque<(Found, Result<Arc<Title>, TitleError>)>,
     /// Those that are being opened.
     opening: HashMap<String, Arc<Mutex<()>>>,
 }
 
 impl Library {
-    /// The titles in `folder`, which need not be there. Indexes that were dear are kept in `cache`.
+    /// The titles in `folder`, which need not be there. Indexes that were dear are kept in `cache`, renditions in `made`.
     #[must_use]
-    pub fn new(folder: PathBuf, cache: PathBuf, bounds: Bounds) -> Self {
-        Self { folder, cache, bounds, state: Mutex::default() }
+    pub fn new(folder: PathBuf, cache: PathBuf, made: PathBuf, bounds: Bounds) -> Self {
+        Self { folder, cache, made, bounds, state: Mutex::default() }
     }
 
     /// Where its files are.
@@ -98,7 +107,9 @@ impl Library {
         if !path.starts_with(fs::canonicalize(&self.folder).ok()?) {
             return None;
         }
-        Some(Found { name: name.to_owned(), identity: identity(&path)?, path })
+        let of = identity(&path)?;
+        let made = identity(&self.media(name, of));
+        Some(Found { name: name.to_owned(), identity: of, made, path })
     }
 
     /// Opens a title. Reads the file when nothing is known of it; of many who ask, one reads.
@@ -119,26 +130,43 @@ impl Library {
         drop(turn);
         // What may go better next time is not remembered.
         if !matches!(opened, Err(TitleError::Io(_) | TitleError::Changed | TitleError::Unknown)) {
-            state.open.retain(|(known, ..)| known != name);
-            state.open.push_back((found.name, found.identity, opened.clone()));
+            state.open.retain(|(known, _)| known.name != name);
+            state.open.push_back((found, opened.clone()));
             self.shrink(&mut state);
         }
         opened
     }
 
     fn open_file(&self, found: &Found) -> Result<Title, TitleError> {
+        let index = self.index(found)?;
+        let made = found.made.and_then(|made| {
+            let path = self.media(&found.name, found.identity);
+            let index = kept_beside(&path).read(made);
+            if index.is_none() {
+                tracing::warn!(path = %path.display(), "renditions without a good index are passed over");
+            }
+            Some((path, made, index?))
+        });
+        Title::new(found, index, made)
+    }
+
+    /// What is in the file of a title, whether or not it can be played.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub fn index(&self, found: &Found) -> Result<Index, TitleError> {
         if found.identity.bytes > self.bounds.file_bytes {
             let max = self.bounds.file_bytes;
-            return Err(nx_container::index::IndexError::TooMuch { what: "bytes in a file", max }.into());
+            return Err(IndexError::TooMuch { what: "bytes in a file", max }.into());
         }
-        Title::open(&found.path, found.identity, Some(self.kept(&found.name)))
+        open::read(&found.path, found.identity, Some(self.kept(&found.name)))
     }
 
     fn known(&self, found: &Found) -> Option<Result<Arc<Title>, TitleError>> {
         let mut state = self.lock();
-        let at = state.open.iter().position(|(n, id, _)| *n == found.name && *id == found.identity)?;
+        let at = state.open.iter().position(|(known, _)| known == found)?;
         let entry = state.open.remove(at)?;
-        let known = entry.2.clone();
+        let known = entry.1.clone();
         state.open.push_back(entry);
         Some(known)
     }
@@ -148,9 +176,9 @@ impl Library {
         let weight = |opened: &Result<Arc<Title>, TitleError>| {
             opened.as_ref().map_or(REFUSED_BYTES, |title| title.weight())
         };
-        let mut all: usize = state.open.iter().map(|(_, _, opened)| weight(opened)).sum();
+        let mut all: usize = state.open.iter().map(|(_, opened)| weight(opened)).sum();
         while state.open.len() > 1 && (all > self.bounds.index_bytes || state.open.len() > REFUSED_MAX) {
-            let Some((_, _, gone)) = state.open.pop_front() else { break };
+            let Some((_, gone)) = state.open.pop_front() else { break };
             all = all.saturating_sub(weight(&gone));
         }
     }
@@ -174,7 +202,8 @@ impl Library {
         let Some(found) = self.find(name) else { return Ok(false) };
         fs::remove_file(&found.path)?;
         let _ = fs::remove_file(self.kept(name).path);
-        self.lock().open.retain(|(known, ..)| known != name);
+        let _ = self.unmake(name);
+        self.lock().open.retain(|(known, _)| known.name != name);
         Ok(true)
     }
 
@@ -222,7 +251,7 @@ impl Library {
     /// What its indexes take in memory.
     #[cfg(test)]
     pub(crate) fn weight(&self) -> usize {
-        self.lock().open.iter().filter_map(|(_, _, opened)| opened.as_ref().ok()).map(|t| t.weight()).sum()
+        self.lock().open.iter().filter_map(|(_, opened)| opened.as_ref().ok()).map(|t| t.weight()).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

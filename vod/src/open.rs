@@ -31,6 +31,9 @@ pub enum TitleError {
     /// Its reader does not understand it.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// It is understood and can be decoded, but not served as it is; says why.
+    #[error("{0}")]
+    Foreign(String),
     /// The disk does not give it.
     #[error("the file cannot be read: {0}")]
     Io(String),

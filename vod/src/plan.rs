@@ -65,6 +65,12 @@ impl Plan {
         Self { late_s, firsts: tracks.iter().enumerate().map(of).collect() }
     }
 
+    /// Whether the tracks of another plan are the first of this one, cut at the same places.
+    pub(crate) fn begins_as(&self, other: &Self) -> bool {
+        let same = |(own, others): (&Vec<u32>, &Vec<u32>)| own.starts_with(others);
+        self.late_s == other.late_s && self.firsts.iter().zip(&other.firsts).all(same)
+    }
+
     /// How many segments there are.
     pub(crate) fn segments(&self) -> usize {
         self.firsts.first().map_or(0, |f| f.len().saturating_sub(1))

@@ -6,6 +6,7 @@ use nx_container::index::{IndexError, IndexTrack, Packing, Place};
 use nx_container::ts;
 use nx_media::{Params, Sample, VideoCodec};
 
+use crate::library::Found;
 use crate::open::{Same, TitleError};
 
 /// Samples with fewer bytes of others between them are read together.
@@ -60,6 +61,17 @@ impl Change {
             Self::Unpack => Ok(ts::unpack(&bytes, track, place)?),
         }
     }
+}
+
+/// Reads the samples of places in a title's file, with the times that they have there.
+///
+/// # Errors
+/// The file cannot be read, or is another by now.
+pub fn samples(found: &Found, track: &IndexTrack, places: &[Place]) -> Result<Vec<Sample>, TitleError> {
+    let file = Same::open(&found.path, found.identity)?;
+    let samples = read(&file, track, places, 0)?;
+    file.check()?;
+    Ok(samples)
 }
 
 /// Reads the samples of these places; their times are later by `late` ticks.

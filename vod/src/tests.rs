@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use crate::cache::Kept;
 use crate::identity::Identity;
 use crate::plan::Plan;
-use crate::{Bounds, Library, Title, TitleError};
+use crate::{Bounds, Library, Title, TitleError, open};
 
 mod uploads;
 
@@ -32,7 +32,7 @@ impl Folder {
 
     fn library(&self) -> Arc<Library> {
         let bounds = Bounds { file_bytes: 1 << 30, index_bytes: 1 << 20, cache_bytes: 1 << 20 };
-        Arc::new(Library::new(self.0.join("titles"), self.0.join("indexes"), bounds))
+        Arc::new(Library::new(self.0.join("titles"), self.0.join("indexes"), self.0.join("made"), bounds))
     }
 
     fn put(&self, file: &str, bytes: &[u8]) -> PathBuf {
@@ -126,6 +126,46 @@ fn a_file_that_was_changed_is_another_and_never_read_as_the_one_before() {
 }
 
 #[test]
+fn renditions_come_behind_the_file_and_names_that_were_given_stay() {
+    let folder = Folder::new("made");
+    let library = folder.library();
+    folder.put("show.mp4", &film(1_234));
+    let found = library.find("show").expect("is there");
+    let before = library.open("show").expect("opens");
+    let first = before.segment("a1", 0, Some(before.run().number)).expect("reads").expect("is there");
+    // A rendition of the same sound, in bytes of its own.
+    let packets: Vec<_> = (0..1_234).map(|_| (960, 0, 3, true)).collect();
+    let id = TrackId { kind: Kind::Audio, nth: 1 };
+    let index = Index { tracks: vec![track(id, samples(0, &packets))], left_out: vec![] };
+    let media = library.workshop(&found).join("media");
+    fs::create_dir_all(library.workshop(&found)).expect("makes");
+    fs::write(&media, b"abc".repeat(1_234)).expect("writes");
+    assert_eq!(library.workshops(), [("show".to_owned(), library.workshop(&found))]);
+    library.publish(&found, &media, &index).expect("publishes");
+    assert_eq!(library.workshops(), []);
+    let after = library.open("show").expect("opens");
+    assert_eq!((after.made(), after.run().tracks.len(), before.made()), (1, 2, 0));
+    let (old, new) = (before.run().number, after.run().number);
+    assert_ne!(old, new, "the list is another");
+    for run in [old, new] {
+        assert_eq!(after.segment("a1", 0, Some(run)), Ok(Some(first.clone())));
+        assert_eq!(after.init("a1", run), before.init("a1", old));
+    }
+    assert_eq!((after.segment("a2", 0, Some(old)), after.init("a2", old)), (Ok(None), None));
+    let made = after.segment("a2", 0, Some(new)).expect("reads").expect("is there");
+    assert!(fmp4::samples(&made).expect("ours").iter().all(|s| &s.payload[..] == b"abc"));
+    // A lost index costs the renditions, not the title.
+    let indexes = fs::read_dir(folder.0.join("made/show")).expect("a folder").flatten().map(|e| e.path());
+    indexes
+        .filter(|p| p.extension().is_some_and(|e| e == "index"))
+        .for_each(|p| fs::remove_file(p).expect("goes"));
+    assert_eq!(folder.library().open("show").expect("opens").made(), 0);
+    assert!(library.unmake("show").expect("removes") && !library.unmake("show").expect("is gone"));
+    assert_eq!(library.open("show").expect("opens").run().number, old);
+    assert!(!library.unmake("..").expect("is no name"));
+}
+
+#[test]
 fn names_stay_in_the_folder() {
     let folder = Folder::new("names");
     let library = folder.library();
@@ -163,7 +203,8 @@ fn names_stay_in_the_folder() {
 fn indexes_in_memory_stay_within_their_bound() {
     let folder = Folder::new("bound");
     let bounds = Bounds { file_bytes: 1 << 20, index_bytes: 100_000, cache_bytes: 1 << 20 };
-    let library = Library::new(folder.0.join("titles"), folder.0.join("indexes"), bounds);
+    let library =
+        Library::new(folder.0.join("titles"), folder.0.join("indexes"), folder.0.join("made"), bounds);
     for n in 0..20 {
         folder.put(&format!("show{n}.mp4"), &film(1_000));
         folder.put(&format!("bad{n}.mp4"), &film(1_000)[..9_000]);
@@ -262,10 +303,10 @@ fn an_index_that_was_dear_is_kept() {
     let index =
         Index { tracks: vec![track(TrackId::AUDIO, samples(0, &[(960, 0, 8, true)]))], left_out: vec![] };
     kept("show").write(identity, &index).expect("writes");
-    let title = Title::open(&path, identity, Some(kept("show"))).expect("opens");
-    assert_eq!(title.index(), &index, "the file is not asked again");
+    let read = open::read(&path, identity, Some(kept("show"))).expect("opens");
+    assert_eq!(read, index, "the file is not asked again");
     let other = Identity { bytes: identity.bytes, changed_ns: identity.changed_ns + 1 };
-    assert_eq!(Title::open(&path, other, Some(kept("show"))).map(drop), Err(TitleError::Changed));
+    assert_eq!(open::read(&path, other, Some(kept("show"))).map(drop), Err(TitleError::Changed));
     // The one that was not read for longest makes room, and what never fits is not kept.
     let bytes = fs::metadata(kept("show").path).expect("is there").len();
     let most = |name: &str, count: u64| Kept { bytes_max: count * bytes, ..kept(name) };

@@ -9,34 +9,59 @@ use nx_container::index::{Index, IndexError, IndexTrack, Place};
 use nx_hls::{Event, Run, RunTrack, Stored};
 use nx_media::{Kind, rescale};
 
-use crate::cache::Kept;
 use crate::identity::Identity;
-use crate::open::{self, Same, TitleError};
+use crate::library::Found;
+use crate::open::{Same, TitleError};
 use crate::plan::{Plan, pts, scale};
 use crate::samples::{self, Change};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Title {
-    pub(crate) path: PathBuf,
-    pub(crate) identity: Identity,
-    pub(crate) index: Index,
+    found: Found,
+    index: Index,
+    /// Tracks of the file itself; those behind them are in the file of what was made of it.
+    own: usize,
+    made: Option<PathBuf>,
     plan: Plan,
     run: Arc<Run>,
+    /// The number of the run before anything was made of it, if the names that were given then still mean the same.
+    before: Option<u32>,
+    /// It has pictures, and none that can be played.
+    blind: bool,
 }
 
 impl Title {
-    /// Opens a file that is `identity`. `kept` is where its index is kept on disk if finding it out is dear.
+    /// A file that has this index, and what was made of it.
     ///
     /// # Errors
-    /// It is no title, with the reason.
-    pub(crate) fn open(path: &Path, identity: Identity, kept: Option<Kept>) -> Result<Self, TitleError> {
-        let index = open::read(path, identity, kept)?;
+    /// Nothing of it can be played.
+    pub(crate) fn new(
+        found: &Found,
+        mut index: Index,
+        made: Option<(PathBuf, Identity, Index)>,
+    ) -> Result<Self, TitleError> {
+        let mut foreign = false;
+        for track in index.tracks.extract_if(.., |t| !t.params.is_carried()) {
+            foreign |= !track.samples.is_empty();
+            index.left_out.push(format!("{} is not carried", track.params.rfc6381()));
+        }
+        let alone = Plan::of(&index.tracks);
+        let own = index.tracks.len();
+        let mut number = found.identity.run();
+        let media = made.map(|(path, identity, made)| {
+            number ^= identity.run().rotate_left(1);
+            index.tracks.extend(made.tracks);
+            path
+        });
         if index.tracks.iter().all(|t| t.samples.is_empty()) {
-            return Err(IndexError::Unsupported("nothing is in it".into()).into());
+            let why =
+                if index.left_out.is_empty() { "it is empty".into() } else { index.left_out.join("; ") };
+            let why = format!("nothing in this file can be played: {why}");
+            return Err(if foreign { TitleError::Foreign(why) } else { IndexError::Unsupported(why).into() });
         }
         let plan = Plan::of(&index.tracks);
-        let number = identity.run();
+        let before = plan.begins_as(&alone).then(|| found.identity.run());
         let track = |t: &IndexTrack| {
             Arc::new(RunTrack {
                 id: t.id,
@@ -56,13 +81,32 @@ impl Title {
             part_target_us: 0,
             keys: Vec::new(),
         });
-        Ok(Self { path: path.to_owned(), identity, index, plan, run })
+        let blind = foreign && index.tracks.iter().all(|t| t.id.kind != Kind::Video);
+        Ok(Self { found: found.clone(), index, own, made: media, plan, run, before, blind })
+    }
+
+    /// Which file it is, in which version.
+    #[must_use]
+    pub fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// Whether it has pictures of which none can be played as they are: then it is sound alone.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.blind
+    }
+
+    /// How many of its tracks were made of the others.
+    #[must_use]
+    pub fn made(&self) -> usize {
+        self.index.tracks.len() - self.own
     }
 
     /// Which version of the file it is.
     #[must_use]
     pub fn identity(&self) -> Identity {
-        self.identity
+        self.found.identity
     }
 
     /// Its tracks, as those of a stream.
@@ -159,17 +203,15 @@ impl Title {
     /// # Errors
     /// The file cannot be read, or is another by now.
     pub fn segment(&self, track: &str, msn: u64, run: Option<u32>) -> Result<Option<Bytes>, TitleError> {
-        if run != Some(self.run.number) {
-            return Ok(None);
-        }
         let nth = usize::try_from(msn).unwrap_or(usize::MAX);
-        let Some(at) = self.run.tracks.iter().position(|t| t.name == track) else { return Ok(None) };
+        let Some(at) = run.and_then(|run| self.named(track, run)) else { return Ok(None) };
         let Some(track) = self.index.tracks.get(at) else { return Ok(None) };
         let places = self.plan.samples(at, track, nth);
         if places.is_empty() {
             return Ok(None);
         }
-        let file = Same::open(&self.path, self.identity)?;
+        let (path, identity) = self.file_of(at);
+        let file = Same::open(path, identity)?;
         let samples = samples::read(&file, track, places, self.late(track))?;
         file.check()?;
         let sequence = u32::try_from(nth + 1).unwrap_or(u32::MAX);
@@ -181,7 +223,37 @@ impl Title {
     /// The CMAF header of a track.
     #[must_use]
     pub fn init(&self, track: &str, run: u32) -> Option<Bytes> {
-        let found = self.run.tracks.iter().find(|t| t.name == track && t.run == run);
-        found.map(|t| t.init.clone())
+        self.named(track, run).and_then(|at| self.run.tracks.get(at)).map(|t| t.init.clone())
+    }
+
+    /// Whether something of it is, or was, named by this number of a run.
+    #[must_use]
+    pub fn is_run(&self, run: u32) -> bool {
+        run == self.run.number || self.before == Some(run)
+    }
+
+    /// The track that a name means. A player that was given names goes on with them when renditions come.
+    fn named(&self, track: &str, run: u32) -> Option<usize> {
+        let at = self.run.tracks.iter().position(|t| t.name == track)?;
+        (run == self.run.number || (at < self.own && self.before == Some(run))).then_some(at)
+    }
+
+    /// Where the samples of a track are.
+    pub(crate) fn file_of(&self, track: usize) -> (&Path, Identity) {
+        match (&self.made, self.found.made) {
+            (Some(path), Some(identity)) if track >= self.own => (path, identity),
+            _ => (&self.found.path, self.found.identity),
+        }
+    }
+
+    /// The tracks of the MP4 to download, which lie in one file: the title's own, or the first of each kind that was made.
+    pub(crate) fn in_one_file(&self) -> impl Iterator<Item = &IndexTrack> {
+        let fits = |at, track: &IndexTrack| if self.own > 0 { at < self.own } else { track.id.nth == 0 };
+        self.index
+            .tracks
+            .iter()
+            .enumerate()
+            .filter(move |(at, track)| fits(*at, track))
+            .map(|(_, track)| track)
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
-use crate::library::Library;
+use crate::library::{Found, Library};
 use crate::open::TitleError;
 use crate::title::Title;
 
@@ -239,9 +239,15 @@ impl Uploads {
         let mut upload = self.lock().get(id).cloned().ok_or(UploadError::Unknown)?;
         let part = part(&self.folder, id);
         let identity = Identity::of(&fs::metadata(&part)?);
-        let name = upload.note.file.rsplit_once('.').map_or("", |(stem, _)| stem);
-        let title = Title::open(&part, identity, Some(self.library.kept(name)));
-        let named = title.and_then(|_| Ok(self.library.adopt(&part, &upload.note.file)?));
+        let name = upload.note.file.rsplit_once('.').map_or("", |(stem, _)| stem).to_owned();
+        let found = Found { name, path: part.clone(), identity, made: None };
+        let opened = self.library.index(&found).and_then(|index| Title::new(&found, index, None));
+        let good = match opened {
+            // What cannot be played may still be made into something that can.
+            Ok(_) | Err(TitleError::Foreign(_)) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let named = good.and_then(|()| Ok(self.library.adopt(&part, &upload.note.file)?));
         match named {
             Ok(name) => {
                 upload.note.title = Some(name);

@@ -12,7 +12,7 @@ mod draft;
 mod times;
 mod walk;
 
-pub(crate) use codecs::{avc_params, frame_params, frame_samples, hevc_params};
+pub(crate) use codecs::{avc_params, foreign_params, frame_params, frame_samples, hevc_params};
 pub(crate) use draft::{Draft, assemble, note};
 pub(crate) use times::{Beat, Clock90k, Epochs, decode_times, from_90k, shown};
 pub(crate) use walk::{Halt, Walk, Walker, Window};
@@ -29,7 +29,7 @@ pub const PLACE_BYTES_MAX: u32 = 64 << 20;
 /// A file as it is understood.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Index {
-    /// Those that can be played.
+    /// Those that can be decoded; what is not [`Params::is_carried`] can only be made into something else.
     pub tracks: Vec<IndexTrack>,
     /// In words, what of the file cannot be: a codec that is not carried, a track that is broken.
     pub left_out: Vec<String>,

@@ -26,6 +26,18 @@ pub enum VideoCodec {
     Av1,
     /// VP9, WebM project.
     Vp9,
+    /// MPEG-4 Visual, ISO/IEC 14496-2: of files, to be made into something else.
+    Mpeg4,
+    /// MPEG-2 Video, ISO/IEC 13818-2: as MPEG-4 Visual.
+    Mpeg2,
+}
+
+impl VideoCodec {
+    /// Whether streams are served in it; what is not can only be decoded.
+    #[must_use]
+    pub fn is_carried(self) -> bool {
+        !matches!(self, Self::Mpeg4 | Self::Mpeg2)
+    }
 }
 
 /// Audio codecs that the system carries.
@@ -100,7 +112,8 @@ pub struct VideoParams {
     /// Which bitstream.
     pub codec: VideoCodec,
     /// Decoder configuration: the payload of the ISO box. H.264 `avcC` (ISO/IEC 14496-15 §5.3.3.1), HEVC `hvcC`
-    /// (§8.3.3.1), AV1 `av1C`, VP9 `vpcC` without the version and flags in front.
+    /// (§8.3.3.1), AV1 `av1C`, VP9 `vpcC` without the version and flags in front; MPEG-4 Visual and MPEG-2 the headers
+    /// that stand in front of key frames.
     pub config: Bytes,
     /// Width in pixels after cropping.
     pub width: u32,
@@ -152,6 +165,12 @@ impl Params {
             Self::Video(_) => Kind::Video,
             Self::Audio(_) => Kind::Audio,
         }
+    }
+
+    /// Whether it is served as it is.
+    #[must_use]
+    pub fn is_carried(&self) -> bool {
+        !matches!(self, Self::Video(v) if !v.codec.is_carried())
     }
 
     /// Ticks per second of the track's samples: 90 000 for video, the sample rate for audio.

@@ -2,8 +2,11 @@
 
 use nx_ladder::{Codec, Profile, ProfileError, Wish};
 use nx_media::StreamKey;
-use nx_worker_protocol::{Corner, Crop, Device, TEXT_BYTES_MAX};
+use nx_worker_protocol::{Clock, Corner, Crop, Device, Filters, TEXT_BYTES_MAX, Text};
 use serde::{Deserialize, Serialize};
+
+/// Height of what is drawn into the picture, percent of it.
+const LETTERS_PERCENT: u8 = 5;
 
 /// When a rendition is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -173,6 +176,19 @@ impl LadderConfig {
             DeviceConfig::Qsv => Device::Qsv,
         };
         Ok(Profile { evened: self.even_loudness, device, ..profile })
+    }
+
+    /// What is done to the picture. `zero_us` is the Unix time of presentation time 0.
+    pub(crate) fn filters(&self, zero_us: i64) -> Filters {
+        let height_percent = LETTERS_PERCENT;
+        let text =
+            |text: &String| Text { corner: self.text_corner.into(), height_percent, text: text.clone() };
+        Filters {
+            crop: self.crop.map(Into::into),
+            logo: None,
+            text: self.text.as_ref().map(text),
+            clock: self.clock.map(|corner| Clock { corner: corner.into(), height_percent, zero_us }),
+        }
     }
 
     /// What is wrong, as key within the section and a sentence that says what to do.

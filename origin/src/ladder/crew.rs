@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::capacity::Place;
 use super::post::{Counter, Shared, State};
-use crate::worker::{Crashes, Input, Output, Worker, ended};
+use crate::worker::{self, Crashes, Input, Output, Worker, ended};
 
 /// A worker that says nothing while so much is offered to it hangs; 90 kHz.
 const HANG: i64 = 5 * VIDEO_TIMESCALE as i64;
@@ -41,7 +41,7 @@ pub(crate) async fn keep(mut counter: Counter, rules: Rules, place: Place) {
         }
         shared.turn();
         if error.kind() == NotFound {
-            return drop_it(&shared, &place, absent(&rules));
+            return drop_it(&shared, &place, worker::absent(&rules.program));
         }
         // It said why not, or what is wanted cannot be said.
         if matches!(error.kind(), InvalidData | InvalidInput) {
@@ -62,13 +62,6 @@ pub(crate) async fn keep(mut counter: Counter, rules: Rules, place: Place) {
             () = idle(&mut counter) => return,
         }
     }
-}
-
-fn absent(rules: &Rules) -> String {
-    format!(
-        "nexus-transcoder is not at {}; `make transcoder` builds it, origin.images.worker names another place",
-        rules.program.display()
-    )
 }
 
 fn drop_it(shared: &Shared, place: &Place, reason: String) {

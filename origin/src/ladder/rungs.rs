@@ -312,7 +312,10 @@ impl Set {
 }
 
 /// What a decoder has to know of an output, from what the worker says.
-fn params(
+///
+/// # Errors
+/// In words: it cannot be read.
+pub(crate) fn params(
     output: &Output,
     config: &bytes::Bytes,
     language: Option<nx_media::Language>,

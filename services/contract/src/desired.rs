@@ -84,6 +84,17 @@ pub enum Fault {
     Storage(String),
 }
 
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Invalid(text)
+        | Self::NotFound(text)
+        | Self::Conflict(text)
+        | Self::Full(text)
+        | Self::Storage(text)) = self;
+        f.write_str(text)
+    }
+}
+
 /// Who wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -23,12 +23,88 @@ pub struct Title {
     pub duration_ms: Option<u64>,
     /// Codec strings of its tracks (RFC 6381).
     pub codecs: Vec<String>,
+    /// What becomes of its renditions; null when none were asked for.
+    pub ladder: Option<Ladder>,
     /// Where it is played as HLS, on an edge or origin.
     pub hls_path: String,
     /// Where it is played as DASH.
     pub dash_path: String,
     /// Where it is had as one MP4.
     pub mp4_path: String,
+}
+
+/// The renditions of a title: being made, or what became of that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ladder {
+    /// How far it is.
+    pub state: LadderState,
+    /// How much of the work is done, percent.
+    pub percent: u8,
+    /// Time left at the pace so far; null when nothing is known of it.
+    pub left_s: Option<u64>,
+    /// Pieces of work, each for one worker.
+    pub chunks: usize,
+    /// Those that are done.
+    pub chunks_done: usize,
+    /// Who works at it now.
+    pub workers: Vec<String>,
+    /// Why it failed, or why a chunk did last.
+    pub reason: Option<String>,
+}
+
+/// See [`Ladder::state`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LadderState {
+    /// Nobody works at it yet.
+    Waiting,
+    /// Somebody does.
+    Running,
+    /// Everything is made, and is looked over before it is shown.
+    Checking,
+    /// It is shown.
+    Ready,
+    /// It was given up.
+    Failed,
+}
+
+/// A chunk that somebody has taken on.
+pub struct Taken {
+    /// Its name in addresses.
+    pub lease: String,
+    /// What a worker is told, frame by frame. Reading may wait for the disk.
+    pub input: Box<dyn Iterator<Item = std::io::Result<Vec<u8>>> + Send>,
+}
+
+/// Takes what a worker says about a chunk. Dropped before [`Coded::confirm`], the chunk is somebody else's.
+pub trait Coded: Send {
+    /// Takes some.
+    ///
+    /// # Errors
+    /// [`Fault`]: what comes is not what was asked for, or nobody waits for it any more.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Fault>;
+
+    /// Has the chunk on the disk, if it is whole.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    fn confirm(self: Box<Self>) -> Result<(), Fault>;
+}
+
+/// Work for whoever codes.
+pub trait Work: Send + Sync + 'static {
+    /// Takes a chunk on; `None` when there is none. It is somebody else's again when nothing is heard of it for
+    /// half a minute.
+    ///
+    /// # Errors
+    /// [`Fault`]: it cannot be read.
+    fn take(&self, worker: &str) -> Result<Option<Taken>, Fault>;
+
+    /// Begins to hear what a worker says about a chunk that it has taken.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`]: it is somebody else's by now.
+    fn hear(&self, lease: &str) -> Result<Box<dyn Coded>, Fault>;
 }
 
 /// See [`Title::state`].
@@ -39,6 +115,8 @@ pub enum TitleState {
     Ready,
     /// It is not understood, or nothing in it is carried.
     Refused,
+    /// It will when its ladder is ready.
+    Waiting,
 }
 
 /// An upload that is to begin.
@@ -93,6 +171,24 @@ pub trait Titles: Send + Sync + 'static {
     /// # Errors
     /// [`Fault`].
     fn remove_title(&self, name: &str) -> Result<(), Fault>;
+
+    /// What becomes of a title's renditions.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`].
+    fn ladder(&self, name: &str) -> Result<Ladder, Fault>;
+
+    /// Has renditions made of a title; asked again, they go on being made.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    fn begin_ladder(&self, name: &str) -> Result<Ladder, Fault>;
+
+    /// Stops that, and takes away what was made.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    fn remove_ladder(&self, name: &str) -> Result<(), Fault>;
 
     /// Largest upload, bytes.
     fn upload_bytes_max(&self) -> u64;

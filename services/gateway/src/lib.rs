@@ -15,6 +15,7 @@ mod serve;
 mod services;
 mod titles;
 mod uploads;
+mod work;
 
 pub use config::{Config, Token};
 pub use serve::{Core, Face};

@@ -13,7 +13,7 @@ use nx_contract::desired::Desired;
 use nx_contract::mixes::Mixes;
 use nx_contract::recordings::Recordings;
 use nx_contract::streams::{State, Streams};
-use nx_contract::titles::Titles;
+use nx_contract::titles::{Titles, Work};
 use nx_delivery::{Answer, Body, Directory, Handler, Media, Metrics, Problem, Request, Response, Upload};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
@@ -22,7 +22,7 @@ use crate::api::{self, Paging};
 use crate::config::{Config, Token};
 use crate::desired::{self, Asked};
 use crate::services::{self, Services};
-use crate::{announce, assets, mixes, recordings, titles, uploads};
+use crate::{announce, assets, mixes, recordings, titles, uploads, work};
 
 /// What belongs to the streaming core.
 pub(crate) const CORE: &str = "/api/streamcore/v1";
@@ -31,6 +31,7 @@ const RECORDINGS: &str = "/api/streamcore/v1/recordings";
 const MIXES: &str = "/api/streamcore/v1/mixes";
 const TITLES: &str = "/api/streamcore/v1/titles";
 pub(crate) const UPLOADS: &str = "/api/streamcore/v1/uploads";
+pub(crate) const WORK: &str = "/api/streamcore/v1/work";
 /// How often a status page hears.
 const NEWS: Duration = Duration::from_secs(1);
 
@@ -42,6 +43,8 @@ pub struct Core {
     pub recordings: Arc<dyn Recordings>,
     /// Files, and uploads of them.
     pub titles: Arc<dyn Titles>,
+    /// What is to be made of files.
+    pub work: Arc<dyn Work>,
     /// Posters for the status page, which may load nothing from elsewhere.
     pub posters: Arc<dyn Directory>,
     /// What of it outlives the rest.
@@ -58,13 +61,13 @@ impl Core {
     /// A hub that is all of them, and what goes in and out of it.
     pub fn new<H, O>(hub: &Arc<H>, out: &Arc<O>) -> Self
     where
-        H: Streams + Recordings + Assets + Titles + Directory,
+        H: Streams + Recordings + Assets + Titles + Work + Directory,
         O: Desired + Announce + Mixes,
     {
         let (streams, recordings, assets) = (hub.clone(), hub.clone(), hub.clone());
-        let (titles, posters) = (hub.clone(), hub.clone());
+        let (titles, work, posters) = (hub.clone(), hub.clone(), hub.clone());
         let (desired, announce, mixes) = (out.clone(), out.clone(), out.clone());
-        Self { streams, recordings, assets, titles, posters, desired, announce, mixes }
+        Self { streams, recordings, assets, titles, work, posters, desired, announce, mixes }
     }
 }
 
@@ -132,6 +135,9 @@ impl Face {
         if let Some(rest) = below(UPLOADS) {
             return Ok(uploads::answer(&self.core.titles, self.token.as_ref(), rest, asked(), body).await);
         }
+        if let Some(rest) = below(WORK) {
+            return work::answer(&self.core.work, self.token.as_ref(), rest, asked(), body).await;
+        }
         if head.uri.path().ends_with("/poster.jpg") {
             return self.media.answer(&http::Request::from_parts(head, Upload::None), peer).await;
         }
@@ -180,7 +186,8 @@ impl Face {
         }
         if path.starts_with("/api/") {
             return Err(Problem::not_built(format!(
-                "{path:.200} is not served by this version; {STREAMS}, {RECORDINGS}, {CORE}/assets, {MIXES}, {TITLES} and {UPLOADS} are"
+                "{path:.200} is not served by this version; {STREAMS}, {RECORDINGS}, {MIXES}, {CORE}/assets, {TITLES}, \
+                 {UPLOADS} and {WORK} are"
             )));
         }
         Err(Problem::not_found(format!("nothing is served at {path:.200}; the status page is at /")))

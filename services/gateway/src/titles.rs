@@ -1,4 +1,4 @@
-//! Files that are played as streams: `…/titles` and `…/titles/NAME`.
+//! Files that are played as streams: `…/titles`, `…/titles/NAME`, `…/titles/NAME/ladder`.
 
 use std::sync::Arc;
 
@@ -44,17 +44,38 @@ pub(crate) async fn answer(
             let page = desired::waiting(move || Ok(page(&*titles, &paging, &edge))).await?;
             Ok(json(&desired::text(&page)))
         }
+        (method, Some(below)) if below.ends_with("/ladder") => {
+            guard::takes(method, "GET, HEAD, POST, DELETE")?;
+            let name = below.strip_suffix("/ladder").unwrap_or(below).to_owned();
+            if matches!(*method, Method::GET | Method::HEAD) {
+                let ladder = desired::waiting(move || titles.ladder(&name)).await?;
+                return Ok(json(&desired::text(&ladder)));
+            }
+            guard::admit(headers, uri, peer, token)?;
+            if *method == Method::POST {
+                let ladder = desired::waiting(move || titles.begin_ladder(&name)).await?;
+                let mut response = json(&desired::text(&ladder));
+                *response.status_mut() = StatusCode::ACCEPTED;
+                return Ok(response);
+            }
+            desired::waiting(move || titles.remove_ladder(&name)).await?;
+            Ok(no_content())
+        }
         (&Method::DELETE, Some(name)) if !name.is_empty() => {
             guard::admit(headers, uri, peer, token)?;
             let name = name.to_owned();
             desired::waiting(move || titles.remove_title(&name)).await?;
-            let mut response = Response::default();
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            Ok(response)
+            Ok(no_content())
         }
         (_, None) => Err(Problem::method("this resource takes GET, HEAD")),
         (_, Some(_)) => Err(Problem::method("a title takes DELETE; the list has what is known of it")),
     }
+}
+
+fn no_content() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 fn page(titles: &dyn Titles, paging: &Paging, edge: &str) -> Page {

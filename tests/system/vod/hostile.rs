@@ -31,7 +31,12 @@ fn what_cannot_be_played_says_why() {
     let nothing = [&good[..32], b"\0\0\0\x04moov", &good[40..]].concat();
     put("nothing.mp4", &nothing);
     for (title, status, kind, words) in [
-        ("old", 415, "codec-not-carried", "codec 'mp4v'"),
+        (
+            "old",
+            415,
+            "codec-not-carried",
+            "mp4v.20 is not carried; a transcoder would be needed, and no ladder",
+        ),
         ("studio", 415, "codec-not-carried", "transcoder"),
         ("short", 422, "broken-file", "is the file whole?"),
         ("junk", 415, "unknown-file", "none of MP4"),

@@ -5,6 +5,7 @@
 //! it and nothing is drawn into it. `lines` are those of a picture that lies: of one that stands, its columns.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod chunks;
 mod profile;
 mod rates;
 mod shape;
@@ -12,6 +13,7 @@ mod shape;
 use nx_media::{AudioCodec, AudioParams, VideoCodec, VideoParams};
 use nx_worker_protocol::{AudioSource, Filters, Ladder, OUTPUTS_MAX, Output, Rung, Sound, VideoSource};
 
+pub use chunks::{Chunk, Picture, chunks};
 pub use profile::{Codec, Profile, ProfileError, RUNGS_MAX, Wish};
 pub use shape::Shape;
 
@@ -55,7 +57,7 @@ pub struct Plan {
 pub fn plan(profile: &Profile, source: Source<'_>, filters: &Filters) -> Plan {
     let drawn = *filters != Filters::default();
     let video = source.video.filter(|_| !profile.audio_only);
-    let video_passes = video.is_some_and(|v| !drawn && v.codec != VideoCodec::Vp9);
+    let video_passes = video.is_some_and(|v| !drawn && v.codec != VideoCodec::Vp9 && v.codec.is_carried());
     let sound = source.audio.and_then(|audio| sound(profile, audio));
     let audio_passes = source.audio.is_some() && sound.is_none();
     let rungs = video.map(|v| rungs(profile, v, source.turned, filters, video_passes)).unwrap_or_default();

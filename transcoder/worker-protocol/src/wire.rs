@@ -28,8 +28,14 @@ const CODED: u8 = 134;
 const LOAD: u8 = 135;
 const FLUSHED: u8 = 136;
 
-const VIDEO_CODECS: [(u8, VideoCodec); 4] =
-    [(1, VideoCodec::Avc), (2, VideoCodec::Hevc), (3, VideoCodec::Av1), (4, VideoCodec::Vp9)];
+const VIDEO_CODECS: [(u8, VideoCodec); 6] = [
+    (1, VideoCodec::Avc),
+    (2, VideoCodec::Hevc),
+    (3, VideoCodec::Av1),
+    (4, VideoCodec::Vp9),
+    (5, VideoCodec::Mpeg4),
+    (6, VideoCodec::Mpeg2),
+];
 const KINDS: [(u8, Kind); 2] = [(0, Kind::Video), (1, Kind::Audio)];
 /// Bits of a sample's flags.
 const KEY: u8 = 1;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use nx_codec::{ac3, avc, flac, hevc, mpa, opus};
-use nx_media::{AudioCodec, AudioParams, VideoParams};
+use nx_media::{AudioCodec, AudioParams, VideoCodec, VideoParams, VideoRange};
 
 /// Frames are taken as they are, so that lengths must have 4 bytes.
 pub(crate) fn avc_params(record: &Bytes) -> Result<VideoParams, String> {
@@ -20,6 +20,12 @@ pub(crate) fn hevc_params(record: &Bytes) -> Result<VideoParams, String> {
         Ok(size) => Err(short_lengths(size)),
         Err(e) => Err(e.to_string()),
     }
+}
+
+/// Parameters of a picture that can only be made into another. `headers` are what stands in front of key frames.
+pub(crate) fn foreign_params(codec: VideoCodec, headers: Bytes, (width, height): (u32, u32)) -> VideoParams {
+    let rfc6381 = if codec == VideoCodec::Mpeg2 { "mp4v.61" } else { "mp4v.20" }.to_owned();
+    VideoParams { codec, config: headers, width, height, frame_rate: None, range: VideoRange::Sdr, rfc6381 }
 }
 
 fn short_lengths(size: u8) -> String {

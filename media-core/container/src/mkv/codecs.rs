@@ -4,24 +4,25 @@
 
 use bytes::Bytes;
 use nx_codec::{aac, av1, flac, opus, vp9};
-use nx_media::{AudioCodec, Params};
+use nx_media::{AudioCodec, Params, VideoCodec};
 
-use crate::index::{avc_params, frame_params, hevc_params};
+use crate::index::{avc_params, foreign_params, frame_params, hevc_params};
 
 /// Bytes of a track's first frame that are read at most.
 pub(super) const FIRST_FRAME_BYTES: usize = 64 << 10;
 
-/// Numbers of ITU-T H.273; 2 is "not said".
+/// What a track says of its picture: numbers of ITU-T H.273, of which 2 is "not said"; pixels.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Colour {
+pub(super) struct Picture {
     pub(super) primaries: u8,
     pub(super) transfer: u8,
     pub(super) matrix: u8,
+    pub(super) size: (u32, u32),
 }
 
-impl Default for Colour {
+impl Default for Picture {
     fn default() -> Self {
-        Self { primaries: 2, transfer: 2, matrix: 2 }
+        Self { primaries: 2, transfer: 2, matrix: 2, size: (0, 0) }
     }
 }
 
@@ -30,7 +31,7 @@ impl Default for Colour {
 pub(super) enum Need {
     Nothing(Params),
     /// The first key frame of VP9.
-    Vp9(Colour),
+    Vp9(Picture),
     /// The first temporal unit of AV1, for a record without its sequence header.
     Av1(Bytes),
     /// The first frame.
@@ -38,13 +39,17 @@ pub(super) enum Need {
 }
 
 /// Tells what is needed for the codec; in words why it is left out.
-pub(super) fn need(codec: &str, video: bool, private: Bytes, colour: Colour) -> Result<Need, String> {
+pub(super) fn need(codec: &str, video: bool, private: Bytes, picture: Picture) -> Result<Need, String> {
     let damaged = |e: &dyn std::fmt::Display| format!("{codec}: {e}");
     let params = match (codec, video) {
         ("V_MPEG4/ISO/AVC", true) => avc_params(&private).map(Params::Video),
         ("V_MPEGH/ISO/HEVC", true) => hevc_params(&private).map(Params::Video),
         ("V_AV1", true) => return av1_need(private).map_err(|e| damaged(&e)),
-        ("V_VP9", true) => return Ok(Need::Vp9(colour)),
+        ("V_MPEG4/ISO/ASP" | "V_MPEG4/ISO/SP", true) => {
+            Ok(Params::Video(foreign_params(VideoCodec::Mpeg4, private, picture.size)))
+        }
+        ("V_MPEG2", true) => Ok(Params::Video(foreign_params(VideoCodec::Mpeg2, private, picture.size))),
+        ("V_VP9", true) => return Ok(Need::Vp9(picture)),
         ("A_OPUS", false) => opus::parse_head(&private).map(Params::Audio).map_err(|e| e.to_string()),
         ("A_FLAC", false) => flac::parse_header(&private).map(Params::Audio).map_err(|e| e.to_string()),
         ("A_AC3" | "A_AC3/BSID9" | "A_AC3/BSID10", false) => return Ok(Need::Frame(AudioCodec::Ac3)),
@@ -70,8 +75,9 @@ fn av1_need(record: Bytes) -> Result<Need, av1::Av1Error> {
 pub(super) fn by_frame(need: &Need, frame: &[u8]) -> Result<Option<Params>, String> {
     match need {
         Need::Nothing(params) => Ok(Some(params.clone())),
-        Need::Vp9(colour) => {
-            let Some(config) = vp9::config_from_key(frame, colour.primaries, colour.transfer, colour.matrix)
+        Need::Vp9(picture) => {
+            let Some(config) =
+                vp9::config_from_key(frame, picture.primaries, picture.transfer, picture.matrix)
             else {
                 return Ok(None);
             };

@@ -162,7 +162,7 @@ fn says_what_is_left_out() {
     let frames = [&frames[0][..], &frames[1][..]];
     for (name, entry, words) in [
         ("subtitles", track(2, 0x11, "S_TEXT/UTF8", &[]), "subtitles (S_TEXT/UTF8)"),
-        ("codec", track(2, 1, "V_MPEG2", &[]), "codec V_MPEG2 is not carried"),
+        ("codec", track(2, 1, "V_THEORA", &[]), "codec V_THEORA is not carried"),
         ("same number", track(1, 2, "A_AC3", &[]), "same number"),
         ("no record", track(2, 1, "V_MPEG4/ISO/AVC", &[]), "V_MPEG4/ISO/AVC"),
         ("no frame", track(2, 2, "A_EAC3", &[]), "no frame tells its parameters"),

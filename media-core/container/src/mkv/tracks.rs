@@ -41,7 +41,7 @@ struct Raw<'a> {
     default_ns: Option<u64>,
     delay_ns: u64,
     scaled: bool,
-    colour: codecs::Colour,
+    picture: codecs::Picture,
     encodings: &'a [u8],
 }
 
@@ -77,7 +77,7 @@ fn raw(content: &[u8]) -> Raw<'_> {
             0x23_e383 => raw.default_ns = Some(uint(content)).filter(|ns| (1..1 << 40).contains(ns)),
             0x56aa => raw.delay_ns = uint(content).min(1 << 40),
             0x23_314f => raw.scaled = (float(content) - 1.0).abs() > f64::EPSILON,
-            0xe0 => raw.colour = colour(content),
+            0xe0 => raw.picture = picture(content),
             0x6d80 => raw.encodings = content,
             _ => {}
         }
@@ -97,7 +97,7 @@ fn entry(raw: &Raw<'_>) -> Result<Entry, String> {
     }
     let stripped = encodings(raw.encodings).map_err(|why| format!("{codec} {why}"))?;
     let private = Bytes::copy_from_slice(raw.private);
-    let need = codecs::need(codec, raw.kind == VIDEO, private, raw.colour)?;
+    let need = codecs::need(codec, raw.kind == VIDEO, private, raw.picture)?;
     // Without an element of it the language is English (RFC 9559 §5.1.4.1.19).
     let old = || Language::from_tag(raw.language.as_deref().unwrap_or("eng"));
     let language = raw.bcp47.as_deref().map_or_else(old, Language::from_tag);
@@ -105,20 +105,31 @@ fn entry(raw: &Raw<'_>) -> Result<Entry, String> {
     Ok(Entry { number, need, language, default_ns, delay_ns, stripped })
 }
 
-/// Spec: RFC 9559 §5.1.4.1.28.16.
-fn colour(video: &[u8]) -> codecs::Colour {
-    let mut colour = codecs::Colour::default();
-    let Some((_, content)) = children(video).find(|(id, _)| *id == 0x55b0) else { return colour };
-    for (id, content) in children(content) {
-        let number = u8::try_from(uint(content)).unwrap_or(2);
+/// Spec: RFC 9559 §5.1.4.1.28.
+fn picture(video: &[u8]) -> codecs::Picture {
+    let mut picture = codecs::Picture::default();
+    for (id, content) in children(video) {
         match id {
-            0x55b1 => colour.matrix = number,
-            0x55ba => colour.transfer = number,
-            0x55bb => colour.primaries = number,
+            0xb0 => picture.size.0 = u32::try_from(uint(content)).unwrap_or(0),
+            0xba => picture.size.1 = u32::try_from(uint(content)).unwrap_or(0),
+            0x55b0 => colour(content, &mut picture),
             _ => {}
         }
     }
-    colour
+    picture
+}
+
+/// Spec: RFC 9559 §5.1.4.1.28.16.
+fn colour(content: &[u8], picture: &mut codecs::Picture) {
+    for (id, content) in children(content) {
+        let number = u8::try_from(uint(content)).unwrap_or(2);
+        match id {
+            0x55b1 => picture.matrix = number,
+            0x55ba => picture.transfer = number,
+            0x55bb => picture.primaries = number,
+            _ => {}
+        }
+    }
 }
 
 /// Bytes that are stripped off each frame; every other encoding is refused.

@@ -5,16 +5,18 @@
 
 use bytes::Bytes;
 use nx_codec::{aac, ac3, av1, avc, flac, hevc, mpa, opus, vp9};
-use nx_media::{Language, Params};
+use nx_media::{Language, Params, VideoCodec};
 
 use super::bytes::{Cursor, name};
-use crate::index::IndexError;
+use crate::index::{IndexError, foreign_params};
 
 /// Bytes of a configuration record that are looked at.
 const CONFIG_MAX: usize = 64 << 10;
 /// `objectTypeIndication` (ISO/IEC 14496-1 table 5).
 const OBJECT_AAC: [u8; 4] = [0x40, 0x66, 0x67, 0x68];
 const OBJECT_MPA: [u8; 2] = [0x69, 0x6b];
+const OBJECT_MPEG4: u8 = 0x20;
+const OBJECT_MPEG2: std::ops::RangeInclusive<u8> = 0x60..=0x65;
 const OBJECT_AC3: [u8; 2] = [0xa5, 0xa6];
 
 /// A codec, as far as the sample entry tells.
@@ -68,6 +70,10 @@ pub(super) fn entry(mut stsd: Cursor<'_>) -> Result<Entry, IndexError> {
             body.take(18 + more, "a sample entry")?;
             sound(entry.kind, body)
         }
+        b"mp4v" => {
+            let head = body.take(78, "a sample entry")?;
+            visual(head, body)
+        }
         b"encv" | b"enca" | b"drmi" | b"drms" => Ok(Entry::Foreign("encrypted".into())),
         kind => Ok(Entry::Foreign(format!("codec '{}'", name(*kind).trim_end()))),
     }
@@ -116,6 +122,24 @@ fn video(kind: [u8; 4], boxes: Cursor<'_>) -> Result<Entry, IndexError> {
     }
 }
 
+/// MPEG-4 Visual and MPEG-2, which are not played as they are.
+fn visual(head: &[u8], boxes: Cursor<'_>) -> Result<Entry, IndexError> {
+    let Some(esds) = boxes.find(b"esds")? else { return Ok(Entry::Foreign("codec 'mp4v'".into())) };
+    let (object, mut decoder) = es_descriptor(esds)?;
+    let codec = match object {
+        OBJECT_MPEG4 => VideoCodec::Mpeg4,
+        object if OBJECT_MPEG2.contains(&object) => VideoCodec::Mpeg2,
+        _ => return Ok(Entry::Foreign(format!("codec 'mp4v' of object type {object:#04x}"))),
+    };
+    let headers = descriptor(&mut decoder, 0x05)?.map(config).unwrap_or_default();
+    let size = head
+        .get(24..)
+        .and_then(<[u8]>::first_chunk)
+        .map(|&[a, b, c, d]| (u16::from_be_bytes([a, b]).into(), u16::from_be_bytes([c, d]).into()));
+    let params = foreign_params(codec, headers, size.unwrap_or_default());
+    Ok(Entry::Known(Params::Video(params)))
+}
+
 fn sound(kind: [u8; 4], boxes: Cursor<'_>) -> Result<Entry, IndexError> {
     let known = |params| Entry::Known(Params::Audio(params));
     match &kind {
@@ -139,7 +163,7 @@ fn sound(kind: [u8; 4], boxes: Cursor<'_>) -> Result<Entry, IndexError> {
                 (None, None) => return Err(boxes.broken("box 'esds' is missing")),
                 (Some(esds), _) => esds,
             };
-            es_descriptor(esds)
+            mp4a(esds)
         }
         _ => Ok(Entry::Ask(Ask::Mpa)),
     }
@@ -155,8 +179,10 @@ fn opus_head(dops: Cursor<'_>) -> Option<Bytes> {
     Some(head.into())
 }
 
+/// What is coded, and the rest of its description.
+///
 /// Spec: ISO/IEC 14496-1 §7.2.6.5 and §7.2.6.6.
-fn es_descriptor(mut esds: Cursor<'_>) -> Result<Entry, IndexError> {
+fn es_descriptor(mut esds: Cursor<'_>) -> Result<(u8, Cursor<'_>), IndexError> {
     const WHAT: &str = "esds";
     esds.full(WHAT)?;
     let mut es = descriptor(&mut esds, 0x03)?.ok_or_else(|| esds.broken("esds without ES descriptor"))?;
@@ -175,6 +201,11 @@ fn es_descriptor(mut esds: Cursor<'_>) -> Result<Entry, IndexError> {
     let mut decoder = descriptor(&mut es, 0x04)?.ok_or_else(|| es.broken("esds without decoder"))?;
     let object = decoder.u8(WHAT)?;
     decoder.take(12, WHAT)?;
+    Ok((object, decoder))
+}
+
+fn mp4a(esds: Cursor<'_>) -> Result<Entry, IndexError> {
+    let (object, mut decoder) = es_descriptor(esds)?;
     if OBJECT_MPA.contains(&object) {
         return Ok(Entry::Ask(Ask::Mpa));
     }

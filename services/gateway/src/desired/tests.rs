@@ -10,7 +10,9 @@ use nx_contract::mixes::{Mix, Mixes, Scene, Standing};
 use nx_contract::sources::{InputRole, Source};
 use nx_contract::streams::{Ingest, Server, Stream, Streams};
 use nx_contract::targets::Target;
-use nx_contract::titles::{Append, NewUpload, Title, Titles, Upload, UploadFault};
+use nx_contract::titles::{
+    Append, Coded, Ladder, NewUpload, Taken, Title, Titles, Upload, UploadFault, Work,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -170,6 +172,18 @@ impl Titles for Fake {
         Err(Fault::NotFound(name.into()))
     }
 
+    fn ladder(&self, name: &str) -> Result<Ladder, Fault> {
+        Err(Fault::NotFound(name.into()))
+    }
+
+    fn begin_ladder(&self, name: &str) -> Result<Ladder, Fault> {
+        Err(Fault::Conflict(name.into()))
+    }
+
+    fn remove_ladder(&self, _: &str) -> Result<(), Fault> {
+        Ok(())
+    }
+
     fn upload_bytes_max(&self) -> u64 {
         7
     }
@@ -188,6 +202,35 @@ impl Titles for Fake {
 
     fn abandon_upload(&self, _: &str) -> Result<(), UploadFault> {
         Ok(())
+    }
+}
+
+impl Work for Fake {
+    fn take(&self, worker: &str) -> Result<Option<Taken>, Fault> {
+        let input = Box::new([Ok(b"piece".to_vec())].into_iter());
+        Ok((worker == "busy").then(|| Taken { lease: "lease".into(), input }))
+    }
+
+    fn hear(&self, lease: &str) -> Result<Box<dyn Coded>, Fault> {
+        if lease == "lease" { Ok(Box::new(Heard(Vec::new()))) } else { Err(Fault::NotFound(lease.into())) }
+    }
+}
+
+/// Takes `whole`, and nothing that begins in another way.
+struct Heard(Vec<u8>);
+
+impl Coded for Heard {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.0.extend_from_slice(bytes);
+        if b"whole".starts_with(&self.0) {
+            Ok(())
+        } else {
+            Err(Fault::Invalid("not what was asked for".into()))
+        }
+    }
+
+    fn confirm(self: Box<Self>) -> Result<(), Fault> {
+        if self.0 == b"whole" { Ok(()) } else { Err(Fault::Invalid("it ended early".into())) }
     }
 }
 
@@ -241,6 +284,37 @@ async fn only_who_may_uploads_or_deletes_a_title() {
         assert_eq!(status, want, "{method} {path} {token} {peer}: {problem}");
         if path.starts_with("/uploads") {
             assert_eq!(headers.get("tus-resumable").map(|v| v.as_bytes()), Some(&b"1.0.0"[..]));
+        }
+    }
+}
+
+/// What is made of titles, by whom: as guarded, and a piece that is not whole is no success.
+#[tokio::test]
+async fn ladders_and_work_are_for_those_who_may() {
+    let bearer = ("authorization", "Bearer 0123456789abcdef");
+    let (ladder, work, busy) = ("/titles/show/ladder", "/work", ("nexus-worker", "busy"));
+    for (method, path, token, peer, headers, body, want) in [
+        ("GET", ladder, true, AFAR, &[][..], "", 404),
+        ("POST", ladder, false, AFAR, &[], "", 403),
+        ("POST", ladder, true, AFAR, &[], "", 401),
+        ("POST", ladder, true, AFAR, &[bearer], "", 409),
+        ("DELETE", ladder, true, AFAR, &[bearer], "", 204),
+        ("PATCH", ladder, true, AFAR, &[bearer], "", 405),
+        ("POST", work, false, AFAR, &[busy], "", 403),
+        ("POST", work, false, LOCAL, &[], "", 204),
+        ("POST", work, true, AFAR, &[busy, bearer], "", 201),
+        ("GET", work, true, AFAR, &[bearer], "", 405),
+        ("PUT", "/work/lease", true, AFAR, &[], "whole", 401),
+        ("PUT", "/work/lease", true, AFAR, &[bearer], "whole", 204),
+        ("PUT", "/work/lease", true, AFAR, &[bearer], "who", 400),
+        ("PUT", "/work/lease", true, AFAR, &[bearer], "other", 400),
+        ("PUT", "/work/another", true, AFAR, &[bearer], "whole", 404),
+    ] {
+        let (status, problem, headers) =
+            ask_at(&face(token), peer, CORE, (method, path, headers, body)).await;
+        assert_eq!(status, want, "{method} {path} {token} {peer}: {problem}");
+        if want == 201 {
+            assert_eq!(headers["location"], "/api/streamcore/v1/work/lease");
         }
     }
 }

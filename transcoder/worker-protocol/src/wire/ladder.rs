@@ -132,7 +132,7 @@ fn output(body: &mut Body) -> Result<Output, WireError> {
 fn rung(body: &mut Body) -> Result<Rung, WireError> {
     let number = body.u8()?;
     let codec = one_of(CODEC, &VIDEO_CODECS, number)?;
-    if codec == VideoCodec::Vp9 {
+    if codec == VideoCodec::Vp9 || !codec.is_carried() {
         return Err(WireError::Value { what: "the codec of a rung", value: number.into() });
     }
     let (width, height) = (even("a rung's width", body.u16()?, 2)?, even("a rung's height", body.u16()?, 2)?);
