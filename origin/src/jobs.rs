@@ -20,7 +20,7 @@ mod plan;
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use nx_contract::desired::Fault;
