@@ -7,6 +7,8 @@ use nx_media::{Kind, Params, Sample};
 use nx_vod::Bounds;
 use nx_worker_protocol::{LENGTH, Reply, Request};
 
+use std::path::PathBuf;
+
 use super::job::ATTEMPTS_MAX;
 use super::*;
 use crate::ladder::tests::{avcc, section};

@@ -65,11 +65,13 @@ pub fn chunks(pictures: impl Iterator<Item = Picture>) -> Vec<Chunk> {
     }
     let nexts =
         heads.iter().skip(1).map(|(group, _)| (group.pts, group.leading_to)).chain([(i64::MAX, count)]);
-    let chunk = |((nth, (group, from)), (until, to)): ((usize, &(&Group, usize)), (i64, usize))| Chunk {
-        pictures: *from..to,
-        shown: if nth == 0 { i64::MIN } else { group.pts }..until,
-    };
-    heads.iter().enumerate().zip(nexts).map(chunk).collect()
+    let mut begins = i64::MIN;
+    let mut chunks = Vec::new();
+    for ((_, from), (until, to)) in heads.iter().zip(nexts) {
+        chunks.push(Chunk { pictures: *from..to, shown: begins..until });
+        begins = until;
+    }
+    chunks
 }
 
 #[cfg(test)]
