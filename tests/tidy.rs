@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vod", &["nx-media", "nx-codec", "nx-container", "nx-hls"]),
     ("services/gateway", &["nx-catalog", "nx-chassis", "nx-contract", "nx-delivery", "nx-web"]),
     ("origin/admission", &["nx-media"]),
-    ("edge-node", &["nx-media", "nx-delivery", "nx-live-plane", "nx-web", "nx-cache"]),
+    ("edge-node", &["nx-media", "nx-delivery", "nx-live-plane", "nx-web", "nx-cache", "nx-cdn-config"]),
     ("edge-node/cache", &[]),
     ("origin/srt", &[]),
     ("transcoder/worker-protocol", &["nx-media"]),

@@ -21,7 +21,7 @@ mod origin;
 mod publish;
 
 pub use config::Config;
-pub use edge::Edge;
+pub use edge::{Choose, Edge};
 pub use figures::Figures;
 pub use nx_delivery::Directory;
 pub use publish::publish;

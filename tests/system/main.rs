@@ -33,6 +33,7 @@ mod ladder;
 mod live;
 mod low_latency;
 mod manifest;
+mod network;
 mod plane;
 mod players;
 mod reconnect;
