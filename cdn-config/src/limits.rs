@@ -59,7 +59,13 @@ impl Buckets {
     ///
     /// # Errors
     /// [`Throttled`], with nothing counted.
-    pub fn ask(&mut self, limit: &Limit, address: IpAddr, stream: &str, now_ms: i64) -> Result<(), Throttled> {
+    pub fn ask(
+        &mut self,
+        limit: &Limit,
+        address: IpAddr,
+        stream: &str,
+        now_ms: i64,
+    ) -> Result<(), Throttled> {
         let rates = self.rates(limit, address, stream);
         for rate in &rates {
             let missing = rate.need.saturating_sub(self.filled(rate, now_ms).left);
@@ -97,9 +103,10 @@ impl Buckets {
             self.old = std::mem::take(&mut self.young);
         }
         let old = &mut self.old;
-        let bucket = self.young.entry(rate.bucket).or_insert_with(|| {
-            old.remove(&rate.bucket).unwrap_or(Bucket { left: full, at_ms: now_ms })
-        });
+        let bucket = self
+            .young
+            .entry(rate.bucket)
+            .or_insert_with(|| old.remove(&rate.bucket).unwrap_or(Bucket { left: full, at_ms: now_ms }));
         let grown = now_ms.saturating_sub(bucket.at_ms).max(0).saturating_mul(rate.per_s);
         *bucket = Bucket { left: bucket.left.saturating_add(grown).min(full), at_ms: now_ms };
         bucket

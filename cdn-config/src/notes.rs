@@ -7,7 +7,9 @@ impl Network {
     #[must_use]
     pub fn notes(&self, countries: bool) -> Vec<String> {
         let by_country = |nth: usize| {
-            self.access.get(nth).is_some_and(|a| !(a.countries_allow.is_empty() && a.countries_deny.is_empty()))
+            self.access
+                .get(nth)
+                .is_some_and(|a| !(a.countries_allow.is_empty() && a.countries_deny.is_empty()))
         };
         let access = (0..self.access.len()).filter(|nth| !countries && by_country(*nth)).map(|nth| {
             format!(
@@ -18,9 +20,10 @@ impl Network {
         let tokens = self.routes.iter().enumerate().filter(|(_, route)| route.token.is_some()).map(|(nth, _)| {
             format!("route[{nth}].token: edges cannot prove tokens yet and answer 501; take the route out there")
         });
-        let limits = self.limits.iter().enumerate().filter(|(_, l)| l.connections.is_some()).map(|(nth, _)| {
-            format!("limit[{nth}].connections: edges do not count them; write requests_per_s too")
-        });
+        let limits =
+            self.limits.iter().enumerate().filter(|(_, l)| l.connections.is_some()).map(|(nth, _)| {
+                format!("limit[{nth}].connections: edges do not count them; write requests_per_s too")
+            });
         access.chain(tokens).chain(limits).collect()
     }
 }

@@ -96,11 +96,10 @@ impl Network {
         let full = |edge: &Edge, viewers: u32| {
             u64::from(viewers) * 100 >= u64::from(edge.viewers_max) * u64::from(steering.full_percent)
         };
-        let id = |edge: &'_ Edge| if edge.name == *base { BASE } else { edge.name.as_str() };
         let place = |edge: &Edge| {
             let Load { healthy, draining, viewers } = load(&edge.name);
             let distance = near.iter().position(|region| *region == &edge.region).unwrap_or(usize::MAX);
-            let there = asked.pathway == Some(id(edge));
+            let there = asked.pathway == Some(pathway(edge, base));
             // Of those that are full, the one that a player is on costs nobody a place.
             (
                 !healthy,
@@ -125,7 +124,7 @@ impl Network {
             ttl: steering.ttl_s,
             reload_uri: format!("{}{path}?base={base}", next.url),
             pathway_clones: clones.map(clone).collect(),
-            pathway_priority: edges.iter().map(|edge| id(edge).to_owned()).collect(),
+            pathway_priority: edges.iter().map(|edge| pathway(edge, base).to_owned()).collect(),
         })
     }
 
@@ -139,6 +138,10 @@ impl Network {
         near.extend(self.regions.iter().map(|region| &region.name));
         near
     }
+}
+
+fn pathway<'a>(edge: &'a Edge, base: &Name) -> &'a str {
+    if edge.name == *base { BASE } else { edge.name.as_str() }
 }
 
 /// Rendezvous: each edge draws a number for a player, and the order of the numbers is that of the edges. One edge more

@@ -198,7 +198,8 @@ impl Directory for Edge {
 
     fn health(&self) -> Option<serde_json::Value> {
         let sources = self.sources();
-        let origins = sources.origins.iter().map(|o| serde_json::json!({"address": o.address, "up": o.is_up()}));
+        let origins =
+            sources.origins.iter().map(|o| serde_json::json!({"address": o.address, "up": o.is_up()}));
         let streams = self.streams();
         let mut on: Vec<&str> = streams.iter().filter(|(_, f)| f.is_on()).map(|(k, _)| k.as_str()).collect();
         on.sort_unstable();

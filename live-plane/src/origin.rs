@@ -68,15 +68,15 @@ impl Origin {
             () = self.connect_again(endpoint, figures, stop) => {}
         }
         // Nobody shall wait for it.
-        self.standing.send_if_modified(|s| matches!(s, Standing::Trying) && { *s = Standing::Down; true });
+        self.standing.send_if_modified(|s| {
+            matches!(s, Standing::Trying) && {
+                *s = Standing::Down;
+                true
+            }
+        });
     }
 
-    async fn connect_again(
-        &self,
-        endpoint: Endpoint,
-        figures: &Figures,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    async fn connect_again(&self, endpoint: Endpoint, figures: &Figures, mut stop: watch::Receiver<bool>) {
         let mut pause = PAUSE_MIN;
         loop {
             let attempt = tokio::time::timeout(CONNECT_MAX, self.connect(&endpoint));

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use crate::encoder::{SMALL, eventually, ffmpeg, scratch};
 use crate::players::Players;
+use crate::support::Server;
 use crate::support::hls::LowLatency;
 use crate::support::http::{self, Client};
 use crate::support::plane::Plane;
 use crate::support::upstream::{Upstream, answer};
-use crate::support::Server;
 
 const SOON: Duration = Duration::from_secs(30);
 const KEY: &str = "the-key-of-the-network";
@@ -120,7 +120,8 @@ fn edit(net: &Net, nth: usize) -> String {
     let route = "[[route]]\npath = \"/other/*\"\norigins = [\"o1\"]\n";
     let limit = format!("[[limit]]\nname = \"l\"\nrequests_per_s = {}\n", 100_000 + nth);
     let text = net.described(&format!("{limit}{}", if nth % 2 == 0 { route } else { "" }));
-    let text = text.replace("origins = [\"o1\"]\n[steering]", "origins = [\"o1\"]\nlimit = \"l\"\n[steering]");
+    let text =
+        text.replace("origins = [\"o1\"]\n[steering]", "origins = [\"o1\"]\nlimit = \"l\"\n[steering]");
     if nth % 3 == 0 { text.replace("[steering]\nttl_s = 5\n", "") } else { text }
 }
 
@@ -156,7 +157,8 @@ fn fifty_edits_drop_no_viewer_and_fail_no_request() {
             if nth % 10 == 9 {
                 std::fs::write(net.file(), edit(&net, nth)).expect("written");
                 edge.signal("HUP");
-                let in_force = || (ask(at, "GET", "/api/v1/network", "").1["version"] == nth + 2).then_some(());
+                let in_force =
+                    || (ask(at, "GET", "/api/v1/network", "").1["version"] == nth + 2).then_some(());
                 assert!(eventually(SOON, in_force).is_some(), "edit {nth}: {}", edge.log());
                 continue;
             }
@@ -206,7 +208,11 @@ fn purges_reach_every_edge_and_one_that_was_away_learns_of_them() {
     ] {
         let before = site.count(target);
         let (status, told) = ask(edges[0], "POST", "/cache/purge", order);
-        assert_eq!((status, &told["confirmed"], &told["missing"]), (200, &json!(EDGES), &json!([])), "{order}");
+        assert_eq!(
+            (status, &told["confirmed"], &told["missing"]),
+            (200, &json!(EDGES), &json!([])),
+            "{order}"
+        );
         assert_eq!(fetched(target), before + 2, "{order}: it is in force everywhere");
     }
     // What is on disk outlives a restart, and so does what was purged meanwhile.
@@ -225,7 +231,9 @@ fn purges_reach_every_edge_and_one_that_was_away_learns_of_them() {
     // One that is to be emptied says so, and serves who is there.
     assert_eq!(ask(edges[1], "PUT", "/api/v1/drain", "{\"draining\": true}").0, 200);
     let health = http::get(edges[1], "/health/ready").expect("an answer");
-    assert!(health.status == 503 && String::from_utf8_lossy(&health.body).contains("\"status\":\"draining\""));
+    assert!(
+        health.status == 503 && String::from_utf8_lossy(&health.body).contains("\"status\":\"draining\"")
+    );
     assert_eq!(http::get(edges[1], "/a/1.m4s").expect("an answer").status, 200);
     let avoided = || {
         let path = "/steering.json?base=e2&_HLS_pathway=.";
@@ -245,12 +253,15 @@ fn a_player_goes_on_at_another_edge_when_its_own_is_killed() {
     [&first, &second].into_iter().for_each(playable);
     let both = |path: &str| {
         let same = eventually(SOON, || {
-            let [a, b] = net.addresses.map(|at| http::get(at, &format!("/{CAM}/{path}")).expect("an answer").body);
+            let [a, b] =
+                net.addresses.map(|at| http::get(at, &format!("/{CAM}/{path}")).expect("an answer").body);
             (a == b).then_some(a)
         });
         String::from_utf8(same.unwrap_or_else(|| panic!("{path} is not the same"))).expect("text")
     };
-    assert!(both("index.m3u8").contains("#EXT-X-CONTENT-STEERING:SERVER-URI=\"/steering.json\",PATHWAY-ID=\".\""));
+    assert!(
+        both("index.m3u8").contains("#EXT-X-CONTENT-STEERING:SERVER-URI=\"/steering.json\",PATHWAY-ID=\".\"")
+    );
     assert!(both("manifest.mpd").contains("</ContentSteering>"));
     let watched = ["index.m3u8", "manifest.mpd"].map(|path| {
         let url = format!("http://{}/{CAM}/{path}", second.edge());

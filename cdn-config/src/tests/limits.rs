@@ -50,9 +50,11 @@ fn what_was_sent_is_paid_off_before_more_is() {
     // A megabyte a second: lumps of ten.
     let (mut buckets, limit) = (Buckets::default(), limit("bandwidth_bps = 8_000_000"));
     let here = address("10.0.0.1");
-    let mut ask = |now_ms| buckets.ask(&limit, here, "live/a", now_ms).map(|()| {
-        buckets.sent(&limit, here, "live/a", 9_000_000, now_ms);
-    });
+    let mut ask = |now_ms| {
+        buckets.ask(&limit, here, "live/a", now_ms).map(|()| {
+            buckets.sent(&limit, here, "live/a", 9_000_000, now_ms);
+        })
+    };
     assert_eq!((ask(0), ask(0)), (Ok(()), Ok(())), "8 MB too much are borne");
     assert_eq!(ask(0), Err(Throttled { key: "bandwidth_bps", retry_s: 9 }));
     assert_eq!(ask(7_000), Err(Throttled { key: "bandwidth_bps", retry_s: 2 }));

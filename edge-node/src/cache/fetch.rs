@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use nx_cache::{Coding, Failure, Fill, Head, Key, Life, Object, Room, Source, Standing, Terms, Verdict, judge};
+use nx_cache::{
+    Coding, Failure, Fill, Head, Key, Life, Object, Room, Source, Standing, Terms, Verdict, judge,
+};
 use nx_delivery::{http_date, wall_ms};
 
 use super::upstream::{Answer, Upstream, cause};

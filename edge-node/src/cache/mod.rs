@@ -28,8 +28,8 @@ pub use config::{CacheConfig, Prefetch, Secret, UpstreamConfig};
 use disk::Disk;
 use fetch::Fetch;
 use figures::Counters;
-use ram::Ram;
 pub(crate) use purge::{Order, admit, body, json};
+use ram::Ram;
 pub(crate) use upstream::{Rules, Upstream, client};
 
 /// What is held of an object that is passed on, bytes.
@@ -85,7 +85,7 @@ impl Cache {
         stop: &watch::Receiver<bool>,
     ) -> Result<Arc<Self>, String> {
         let ms = |s: u64| i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX);
-        let client = upstream::client()?;
+        let client = client()?;
         let places = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
         let upstreams = Upstream::all(upstreams);
         let checks = upstreams.iter().filter_map(|u| u.clone().watch(client.clone(), stop.clone()));

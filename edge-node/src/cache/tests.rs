@@ -80,8 +80,10 @@ fn routes_of_a_network_keep_what_is_known_of_origins() {
     };
     let network = |more: &str| Network::from_toml(&text(more)).expect("a network");
     let first = Upstream::of_network(&network(""), &[]);
-    let second =
-        Upstream::of_network(&network("[[route]]\npath = \"/*\"\norigins = [\"ours\", \"theirs\"]\n"), &first);
+    let second = Upstream::of_network(
+        &network("[[route]]\npath = \"/*\"\norigins = [\"ours\", \"theirs\"]\n"),
+        &first,
+    );
     let find = |path: &str| second.iter().find(|u| u.takes("any", path)).expect("a route");
     let (hls, all) = (find("/hls/a.m3u8"), find("/live/a"));
     assert_eq!((hls.name.as_str(), hls.is_behind_live()), ("/hls/*", false));

@@ -101,7 +101,9 @@ impl Control {
         let held = self.held();
         let changes: Vec<String> =
             difference(&before.network, &held.network).iter().map(ToString::to_string).collect();
-        Ok(json!({"version": version, "changes": changes, "notes": held.network.notes(self.countries_file.is_some())}))
+        Ok(
+            json!({"version": version, "changes": changes, "notes": held.network.notes(self.countries_file.is_some())}),
+        )
     }
 
     async fn versions(self: &Arc<Self>) -> Result<Value, Problem> {

@@ -30,9 +30,21 @@ impl NetworkConfig {
         let described = self.file.is_some();
         let elsewhere = "comes from the description of the network: leave it out beside network.file";
         [
-            (self.key.as_ref().is_some_and(Secret::is_short), "network.key", "is short: take at least 16 random characters"),
-            (described && self.node.is_none(), "network.node", "is needed beside network.file: which of its edges this is"),
-            (!described && self.node.is_some(), "network.file", "is needed beside network.node: the description"),
+            (
+                self.key.as_ref().is_some_and(Secret::is_short),
+                "network.key",
+                "is short: take at least 16 random characters",
+            ),
+            (
+                described && self.node.is_none(),
+                "network.node",
+                "is needed beside network.file: which of its edges this is",
+            ),
+            (
+                !described && self.node.is_some(),
+                "network.file",
+                "is needed beside network.node: the description",
+            ),
             (described && !edge.upstream.is_empty(), "upstream", elsewhere),
             (described && !edge.plane.origins.is_empty(), "plane.origins", elsewhere),
         ]

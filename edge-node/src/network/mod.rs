@@ -33,7 +33,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use http::StatusCode;
-use nx_cdn_config::{Buckets, Countries, Fault, History, HistoryError, Kind, Name, Network, Route, Tls, difference};
+use nx_cdn_config::{
+    Buckets, Countries, Fault, History, HistoryError, Kind, Name, Network, Route, Tls, difference,
+};
 use nx_delivery::{Certs, Media, Metrics, Problem, Request};
 use nx_live_plane::Edge;
 use nx_media::StreamKey;
@@ -209,7 +211,9 @@ impl Control {
             return Err(Problem::new(StatusCode::FORBIDDEN, "not-from-here", "Not from here", detail));
         }
         if rules.token {
-            return Err(Problem::not_built("who may watch this is told by a token, which edges cannot prove yet"));
+            return Err(Problem::not_built(
+                "who may watch this is told by a token, which edges cannot prove yet",
+            ));
         }
         if let Some(limit) = &rules.limit {
             let (now_ms, stream) = (nx_delivery::wall_ms(), stream_of(request.uri().path()));
@@ -245,7 +249,12 @@ impl Control {
     pub(crate) fn metrics(&self, out: &mut Metrics) {
         let held = self.held();
         out.single("nexus_network_version", "gauge", "The version of the network in force.", held.number);
-        out.single("nexus_network_draining", "gauge", "1 while viewers are to go elsewhere.", u64::from(self.is_draining()));
+        out.single(
+            "nexus_network_draining",
+            "gauge",
+            "1 while viewers are to go elsewhere.",
+            u64::from(self.is_draining()),
+        );
         out.family("nexus_network_refused_total", "counter", "Requests turned away, by what.");
         for (why, count) in
             [("route", &self.refused.route), ("access", &self.refused.access), ("limit", &self.refused.limit)]
@@ -288,7 +297,12 @@ fn unfit(network: &Network, node: &Name, has_plane: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !network.edges.iter().any(|edge| edge.name == *node) {
         let text = format!("no edge is called \"{node}\", as this node is");
-        faults.push(Fault::new(Kind::Reference, "edge", text, "add it, or take the node out of service first"));
+        faults.push(Fault::new(
+            Kind::Reference,
+            "edge",
+            text,
+            "add it, or take the node out of service first",
+        ));
     }
     for (nth, _) in network.origins.iter().enumerate().filter(|(_, o)| !has_plane && o.plane.is_some()) {
         let text = "this node has no certificate for the live plane";
@@ -296,16 +310,19 @@ fn unfit(network: &Network, node: &Name, has_plane: bool) -> Vec<Fault> {
         faults.push(Fault::new(Kind::Conflict, format!("origin[{nth}].plane"), text, remedy));
     }
     let overlap = |a: &Route, b: &Route| {
-        let begins = |one: &Route, other: &Route| {
-            one.path.takes(other.path.prefix().unwrap_or(other.path.as_str()))
-        };
+        let begins =
+            |one: &Route, other: &Route| one.path.takes(other.path.prefix().unwrap_or(other.path.as_str()));
         begins(a, b) || begins(b, a)
     };
     for (nth, route) in network.routes.iter().enumerate() {
         let own = planes_of(network, route);
         let clashes = |other: &&Route| {
             let theirs = planes_of(network, other);
-            other.host != route.host && !own.is_empty() && !theirs.is_empty() && own != theirs && overlap(route, other)
+            other.host != route.host
+                && !own.is_empty()
+                && !theirs.is_empty()
+                && own != theirs
+                && overlap(route, other)
         };
         if let Some(other) = network.routes.iter().take(nth).find(clashes) {
             let text = format!("the same paths lead elsewhere under {}", other.title());

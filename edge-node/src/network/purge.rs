@@ -91,7 +91,9 @@ impl Control {
         let missed = news.is_none();
         let orders = news.unwrap_or_else(|| theirs.clone());
         if missed {
-            tracing::warn!("this edge was away for longer than purges are remembered: everything that is kept goes");
+            tracing::warn!(
+                "this edge was away for longer than purges are remembered: everything that is kept goes"
+            );
             if self.parts.cache.carry_out(Order::all()).await.is_err() {
                 return;
             }

@@ -185,7 +185,8 @@ async fn versions_are_put_listed_rolled_back_and_outlive_a_restart() {
     let again = Node::again(node.folder.clone());
     assert_eq!((again.control.held().number, again.admits("127.0.0.1", "/hls/a").0), (4, 200));
     // The file changes.
-    std::fs::write(node.folder.join("network.toml"), EDGES.replace("ttl_s = 5", "ttl_s = 6")).expect("written");
+    std::fs::write(node.folder.join("network.toml"), EDGES.replace("ttl_s = 5", "ttl_s = 6"))
+        .expect("written");
     again.control.read_again();
     assert_eq!((again.control.held().number, again.admits("127.0.0.1", "/hls/a").0), (5, 404));
     std::fs::write(node.folder.join("network.toml"), "[[edge]]\n").expect("written");
@@ -224,7 +225,10 @@ async fn players_are_steered_from_a_node_that_drains() {
     assert_eq!((first("_HLS_pathway=."), first("_HLS_pathway=e2")), (".".into(), "e2".into()));
     // The same player, asking the other edge as it was told to.
     assert_eq!(first("base=e2&_HLS_pathway=."), ".");
-    assert_eq!(steer("")["RELOAD-URI"].as_str().map(|uri| uri.ends_with("/steering.json?base=e1")), Some(true));
+    assert_eq!(
+        steer("")["RELOAD-URI"].as_str().map(|uri| uri.ends_with("/steering.json?base=e1")),
+        Some(true)
+    );
     let (status, told) = node.ask(Method::PUT, "/api/v1/drain", "{\"draining\": true}").await;
     assert_eq!((status, &told["draining"]), (200, &true.into()));
     assert_eq!((first("_HLS_pathway=."), first("base=e2&_HLS_pathway=.")), ("e2".into(), ".".into()));
@@ -256,7 +260,10 @@ async fn a_purge_is_known_to_who_asks_later_and_strangers_pass_nothing_on() {
     let own = purge("{\"prefixes\": [\"/b\"]}").await.expect("carried out");
     let nx_delivery::Body::Slices(slices) = own.into_body() else { panic!("it is whole") };
     let told: Value = serde_json::from_slice(&slices[0]).expect("JSON");
-    assert_eq!((&told["confirmed"], &told["missing"]), (&serde_json::json!(["e1"]), &serde_json::json!(["e2"])));
+    assert_eq!(
+        (&told["confirmed"], &told["missing"]),
+        (&serde_json::json!(["e1"]), &serde_json::json!(["e2"]))
+    );
     let (_, known) = node.ask(Method::GET, "/api/v1/purges", "").await;
     assert_eq!(known.as_object().map(serde_json::Map::len), Some(2));
 }

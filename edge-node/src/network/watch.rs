@@ -46,7 +46,8 @@ impl Opened {
             name.into()
         };
         let folder: PathBuf = config.versions.clone().unwrap_or_else(beside);
-        let unusable = |e: &dyn std::fmt::Display| format!("{e}; or set edge.network.versions to another folder");
+        let unusable =
+            |e: &dyn std::fmt::Display| format!("{e}; or set edge.network.versions to another folder");
         let history = History::open(&folder).map_err(|e| unusable(&e))?;
         history.take(&network).map_err(|e| unusable(&e))?;
         let number = history.current().map_err(|e| unusable(&e))?.unwrap_or_default();
@@ -88,10 +89,12 @@ impl Control {
         }
     }
 
-    fn read_again(&self) {
+    pub(super) fn read_again(&self) {
         if let Some(file) = &self.countries_file {
             match countries(file) {
-                Ok(table) => *self.countries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table),
+                Ok(table) => {
+                    *self.countries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table)
+                }
                 Err(why) => tracing::error!("table of countries not taken over: {why}"),
             }
         }

@@ -7,13 +7,8 @@ use super::*;
 
 const NOW: i64 = 784_111_787_000;
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-const TERMS: Terms = Terms {
-    error_ms_max: 10_000,
-    rescue_ms: 86_400_000,
-    spare_ms: 0,
-    fresh_ms: None,
-    not_there_ms: None,
-};
+const TERMS: Terms =
+    Terms { error_ms_max: 10_000, rescue_ms: 86_400_000, spare_ms: 0, fresh_ms: None, not_there_ms: None };
 
 fn headers(fields: &[(&str, &str)]) -> HeaderMap {
     let field = |(name, value): &(&str, &str)| {
@@ -198,8 +193,13 @@ proptest! {
 
 #[test]
 fn a_rule_of_the_operator_says_how_long_and_never_shares_what_is_not_to_be() {
-    let terms =
-        Terms { spare_ms: 4_000, fresh_ms: Some(30_000), not_there_ms: Some(20_000), rescue_ms: 9_000, ..TERMS };
+    let terms = Terms {
+        spare_ms: 4_000,
+        fresh_ms: Some(30_000),
+        not_there_ms: Some(20_000),
+        rescue_ms: 9_000,
+        ..TERMS
+    };
     let told: [(&str, u16, Fields, Judged); 9] = [
         ("says less", 200, &[("cache-control", "max-age=1")], Ok((30, 4, 9))),
         ("says more", 200, &[("cache-control", "max-age=99, stale-while-revalidate=1")], Ok((30, 1, 9))),
