@@ -121,10 +121,10 @@ fn what_is_dead_or_full_is_avoided() {
     let loads = BTreeMap::from([("eu-1", dead), ("eu-2", dead)]);
     let told = first(&network, &asked(Some("eu-2")), &loads);
     assert!(told[0].starts_with("us") && told[1].starts_with("us"), "{told:?}");
-    // One that is to be emptied is left, even for a full one, and is better than a dead one.
+    // One that is to be emptied is left, even for a full one, and is better than a dead one; us-2 has room.
     let loads = BTreeMap::from([("eu-1", draining), ("eu-2", full), ("us-1", dead), ("us-2", full)]);
     let told = first(&network, &asked(Some("eu-1")), &loads);
-    assert_eq!(told, ["eu-2", "us-2", "eu-1", "us-1"]);
+    assert_eq!(told, ["us-2", "eu-2", "eu-1", "us-1"]);
 }
 
 #[test]

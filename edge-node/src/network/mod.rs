@@ -67,6 +67,8 @@ struct Held {
 /// See the module.
 pub(crate) struct Control {
     node: Name,
+    /// Live streams can be fetched, or are here.
+    has_plane: bool,
     file: PathBuf,
     countries_file: Option<PathBuf>,
     key: Option<Secret>,
@@ -112,9 +114,10 @@ impl Control {
     /// # Errors
     /// In words, with what to do.
     pub(crate) fn start(opened: Opened, parts: Parts) -> Result<Arc<Self>, String> {
-        let Opened { config, node, file, history, log, countries, number, network } = opened;
+        let Opened { config, node, has_plane, file, history, log, countries, number, network } = opened;
         let control = Self {
             node,
+            has_plane,
             file,
             countries_file: config.countries,
             key: config.key,
@@ -163,7 +166,7 @@ impl Control {
     }
 
     fn fits(&self, network: &Network) -> Result<(), Trouble> {
-        let faults = unfit(network, &self.node, self.parts.plane.is_some());
+        let faults = unfit(network, &self.node, self.has_plane);
         if faults.is_empty() { Ok(()) } else { Err(Trouble::Faults(faults)) }
     }
 

@@ -62,7 +62,7 @@ impl Control {
             let (control, body) = (self.clone(), body.clone());
             sent.spawn(async move {
                 let told = tokio::time::timeout_at(until, control.send(&edge, &body)).await;
-                told.is_ok().then(|| edge.name.to_string())
+                matches!(told, Ok(Some(()))).then(|| edge.name.to_string())
             });
         }
         let confirmed: Vec<String> = sent.join_all().await.into_iter().flatten().collect();
@@ -72,14 +72,14 @@ impl Control {
         (confirmed, missing)
     }
 
-    /// Returns when the edge has confirmed.
-    async fn send(&self, edge: &Edge, body: &str) {
-        let Some(key) = &self.key else { return std::future::pending().await };
+    /// Returns when the edge has confirmed; `None` when nobody can be asked.
+    async fn send(&self, edge: &Edge, body: &str) -> Option<()> {
+        let key = self.key.as_ref()?;
         loop {
             let request = self.client.post(format!("{}/cache/purge", edge.control()));
             let request = request.header(header::AUTHORIZATION, key.bearer()).body(body.to_owned());
             if request.send().await.is_ok_and(|answer| answer.status() == StatusCode::OK) {
-                return;
+                return Some(());
             }
             tokio::time::sleep(PAUSE).await;
         }

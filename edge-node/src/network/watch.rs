@@ -22,6 +22,7 @@ const PURGES: &str = "purges";
 pub(crate) struct Opened {
     pub(super) config: NetworkConfig,
     pub(super) node: Name,
+    pub(super) has_plane: bool,
     pub(super) file: PathBuf,
     pub(super) history: History,
     pub(super) log: Log,
@@ -31,7 +32,8 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Reads what the configuration names; `None` when it names nothing. `has_plane`: live streams can be fetched.
+    /// Reads what the configuration names; `None` when it names nothing. `has_plane`: live streams can be fetched,
+    /// or are here.
     ///
     /// # Errors
     /// In words, with what to do; every mistake in the file.
@@ -58,7 +60,7 @@ impl Opened {
         let log = Log::open(&path).map_err(|e| unusable(&format!("{}: {e}", path.display())))?;
         let countries = config.countries.as_deref().map(countries).transpose()?.unwrap_or_default();
         let (config, file) = (config.clone(), file.clone());
-        Ok(Some(Self { config, node, file, history, log, countries, number, network }))
+        Ok(Some(Self { config, node, has_plane, file, history, log, countries, number, network }))
     }
 }
 
