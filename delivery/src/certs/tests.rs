@@ -99,8 +99,7 @@ fn shakes_hands(certs: &Arc<Certs>, versions: &[&'static rustls::SupportedProtoc
     let config = rustls::ClientConfig::builder_with_provider(certs.provider.clone());
     let config = config.with_protocol_versions(versions).unwrap().with_root_certificates(roots);
     let name = ServerName::try_from("a.example").unwrap();
-    let mut client =
-        rustls::ClientConnection::new(Arc::new(config.with_no_client_auth()), name).unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config.with_no_client_auth()), name).unwrap();
     let mut server = rustls::ServerConnection::new(certs.server(&[]).unwrap()).unwrap();
     for _ in 0..4 {
         let (mut there, mut back) = (Vec::new(), Vec::new());
