@@ -32,6 +32,8 @@ pub struct Asked<'a> {
     pub country: Option<&'a Country>,
     /// The region of the node that it asked, where the country says nothing.
     pub region: Option<&'a Name>,
+    /// Its player takes what replaces a host for the port too, as those of DASH do; those of HLS keep the port.
+    pub with_port: bool,
     /// Anything that stays the same for a player: it spreads players over the edges of a region.
     pub seed: u64,
 }
@@ -70,7 +72,7 @@ pub struct PathwayClone {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING-KEBAB-CASE")]
 pub struct Replacement {
-    /// Without port: players keep the one that they have.
+    /// With its port for [`Asked::with_port`].
     pub host: String,
 }
 
@@ -116,7 +118,9 @@ impl Network {
         let clone = |edge: &&Edge| PathwayClone {
             base_id: BASE.to_owned(),
             id: edge.name.to_string(),
-            uri_replacement: Replacement { host: edge.url.host().to_owned() },
+            uri_replacement: Replacement {
+                host: if asked.with_port { edge.url.authority() } else { edge.url.host().to_owned() },
+            },
         };
         let next = edges.get(1).or(edges.first())?;
         Some(Manifest {

@@ -271,8 +271,8 @@ fn a_player_goes_on_at_another_edge_when_its_own_is_killed() {
     let players = Players::with(&url, &["--seconds=10".to_owned(), "--players=hls,dashjs".to_owned()]);
     first.terminate("KILL");
     let report = players.report();
+    report.iter().for_each(|(player, fared)| eprintln!("{player} {fared}"));
     for (player, fared) in &report {
-        eprintln!("{player} {fared}");
         let longest = fared["stalls"].as_array().into_iter().flatten().filter_map(Value::as_u64).max();
         assert!(fared["alive"] == true && fared["reopened"] == 0, "{player}: {fared}\n{}", second.log());
         // Segments have 2 s.

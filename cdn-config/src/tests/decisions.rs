@@ -107,7 +107,7 @@ fn players_go_to_their_region_and_stay_there() {
 fn what_is_dead_or_full_is_avoided() {
     let network = sample("two-regions");
     let de = country("DE");
-    let asked = |on| Asked { pathway: on, country: Some(&de), region: None, seed: 3 };
+    let asked = |on| Asked { pathway: on, country: Some(&de), seed: 3, ..Asked::default() };
     let dead = Load { healthy: false, ..WELL };
     let full = Load { viewers: 8_500, ..WELL };
     let draining = Load { draining: true, ..WELL };

@@ -30,6 +30,7 @@ impl Control {
             pathway: pathway.as_deref(),
             country: countries.of(address),
             region: own.map(|edge| &edge.region),
+            with_port: value(query, "_HLS_pathway").is_none(),
             seed: hasher.finish(),
         };
         let manifest = held.network.steer(&base, &asked, STEERING, |edge| self.load(edge))?;
