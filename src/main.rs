@@ -53,9 +53,10 @@ fn run(cli: &Cli) -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => return complain(&errors),
     };
-    if matches!(cli.command, Command::Edge) && loaded.config.edge.plane.origins.is_empty() {
+    if matches!(cli.command, Command::Edge) && loaded.config.edge.knows_nobody() {
         let key = "edge.plane.origins".to_owned();
-        let text = "is empty: name the nodes to fetch streams from, HOST:PORT".to_owned();
+        let text =
+            "is empty: name the nodes to fetch streams from, HOST:PORT, or edge.network.file".to_owned();
         return complain(&[config::Fault { place: loaded.place(&key), key, text }]);
     }
     if let Err(errors) = allowed(&loaded, cli) {

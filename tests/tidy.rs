@@ -39,7 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["nx-catalog", "nx-chassis", "nx-contract", "nx-delivery", "nx-reporter", "nx-web", "nx-webhooks"],
     ),
     ("origin/admission", &["nx-media"]),
-    ("edge-node", &["nx-media", "nx-delivery", "nx-live-plane", "nx-web", "nx-cache"]),
+    ("edge-node", &["nx-media", "nx-delivery", "nx-live-plane", "nx-web", "nx-cache", "nx-cdn-config"]),
     ("edge-node/cache", &[]),
     ("origin/srt", &[]),
     ("transcoder/worker-protocol", &["nx-media"]),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nx_settings::{Fault, Kind};
 
 use crate::names::Name;
-use crate::network::{Network, Route};
+use crate::network::{Edge, Network, Route};
 
 /// Entries of each list.
 const ENTRIES_MAX: usize = 10_000;
@@ -181,13 +181,15 @@ fn rules(network: &Network, faults: &mut Vec<Fault>) {
             ("requests_per_s", limit.requests_per_s.map(u64::from)),
             ("bandwidth_bps", limit.bandwidth_bps),
             ("connections", limit.connections.map(u64::from)),
+            ("stream_requests_per_s", limit.stream_requests_per_s.map(u64::from)),
+            ("stream_bandwidth_bps", limit.stream_bandwidth_bps),
         ];
         for (field, _) in values.iter().filter(|(_, value)| *value == Some(0)) {
             let key = format!("limit[{nth}].{field}");
             faults.push(Fault::new(Kind::Value, key, "0 lets nobody in", "write at least 1, or take it out"));
         }
         if values.iter().all(|(_, value)| value.is_none()) {
-            let remedy = "write requests_per_s, bandwidth_bps or connections";
+            let remedy = "write requests_per_s, bandwidth_bps, connections or the same for streams";
             faults.push(Fault::new(Kind::Missing, format!("limit[{nth}]"), "says nothing", remedy));
         }
     }
@@ -220,6 +222,14 @@ fn steering(network: &Network, faults: &mut Vec<Fault>) {
             text,
             "steer between at least two, or take steering out",
         ));
+    }
+    let Some((first, others)) = network.edges.split_first() else { return };
+    let place = |edge: &Edge| (edge.url.tls(), edge.url.port());
+    let odd = others.iter().position(|edge| place(edge) != place(first));
+    if let Some(nth) = odd {
+        let text = format!("has another scheme or port than {}", first.url);
+        let remedy = "give all edges the same: steering changes nothing but the host";
+        faults.push(Fault::new(Kind::Conflict, format!("edge[{}].url", nth + 1), text, remedy));
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::access::Countries;
 use crate::diff;
 use crate::generate::{self, Target};
 use crate::names::Name;
@@ -35,6 +36,9 @@ enum Task {
     Check {
         /// TOML, or JSON when it ends in .json
         file: PathBuf,
+        /// The edges' table of countries, lines NETWORK,COUNTRY
+        #[arg(long, value_name = "FILE")]
+        countries: Option<PathBuf>,
     },
     /// Say what changes from one description to another
     Diff {
@@ -85,10 +89,17 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn carry_out(task: &Task) -> Result<(String, u8), String> {
     match task {
-        Task::Check { file } => {
+        Task::Check { file, countries } => {
             let network = read(file)?;
-            let (edges, routes) = (network.edges.len(), network.routes.len());
-            Ok((format!("{}: good: {edges} edges, {routes} routes\n", file.display()), 0))
+            if let Some(table) = countries {
+                let name = table.display();
+                let text = fs::read_to_string(table).map_err(|e| format!("{name}: {e}"))?;
+                Countries::parse(&text).map_err(|e| format!("{name}: {e}"))?;
+            }
+            let (name, edges, routes) = (file.display(), network.edges.len(), network.routes.len());
+            let notes = network.notes(countries.is_some()).into_iter();
+            let notes: String = notes.map(|note| format!("{name}: note: {note}\n")).collect();
+            Ok((format!("{notes}{name}: good: {edges} edges, {routes} routes\n"), 0))
         }
         Task::Diff { old, new } => {
             let changes = diff::difference(&read(old)?, &read(new)?);

@@ -1,4 +1,5 @@
-//! Numbered versions in a folder: `1.toml`, `2.toml`, …, and `current` with the number that is in force.
+//! Numbered versions in a folder: `1.toml`, `2.toml`, …, `current` with the number that is in force, and `file` with the
+//! one that was taken from a file last.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,6 +12,7 @@ use crate::network::Network;
 /// Versions that are kept; the oldest go first, the one in force never.
 const VERSIONS_MAX: usize = 1_000;
 const CURRENT: &str = "current";
+const FILE: &str = "file";
 
 /// A folder of versions. One process writes it at a time.
 #[derive(Debug)]
@@ -71,11 +73,7 @@ impl History {
     /// # Errors
     /// [`HistoryError::Io`].
     pub fn current(&self) -> Result<Option<u64>, HistoryError> {
-        match fs::read_to_string(self.folder.join(CURRENT)) {
-            Ok(text) => Ok(text.trim().parse().ok()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.io(CURRENT, error)),
-        }
+        self.note(CURRENT)
     }
 
     /// Reads a version.
@@ -101,7 +99,8 @@ impl History {
         self.write(&format!("{number}.toml"), &network.to_toml())?;
         self.enforce(number)?;
         let many = (numbers.len() + 1).saturating_sub(VERSIONS_MAX);
-        for old in numbers.iter().take(many) {
+        let taken = self.note(FILE)?;
+        for old in numbers.iter().take(many).filter(|old| taken != Some(**old)) {
             // Another time, then.
             let _ = fs::remove_file(self.folder.join(format!("{old}.toml")));
         }
@@ -114,6 +113,30 @@ impl History {
     /// [`HistoryError`].
     pub fn roll_back(&self, to: u64) -> Result<u64, HistoryError> {
         self.put(&self.read(to)?)
+    }
+
+    /// Takes what a file says: as the next version, whose number this gives, if it says something else than when it was
+    /// taken last. What came in another way since then stays in force until the file changes.
+    ///
+    /// # Errors
+    /// [`HistoryError::Io`].
+    pub fn take(&self, network: &Network) -> Result<Option<u64>, HistoryError> {
+        let taken = self.note(FILE)?.and_then(|number| self.read(number).ok());
+        if taken.as_ref() == Some(network) {
+            return Ok(None);
+        }
+        let number = self.put(network)?;
+        self.write(FILE, &format!("{number}\n"))?;
+        Ok(Some(number))
+    }
+
+    /// A number that stands by itself.
+    fn note(&self, name: &str) -> Result<Option<u64>, HistoryError> {
+        match fs::read_to_string(self.folder.join(name)) {
+            Ok(text) => Ok(text.trim().parse().ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.io(name, error)),
+        }
     }
 
     fn enforce(&self, number: u64) -> Result<(), HistoryError> {

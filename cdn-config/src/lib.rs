@@ -1,7 +1,7 @@
 //! The description of a whole delivery network, and what follows from it.
 //!
 //! ```text
-//! TOML or JSON ──► Network ──► routes, access, steering (what nodes decide)
+//! TOML or JSON ──► Network ──► routes, access, limits, steering (what nodes decide)
 //!                     │  ├───► nginx, Varnish, CloudFront, Cloudflare, Kubernetes (for who runs another cache)
 //!                     │  └───► difference from the one before, in words
 //!                  History: numbered versions on disk
@@ -22,8 +22,10 @@ pub mod cli;
 mod diff;
 pub mod generate;
 mod history;
+mod limits;
 mod names;
 mod network;
+mod notes;
 mod read;
 mod route;
 mod steering;
@@ -33,9 +35,10 @@ pub use nx_settings::{Fault, Kind};
 pub use access::{Countries, CountryError, Refusal};
 pub use diff::{Change, Step, difference};
 pub use history::{History, HistoryError};
+pub use limits::{Buckets, Throttled};
 pub use names::{Country, Host, Name, PathPattern, Site};
 pub use network::{Access, Cache, Edge, Limit, Network, Origin, Region, Route, Steering, Tls, TokenPolicy};
-pub use steering::{Asked, Load, Manifest, PathwayClone, Replacement};
+pub use steering::{Asked, BASE, Load, Manifest, PathwayClone, Replacement};
 
 #[cfg(test)]
 mod tests;

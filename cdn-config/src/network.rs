@@ -78,6 +78,9 @@ pub struct Edge {
     pub region: Name,
     /// Where viewers reach it.
     pub url: Site,
+    /// Where the other edges reach it; without one, where viewers do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Site>,
     /// Viewers that it carries, at most.
     #[serde(default = "viewers_max")]
     pub viewers_max: u32,
@@ -110,6 +113,14 @@ pub struct Route {
     /// A [`Limit::name`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Name>,
+}
+
+impl Edge {
+    /// Where the other edges reach it.
+    #[must_use]
+    pub fn control(&self) -> &Site {
+        self.control.as_ref().unwrap_or(&self.url)
+    }
 }
 
 impl Route {
@@ -226,7 +237,7 @@ pub struct Access {
     pub countries_deny: Vec<Country>,
 }
 
-/// Per viewer's address and edge.
+/// Per edge, and there for each viewer's address or all viewers of a stream together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
@@ -241,6 +252,20 @@ pub struct Limit {
     /// Connections at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<u32>,
+    /// Requests a second for one stream, whoever asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_requests_per_s: Option<u32>,
+    /// Bits a second of one stream, whoever asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_bandwidth_bps: Option<u64>,
+}
+
+impl Limit {
+    /// Whether all viewers of a stream share something.
+    #[must_use]
+    pub fn is_of_streams(&self) -> bool {
+        self.stream_requests_per_s.is_some() || self.stream_bandwidth_bps.is_some()
+    }
 }
 
 /// Certificates of the edges.

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod generators;
+mod limits;
 mod versions;
 
 use crate::{Kind, Network};

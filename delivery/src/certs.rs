@@ -4,16 +4,17 @@ mod validity;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use rustls::ServerConfig;
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, ServerConfig};
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
@@ -48,6 +49,8 @@ type Stamp = Vec<Option<(u64, SystemTime)>>;
 pub struct Certs {
     pairs: Vec<Pair>,
     held: RwLock<Arc<Vec<Identity>>>,
+    /// Clients that do not speak TLS 1.3 are refused.
+    tls13: AtomicBool,
     provider: Arc<CryptoProvider>,
 }
 
@@ -65,7 +68,19 @@ impl Certs {
     pub(crate) fn read(pairs: Vec<Pair>) -> Result<Arc<Self>, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let held = read_all(&pairs, &provider)?;
-        Ok(Arc::new(Self { pairs, held: RwLock::new(Arc::new(held)), provider }))
+        let held = RwLock::new(Arc::new(held));
+        Ok(Arc::new(Self { pairs, held, tls13: AtomicBool::new(false), provider }))
+    }
+
+    /// Whether new connections have to be TLS 1.3.
+    pub fn require_tls13(&self, required: bool) {
+        self.tls13.store(required, Ordering::Relaxed);
+    }
+
+    /// Whether there is a certificate for this host.
+    #[must_use]
+    pub fn has(&self, host: &str) -> bool {
+        ServerName::try_from(host).is_ok_and(|name| self.held().iter().any(|identity| identity.is_for(&name)))
     }
 
     /// The server side of TLS 1.2 and 1.3 with the protocols of `alpn`. Every suite is forward secret; sessions resume
@@ -166,6 +181,11 @@ impl Certs {
 
 impl ResolvesServerCert for Certs {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Who speaks 1.3 offers its suites, and no others belong to it (RFC 8446 §4.1.2).
+        let speaks = || hello.cipher_suites().iter().any(|suite| is_tls13(*suite));
+        if self.tls13.load(Ordering::Relaxed) && !speaks() {
+            return None;
+        }
         let held = self.held();
         let named = match hello.server_name().map(ServerName::try_from) {
             Some(Ok(name)) if held.len() > 1 => held.iter().find(|i| i.is_for(&name)),
@@ -173,6 +193,15 @@ impl ResolvesServerCert for Certs {
         };
         named.or(held.first()).map(|i| i.key.clone())
     }
+}
+
+fn is_tls13(suite: CipherSuite) -> bool {
+    [
+        CipherSuite::TLS13_AES_128_GCM_SHA256,
+        CipherSuite::TLS13_AES_256_GCM_SHA384,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+    ]
+    .contains(&suite)
 }
 
 impl Identity {

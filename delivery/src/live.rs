@@ -115,9 +115,10 @@ impl Drop for Bell {
 /// A text that players ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Text {
-    Multivariant,
-    /// Of DASH.
-    Manifest,
+    /// For players that are steered, or not.
+    Multivariant(bool),
+    /// Of DASH; the same.
+    Manifest(bool),
     Media(Ask, Skip),
 }
 
@@ -433,8 +434,10 @@ impl LiveStream {
             return Some(current.clone());
         }
         let new = match text {
-            Text::Multivariant => inner.window.multivariant()?,
-            Text::Manifest => nx_dash::manifest(&inner.window)?,
+            Text::Multivariant(false) => inner.window.multivariant()?,
+            Text::Multivariant(true) => inner.window.multivariant_steered()?,
+            Text::Manifest(false) => nx_dash::manifest(&inner.window)?,
+            Text::Manifest(true) => nx_dash::manifest_steered(&inner.window)?,
             Text::Media(ask, skip) => inner.window.media_playlist(ask, skip)?,
         };
         self.rendered.fetch_add(1, Ordering::Relaxed);

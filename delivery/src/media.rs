@@ -2,20 +2,20 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::Method;
 use nx_hls::{Ask, Lookup, Segment, Skip, Window};
-use nx_media::{Params, StreamKey, rescale};
+use nx_media::{Params, rescale};
 
 use crate::audience::Viewer;
 use crate::blocking::{self, QUERY_MAX};
 use crate::caching::Keep;
 use crate::cmcd::{self, Object};
 use crate::cmsd::Node;
+use crate::directory::Directory;
 use crate::growing::Growing;
 use crate::holds::Holds;
 use crate::images::{self, Painter};
@@ -35,50 +35,13 @@ use absent::{no_keys, not_held, too_long, unknown};
 /// Seconds that nothing at a path without meaning is remembered for: a target duration at most (RFC 8216bis B.1).
 const NOTHING_S: u32 = 1;
 
-/// Where streams are found by name.
-pub trait Directory: Send + Sync + 'static {
-    /// The stream of a name, if anybody knows it. Costs no memory for names that do not exist.
-    fn find(&self, key: &StreamKey) -> Option<Arc<LiveStream>>;
-
-    /// The stream of a name if it is, or is about to be, on: what other nodes may follow.
-    fn live(&self, key: &StreamKey) -> Option<Arc<LiveStream>> {
-        self.find(key)
-    }
-
-    /// Looks further away for a stream that is not here; `None` when nobody knows it. May take as long as a viewer
-    /// waits.
-    fn seek<'a>(&'a self, _key: &'a StreamKey) -> Seeking<'a> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-
-    /// Whether there is more of a stream here than what is live: its past, its pictures.
-    fn has_stored(&self) -> bool {
-        true
-    }
-
-    /// What health tells of where its streams come from, if that is elsewhere.
-    fn health(&self) -> Option<serde_json::Value> {
-        None
-    }
-
-    /// Adds to `/metrics`.
-    fn metrics(&self, _out: &mut Metrics) {}
-
-    /// Who draws pictures of streams here, if anybody does.
-    fn painter(&self) -> Option<Arc<dyn Painter>> {
-        None
-    }
-}
-
-/// What [`Directory::seek`] finds.
-pub type Seeking<'a> = Pin<Box<dyn Future<Output = Result<Option<Arc<LiveStream>>, Problem>> + Send + 'a>>;
-
 /// The media handler of an origin or an edge.
 pub struct Media {
     directory: Arc<dyn Directory>,
     role: &'static str,
     node: Node,
     holds: Holds,
+    steered: AtomicBool,
     requests: AtomicU64,
     errors: AtomicU64,
     bytes: AtomicU64,
@@ -94,10 +57,22 @@ impl Media {
             role,
             node: Node::new(role),
             holds: Holds::new(held_max),
+            steered: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
+    }
+
+    /// Whether players are told from now on to ask at [`STEERING`](crate::STEERING) which edge to take.
+    pub fn steer(&self, steered: bool) {
+        self.steered.store(steered, Ordering::Relaxed);
+    }
+
+    /// See [`Directory::viewers`].
+    #[must_use]
+    pub fn viewers(&self) -> usize {
+        self.directory.viewers()
     }
 
     /// Whether this path is a stream's.
@@ -187,7 +162,8 @@ impl Media {
         let view = view.as_ref().unwrap_or(&stream);
         let image = matches!(route.resource, Resource::Image(_));
         let painter = image.then(|| self.directory.painter()).flatten();
-        let reply = reply((view, &stream), &self.holds, painter, route.resource, query).await?;
+        let steered = self.steered.load(Ordering::Relaxed);
+        let reply = reply((view, &stream), &self.holds, painter, route.resource, query, steered).await?;
         if matches!(reply.content, Content::Text(..)) && !image {
             let session = report.as_ref().and_then(|r| r.session.as_deref());
             let viewer = Viewer::of(session, peer.ip(), request.headers());
@@ -236,6 +212,7 @@ async fn reply(
     painter: Option<Arc<dyn Painter>>,
     resource: Resource<'_>,
     query: &str,
+    steered: bool,
 ) -> Result<Reply, Problem> {
     // As after a restart: players that know it from before wait. Many never ask again after a 404.
     let begun = |w: &Window| w.tracks().next().is_some().then_some(());
@@ -264,7 +241,7 @@ async fn reply(
         stream.note_asked(track);
     }
     match resource {
-        Resource::Multivariant => multivariant(stream, holds).await,
+        Resource::Multivariant => multivariant(stream, holds, steered).await,
         Resource::Playlist { track } => media_playlist((stream, live), holds, named, track, query).await,
         Resource::IFrames { track } => media_playlist((stream, live), holds, key_frames, track, query).await,
         Resource::Init { track, run, key } => {
@@ -299,7 +276,7 @@ async fn reply(
             let keys = stream.keys().map(|keys| keys.all()).filter(|all| !all.is_empty());
             Ok(Reply::licence(&keys.ok_or_else(|| no_keys(stream.key()))?))
         }
-        Resource::Manifest => manifest(stream, holds).await,
+        Resource::Manifest => manifest(stream, holds, steered).await,
         Resource::Time => Ok(Reply::clock()),
         Resource::Image(image) => images::reply(painter, stream, image, query).await,
     }
@@ -369,15 +346,15 @@ async fn film(stream: &LiveStream, query: &str) -> Result<Reply, Problem> {
 }
 
 /// Waits for the first part of a stream that is just starting.
-async fn multivariant(stream: &LiveStream, holds: &Holds) -> Result<Reply, Problem> {
+async fn multivariant(stream: &LiveStream, holds: &Holds, steered: bool) -> Result<Reply, Problem> {
     let held = holds.until(stream, 0, |w| w.is_playable().then_some(())).await?;
-    let text = stream.text(Text::Multivariant).ok_or_else(|| not_live(stream.key()))?;
+    let text = stream.text(Text::Multivariant(steered)).ok_or_else(|| not_live(stream.key()))?;
     Ok(Reply::text(text, Keep::Now).held(held.time))
 }
 
-async fn manifest(stream: &LiveStream, holds: &Holds) -> Result<Reply, Problem> {
+async fn manifest(stream: &LiveStream, holds: &Holds, steered: bool) -> Result<Reply, Problem> {
     let held = holds.until(stream, 0, |w| w.is_playable().then_some(())).await?;
-    let text = stream.text(Text::Manifest).ok_or_else(|| not_live(stream.key()))?;
+    let text = stream.text(Text::Manifest(steered)).ok_or_else(|| not_live(stream.key()))?;
     Ok(Reply::manifest(text).held(held.time))
 }
 

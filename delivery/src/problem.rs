@@ -22,6 +22,8 @@ pub struct Problem {
     pub retry_after_s: Option<u32>,
     /// Seconds that a cache may keep it; without, not at all.
     pub max_age_s: Option<u32>,
+    /// Each mistake by itself, where there are several.
+    pub errors: Vec<serde_json::Value>,
 }
 
 impl std::fmt::Display for Problem {
@@ -42,7 +44,14 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, slug, title, detail: detail.into(), retry_after_s: None, max_age_s: None }
+        let detail = detail.into();
+        Self { status, slug, title, detail, retry_after_s: None, max_age_s: None, errors: Vec::new() }
+    }
+
+    /// Tells each mistake by itself.
+    #[must_use]
+    pub fn with_errors(self, errors: Vec<serde_json::Value>) -> Self {
+        Self { errors, ..self }
     }
 
     /// Says when to ask again.
@@ -84,13 +93,16 @@ impl Problem {
     /// The document, ready to send; `request_id` is its `instance`.
     #[must_use]
     pub fn response(&self, request_id: &str) -> Response {
-        let document = serde_json::json!({
+        let mut document = serde_json::json!({
             "type": format!("urn:nexus:problem:{}", self.slug),
             "title": self.title,
             "status": self.status.as_u16(),
             "detail": self.detail,
             "instance": format!("urn:nexus:request:{request_id}"),
         });
+        if !self.errors.is_empty() {
+            document["errors"] = self.errors.clone().into();
+        }
         let mut response = Response::new(Body::from(document.to_string()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

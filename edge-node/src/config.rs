@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{self, CacheConfig, UpstreamConfig};
+use crate::network::NetworkConfig;
 
 /// Section `edge`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Where what is in no live window comes from.
     pub upstream: Vec<UpstreamConfig>,
+    /// The description of the network that this edge is part of.
+    pub network: NetworkConfig,
     /// Where an edge that runs alone fetches streams from, and where others may fetch them from it.
     pub plane: nx_live_plane::Config,
     /// The same streams for browsers that fetch them by WebTransport.
@@ -74,7 +77,59 @@ impl Config {
         .into_iter()
         .flatten()
         .chain(cache::validate(&self.cache, &self.upstream))
+        .chain(self.network.validate(self))
         .chain(self.plane.validate().into_iter().map(|(key, text)| (format!("plane.{key}"), text)))
         .collect()
+    }
+
+    /// Whether an edge by itself would have nothing to serve.
+    #[must_use]
+    pub fn knows_nobody(&self) -> bool {
+        self.plane.origins.is_empty() && self.network.file.is_none()
+    }
+
+    /// Where what is in no window comes from: what is said, else the nodes that live streams come from.
+    pub(crate) fn upstreams(&self) -> Vec<UpstreamConfig> {
+        let nodes = &self.plane.origins;
+        match self.upstream.as_slice() {
+            [] if !nodes.is_empty() && self.network.file.is_none() => vec![UpstreamConfig::of_nodes(nodes)],
+            said => said.to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_comes_from_the_nodes_of_the_plane_unless_it_is_said() {
+        let mut config = Config::default();
+        assert!(config.upstreams().is_empty(), "nobody is known");
+        config.plane.origins = vec!["origin.example:8886".into()];
+        assert_eq!(config.upstreams()[0].origins, ["http://origin.example:8887"]);
+        config.network.file = Some("network.toml".into());
+        assert!(config.upstreams().is_empty(), "the network says it");
+        config.network.file = None;
+        config.upstream = vec![UpstreamConfig { name: "other".into(), ..Default::default() }];
+        assert_eq!(config.upstreams()[0].name, "other");
+    }
+
+    #[test]
+    fn a_network_says_everything_or_nothing() {
+        let fault = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            (config.network.file, config.network.node) = (Some("n.toml".into()), Some("e1".into()));
+            change(&mut config);
+            config.validate().into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        assert_eq!(fault(|_| {}), Vec::<String>::new());
+        assert_eq!(fault(|c| c.network.node = None), ["network.node"]);
+        assert_eq!(fault(|c| c.network.file = None), ["network.file"]);
+        assert_eq!(fault(|c| c.plane.origins = vec!["a:1".into()])[..1], ["plane.origins"]);
+        let upstream = UpstreamConfig { origins: vec!["http://a".into()], ..Default::default() };
+        let mut config = Config { upstream: vec![upstream], ..Config::default() };
+        (config.network.file, config.network.node) = (Some("n.toml".into()), Some("e1".into()));
+        assert_eq!(config.validate().first().map(|(key, _)| key.as_str()), Some("upstream"));
     }
 }

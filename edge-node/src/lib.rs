@@ -2,14 +2,16 @@
 //!
 //! It serves whatever its [`Directory`] finds, and the page that plays it: the origin's hub in the same process, or
 //! what `nx-live-plane` fetches from an origin elsewhere. What is in no window comes from upstreams through the
-//! `cache`.
+//! `cache`. What a whole network is to do comes from one file (`network`).
 
 mod cache;
 mod config;
+mod network;
 mod serve;
 mod start;
 
-pub use cache::{CacheConfig, Prefetch, PurgeKey, UpstreamConfig};
+pub use cache::{CacheConfig, Prefetch, Secret, UpstreamConfig};
 pub use config::{Config, HttpConfig, HttpsConfig};
+pub use network::NetworkConfig;
 pub use nx_delivery::Directory;
 pub use start::{start, start_alone};

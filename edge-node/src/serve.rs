@@ -4,37 +4,28 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};
-use nx_delivery::{Answer, Body, Certs, Directory, Handler, Media, Metrics, Problem, Request, Response};
+use nx_delivery::{Answer, Body, Certs, Handler, Media, Metrics, Problem, Request, Response};
 use nx_live_plane::Browsers;
 use nx_media::StreamKey;
 use nx_web::Page;
 
-use crate::cache::Cache;
-use crate::config::Config;
+use crate::cache::{Cache, Order, Upstream};
+use crate::network::Control;
 
 /// Where a page learns how to connect by WebTransport.
 const MOQ: &str = "/moq.json";
 
 /// Serves viewers.
 pub(crate) struct Face {
-    media: Media,
-    cache: Option<Arc<Cache>>,
-    certs: Arc<Certs>,
-    browsers: Option<Arc<Browsers>>,
+    pub(crate) media: Arc<Media>,
+    pub(crate) cache: Option<Arc<Cache>>,
+    pub(crate) certs: Arc<Certs>,
+    /// What a network says, if this node is part of one.
+    pub(crate) network: Option<Arc<Control>>,
+    pub(crate) browsers: Option<Arc<Browsers>>,
 }
 
 impl Face {
-    /// An edge that serves what `directory` finds, and else what is in the `cache`.
-    pub(crate) fn new(
-        directory: Arc<dyn Directory>,
-        cache: Option<Arc<Cache>>,
-        config: &Config,
-        certs: Arc<Certs>,
-        browsers: Option<Arc<Browsers>>,
-    ) -> Self {
-        Self { media: Media::new(directory, "edge", config.http.held_max), cache, certs, browsers }
-    }
-
     /// Pages, their parts and what they ask for; `None` when the path is not one of theirs.
     fn page(&self, request: &Request) -> Option<Result<Response, Problem>> {
         let browsers = self.browsers.as_ref();
@@ -48,23 +39,66 @@ impl Face {
         Some(page)
     }
 
-    /// Live windows first: what is not in them, such as a stream's past, may be behind an upstream.
     async fn answer(&self, request: Request, peer: SocketAddr) -> Result<Response, Problem> {
-        let task = self.cache.as_ref().and_then(|cache| Some((cache, cache.takes(&request)?)));
-        let Some((cache, task)) = task else { return self.media.answer(&request, peer).await };
-        let path = request.uri().path();
-        let here = self.media.finds(path);
-        if here || (Media::owns(path) && !cache.has(&task, &request)) {
-            let live = self.media.answer(&request, peer).await;
-            let not_live = |problem: &Problem| {
-                !here || matches!(problem.status, StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED)
+        let upstream = self.cache.as_ref().and_then(|cache| cache.route(&request));
+        let Some(network) = &self.network else {
+            return match &self.cache {
+                Some(cache) if Order::is_in(&request) => cache.purge(request).await,
+                _ => self.serve(upstream, request, peer).await,
             };
-            if !live.as_ref().is_err_and(not_live) {
-                return live;
-            }
+        };
+        if Order::is_in(&request) {
+            return network.purge(request).await;
         }
-        cache.answer(&task, request).await
+        if Control::is_asked(&request) {
+            return network.answer(request).await;
+        }
+        // Pages ask what they may before they do, without anything that tells who.
+        if *request.method() == Method::OPTIONS {
+            return self.media.answer(&request, peer).await;
+        }
+        if let Some(manifest) = network.steering(&request, peer) {
+            return Ok(manifest);
+        }
+        let upstream = upstream.ok_or_else(|| network.no_route())?;
+        let meter = network.admit(&upstream.rules, peer.ip(), &request)?;
+        let response = self.serve(Some(upstream), request, peer).await?;
+        Ok(network.count(meter, response))
     }
+
+    /// Live windows first: what is not in them, such as a stream's past, may be behind an upstream.
+    async fn serve(
+        &self,
+        upstream: Option<Arc<Upstream>>,
+        request: Request,
+        peer: SocketAddr,
+    ) -> Result<Response, Problem> {
+        let read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (cache, upstream) = match self.cache.as_ref().zip(upstream) {
+            Some((cache, upstream)) if read => (cache, upstream),
+            Some((_, upstream)) if upstream.rules.foreign => {
+                return Err(Problem::method("this is read with GET or HEAD"));
+            }
+            _ => return self.media.answer(&request, peer).await,
+        };
+        let path = request.uri().path();
+        let here = !upstream.rules.foreign && self.media.finds(path);
+        if !here && (!Media::owns(path) || cache.has(&upstream, &request)) {
+            return cache.answer(&upstream, request).await;
+        }
+        let live = match self.media.answer(&request, peer).await {
+            Err(problem) if !here || not_live(problem.status) => problem,
+            live => return live,
+        };
+        let stored = cache.answer(&upstream, request).await;
+        // When neither has it, what is known of it live says more, unless that is nothing.
+        if live.status == StatusCode::NOT_IMPLEMENTED { stored } else { stored.map_err(|_| live) }
+    }
+}
+
+/// Whether it may be somewhere, though not in a live window.
+fn not_live(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED)
 }
 
 impl Handler for Face {
@@ -79,13 +113,19 @@ impl Handler for Face {
 
     fn ready(&self) -> Result<serde_json::Value, serde_json::Value> {
         let cache = self.cache.as_ref().map(|cache| cache.health());
-        let plane = self.media.health();
-        Ok(serde_json::json!({"status": "ok", "role": "edge", "cache": cache, "plane": plane}))
+        let network = self.network.as_ref().map(|network| network.health());
+        let draining = self.network.as_ref().is_some_and(|network| network.is_draining());
+        let status = if draining { "draining" } else { "ok" };
+        let document = serde_json::json!({
+            "status": status, "role": "edge", "cache": cache, "plane": self.media.health(), "network": network,
+        });
+        if draining { Err(document) } else { Ok(document) }
     }
 
     fn metrics(&self, out: &mut Metrics) {
         self.media.metrics(out);
         self.cache.iter().for_each(|cache| cache.metrics(out));
+        self.network.iter().for_each(|network| network.metrics(out));
         self.certs.metrics(out);
         self.browsers.iter().for_each(|browsers| browsers.metrics(out));
     }

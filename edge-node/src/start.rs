@@ -4,46 +4,39 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nx_delivery::{Certs, Directory, Handler, Limits, Listening};
-use nx_live_plane::{Browsers, Edge};
+use nx_delivery::{Certs, Directory, Handler, Limits, Listening, LiveStream, Media};
+use nx_live_plane::{Browsers, Edge, Started};
+use nx_media::StreamKey;
 use tokio::sync::watch;
 
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::network::{Control, Opened, Parts};
 use crate::serve::Face;
+
+/// Listeners by name; that for plain HTTP comes first.
+type Listeners = Vec<(&'static str, Listening)>;
 
 /// Opens the edge's listeners and serves what `directory` finds, until `stop` turns true; then requests that run are
 /// finished, for at most `grace`. The listener for plain HTTP comes first.
 ///
 /// # Errors
-/// In words, with what to do: an address or the cache's folder cannot be had.
+/// In words, with what to do: an address or the cache's folder cannot be had, the network has mistakes.
 pub async fn start(
     config: &Config,
     certs: &Arc<Certs>,
     directory: Arc<dyn Directory>,
     stop: &watch::Receiver<bool>,
     grace: Duration,
-) -> Result<Vec<(&'static str, Listening)>, String> {
-    let cache = Cache::open(&config.cache, &config.upstream, stop)?;
-    let (browsers, moq) = Browsers::start(&config.moq, &directory, stop)?.unzip();
-    let moq = browsers.as_ref().map(|b| b.address()).zip(moq);
-    let face: Arc<dyn Handler> = Arc::new(Face::new(directory, cache, config, certs.clone(), browsers));
-    let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
-    let plain = nx_delivery::bind("edge.http.listen", config.http.listen).await?;
-    let plain = nx_delivery::serve(plain, face.clone(), limits, stop.clone(), grace);
-    let mut listening = vec![("edge-http", plain.map_err(|e| e.to_string())?)];
-    listening.extend(moq.map(|(address, done)| ("edge-moq", Listening::new(address, done))));
-    let https = &config.https;
-    if https.enabled {
-        let pair = nx_delivery::bind_pair(https.listen, https.http3).await;
-        let pair = pair.map_err(|e| nx_delivery::cannot_listen("edge.https.listen", https.listen, &e))?;
-        let secure = nx_delivery::serve_secure(pair, certs, face, limits, stop.clone(), grace);
-        listening.push(("edge-https", secure.map_err(|e| e.to_string())?));
-    }
-    Ok(listening)
+) -> Result<Listeners, String> {
+    // The node itself has what a plane would bring.
+    let network = Opened::read(&config.network, true)?;
+    let faces = face(config, certs, directory, (None, network), stop)?;
+    listen(config, certs, faces, stop, grace).await
 }
 
-/// The same for streams that are fetched from the nodes of `edge.plane`, which other edges may fetch from here.
+/// The same for streams that are fetched from the nodes of `edge.plane` or of the network, which other edges may fetch
+/// from here.
 ///
 /// # Errors
 /// In words, with what to do: an address cannot be had, the files of the plane cannot be used, it names no origin.
@@ -52,8 +45,83 @@ pub async fn start_alone(
     certs: &Arc<Certs>,
     stop: &watch::Receiver<bool>,
     grace: Duration,
-) -> Result<(Vec<(&'static str, Listening)>, Option<SocketAddr>), String> {
-    let edge = Edge::start(&config.plane, stop)?;
-    let plane = nx_live_plane::publish(&config.plane, edge.clone(), edge.figures().clone(), stop.clone())?;
-    Ok((start(config, certs, edge, stop, grace).await?, plane))
+) -> Result<(Listeners, Option<SocketAddr>), String> {
+    let plane = &config.plane;
+    let network = Opened::read(&config.network, plane.ca.is_some())?;
+    if plane.ca.is_none() {
+        let faces = face(config, certs, Arc::new(Nothing), (None, network), stop)?;
+        return Ok((listen(config, certs, faces, stop, grace).await?, None));
+    }
+    let edge = Edge::start(plane, stop)?;
+    let offered = nx_live_plane::publish(plane, edge.clone(), edge.figures().clone(), stop.clone())?;
+    let faces = face(config, certs, edge.clone(), (Some(edge), network), stop)?;
+    Ok((listen(config, certs, faces, stop, grace).await?, offered))
+}
+
+/// Streams of an edge that only asks over HTTP.
+struct Nothing;
+
+impl Directory for Nothing {
+    fn find(&self, _key: &StreamKey) -> Option<Arc<LiveStream>> {
+        None
+    }
+
+    fn has_stored(&self) -> bool {
+        false
+    }
+}
+
+/// What serves viewers over HTTP, and what serves their browsers over WebTransport.
+type Faces = (Arc<dyn Handler>, Option<Started>);
+
+fn face(
+    config: &Config,
+    certs: &Arc<Certs>,
+    directory: Arc<dyn Directory>,
+    (plane, network): (Option<Arc<Edge>>, Option<Opened>),
+    stop: &watch::Receiver<bool>,
+) -> Result<Faces, String> {
+    if network.is_some() && config.moq.listen.is_some() {
+        return Err("edge.moq.listen does not know whom a network lets in: leave it out beside edge.network".into());
+    }
+    let browsers = Browsers::start(&config.moq, &directory, stop)?;
+    let upstreams = config.upstreams();
+    let needed = network.is_some() || !upstreams.is_empty();
+    let cache = needed.then(|| Cache::open(&config.cache, &upstreams, stop)).transpose()?;
+    let media = Arc::new(Media::new(directory, "edge", config.http.held_max));
+    let certs = certs.clone();
+    let network = match (network, &cache) {
+        (Some(opened), Some(cache)) => {
+            let parts = Parts { cache: cache.clone(), media: media.clone(), plane, certs: certs.clone() };
+            let control = Control::start(opened, parts)?;
+            tokio::spawn(control.clone().watch(stop.clone()));
+            tokio::spawn(control.clone().beat(stop.clone()));
+            Some(control)
+        }
+        _ => None,
+    };
+    let told = browsers.as_ref().map(|(browsers, _)| browsers.clone());
+    Ok((Arc::new(Face { media, cache, certs, network, browsers: told }), browsers))
+}
+
+async fn listen(
+    config: &Config,
+    certs: &Arc<Certs>,
+    (face, browsers): Faces,
+    stop: &watch::Receiver<bool>,
+    grace: Duration,
+) -> Result<Listeners, String> {
+    let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
+    let plain = nx_delivery::bind("edge.http.listen", config.http.listen).await?;
+    let plain = nx_delivery::serve(plain, face.clone(), limits, stop.clone(), grace);
+    let mut listening = vec![("edge-http", plain.map_err(|e| e.to_string())?)];
+    listening.extend(browsers.map(|(moq, done)| ("edge-moq", Listening::new(moq.address(), done))));
+    let https = &config.https;
+    if https.enabled {
+        let pair = nx_delivery::bind_pair(https.listen, https.http3).await;
+        let pair = pair.map_err(|e| nx_delivery::cannot_listen("edge.https.listen", https.listen, &e))?;
+        let secure = nx_delivery::serve_secure(pair, certs, face, limits, stop.clone(), grace);
+        listening.push(("edge-https", secure.map_err(|e| e.to_string())?));
+    }
+    Ok(listening)
 }

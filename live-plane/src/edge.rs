@@ -1,12 +1,13 @@
 //! A directory that fetches from other nodes what its viewers ask for.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use http::StatusCode;
 use nx_delivery::{Directory, LiveStream, Metrics, Problem, Seeking};
 use nx_media::StreamKey;
+use quinn::Endpoint;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -22,9 +23,22 @@ const FETCH_MAX: Duration = Duration::from_secs(6);
 const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 const UNKNOWN_MAX: usize = 1_024;
 
+/// The addresses of the nodes that may have a stream, in the order in which they are asked.
+pub type Choose = Arc<dyn Fn(&StreamKey) -> Vec<String> + Send + Sync>;
+
+/// Whom an edge asks.
+#[derive(Default)]
+struct Sources {
+    origins: Vec<Arc<Origin>>,
+    /// Without it, any may have any.
+    choose: Option<Choose>,
+}
+
 /// Streams of other nodes, fetched as long as somebody watches.
 pub struct Edge {
-    pub(crate) origins: Vec<Origin>,
+    sources: RwLock<Arc<Sources>>,
+    endpoint: Endpoint,
+    stop: watch::Receiver<bool>,
     pub(crate) linger: Duration,
     streams_max: usize,
     streams: Mutex<HashMap<StreamKey, Arc<Followed>>>,
@@ -38,14 +52,13 @@ impl Edge {
     /// Connects to `config.origins`, and stays connected until `stop` turns true; then nobody waits any more.
     ///
     /// # Errors
-    /// In words, with what to do: there is no origin, or the files cannot be used.
+    /// In words, with what to do: the files cannot be used.
     pub fn start(config: &Config, stop: &watch::Receiver<bool>) -> Result<Arc<Self>, String> {
-        if config.origins.is_empty() {
-            return Err("edge.plane.origins is empty: name the nodes to fetch streams from, HOST:PORT".into());
-        }
         let endpoint = Identity::read(config)?.dial()?;
         let edge = Arc::new_cyclic(|me| Self {
-            origins: config.origins.iter().map(|address| Origin::new(address)).collect(),
+            sources: RwLock::default(),
+            endpoint,
+            stop: stop.clone(),
             linger: Duration::from_secs(config.linger_s.into()),
             streams_max: config.streams_max,
             streams: Mutex::default(),
@@ -53,20 +66,45 @@ impl Edge {
             figures: Arc::default(),
             me: me.clone(),
         });
-        for nth in 0..edge.origins.len() {
-            let (edge, endpoint, stop) = (edge.clone(), endpoint.clone(), stop.clone());
-            tokio::spawn(async move {
-                if let Some(origin) = edge.origins.get(nth) {
-                    origin.keep_up(endpoint, &edge.figures, stop).await;
-                }
-            });
-        }
+        edge.ask(&config.origins, None);
         let (released, mut stop) = (edge.clone(), stop.clone());
         tokio::spawn(async move {
             nx_delivery::stopped(&mut stop).await;
             released.streams().values().for_each(|followed| followed.live.release());
         });
         Ok(edge)
+    }
+
+    /// From now on these nodes are asked, `HOST:PORT`. Connections to those that stay go on; a stream that comes from one
+    /// that does not goes on until it breaks off.
+    pub fn ask(&self, addresses: &[String], choose: Option<Choose>) {
+        let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
+        let known = |address: &str| sources.origins.iter().find(|o| o.address == *address).cloned();
+        let origin = |address: &String| known(address).unwrap_or_else(|| self.connect(address));
+        let origins: Vec<Arc<Origin>> = addresses.iter().map(origin).collect();
+        let gone = |origin: &&Arc<Origin>| !addresses.contains(&origin.address);
+        sources.origins.iter().filter(gone).for_each(|origin| origin.give_up());
+        *sources = Arc::new(Sources { origins, choose });
+    }
+
+    fn connect(&self, address: &str) -> Arc<Origin> {
+        let origin = Arc::new(Origin::new(address));
+        let (kept, endpoint) = (origin.clone(), self.endpoint.clone());
+        let (figures, stop) = (self.figures.clone(), self.stop.clone());
+        tokio::spawn(async move { kept.keep_up(endpoint, &figures, stop).await });
+        origin
+    }
+
+    fn sources(&self) -> Arc<Sources> {
+        self.sources.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whom to ask for a stream.
+    pub(crate) fn origins_of(&self, key: &StreamKey) -> Vec<Arc<Origin>> {
+        let sources = self.sources();
+        let Some(choose) = &sources.choose else { return sources.origins.clone() };
+        let named = |address: String| sources.origins.iter().find(|o| o.address == address).cloned();
+        choose(key).into_iter().filter_map(named).collect()
     }
 
     /// What it counts.
@@ -152,8 +190,16 @@ impl Directory for Edge {
         false
     }
 
+    fn viewers(&self) -> usize {
+        let now_ms = nx_delivery::wall_ms();
+        let on: Vec<_> = self.streams().values().map(|followed| followed.live.clone()).collect();
+        on.iter().map(|live| live.audience().count(now_ms)).sum()
+    }
+
     fn health(&self) -> Option<serde_json::Value> {
-        let origins = self.origins.iter().map(|o| serde_json::json!({"address": o.address, "up": o.is_up()}));
+        let sources = self.sources();
+        let origins =
+            sources.origins.iter().map(|o| serde_json::json!({"address": o.address, "up": o.is_up()}));
         let streams = self.streams();
         let mut on: Vec<&str> = streams.iter().filter(|(_, f)| f.is_on()).map(|(k, _)| k.as_str()).collect();
         on.sort_unstable();
@@ -165,7 +211,7 @@ impl Directory for Edge {
         let on = self.streams().values().filter(|f| f.is_on()).count();
         out.single("nexus_plane_subscriptions", "gauge", "Streams fetched from origins.", on);
         out.family("nexus_plane_origin_up", "gauge", "1 while an origin is connected.");
-        for origin in &self.origins {
+        for origin in &self.sources().origins {
             out.value("nexus_plane_origin_up", &[("origin", &origin.address)], u64::from(origin.is_up()));
         }
     }

@@ -116,7 +116,7 @@ impl Followed {
     /// Asks every origin until one gives it, and stays with that one: first the one that gave it last, those without a
     /// connection at the end.
     async fn round(&self, edge: &Edge, first: &mut usize) -> Ended {
-        let mut origins: Vec<_> = edge.origins.iter().enumerate().collect();
+        let mut origins: Vec<_> = edge.origins_of(self.live.key()).into_iter().enumerate().collect();
         let last = (*first).min(origins.len());
         origins.rotate_left(last);
         origins.sort_by_key(|(_, origin)| !origin.is_up());

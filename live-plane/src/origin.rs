@@ -32,11 +32,21 @@ pub(crate) enum Standing {
 pub(crate) struct Origin {
     pub(crate) address: String,
     standing: watch::Sender<Standing>,
+    given_up: watch::Sender<bool>,
 }
 
 impl Origin {
     pub(crate) fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), standing: watch::Sender::new(Standing::Trying) }
+        Self {
+            address: address.to_owned(),
+            standing: watch::Sender::new(Standing::Trying),
+            given_up: watch::Sender::new(false),
+        }
+    }
+
+    /// It is asked no more, and its connection is not made again.
+    pub(crate) fn give_up(&self) {
+        self.given_up.send_replace(true);
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -50,13 +60,23 @@ impl Origin {
         if let Standing::Up(link) = &*known { Some(link.clone()) } else { None }
     }
 
-    /// Keeps the connection up until `stop` turns true.
-    pub(crate) async fn keep_up(
-        &self,
-        endpoint: Endpoint,
-        figures: &Figures,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    /// Keeps the connection up until `stop` turns true or it is given up.
+    pub(crate) async fn keep_up(&self, endpoint: Endpoint, figures: &Figures, stop: watch::Receiver<bool>) {
+        let mut given_up = self.given_up.subscribe();
+        tokio::select! {
+            () = nx_delivery::stopped(&mut given_up) => {}
+            () = self.connect_again(endpoint, figures, stop) => {}
+        }
+        // Nobody shall wait for it.
+        self.standing.send_if_modified(|s| {
+            matches!(s, Standing::Trying) && {
+                *s = Standing::Down;
+                true
+            }
+        });
+    }
+
+    async fn connect_again(&self, endpoint: Endpoint, figures: &Figures, mut stop: watch::Receiver<bool>) {
         let mut pause = PAUSE_MIN;
         loop {
             let attempt = tokio::time::timeout(CONNECT_MAX, self.connect(&endpoint));

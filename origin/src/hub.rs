@@ -335,6 +335,12 @@ impl Directory for Hub {
         self.entry(key).map(|entry| entry.live.clone())
     }
 
+    fn viewers(&self) -> usize {
+        let now_ms = nx_delivery::wall_ms();
+        let entries: Vec<Arc<Entry>> = lock(&self.streams).values().cloned().collect();
+        entries.iter().map(|entry| entry.live.audience().count(now_ms)).sum()
+    }
+
     fn painter(&self) -> Option<Arc<dyn Painter>> {
         Some(Arc::new(self.images.clone()))
     }

@@ -51,7 +51,9 @@ impl Plane {
     /// The same with further settings.
     pub(crate) fn edge_with(&self, origins: &[SocketAddr], more: &str) -> Server {
         let origins: Vec<String> = origins.iter().map(SocketAddr::to_string).collect();
-        let more = format!("listen = \"127.0.0.1:0\"\norigins = {origins:?}\n{more}");
+        // Origins of tests do not listen at the usual port, where anybody may.
+        let stored = "[[edge.upstream]]\norigins = [\"http://127.0.0.1:9\"]";
+        let more = format!("listen = \"127.0.0.1:0\"\norigins = {origins:?}\n{more}\n{stored}");
         Server::role("edge", &self.settings("edge", &more))
     }
 }

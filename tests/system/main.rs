@@ -35,6 +35,7 @@ mod live;
 mod low_latency;
 mod manifest;
 mod mixer;
+mod network;
 mod plane;
 mod players;
 mod reconnect;

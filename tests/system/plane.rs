@@ -132,9 +132,9 @@ fn an_edge_says_what_it_does_not_have() {
     playable(edge.edge());
     for (path, status) in [
         ("/live/nobody/index.m3u8", 404),
-        ("/live/cam1/index.m3u8?start=0", 501),
-        ("/live/cam1/video.mp4", 501),
-        ("/live/cam1/thumbnail.jpg", 501),
+        ("/live/cam1/index.m3u8?start=0", 502),
+        ("/live/cam1/video.mp4", 502),
+        ("/live/cam1/thumbnail.jpg", 502),
         ("/live/cam1/v1/1.m4s", 404),
     ] {
         let reply = http::get(edge.edge(), path).expect("an answer");

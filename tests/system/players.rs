@@ -46,9 +46,14 @@ impl Players {
 
     /// The same with a stream's folder, and what is asked of its playlists behind it.
     pub(crate) fn at(url: &str, seconds: u32) -> Self {
+        Self::with(url, &[format!("--seconds={seconds}")])
+    }
+
+    /// The same with further options.
+    pub(crate) fn with(url: &str, options: &[String]) -> Self {
         let script = format!("{}/web/e2e/players.mjs", env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new("node");
-        command.args([script, url.to_owned(), format!("--seconds={seconds}")]);
+        command.args([script, url.to_owned()]).args(options);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("node runs");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
         assert_eq!(next_line(&mut lines), "playing\n");

@@ -29,8 +29,8 @@ pub(super) fn generate(network: &Network) -> Result<Generated, GenerateError> {
         }
         if let Some(limit) = network.limit_of(route) {
             limits.extend(rate(route, &fits, limit));
-            if limit.bandwidth_bps.is_some() || limit.connections.is_some() {
-                left_out.push(format!("route {}: bandwidth and connections", route.title()));
+            if limit.bandwidth_bps.is_some() || limit.connections.is_some() || limit.is_of_streams() {
+                left_out.push(format!("route {}: bandwidth, connections, limits of streams", route.title()));
             }
         }
         caches.push(cache(network, route, &fits));

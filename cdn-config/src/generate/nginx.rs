@@ -35,6 +35,10 @@ pub(super) fn generate(network: &Network) -> Result<Generated, GenerateError> {
     }
     for route in &network.routes {
         tell_streams(network, route, &mut left_out);
+        let limit = network.limit_of(route);
+        if limit.is_some_and(Limit::is_of_streams) {
+            left_out.push(format!("route {}: limits of all viewers of a stream together", route.title()));
+        }
     }
     left_out.sort();
     left_out.dedup();

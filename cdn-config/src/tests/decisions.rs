@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::sample;
-use crate::{Asked, Countries, Country, Load, Name, Network};
+use crate::{Asked, BASE, Countries, Country, Load, Name, Network};
 
 fn name(text: &str) -> Name {
     Name::try_from(text.to_owned()).expect("a name")
@@ -70,9 +70,15 @@ fn networks_decide_before_countries_and_what_is_denied_before_what_is_allowed() 
     }
 }
 
+const WELL: Load = Load { healthy: true, draining: false, viewers: 0 };
+
+/// Edges in the order of the manifest, by name, for a player that came to `eu-1`.
 fn first(network: &Network, asked: &Asked<'_>, loads: &BTreeMap<&str, Load>) -> Vec<String> {
-    let load = |edge: &Name| loads.get(edge.as_str()).copied().unwrap_or(Load { healthy: true, viewers: 0 });
-    network.steer(&name("eu-1"), asked, load).expect("it steers").pathway_priority
+    let load = |edge: &Name| loads.get(edge.as_str()).copied().unwrap_or(WELL);
+    let asked = Asked { pathway: asked.pathway.map(|p| if p == "eu-1" { BASE } else { p }), ..asked.clone() };
+    let manifest = network.steer(&name("eu-1"), &asked, "/steering.json", load).expect("it steers");
+    let told = manifest.pathway_priority.into_iter();
+    told.map(|id| if id == BASE { "eu-1".to_owned() } else { id }).collect()
 }
 
 #[test]
@@ -101,9 +107,10 @@ fn players_go_to_their_region_and_stay_there() {
 fn what_is_dead_or_full_is_avoided() {
     let network = sample("two-regions");
     let de = country("DE");
-    let asked = |on| Asked { pathway: on, country: Some(&de), region: None, seed: 3 };
-    let dead = Load { healthy: false, viewers: 0 };
-    let full = Load { healthy: true, viewers: 8_500 };
+    let asked = |on| Asked { pathway: on, country: Some(&de), seed: 3, ..Asked::default() };
+    let dead = Load { healthy: false, ..WELL };
+    let full = Load { viewers: 8_500, ..WELL };
+    let draining = Load { draining: true, ..WELL };
     let loads = BTreeMap::from([("eu-1", dead)]);
     let told = first(&network, &asked(Some("eu-1")), &loads);
     assert_eq!((told[0].as_str(), told[3].as_str()), ("eu-2", "eu-1"), "{told:?}");
@@ -114,6 +121,10 @@ fn what_is_dead_or_full_is_avoided() {
     let loads = BTreeMap::from([("eu-1", dead), ("eu-2", dead)]);
     let told = first(&network, &asked(Some("eu-2")), &loads);
     assert!(told[0].starts_with("us") && told[1].starts_with("us"), "{told:?}");
+    // One that is to be emptied is left, even for a full one, and is better than a dead one; us-2 has room.
+    let loads = BTreeMap::from([("eu-1", draining), ("eu-2", full), ("us-1", dead), ("us-2", full)]);
+    let told = first(&network, &asked(Some("eu-1")), &loads);
+    assert_eq!(told, ["us-2", "eu-2", "eu-1", "us-1"]);
 }
 
 #[test]
@@ -127,23 +138,38 @@ fn viewers_spread_evenly_and_one_edge_less_moves_only_its_own() {
     let none = BTreeMap::new();
     let on_first = (0..2_000).filter(|seed| choice(*seed, &none) == "eu-1").count();
     assert!((900..1_100).contains(&on_first), "{on_first} of 2000");
-    let gone = BTreeMap::from([("us-1", Load { healthy: false, viewers: 0 })]);
+    let gone = BTreeMap::from([("us-1", Load { healthy: false, ..WELL })]);
     assert!((0..200).all(|seed| choice(seed, &none) == choice(seed, &gone)));
 }
 
 #[test]
 fn a_steering_manifest_is_what_the_standards_say() {
     let network = sample("two-regions");
-    let well = |_: &Name| Load { healthy: true, viewers: 0 };
-    let manifest = network.steer(&name("eu-1"), &Asked::default(), well).expect("it steers");
+    let asked = Asked { pathway: Some(BASE), country: Some(&country("DE")), ..Asked::default() };
+    let steer = |base: &str| network.steer(&name(base), &asked, "/steering.json", |_: &Name| WELL);
+    let manifest = steer("eu-1").expect("it steers");
     let json = serde_json::to_value(&manifest).expect("JSON");
     assert_eq!((&json["VERSION"], &json["TTL"]), (&1.into(), &30.into()));
-    assert_eq!(json["RELOAD-URI"], "steering.json");
+    // The next best edge: it goes on to steer when the first is gone.
+    assert_eq!(json["RELOAD-URI"], "https://eu-2.tv.example.com/steering.json?base=eu-1");
+    assert_eq!(json["PATHWAY-PRIORITY"][0], BASE, "the edge that it came to");
     assert_eq!(json["PATHWAY-PRIORITY"].as_array().map(Vec::len), Some(4));
     let clones = json["PATHWAY-CLONES"].as_array().expect("clones");
     let us = clones.iter().find(|clone| clone["ID"] == "us-1").expect("a clone");
-    assert_eq!(us["BASE-ID"], "eu-1");
+    assert_eq!(us["BASE-ID"], BASE);
     assert_eq!(us["URI-REPLACEMENT"]["HOST"], "us-1.tv.example.com");
     assert!(clones.iter().all(|clone| clone["ID"] != "eu-1"), "the base is no clone of itself");
-    assert!(sample("one-region").steer(&name("e1"), &Asked::default(), well).is_none());
+    assert_eq!(steer("us-2").expect("it steers").pathway_clones.len(), 3, "whichever it is");
+    assert!(sample("one-region").steer(&name("e1"), &asked, "/s", |_: &Name| WELL).is_none());
+}
+
+#[test]
+fn what_edges_do_not_enforce_is_said() {
+    let told = |name: &str, countries| sample(name).notes(countries);
+    assert_eq!(told("one-region", false), Vec::<String>::new());
+    let foreign = told("foreign-origin", false);
+    assert!(foreign.len() == 1 && foreign[0].contains("edge.network.countries"), "{foreign:?}");
+    assert_eq!(told("foreign-origin", true), Vec::<String>::new());
+    let two = told("two-regions", true);
+    assert!(two.len() == 2 && two[0].contains("token") && two[1].contains("connections"), "{two:?}");
 }

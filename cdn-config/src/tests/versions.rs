@@ -74,3 +74,16 @@ fn what_a_killed_process_left_half_written_is_no_version() {
     assert_eq!(history.put(&sample("one-region")).expect("kept"), 2);
     assert_eq!(history.read(2).expect("whole"), sample("one-region"));
 }
+
+#[test]
+fn a_file_is_taken_when_it_changes_and_not_when_the_process_starts_again() {
+    let folder = Folder::new("file");
+    let history = History::open(&folder.0).expect("a folder");
+    let (one, two) = (sample("one-region"), sample("two-regions"));
+    assert_eq!(history.take(&one).expect("kept"), Some(1));
+    assert_eq!(history.put(&two).expect("kept"), 2, "from elsewhere");
+    let again = History::open(&folder.0).expect("the same");
+    assert_eq!((again.take(&one).expect("read"), again.current().expect("one")), (None, Some(2)));
+    assert_eq!(again.take(&Network::default()).expect("kept"), Some(3));
+    assert_eq!(again.take(&one).expect("kept"), Some(4), "it changed back");
+}

@@ -91,3 +91,48 @@ fn finds_the_certificate_for_a_name_and_shows_when_it_ends() {
     assert!(text.contains("a.pem\"} 67090118400\n") && text.contains("b.pem\"} 67090118400\n"), "{text}");
     assert!(!certs.warn(1_800_000_000) && certs.warn(67_090_118_400 - WARN_S + 1));
 }
+
+/// Whether a client that speaks these versions gets as far as a session.
+fn shakes_hands(certs: &Arc<Certs>, versions: &[&'static rustls::SupportedProtocolVersion]) -> bool {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from(first(certs))).unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(certs.provider.clone());
+    let config = config.with_protocol_versions(versions).unwrap().with_root_certificates(roots);
+    let name = ServerName::try_from("a.example").unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config.with_no_client_auth()), name).unwrap();
+    let mut server = rustls::ServerConnection::new(certs.server(&[]).unwrap()).unwrap();
+    for _ in 0..4 {
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        while client.wants_write() {
+            client.write_tls(&mut there).unwrap();
+        }
+        let mut left = there.as_slice();
+        while !left.is_empty() {
+            server.read_tls(&mut left).unwrap();
+            if server.process_new_packets().is_err() {
+                return false;
+            }
+        }
+        while server.wants_write() {
+            server.write_tls(&mut back).unwrap();
+        }
+        let mut left = back.as_slice();
+        while !left.is_empty() {
+            client.read_tls(&mut left).unwrap();
+            client.process_new_packets().unwrap();
+        }
+    }
+    !client.is_handshaking() && !server.is_handshaking()
+}
+
+#[test]
+fn tls_1_3_is_required_while_it_is_said_so() {
+    let folder = Folder::new("versions");
+    let certs = Certs::read(vec![folder.pair("a", "a.example")]).unwrap();
+    let (old, new) = (&[&rustls::version::TLS12][..], &[&rustls::version::TLS13][..]);
+    for (required, old_works) in [(false, true), (true, false), (false, true)] {
+        certs.require_tls13(required);
+        assert_eq!((shakes_hands(&certs, old), shakes_hands(&certs, new)), (old_works, true), "{required}");
+    }
+    assert!(certs.has("a.example") && !certs.has("b.example") && !certs.has("no name"));
+}

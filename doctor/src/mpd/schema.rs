@@ -36,6 +36,7 @@ const ELEMENTS: &[Element] = &[
             "Location",
             "PatchLocation",
             "ServiceDescription",
+            "ContentSteering",
             "InitializationSet",
             "InitializationGroup",
             "InitializationPresentation",

@@ -68,7 +68,8 @@ fn failover(playlist: &Multivariant, report: &mut Report) {
         places.entry(kind(&variant.attributes)).or_default().insert(&variant.uri.value);
     }
     let steered = playlist.steering.is_some();
-    let wanted = steered || places.values().any(|at| at.len() > 1);
+    // A steering manifest may name clones of everything.
+    let wanted = !steered && places.values().any(|at| at.len() > 1);
     for variant in &playlist.variants {
         let lines = [variant.attributes.line, variant.uri.line];
         if wanted && places.get(&kind(&variant.attributes)).is_some_and(|at| at.len() < 2) {

@@ -17,13 +17,30 @@ const GUESS_MS_MAX: i64 = 3_600_000;
 /// How long it is remembered that something is not there when the origin says no time, milliseconds.
 const NOT_THERE_MS: i64 = 1_000;
 
-/// What the operator adds to what origins say.
-#[derive(Debug, Clone, Copy)]
+/// What the operator adds to what origins say. All in milliseconds.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Terms {
     /// Errors are kept for at most that long.
     pub error_ms_max: i64,
     /// How long something stale may stand in for an origin that fails, where it does not say.
     pub rescue_ms: i64,
+    /// How long something stale may be served while it is asked for anew, where its origin does not say.
+    pub spare_ms: i64,
+    /// How long what is no error is fresh, whatever its origin says; it cannot make shared what is not to be.
+    pub fresh_ms: Option<i64>,
+    /// The same of 404 and 410.
+    pub not_there_ms: Option<i64>,
+}
+
+impl Terms {
+    /// How long an answer is fresh, if the operator says so.
+    fn ruled_ms(&self, status: StatusCode) -> Option<i64> {
+        match status {
+            StatusCode::NOT_FOUND | StatusCode::GONE => self.not_there_ms,
+            _ if status.is_client_error() => None,
+            _ => self.fresh_ms,
+        }
+    }
 }
 
 /// What is to be done with a response.
@@ -77,24 +94,27 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, asked_ms: i64, now_ms: i64
         }
     }
     let checked = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
-    if said.no_cache && !checked {
+    let ruled = terms.ruled_ms(status);
+    let no_cache = said.no_cache && ruled.is_none();
+    if no_cache && !checked {
         return if error { Verdict::Share } else { Verdict::Pass("no-cache") };
     }
     let ms = |s: u64| i64::try_from(s.min(LIFETIME_S_MAX)).unwrap_or_default() * 1000;
-    let fresh_ms = match explicit {
-        _ if said.no_cache => 0,
-        Some(s) => ms(s),
-        None if error => NOT_THERE_MS,
-        None => guess_ms(headers, now_ms),
+    let fresh_ms = match (ruled, explicit) {
+        (Some(ms), _) => ms,
+        _ if no_cache => 0,
+        (None, Some(s)) => ms(s),
+        (None, None) if error => NOT_THERE_MS,
+        (None, None) => guess_ms(headers, now_ms),
     };
-    let bound = if error { terms.error_ms_max } else { i64::MAX };
+    let bound = if error && ruled.is_none() { terms.error_ms_max } else { i64::MAX };
     let shared = said.shared_s.is_some();
-    let forbidden = said.no_cache || said.strict || error;
+    let forbidden = no_cache || said.strict || error;
     let stale = |s: Option<u64>, default: i64| if forbidden { 0 } else { s.map_or(default, ms) };
     Verdict::Keep(Life {
         born_ms: now_ms.saturating_sub(age_ms(headers, asked_ms, now_ms)),
         fresh_ms: fresh_ms.min(bound),
-        spare_ms: stale(said.spare_s, 0),
+        spare_ms: stale(said.spare_s, terms.spare_ms),
         rescue_ms: stale(said.rescue_s, if shared { 0 } else { terms.rescue_ms }),
     })
 }

@@ -9,7 +9,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 
-/// Shortest purge key, characters.
+/// Shortest secret, characters.
 const KEY_LEN_MIN: usize = 16;
 /// Where origins listen for HTTP unless they are told otherwise.
 const ORIGIN_PORT: u16 = 8887;
@@ -37,7 +37,7 @@ pub struct CacheConfig {
     /// How long an error such as 404 is kept at most, seconds.
     pub error_s_max: u64,
     /// Who bears it may purge; without one nobody may.
-    pub purge_key: Option<PurgeKey>,
+    pub purge_key: Option<Secret>,
 }
 
 impl Default for CacheConfig {
@@ -119,28 +119,38 @@ impl UpstreamConfig {
 
 /// A secret: never printed, compared in constant time.
 #[derive(Clone)]
-pub struct PurgeKey(String);
+pub struct Secret(String);
 
-impl PurgeKey {
+impl Secret {
+    /// Whether it can be guessed.
+    pub(crate) fn is_short(&self) -> bool {
+        self.0.len() < KEY_LEN_MIN
+    }
+
+    /// For a request to another node.
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+
     pub(crate) fn is(&self, given: &str) -> bool {
         self.0.as_bytes().ct_eq(given.as_bytes()).into()
     }
 }
 
-impl fmt::Debug for PurgeKey {
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
 }
 
 /// serde's own words about a wrong type would show what was given.
-impl<'de> Deserialize<'de> for PurgeKey {
+impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self).map_err(|_| D::Error::custom("must be text in quotes"))
     }
 }
 
-impl Serialize for PurgeKey {
+impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("***")
     }
@@ -166,7 +176,7 @@ pub(crate) fn validate(cache: &CacheConfig, upstreams: &[UpstreamConfig]) -> Vec
         "must be at least twice cache.object_bytes_max",
     );
     check(cache.fetches_max == 0, "cache.fetches_max", "must be at least 1");
-    let short = cache.purge_key.as_ref().is_some_and(|key| key.0.len() < KEY_LEN_MIN);
+    let short = cache.purge_key.as_ref().is_some_and(Secret::is_short);
     check(short, "cache.purge_key", "is short: take at least 16 random characters");
     check(upstreams.len() > MANY, "upstream", "are too many: at most 256");
     let mut names = BTreeSet::new();
@@ -233,7 +243,7 @@ mod tests {
             (|c, _| c.ram_bytes_max = 1, "twice"),
             (|c, _| (c.disk, c.disk_bytes_max) = (Some("x".into()), 1), "twice"),
             (|c, _| c.fetches_max = 0, "at least 1"),
-            (|c, _| c.purge_key = Some(PurgeKey("secret".into())), "short"),
+            (|c, _| c.purge_key = Some(Secret("secret".into())), "short"),
             (|_, u| u.name = "a b".into(), "letters"),
             (|_, u| u.path = "/a/../b".into(), "path"),
             (|_, u| u.hosts = vec!["http://x".into()], "hosts"),
@@ -248,7 +258,7 @@ mod tests {
             assert!(faults.len() == 1 && faults[0].1.contains(want), "{want}: {faults:?}");
             assert!(!format!("{cache:?}{faults:?}").contains("secret"));
         }
-        let number = serde_json::from_str::<PurgeKey>("1234567890123456").err().map(|e| e.to_string());
+        let number = serde_json::from_str::<Secret>("1234567890123456").err().map(|e| e.to_string());
         assert!(number.is_some_and(|e| e.contains("quotes") && !e.contains("1234")));
         assert_eq!(validate(&CacheConfig::default(), &[good.clone(), good]).len(), 1, "one name twice");
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use nx_cache::{Coding, Failure, Fill, Head, Key, Life, Object, Room, Source, Standing, Verdict, judge};
+use nx_cache::{
+    Coding, Failure, Fill, Head, Key, Life, Object, Room, Source, Standing, Terms, Verdict, judge,
+};
 use nx_delivery::{http_date, wall_ms};
 
 use super::upstream::{Answer, Upstream, cause};
@@ -184,7 +186,7 @@ impl Fetch {
         if let Some(age) = answer.response.headers().get(header::AGE) {
             judged.insert(header::AGE, age.clone());
         }
-        let verdict = judge(old.head.status, &judged, answer.asked_ms, now, &self.cache.terms);
+        let verdict = judge(old.head.status, &judged, answer.asked_ms, now, &self.terms());
         let life =
             if let Verdict::Keep(life) = verdict { life } else { Life { born_ms: now, ..Life::default() } };
         let head = Head { headers, life, from: Source::Checked, ..old.head.clone() };
@@ -204,7 +206,7 @@ impl Fetch {
     async fn take(&self, answer: Answer) -> Result<(), Failure> {
         let Answer { asked_ms, mut response } = answer;
         let (status, now) = (response.status(), wall_ms());
-        let verdict = judge(status, response.headers(), asked_ms, now, &self.cache.terms);
+        let verdict = judge(status, response.headers(), asked_ms, now, &self.terms());
         let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let told = response.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
         let length = if bodiless { Some(0) } else { told.and_then(|v| v.parse().ok()) };
@@ -231,7 +233,8 @@ impl Fetch {
             headers.insert(header::DATE, date);
         }
         self.fill.open(Head { status, headers, length, life, alone, from: Source::Origin });
-        let large = |bytes: u64| bytes > self.cache.bounds.kept_max;
+        let kept_max = self.cache.bounds(&self.upstream).kept_max;
+        let large = |bytes: u64| bytes > kept_max;
         let (mut deserted_ms, mut left, mut taken) = (None, false, 0);
         loop {
             if self.shared && !left && !self.fill.is_shared() {
@@ -261,6 +264,10 @@ impl Fetch {
             self.keep(&object, worth);
         }
         Ok(())
+    }
+
+    fn terms(&self) -> Terms {
+        self.upstream.terms(self.key.target(), &self.cache.terms)
     }
 
     async fn next(&self, response: &mut reqwest::Response) -> Result<Option<bytes::Bytes>, Failure> {

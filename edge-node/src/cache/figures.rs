@@ -105,7 +105,7 @@ impl Cache {
             out.single(name, kind, help, value);
         }
         out.family("nexus_cache_origins_up", "gauge", "Origins that are asked, by upstream.");
-        for upstream in &self.upstreams {
+        for upstream in self.upstreams().iter() {
             out.value("nexus_cache_origins_up", &[("upstream", upstream.name.as_str())], upstream.up());
         }
     }

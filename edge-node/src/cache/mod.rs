@@ -15,20 +15,22 @@ mod ram;
 mod upstream;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use nx_cache::{Bounds, Budget, Coding, Failure, Fill, Key, Object, Reader, Standing, Terms};
+use nx_cdn_config::Network;
 use nx_delivery::{Problem, Request, Response, wall_ms};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub(crate) use config::validate;
-pub use config::{CacheConfig, Prefetch, PurgeKey, UpstreamConfig};
+pub use config::{CacheConfig, Prefetch, Secret, UpstreamConfig};
 use disk::Disk;
 use fetch::Fetch;
 use figures::Counters;
+pub(crate) use purge::{Order, admit, body, json};
 use ram::Ram;
-use upstream::Upstream;
+pub(crate) use upstream::{Rules, Upstream, client};
 
 /// What is held of an object that is passed on, bytes.
 const WINDOW: u64 = 1 << 20;
@@ -43,7 +45,7 @@ const CDN_LOOP: &str = "cdn-loop";
 
 /// See the module.
 pub(crate) struct Cache {
-    upstreams: Vec<Arc<Upstream>>,
+    upstreams: RwLock<Arc<Vec<Arc<Upstream>>>>,
     client: reqwest::Client,
     terms: Terms,
     bounds: Bounds,
@@ -59,17 +61,9 @@ pub(crate) struct Cache {
     passing: Arc<Semaphore>,
     ahead: Arc<Semaphore>,
     counters: Counters,
-    purge_key: Option<PurgeKey>,
+    purge_key: Option<Secret>,
     /// This node in [`CDN_LOOP`].
     node: String,
-}
-
-/// Who is to answer a request.
-pub(crate) enum Task {
-    /// Whoever drops what is kept.
-    Purge,
-    /// What is kept of this upstream.
-    Serve(Arc<Upstream>),
 }
 
 /// What a request is about.
@@ -81,7 +75,7 @@ struct Wanted {
 }
 
 impl Cache {
-    /// A cache of these upstreams; without any there is none. Health checks end when `stop` turns true.
+    /// A cache of these upstreams. Health checks end when `stop` turns true.
     ///
     /// # Errors
     /// In words, with what to do.
@@ -89,16 +83,20 @@ impl Cache {
         config: &CacheConfig,
         upstreams: &[UpstreamConfig],
         stop: &watch::Receiver<bool>,
-    ) -> Result<Option<Arc<Self>>, String> {
-        if upstreams.is_empty() {
-            return Ok(None);
-        }
+    ) -> Result<Arc<Self>, String> {
         let ms = |s: u64| i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX);
-        let client = upstream::client()?;
+        let client = client()?;
         let places = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
+        let upstreams = Upstream::all(upstreams);
+        let checks = upstreams.iter().filter_map(|u| u.clone().watch(client.clone(), stop.clone()));
+        checks.for_each(|check| drop(tokio::spawn(check)));
         let cache = Self {
-            upstreams: Upstream::all(upstreams),
-            terms: Terms { error_ms_max: ms(config.error_s_max), rescue_ms: ms(config.stale_if_error_s) },
+            upstreams: RwLock::new(Arc::new(upstreams)),
+            terms: Terms {
+                error_ms_max: ms(config.error_s_max),
+                rescue_ms: ms(config.stale_if_error_s),
+                ..Terms::default()
+            },
             bounds: Bounds { kept_max: config.object_bytes_max, window: WINDOW },
             budget: Arc::new(Budget::new(config.ram_bytes_max)),
             ram: Ram::new(config.ram_bytes_max, config.object_bytes_max)?,
@@ -113,30 +111,40 @@ impl Cache {
             node: format!("nexus-{}", nx_delivery::random_id()),
             client,
         };
-        let checks =
-            cache.upstreams.iter().filter_map(|u| u.clone().watch(cache.client.clone(), stop.clone()));
-        checks.for_each(|check| drop(tokio::spawn(check)));
-        Ok(Some(Arc::new(cache)))
+        Ok(Arc::new(cache))
     }
 
-    /// Who is to answer, if it is for the cache.
-    pub(crate) fn takes(&self, request: &Request) -> Option<Task> {
-        if purge::is_one(request) {
-            return Some(Task::Purge);
-        }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return None;
-        }
+    /// From now on requests take the routes of this network; those that run go on as they began.
+    pub(crate) fn take(&self, network: &Network) {
+        let mut upstreams = self.upstreams.write().unwrap_or_else(PoisonError::into_inner);
+        *upstreams = Arc::new(Upstream::of_network(network, &upstreams));
+    }
+
+    fn upstreams(&self) -> Arc<Vec<Arc<Upstream>>> {
+        self.upstreams.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the disk tier knows what it has; before, nothing can be purged.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.disk.as_ref().is_none_or(|disk| disk.is_ready())
+    }
+
+    /// Bounds of an object of an upstream.
+    fn bounds(&self, upstream: &Upstream) -> Bounds {
+        let kept_max = upstream.kept_max().unwrap_or(u64::MAX).min(self.bounds.kept_max);
+        Bounds { kept_max, ..self.bounds }
+    }
+
+    /// Where what is asked for comes from.
+    pub(crate) fn route(&self, request: &Request) -> Option<Arc<Upstream>> {
         let (host, path) = (host(request), request.uri().path());
-        let upstream = self.upstreams.iter().find(|upstream| upstream.takes(&host, path));
-        upstream.cloned().map(Task::Serve)
+        self.upstreams().iter().find(|upstream| upstream.takes(&host, path)).cloned()
     }
 
     /// Whether it needs no look at live streams that are not here: its upstream is for these paths or hosts in
     /// particular, or it is there and fresh.
-    pub(crate) fn has(&self, task: &Task, request: &Request) -> bool {
-        let Task::Serve(upstream) = task else { return true };
-        !upstream.is_for_all()
+    pub(crate) fn has(&self, upstream: &Upstream, request: &Request) -> bool {
+        !upstream.is_behind_live()
             || self.ram.find(&key(upstream, request)).is_some_and(|object| is_fresh(&object))
     }
 
@@ -149,18 +157,21 @@ impl Cache {
         let nodes: Vec<&str> = nodes.collect();
         let loops = (!nodes.is_empty()).then(|| nodes.join(", "));
         if loops.as_ref().is_some_and(|nodes| nodes.split(',').any(|node| node.trim() == self.node)) {
-            let detail = "an upstream of this edge leads back to it; look at edge.upstream";
+            let detail = "an upstream of this edge leads back to it; look at where its routes lead";
             return Err(Problem::new(StatusCode::LOOP_DETECTED, "loop", "Loop", detail));
         }
         Ok(Wanted { upstream: upstream.clone(), key: key(upstream, request), loops })
     }
 
-    /// Answers what [`Cache::takes`].
+    /// Answers a GET or HEAD for what an upstream has.
     ///
     /// # Errors
     /// A [`Problem`] for the client.
-    pub(crate) async fn answer(self: &Arc<Self>, task: &Task, request: Request) -> Result<Response, Problem> {
-        let Task::Serve(upstream) = task else { return self.purge(request).await };
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        upstream: &Arc<Upstream>,
+        request: Request,
+    ) -> Result<Response, Problem> {
         let wanted = self.wanted(upstream, &request)?;
         let answer = self.find(&wanted, &request).await;
         match &answer {
@@ -211,7 +222,7 @@ impl Cache {
     async fn alone(self: &Arc<Self>, wanted: &Wanted, request: &Request) -> Result<Response, Problem> {
         self.counters.passed.add(1);
         let permit = permit(&self.passing)?;
-        let fill = Fill::new(self.bounds, self.budget.clone());
+        let fill = Fill::new(self.bounds(&wanted.upstream), self.budget.clone());
         let mut reader = fill.join().ok_or_else(|| problem(&Failure::Busy))?;
         self.spawn(wanted, fill, None, permit, Some(request.headers()));
         let head = answer::head(&mut reader).await.map_err(|failure| problem(&failure))?;
@@ -224,7 +235,7 @@ impl Cache {
         if let Some(reader) = fills.get(&wanted.key).and_then(Fill::join) {
             return Ok((reader, true));
         }
-        let fill = Fill::new(self.bounds, self.budget.clone());
+        let fill = Fill::new(self.bounds(&wanted.upstream), self.budget.clone());
         let reader = fill.join().ok_or_else(|| problem(&Failure::Busy))?;
         let old = self.ram.find(&wanted.key);
         // It may have come between the look and the lock.
@@ -247,7 +258,7 @@ impl Cache {
         if fills.contains_key(&wanted.key) || old.as_ref().is_some_and(|object| is_fresh(object)) {
             return;
         }
-        let fill = Fill::new(self.bounds, self.budget.clone());
+        let fill = Fill::new(self.bounds(&wanted.upstream), self.budget.clone());
         fills.insert(wanted.key.clone(), fill.clone());
         let fetch = self.spawn(wanted, fill, old, permit, None);
         drop(fills);
@@ -324,7 +335,7 @@ impl Cache {
     /// Whether it can work, and what is known of origins and disk.
     pub(crate) fn health(&self) -> serde_json::Value {
         let upstreams: Vec<_> = self
-            .upstreams
+            .upstreams()
             .iter()
             .map(|u| serde_json::json!({"name": u.name, "origins": u.origins(), "up": u.up()}))
             .collect();

@@ -2,79 +2,131 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use nx_cache::{Key, tags};
 use nx_delivery::{Body, Problem, Request, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Cache;
+use super::config::Secret;
 
 const PATH: &str = "/cache/purge";
 /// Largest body of a request, bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// What is to go: whatever one of these finds.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Order {
+pub(crate) struct Order {
     /// Paths with their query, each of one object.
-    urls: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) urls: Vec<String>,
     /// What path and query begin with.
-    prefixes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) prefixes: Vec<String>,
     /// Tags that origins gave (`Cache-Tag`, `Surrogate-Key`).
-    tags: Vec<String>,
-    /// Of this upstream only.
-    upstream: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tags: Vec<String>,
+    /// Of this upstream, or route of the network, only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) upstream: Option<String>,
+    /// Of an order that another edge has taken and passes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
 }
 
-/// Whether it is about purging.
-pub(super) fn is_one(request: &Request) -> bool {
-    request.uri().path() == PATH
+impl Order {
+    /// Whether a request is about purging.
+    pub(crate) fn is_in(request: &Request) -> bool {
+        request.uri().path() == PATH
+    }
+
+    /// Everything goes.
+    pub(crate) fn all() -> Self {
+        Self { prefixes: vec!["/".to_owned()], ..Self::default() }
+    }
+
+    /// Reads a request whose sender has been let in.
+    ///
+    /// # Errors
+    /// A [`Problem`] for the client.
+    pub(crate) async fn read(request: Request) -> Result<Self, Problem> {
+        if *request.method() != Method::POST {
+            return Err(Problem::method("a purge is sent with POST"));
+        }
+        let body = body(request, BODY_BYTES_MAX).await?;
+        serde_json::from_slice(&body).map_err(|e| Problem::bad_request(format!("the body is no purge: {e}")))
+    }
+}
+
+/// The body of a request, bounded.
+///
+/// # Errors
+/// A [`Problem`] for the client.
+pub(crate) async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), bytes_max).collect().await;
+    let long = || format!("the body is not whole or longer than {bytes_max} bytes");
+    body.map(http_body_util::Collected::to_bytes).map_err(|_| Problem::bad_request(long()))
+}
+
+/// Whether a request bears one of the keys; `setting` says what they are.
+///
+/// # Errors
+/// A [`Problem`] for the client.
+pub(crate) fn admit(headers: &HeaderMap, keys: &[Option<&Secret>], setting: &str) -> Result<(), Problem> {
+    let refuse = |detail| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail);
+    if keys.iter().all(Option::is_none) {
+        let detail = format!("nobody may do this here: set {setting}");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail));
+    }
+    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+    let given = given.and_then(|v| v.split_once(' '));
+    match given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
+        Some((_, given)) if keys.iter().flatten().any(|key| key.is(given.trim())) => Ok(()),
+        Some(_) => Err(refuse(format!("the key is not the one of {setting}"))),
+        None => Err(refuse(format!("send {setting} as Authorization: Bearer"))),
+    }
+}
+
+/// An answer to whoever controls this node.
+pub(crate) fn json(value: &serde_json::Value) -> Response {
+    let mut response = Response::new(Body::from(value.to_string()));
+    for (name, value) in [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 impl Cache {
     /// Drops what the bearer of the key names, from what is being fetched, memory and disk.
-    pub(super) async fn purge(self: &Arc<Self>, request: Request) -> Result<Response, Problem> {
-        self.admit(request.headers())?;
-        if *request.method() != Method::POST {
-            return Err(Problem::method("a purge is sent with POST"));
-        }
-        if self.disk.as_ref().is_some_and(|disk| !disk.is_ready()) {
+    pub(crate) async fn purge(self: &Arc<Self>, request: Request) -> Result<Response, Problem> {
+        admit(request.headers(), &[self.purge_key()], "edge.cache.purge_key")?;
+        let order = Order::read(request).await?;
+        Ok(json(&serde_json::json!({"purged": self.carry_out(order).await?})))
+    }
+
+    /// Who bears it may purge.
+    pub(crate) fn purge_key(&self) -> Option<&Secret> {
+        self.purge_key.as_ref()
+    }
+
+    /// Drops what an order names; how many objects those were.
+    ///
+    /// # Errors
+    /// A [`Problem`]: the disk is still being read.
+    pub(crate) async fn carry_out(self: &Arc<Self>, order: Order) -> Result<usize, Problem> {
+        if !self.is_ready() {
             let detail = "the disk is still being read; ask again shortly";
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(Problem::new(status, "cache-starting", "Starting", detail).retry_after(1));
         }
-        let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
-        let body = body.map_err(|_| Problem::bad_request("the body is not whole or longer than 64 KiB"))?;
-        let order: Order = serde_json::from_slice(&body.to_bytes())
-            .map_err(|e| Problem::bad_request(format!("the body is no purge: {e}")))?;
         let cache = self.clone();
         let purged = tokio::task::spawn_blocking(move || cache.drop_all(&order)).await;
-        let purged = purged.map_err(|_| {
+        purged.map_err(|_| {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "purge-failed", "Purge failed", "ask again")
-        })?;
-        let mut response = Response::new(Body::from(format!("{{\"purged\":{purged}}}")));
-        for (name, value) in [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")]
-        {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
-        }
-        Ok(response)
-    }
-
-    fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let refuse = |detail| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail);
-        let Some(key) = &self.purge_key else {
-            let detail = "nobody may purge here: set edge.cache.purge_key";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail));
-        };
-        let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-        let given = given.and_then(|v| v.split_once(' '));
-        match given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
-            Some((_, given)) if key.is(given.trim()) => Ok(()),
-            Some(_) => Err(refuse("the key is not the one of edge.cache.purge_key")),
-            None => Err(refuse("send edge.cache.purge_key as Authorization: Bearer")),
-        }
+        })
     }
 
     /// How many objects that were; one in memory and on disk counts once for each.
@@ -108,8 +160,8 @@ impl Cache {
     }
 
     /// Under which names upstreams keep what has this address.
-    fn targets(&self, url: &str) -> impl Iterator<Item = String> {
+    fn targets(&self, url: &str) -> Vec<String> {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
-        self.upstreams.iter().map(move |upstream| upstream.query.target(path, query))
+        self.upstreams().iter().map(|upstream| upstream.query.target(path, query)).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! Routing of requests.
 
+use http::Method;
 use nx_delivery::Upload;
 
 use super::*;
@@ -30,7 +31,7 @@ fn hosts_are_told_by_name_whatever_their_port_and_version_of_http() {
 fn cache(upstream: &UpstreamConfig) -> Arc<Cache> {
     let (_stop, stopped) = watch::channel(false);
     let cache = Cache::open(&CacheConfig::default(), std::slice::from_ref(upstream), &stopped);
-    cache.expect("sound settings").expect("a cache")
+    cache.expect("sound settings")
 }
 
 #[tokio::test]
@@ -38,10 +39,10 @@ async fn what_leads_out_of_its_route_or_back_to_us_is_refused() {
     let origins = vec!["http://127.0.0.1:1".to_owned()];
     let cache = cache(&UpstreamConfig { path: "/vod/".into(), origins, ..Default::default() });
     assert!(
-        cache.takes(&request("/vod/a", None)).is_some() && cache.takes(&request("/live/a", None)).is_none()
+        cache.route(&request("/vod/a", None)).is_some() && cache.route(&request("/live/a", None)).is_none()
     );
     let status = |request: Request| {
-        let wanted = cache.wanted(&cache.upstreams[0], &request);
+        let wanted = cache.wanted(&cache.upstreams()[0], &request);
         wanted.err().map(|problem| problem.status.as_u16())
     };
     assert_eq!(status(request("/vod/a/../../secret", None)), Some(400));
@@ -64,6 +65,32 @@ async fn nobody_purges_without_the_key() {
         *purge.method_mut() = Method::POST;
         purge
     };
-    let answer = cache.answer(&Task::Purge, purge()).await;
+    let answer = cache.purge(purge()).await;
     assert_eq!(answer.err().map(|problem| problem.status.as_u16()), Some(403), "there is no key");
+}
+
+#[test]
+fn routes_of_a_network_keep_what_is_known_of_origins() {
+    let text = |more: &str| {
+        format!(
+            "[[origin]]\nname = \"theirs\"\nhttp = \"http://a.example\"\n[[origin]]\nname = \"ours\"\n\
+             http = \"http://b.example:8887\"\nplane = \"b.example:8886\"\n[[route]]\npath = \"/hls/*\"\n\
+             origins = [\"theirs\"]\ncache = \"c\"\n[[cache]]\nname = \"c\"\nplaylists_s = 2\nobject_bytes_max = 7\n{more}"
+        )
+    };
+    let network = |more: &str| Network::from_toml(&text(more)).expect("a network");
+    let first = Upstream::of_network(&network(""), &[]);
+    let second = Upstream::of_network(
+        &network("[[route]]\npath = \"/*\"\norigins = [\"ours\", \"theirs\"]\n"),
+        &first,
+    );
+    let find = |path: &str| second.iter().find(|u| u.takes("any", path)).expect("a route");
+    let (hls, all) = (find("/hls/a.m3u8"), find("/live/a"));
+    assert_eq!((hls.name.as_str(), hls.is_behind_live()), ("/hls/*", false));
+    assert_eq!((all.name.as_str(), all.is_behind_live(), all.origins()), ("/*", true, 2));
+    assert!(Arc::ptr_eq(first[0].origin(0), hls.origin(0)) && Arc::ptr_eq(hls.origin(0), all.origin(1)));
+    let usual = Terms { error_ms_max: 5, ..Terms::default() };
+    let fresh = |upstream: &Upstream, target| upstream.terms(target, &usual).fresh_ms;
+    assert_eq!([fresh(hls, "/hls/a.m3u8?_HLS_msn=1"), fresh(hls, "/hls/a.ts")], [Some(2_000), None]);
+    assert_eq!((fresh(all, "/a.m3u8"), hls.kept_max()), (None, Some(7)));
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
-use nx_cache::{Failure, Health, Query};
+use nx_cache::{Failure, Health, Query, Terms};
+use nx_cdn_config::{Access, Limit, Network, PathPattern, Route};
 use nx_delivery::wall_ms;
 use reqwest::{Client, Response};
 use tokio::sync::watch;
@@ -27,7 +28,7 @@ const HEAD_BYTES_MAX: usize = 32 << 10;
 ///
 /// # Errors
 /// TLS cannot be set up.
-pub(super) fn client() -> Result<Client, String> {
+pub(crate) fn client() -> Result<Client, String> {
     let builder = Client::builder()
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())
@@ -41,13 +42,17 @@ pub(super) fn client() -> Result<Client, String> {
 }
 
 #[derive(Debug)]
-struct Origin {
+pub(super) struct Origin {
     /// Without a slash at its end.
     base: String,
     health: Mutex<Health>,
 }
 
 impl Origin {
+    fn new(base: &str) -> Self {
+        Self { base: base.to_owned(), health: Mutex::default() }
+    }
+
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,16 +71,41 @@ impl Origin {
     }
 }
 
-/// One of `edge.upstream`.
+/// Which paths.
+#[derive(Debug)]
+enum Reach {
+    /// `/vod` and what is below it.
+    Below(String),
+    /// As a network describes them.
+    Pattern(PathPattern),
+}
+
+/// What a network says of a route beside where it leads.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    /// From where one may come.
+    pub(crate) access: Option<Access>,
+    /// How much one may ask.
+    pub(crate) limit: Option<Limit>,
+    /// One must have a token.
+    pub(crate) token: bool,
+    /// None of its origins is a node of ours.
+    pub(crate) foreign: bool,
+    /// How long answers are kept.
+    lifetimes: Option<nx_cdn_config::Cache>,
+}
+
+/// One of `edge.upstream`, or a route of a network.
 #[derive(Debug)]
 pub(crate) struct Upstream {
+    pub(crate) rules: Rules,
     pub(super) name: String,
     pub(super) query: Query,
     pub(super) prefetch: Prefetch,
     pub(super) timeout: Duration,
-    path: String,
+    reach: Reach,
     hosts: Vec<String>,
-    origins: Vec<Origin>,
+    origins: Vec<Arc<Origin>>,
     check: Option<String>,
     spread: bool,
 }
@@ -89,14 +119,14 @@ pub(super) struct Answer {
 
 impl Upstream {
     fn new(config: &UpstreamConfig) -> Self {
-        let origin =
-            |base: &String| Origin { base: base.trim_end_matches('/').to_owned(), health: Mutex::default() };
+        let origin = |base: &String| Arc::new(Origin::new(base.trim_end_matches('/')));
         Self {
+            rules: Rules::default(),
             name: config.name.clone(),
             query: config.query.clone().map_or(Query::All, Query::Named),
             prefetch: config.prefetch,
             timeout: Duration::from_millis(config.timeout_ms),
-            path: config.path.clone(),
+            reach: Reach::Below(config.path.clone()),
             hosts: config.hosts.iter().map(|h| h.to_ascii_lowercase()).collect(),
             origins: config.origins.iter().map(origin).collect(),
             check: config.health.clone(),
@@ -106,27 +136,90 @@ impl Upstream {
 
     /// Those of the configuration, the narrowest first.
     pub(super) fn all(configs: &[UpstreamConfig]) -> Vec<Arc<Self>> {
-        let mut all: Vec<_> = configs.iter().map(|config| Arc::new(Self::new(config))).collect();
-        all.sort_by_key(|u| std::cmp::Reverse((!u.hosts.is_empty(), u.path.len())));
-        all
+        let mut configs: Vec<&UpstreamConfig> = configs.iter().collect();
+        configs.sort_by_key(|config| std::cmp::Reverse((!config.hosts.is_empty(), config.path.len())));
+        configs.into_iter().map(|config| Arc::new(Self::new(config))).collect()
+    }
+
+    /// The routes of a network, the narrowest first. What is known of the health of origins stays from `before`. A
+    /// route is named by host and path, so that what is kept for it outlives other changes.
+    pub(super) fn of_network(network: &Network, before: &[Arc<Self>]) -> Vec<Arc<Self>> {
+        let known = |base: &str| before.iter().flat_map(|u| &u.origins).find(|o| o.base == base).cloned();
+        let origin = |base: String| known(&base).unwrap_or_else(|| Arc::new(Origin::new(&base)));
+        let one = |route: &Route| {
+            let lifetimes = network.cache_of(route);
+            let usual = UpstreamConfig::default();
+            let origins = || network.origins_of(route);
+            Arc::new(Self {
+                rules: Rules {
+                    access: network.access_of(route).cloned(),
+                    limit: network.limit_of(route).cloned(),
+                    token: route.token.is_some(),
+                    foreign: origins().all(|origin| origin.plane.is_none()),
+                    lifetimes: Some(lifetimes.clone()),
+                },
+                name: route.title(),
+                query: Query::Named(lifetimes.parameters().map(str::to_owned).collect()),
+                prefetch: usual.prefetch,
+                timeout: Duration::from_millis(usual.timeout_ms),
+                reach: Reach::Pattern(route.path.clone()),
+                hosts: route.host.iter().map(ToString::to_string).collect(),
+                origins: origins().map(|o| origin(o.http.to_string())).collect(),
+                check: None,
+                spread: false,
+            })
+        };
+        network.ranked().into_iter().map(one).collect()
+    }
+
+    /// What the operator says of answers for this target.
+    pub(super) fn terms(&self, target: &str, usual: &Terms) -> Terms {
+        let Some(rule) = &self.rules.lifetimes else { return *usual };
+        let path = target.split('?').next().unwrap_or_default();
+        let list = [".m3u8", ".mpd"].iter().any(|ending| path.ends_with(ending));
+        let ms = |s: u32| i64::from(s) * 1000;
+        Terms {
+            rescue_ms: ms(rule.stale_if_error_s),
+            spare_ms: ms(rule.stale_while_revalidate_s),
+            fresh_ms: if list { rule.playlists_s } else { rule.media_s }.map(ms),
+            not_there_ms: Some(ms(rule.negative_s)),
+            ..*usual
+        }
+    }
+
+    /// Largest object that is kept of it, if that is said; bytes.
+    pub(super) fn kept_max(&self) -> Option<u64> {
+        self.rules.lifetimes.as_ref().map(|rule| rule.object_bytes_max)
     }
 
     /// Whether it is asked for this path under this name. `/vod` is in front of `/vod/x`, not of `/vodka`.
     pub(super) fn takes(&self, host: &str, path: &str) -> bool {
-        let below = |rest: &str| self.path.ends_with('/') || rest.is_empty() || rest.starts_with('/');
-        (self.hosts.is_empty() || self.hosts.iter().any(|h| h == host))
-            && path.strip_prefix(self.path.as_str()).is_some_and(below)
+        let reaches = match &self.reach {
+            Reach::Below(top) => path
+                .strip_prefix(top.as_str())
+                .is_some_and(|rest| top.ends_with('/') || rest.is_empty() || rest.starts_with('/')),
+            Reach::Pattern(pattern) => pattern.takes(path),
+        };
+        reaches && (self.hosts.is_empty() || self.hosts.iter().any(|h| h == host))
     }
 
-    /// Whether it is asked for whatever nobody else has.
-    pub(super) fn is_for_all(&self) -> bool {
-        self.hosts.is_empty() && self.path == "/"
+    /// Whether live streams may have what it is asked for, before it is.
+    pub(super) fn is_behind_live(&self) -> bool {
+        match &self.reach {
+            Reach::Below(top) => self.hosts.is_empty() && top == "/",
+            Reach::Pattern(_) => !self.rules.foreign,
+        }
     }
 
     /// How many of its origins may be asked now.
     pub(super) fn up(&self) -> usize {
         let now = wall_ms();
         self.origins.iter().filter(|o| o.health().is_up(now)).count()
+    }
+
+    #[cfg(test)]
+    pub(super) fn origin(&self, nth: usize) -> &Arc<Origin> {
+        &self.origins[nth]
     }
 
     /// How many it has.

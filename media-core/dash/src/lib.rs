@@ -16,7 +16,7 @@ mod manifest;
 mod sets;
 mod timeline;
 
-pub use manifest::manifest;
+pub use manifest::{manifest, manifest_steered};
 
 #[cfg(test)]
 mod tests;

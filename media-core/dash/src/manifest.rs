@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write as _};
 
-use nx_hls::{Rfc3339, Window};
+use nx_hls::{PATHWAY, Rfc3339, STEERING, Window};
 
 use crate::sets;
 use crate::timeline::{self, Listing, Period};
@@ -21,6 +21,17 @@ pub(crate) const UTC_TIMING: &str =
 /// Period would be half a century away.
 #[must_use]
 pub fn manifest(window: &Window) -> Option<String> {
+    made(window, false)
+}
+
+/// The same for players that are steered from one edge to another: what they fetch, and the manifest itself, is at the
+/// service location of the edge that it came from, of which others are clones. Spec: ETSI TS 103 998 §6.
+#[must_use]
+pub fn manifest_steered(window: &Window) -> Option<String> {
+    made(window, true)
+}
+
+fn made(window: &Window, steered: bool) -> Option<String> {
     if !window.is_playable() {
         return None;
     }
@@ -29,7 +40,7 @@ pub fn manifest(window: &Window) -> Option<String> {
         return None;
     }
     let mut out = String::with_capacity(4096);
-    write(window, &periods, predicted_ms, &mut out).ok()?;
+    write(window, &periods, predicted_ms, steered, &mut out).ok()?;
     Some(out)
 }
 
@@ -42,7 +53,13 @@ pub(crate) struct Pace {
     pub(crate) early: i64,
 }
 
-fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut String) -> fmt::Result {
+fn write(
+    window: &Window,
+    periods: &[Period<'_>],
+    predicted_ms: i64,
+    steered: bool,
+    out: &mut String,
+) -> fmt::Result {
     let part = i64::from(window.part_target_us().div_ceil(1000));
     let pace = Pace { part, early: if window.is_ended() { 0 } else { (predicted_ms - part).max(0) } };
     let target_ms = i64::try_from(window.target_s()).unwrap_or(1) * 1000;
@@ -58,7 +75,7 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
         out.write_str(" xmlns:cenc=\"urn:mpeg:cenc:2013\" xmlns:dashif=\"https://dashif.org/CPS\"")?;
     }
     if window.is_past() && window.is_ended() {
-        return write_static(window, periods, longest, out);
+        return write_static(window, periods, longest, steered, out);
     }
     out.write_str(" type=\"dynamic\" availabilityStartTime=\"1970-01-01T00:00:00Z\"")?;
     write!(out, " publishTime=\"{}\"", Rfc3339(published_ms(window, periods)))?;
@@ -77,10 +94,7 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
         Span(if window.is_ended() { target_ms } else { pace.part }),
         Span(longest),
     )?;
-    if window.is_past() && !window.is_ended() {
-        // A view is asked for by times such as "an hour ago", which are others when it is asked for again.
-        writeln!(out, " <Location>manifest.mpd{}</Location>", window.query().replace('&', "&amp;"))?;
-    }
+    write_places(window, steered, out)?;
     if !window.is_ended() {
         writeln!(
             out,
@@ -91,6 +105,7 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
             pace.part * 9,
         )?;
     }
+    write_steering(steered, out)?;
     for period in periods {
         writeln!(out, " <Period id=\"{}\" start=\"{}\">", period.id(), Span(period.start_ms()))?;
         sets::write(window, period, pace, out)?;
@@ -100,8 +115,38 @@ fn write(window: &Window, periods: &[Period<'_>], predicted_ms: i64, out: &mut S
     out.write_str("</MPD>\n")
 }
 
+/// Where media are, and the manifest itself when it is asked for again.
+fn write_places(window: &Window, steered: bool, out: &mut String) -> fmt::Result {
+    let again = window.is_past() && !window.is_ended();
+    // A view is asked for by times such as "an hour ago", which are others when it is asked for again.
+    let query = if again { window.query().replace('&', "&amp;") } else { String::new() };
+    if steered {
+        writeln!(out, " <BaseURL serviceLocation=\"{PATHWAY}\">./</BaseURL>")?;
+        if !window.is_ended() {
+            writeln!(out, " <Location serviceLocation=\"{PATHWAY}\">manifest.mpd{query}</Location>")?;
+        }
+    } else if again {
+        writeln!(out, " <Location>manifest.mpd{query}</Location>")?;
+    }
+    Ok(())
+}
+
+fn write_steering(steered: bool, out: &mut String) -> fmt::Result {
+    if !steered {
+        return Ok(());
+    }
+    let attributes = format_args!("defaultServiceLocation=\"{PATHWAY}\" queryBeforeStart=\"false\"");
+    writeln!(out, " <ContentSteering {attributes}>{STEERING}</ContentSteering>")
+}
+
 /// A presentation that has ended and begins with what is listed first. Pauses between runs are left out.
-fn write_static(window: &Window, periods: &[Period<'_>], longest: i64, out: &mut String) -> fmt::Result {
+fn write_static(
+    window: &Window,
+    periods: &[Period<'_>],
+    longest: i64,
+    steered: bool,
+    out: &mut String,
+) -> fmt::Result {
     let lengths: Vec<i64> = periods.iter().map(|p| ends_ms(p) - p.start_ms()).collect();
     let pace = Pace { part: i64::from(window.part_target_us().div_ceil(1000)), early: 0 };
     let length = Span(lengths.iter().sum());
@@ -111,6 +156,8 @@ fn write_static(window: &Window, periods: &[Period<'_>], longest: i64, out: &mut
         Span(longest),
         Span(longest),
     )?;
+    write_places(window, steered, out)?;
+    write_steering(steered, out)?;
     for (period, length) in periods.iter().zip(lengths) {
         writeln!(out, " <Period id=\"{}\" duration=\"{}\">", period.id(), Span(length))?;
         sets::write(window, period, pace, out)?;

@@ -110,6 +110,22 @@ fn attribute<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[test]
+fn who_is_steered_is_told_where_and_nothing_else_differs() {
+    let mut rig = Rig::new(&[video(), audio(Some("eng"))]);
+    rig.run(140, 60, true);
+    let (plain, steered) = (rig.manifest(), crate::manifest_steered(&rig.window).expect("a manifest"));
+    let own = |line: &&str| !plain.lines().any(|other| other == *line);
+    let added: Vec<&str> = steered.lines().filter(own).map(str::trim).collect();
+    let want = [
+        "<BaseURL serviceLocation=\".\">./</BaseURL>",
+        "<Location serviceLocation=\".\">manifest.mpd</Location>",
+        "<ContentSteering defaultServiceLocation=\".\" queryBeforeStart=\"false\">/steering.json</ContentSteering>",
+    ];
+    assert_eq!(added, want);
+    assert!(plain.lines().all(|line| steered.lines().any(|other| other == line)));
+}
+
+#[test]
 fn one_run_of_picture_and_sound_is_written_as_by_hand() {
     let mut rig = Rig::new(&[video(), audio(Some("eng"))]);
     // Two segments of 2 s and 20 frames of the third.

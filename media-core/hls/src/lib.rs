@@ -39,6 +39,7 @@ pub use breaks::{Away, Mark};
 pub use date::Rfc3339;
 pub use daterange::{Announced, Asset, DateRange, RANGES_MAX};
 pub use event::{Event, KeyPeriod, Part, Run, RunTrack, Stored};
+pub use multivariant::{PATHWAY, STEERING};
 pub use packager::{Config, Packager, Start, TrackSpec};
 pub use past::Unstored;
 pub use playlist::{Ask, Skip};

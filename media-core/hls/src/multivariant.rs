@@ -18,8 +18,15 @@ struct Group<'a> {
     members: Vec<(&'a Rendition, &'a AudioParams)>,
 }
 
+/// Where players ask which edge to take: the same on every edge, so that each tells its own address.
+pub const STEERING: &str = "/steering.json";
+/// The pathway of all that is listed: the edge that it came from. Further ones are clones of it (§7.2).
+pub const PATHWAY: &str = ".";
+
 /// What is said of every variant.
 struct Said<'a> {
+    /// See [`PATHWAY`]; nothing when nobody steers.
+    pathway: &'a str,
     /// Dynamic ranges are told.
     ranges: bool,
     /// Attributes of text.
@@ -39,11 +46,21 @@ impl Window {
     /// The multivariant playlist; `None` before anything can be played. Tracks without media are left out.
     #[must_use]
     pub fn multivariant(&self) -> Option<String> {
+        self.multivariant_of(false)
+    }
+
+    /// The same for players that are steered from one edge to another: they ask at [`STEERING`].
+    #[must_use]
+    pub fn multivariant_steered(&self) -> Option<String> {
+        self.multivariant_of(true)
+    }
+
+    fn multivariant_of(&self, steered: bool) -> Option<String> {
         if !self.is_playable() {
             return None;
         }
         let mut out = String::with_capacity(1024);
-        self.write_multivariant(&mut out).ok()?;
+        self.write_multivariant(steered, &mut out).ok()?;
         Some(out)
     }
 
@@ -54,12 +71,17 @@ impl Window {
         tracks.into_iter()
     }
 
-    fn write_multivariant(&self, out: &mut String) -> fmt::Result {
+    fn write_multivariant(&self, steered: bool, out: &mut String) -> fmt::Result {
         // SERVICE is of version 7 (§8).
         let services = self.texts.embedded().iter().any(|e| e.instream_id.starts_with("SERVICE"));
         writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{}", if services { 7 } else { 6 })?;
         if self.running().iter().flat_map(Rendition::listed).all(Segment::starts_independent) {
             out.write_str("#EXT-X-INDEPENDENT-SEGMENTS\n")?;
+        }
+        let mut pathway = String::new();
+        if steered {
+            writeln!(out, "#EXT-X-CONTENT-STEERING:SERVER-URI=\"{STEERING}\",PATHWAY-ID=\"{PATHWAY}\"")?;
+            pathway = format!(",PATHWAY-ID=\"{PATHWAY}\"");
         }
         // One that is offered has been there before: it is known what it takes.
         let offered = |t: &Rendition| self.is_offered(&t.track.id) && t.meter.peak_bps() > 0;
@@ -84,7 +106,7 @@ impl Window {
         }
         text::write_media(&self.texts, &self.query, out)?;
         let texts = self.text_attributes(!video.is_empty());
-        let said = Said { ranges, texts: &texts, query: &self.query };
+        let said = Said { pathway: &pathway, ranges, texts: &texts, query: &self.query };
         for group in &groups {
             let named = choice.then_some(group.id.as_str());
             for track in &video {
@@ -194,7 +216,7 @@ fn write_variant(
     if let Some(named) = named {
         write!(out, ",AUDIO=\"{named}\"")?;
     }
-    writeln!(out, "{}\n{}/index.m3u8{}", said.texts, track.track.name, said.query)
+    writeln!(out, "{}{}\n{}/index.m3u8{}", said.texts, said.pathway, track.track.name, said.query)
 }
 
 fn range(track: &Rendition) -> VideoRange {
@@ -222,5 +244,5 @@ fn write_i_frames(track: &Rendition, said: &Said<'_>, out: &mut String) -> fmt::
     let head = format_args!("BANDWIDTH={},AVERAGE-BANDWIDTH={mean},CODECS=\"{codec}\"", peak.max(mean));
     write!(out, "#EXT-X-I-FRAME-STREAM-INF:{head}")?;
     write_picture(track, said.ranges, out)?;
-    writeln!(out, ",URI=\"{}/iframes.m3u8{}\"", track.track.name, said.query)
+    writeln!(out, "{},URI=\"{}/iframes.m3u8{}\"", said.pathway, track.track.name, said.query)
 }

@@ -7,7 +7,8 @@ use super::*;
 
 const NOW: i64 = 784_111_787_000;
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-const TERMS: Terms = Terms { error_ms_max: 10_000, rescue_ms: 86_400_000 };
+const TERMS: Terms =
+    Terms { error_ms_max: 10_000, rescue_ms: 86_400_000, spare_ms: 0, fresh_ms: None, not_there_ms: None };
 
 fn headers(fields: &[(&str, &str)]) -> HeaderMap {
     let field = |(name, value): &(&str, &str)| {
@@ -17,8 +18,12 @@ fn headers(fields: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn judged(status: u16, fields: &[(&str, &str)]) -> Judged {
+    judged_by(&TERMS, status, fields)
+}
+
+fn judged_by(terms: &Terms, status: u16, fields: &[(&str, &str)]) -> Judged {
     let status = StatusCode::from_u16(status).expect("a status");
-    match judge(status, &headers(fields), NOW, NOW, &TERMS) {
+    match judge(status, &headers(fields), NOW, NOW, terms) {
         Verdict::Keep(life) => Ok((life.fresh_ms / 1000, life.spare_ms / 1000, life.rescue_ms / 1000)),
         Verdict::Share => Err("shared"),
         Verdict::Pass(why) => Err(why),
@@ -183,5 +188,30 @@ proptest! {
             let quoted = words.contains('"');
             prop_assert!(quoted || !words.split(',').any(|w| ["no-store", "private"].contains(&w.trim())));
         }
+    }
+}
+
+#[test]
+fn a_rule_of_the_operator_says_how_long_and_never_shares_what_is_not_to_be() {
+    let terms = Terms {
+        spare_ms: 4_000,
+        fresh_ms: Some(30_000),
+        not_there_ms: Some(20_000),
+        rescue_ms: 9_000,
+        ..TERMS
+    };
+    let told: [(&str, u16, Fields, Judged); 9] = [
+        ("says less", 200, &[("cache-control", "max-age=1")], Ok((30, 4, 9))),
+        ("says more", 200, &[("cache-control", "max-age=99, stale-while-revalidate=1")], Ok((30, 1, 9))),
+        ("says to ask each time", 200, &[("cache-control", "no-cache")], Ok((30, 4, 9))),
+        ("says to be strict", 200, &[("cache-control", "max-age=1, must-revalidate")], Ok((30, 0, 0))),
+        ("is not there", 404, &[("cache-control", "max-age=1")], Ok((20, 0, 0))),
+        ("another error", 403, &[("cache-control", "max-age=99")], Ok((10, 0, 0))),
+        ("private", 200, &[("cache-control", "private, max-age=60")], Err("private")),
+        ("not to be stored", 200, &[("cache-control", "no-store")], Err("no-store")),
+        ("a cookie", 200, &[("set-cookie", "a=b")], Err("set-cookie")),
+    ];
+    for (name, status, fields, want) in told {
+        assert_eq!(judged_by(&terms, status, fields), want, "{name}");
     }
 }

@@ -41,6 +41,22 @@ fn multivariant(tracks: &[Params]) -> String {
 }
 
 #[test]
+fn who_is_steered_is_told_where_and_on_which_pathway_everything_is() {
+    let sources: Vec<Source> = [video(), audio()].map(Source::new).into();
+    let mut rig = sources::rig(&sources);
+    send(&mut rig, &sources, 2_500, &mut Validator::default());
+    let [plain, steered] =
+        [rig.window.multivariant(), rig.window.multivariant_steered()].map(|t| t.expect("playable"));
+    let tag = "#EXT-X-CONTENT-STEERING:SERVER-URI=\"/steering.json\",PATHWAY-ID=\".\"\n";
+    assert_eq!(steered.matches(tag).count(), 1);
+    let variants = ["#EXT-X-STREAM-INF:", "#EXT-X-I-FRAME-STREAM-INF:"];
+    for line in steered.lines().filter(|line| variants.iter().any(|tag| line.starts_with(tag))) {
+        assert_eq!(line.matches(",PATHWAY-ID=\".\"").count(), 1, "{line}");
+    }
+    assert_eq!(steered.replace(tag, "").replace(",PATHWAY-ID=\".\"", ""), plain);
+}
+
+#[test]
 fn sounds_are_told_apart_by_language_and_codec() {
     use AudioCodec::{Aac, Ac3};
     let one = "\

@@ -1,0 +1,29 @@
+//! What is written down and our own edges do not enforce, or not without more.
+
+use crate::network::Network;
+
+impl Network {
+    /// A sentence for each; `countries`: edges have a table of countries.
+    #[must_use]
+    pub fn notes(&self, countries: bool) -> Vec<String> {
+        let by_country = |nth: usize| {
+            self.access
+                .get(nth)
+                .is_some_and(|a| !(a.countries_allow.is_empty() && a.countries_deny.is_empty()))
+        };
+        let access = (0..self.access.len()).filter(|nth| !countries && by_country(*nth)).map(|nth| {
+            format!(
+                "access[{nth}]: says countries, and without a table no address has one; name a file of lines \
+                 NETWORK,COUNTRY in edge.network.countries of each edge"
+            )
+        });
+        let tokens = self.routes.iter().enumerate().filter(|(_, route)| route.token.is_some()).map(|(nth, _)| {
+            format!("route[{nth}].token: edges cannot prove tokens yet and answer 501; take the route out there")
+        });
+        let limits =
+            self.limits.iter().enumerate().filter(|(_, l)| l.connections.is_some()).map(|(nth, _)| {
+                format!("limit[{nth}].connections: edges do not count them; write requests_per_s too")
+            });
+        access.chain(tokens).chain(limits).collect()
+    }
+}
