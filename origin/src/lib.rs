@@ -32,6 +32,7 @@ mod ladder;
 mod media;
 mod open;
 mod outbound;
+mod picture;
 mod pipeline;
 mod restream;
 mod retry;
@@ -53,7 +54,9 @@ pub use hub::Hub;
 pub use images::ImagesConfig;
 pub use keep::{StoreConfig, StoreRule};
 pub use keys::{ClearKeys, EncryptionConfig, Source};
-pub use ladder::{CornerConfig, CropConfig, DeviceConfig, LadderConfig, Mode, RungConfig, TranscoderConfig};
+pub use ladder::{
+    CornerConfig, CropConfig, DeviceConfig, LadderConfig, LogoConfig, Mode, RungConfig, TranscoderConfig,
+};
 pub use open::Doors;
 pub use outbound::Outbound;
 pub use serve::Face;

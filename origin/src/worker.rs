@@ -12,6 +12,8 @@ use tokio::time::timeout;
 
 /// The program beside the server's.
 const PROGRAM: &str = "nexus-transcoder";
+/// Has it open devices.
+const HARDWARE: &str = "--hardware";
 /// How long a worker may take to say what it is: it loads some hundred libraries.
 const START: Duration = Duration::from_secs(10);
 
@@ -31,6 +33,14 @@ pub(crate) struct Input(ChildStdin);
 #[derive(Debug)]
 pub(crate) struct Output(BufReader<ChildStdout>);
 
+/// What is said where there is none.
+pub(crate) fn absent(program: &Path) -> String {
+    format!(
+        "nexus-transcoder is not at {}; `make transcoder` builds it, origin.images.worker names another place",
+        program.display()
+    )
+}
+
 /// The program that is wanted, or the one beside the server's.
 pub(crate) fn program(wanted: Option<&Path>) -> PathBuf {
     let beside = || std::env::current_exe().ok()?.parent().map(|folder| folder.join(PROGRAM));
@@ -38,12 +48,13 @@ pub(crate) fn program(wanted: Option<&Path>) -> PathBuf {
 }
 
 impl Worker {
-    /// Starts one, with nothing of ours but a pair of pipes.
+    /// Starts one, with nothing of ours but a pair of pipes; with `hardware` it may open devices.
     ///
     /// # Errors
     /// It does not start, or is of another version.
-    pub(crate) async fn start(program: &Path) -> io::Result<Self> {
+    pub(crate) async fn start(program: &Path, hardware: bool) -> io::Result<Self> {
         let mut child = Command::new(program)
+            .args(hardware.then_some(HARDWARE))
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use nx_media::VIDEO_TIMESCALE;
-use nx_worker_protocol::{Load, Reply, Request};
+use nx_worker_protocol::{Device, Load, Output as Made, Reply, Request};
 use tokio::time::Instant;
 
 use super::capacity::Place;
 use super::post::{Counter, Shared, State};
-use crate::worker::{Input, Output, Worker};
+use crate::worker::{self, Input, Output, Worker};
 
 /// A worker that says nothing while so much is offered to it hangs; 90 kHz.
 const HANG: i64 = 5 * VIDEO_TIMESCALE as i64;
@@ -45,7 +45,7 @@ pub(crate) async fn keep(mut counter: Counter, rules: Rules, place: Place) {
         }
         shared.turn();
         if error.kind() == NotFound {
-            return drop_it(&shared, &place, absent(&rules));
+            return drop_it(&shared, &place, worker::absent(&rules.program));
         }
         // It said why not, or what is wanted cannot be said.
         if matches!(error.kind(), InvalidData | InvalidInput) {
@@ -76,13 +76,6 @@ pub(crate) async fn keep(mut counter: Counter, rules: Rules, place: Place) {
     }
 }
 
-fn absent(rules: &Rules) -> String {
-    format!(
-        "nexus-transcoder is not at {}; `make transcoder` builds it, origin.images.worker names another place",
-        rules.program.display()
-    )
-}
-
 fn drop_it(shared: &Shared, place: &Place, reason: String) {
     tracing::warn!(stream = %place.stream(), reason, "a ladder is given up");
     shared.stand(|s| (s.state, s.pid, s.reason) = (State::Dropped, None, Some(reason)));
@@ -97,7 +90,8 @@ async fn idle(counter: &mut Counter) {
 async fn attend(counter: &mut Counter, rules: &Rules, place: &Place) -> io::Result<()> {
     let shared = counter.shared.clone();
     shared.stand(|s| s.state = State::Starting);
-    let mut worker = Worker::start(&rules.program).await?;
+    let hard = |made: &Made| matches!(made, Made::Rung(rung) if rung.device != Device::Software);
+    let mut worker = Worker::start(&rules.program, shared.ladder.outputs.iter().any(hard)).await?;
     let pid = worker.id();
     let heard = AtomicI64::new(shared.offered());
     let result = tokio::select! {
