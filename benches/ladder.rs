@@ -126,6 +126,7 @@ fn outputs() -> Vec<Output> {
             buffer_ms: 1000,
             halved: false,
             device: Device::Software,
+            profile: 0,
             threads: 1,
             preset: "veryfast".into(),
         })

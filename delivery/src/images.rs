@@ -3,6 +3,7 @@
 //! What is asked for is decided here, and only what there is a key frame for; a [`Painter`] makes it. Widths are few
 //! and the grid of sheets is fixed, so that viewers cannot make work without bound.
 
+mod poster;
 mod sprites;
 mod still;
 
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use crate::caching::Keep;
 use crate::live::LiveStream;
 use crate::media::{encrypted, not_live, nothing_stored};
-use crate::past;
+use crate::past::{self, View};
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::route::Image;
@@ -95,7 +96,7 @@ pub(crate) async fn reply(
         Image::Sheet(number) => sprites::sheet(&*painter?, stream, number, query).await,
         Image::Poster => {
             let made = match painter {
-                Ok(painter) => thumbnail(&*painter, stream, query, POSTER_WIDTH).await,
+                Ok(painter) => thumbnail(&*painter, stream, query, Usual::Poster).await,
                 Err(problem) => Err(problem),
             };
             // Pages put it where a picture is nice to have: none is no fault.
@@ -104,21 +105,34 @@ pub(crate) async fn reply(
                 _ => Ok(Reply::picture(Bytes::new(), Keep::Now)),
             })
         }
-        Image::Thumbnail => thumbnail(&*painter?, stream, query, WIDTH).await,
+        Image::Thumbnail => thumbnail(&*painter?, stream, query, Usual::Newest).await,
     }
+}
+
+/// What is shown where no time is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Usual {
+    Newest,
+    /// Of what is not on: what stands for it.
+    Poster,
 }
 
 async fn thumbnail(
     painter: &dyn Painter,
     stream: &Arc<LiveStream>,
     query: &str,
-    usual: u16,
+    usual: Usual,
 ) -> Result<Reply, Problem> {
-    let width = field(query, "width")?.map_or(Ok(usual), width)?;
-    let time = field(query, "time")?;
-    let (still, keep) = match time {
+    let usual_width = if matches!(usual, Usual::Poster) { POSTER_WIDTH } else { WIDTH };
+    let width = field(query, "width")?.map_or(Ok(usual_width), width)?;
+    let asked = match (field(query, "time")?, usual) {
+        (Some(text), _) => Some(at(stream, text).await?),
+        (None, Usual::Poster) => stands_for(stream, query).await?,
+        (None, Usual::Newest) => None,
+    };
+    let (still, keep) = match asked {
+        Some(asked) => asked,
         None => (newest(stream).await?, Keep::Now),
-        Some(text) => at(stream, text).await?,
     };
     let name = format!("{}/{}-{width}", stream.key(), still.name());
     let order =
@@ -157,6 +171,27 @@ async fn newest(stream: &Arc<LiveStream>) -> Result<Still, Problem> {
     let still = still.ok_or_else(|| not_live(stream.key()))?;
     *held() = Some((Instant::now(), still.clone()));
     Ok(still)
+}
+
+/// The key frame that stands for a view of the past, or for the last recording of a stream that is not on; `None` of
+/// what is live, or not stored.
+async fn stands_for(stream: &LiveStream, query: &str) -> Result<Option<(Still, Keep)>, Problem> {
+    let now_ms = crate::wall_ms();
+    let Some(past) = stream.past() else { return Ok(None) };
+    let (from_ms, until_ms, keep) = match View::parse(query, now_ms).map_err(Problem::bad_request)? {
+        Some(View::Between(from_ms, Some(until_ms))) if until_ms < settled_ms(stream, now_ms) => {
+            (from_ms, until_ms, Keep::Forever)
+        }
+        Some(View::Between(from_ms, until_ms)) => (from_ms, until_ms.unwrap_or(i64::MAX), Keep::Now),
+        None if stream.read(still::newest).is_none() => match past.newest_recording_ms() {
+            Some(from_ms) => (from_ms, i64::MAX, Keep::Now),
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    let archive = past.archive();
+    let found = reading(stream, move || poster::of(&archive, from_ms, until_ms)).await?;
+    Ok(found.map(|still| (still, keep)))
 }
 
 /// The key frame at a time or before it, and how long it will be that.

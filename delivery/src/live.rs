@@ -255,6 +255,15 @@ impl LiveStream {
         }
     }
 
+    /// These tracks are announced nowhere: see [`Window::hide`].
+    pub fn hide(&self, tracks: Vec<TrackId>) {
+        let mut inner = self.lock();
+        if inner.window.hide(tracks) {
+            // It is in no event.
+            inner.followers = None;
+        }
+    }
+
     /// When a track was asked for last, Unix milliseconds, if it is made on demand. Those who follow the stream, such as
     /// edges, ask for all: what their viewers ask for is not known here.
     pub fn asked_ms(&self, track: TrackId) -> Option<i64> {

@@ -256,11 +256,12 @@ pub struct StreamConfig {
 pub struct Policy {
     /// `APP/STREAM`, or a beginning followed by `*`.
     pub name: String,
-    /// Clip to show, MPEG-TS or FLV; without one the stream waits for `reconnect_s` and ends.
+    /// What is shown: a picture, PNG or JPEG, or a clip, MPEG-TS or FLV; without one the stream waits for `reconnect_s`
+    /// and ends.
     pub slate: Option<PathBuf>,
-    /// How long the stream waits before it shows the clip. Milliseconds.
+    /// How long the stream waits before it shows it. Milliseconds.
     pub slate_after_ms: u32,
-    /// How long the clip is shown before the stream ends. Seconds.
+    /// How long it is shown before the stream ends. Seconds.
     pub slate_s: u32,
 }
 

@@ -19,7 +19,6 @@ use crate::config::Config;
 use crate::desired::{Book, secret};
 use crate::figures;
 use crate::images::Studio;
-use crate::ingest::clip::Clip;
 use crate::ingest::login::Logins;
 use crate::journal::{Journal, Mark};
 use crate::keep::Kept;
@@ -47,7 +46,7 @@ pub struct Hub {
     journal: Journal,
     /// Where streams of an earlier process were.
     marks: Mutex<HashMap<StreamKey, Mark>>,
-    slates: Slates,
+    pub(crate) slates: Slates,
     /// Keys of encrypted streams.
     pub(crate) keys: Arc<Keys>,
     /// What is kept on disk; shared with those who write it.
@@ -128,7 +127,7 @@ impl Hub {
             // An empty one opens nothing.
             pass: Secret::new(secret().unwrap_or_default()),
             admission: Admission::new(config.admission.clone()).map_err(faults)?,
-            slates: Slates::load(&config.stream)?,
+            slates: Slates::load(&config)?,
             kept: Kept::open(&config.store, data, config.stream.reconnect_s)?.map(Arc::new),
             titles: Titles::new(&config, data, &keys),
             keys,
@@ -170,11 +169,6 @@ impl Hub {
     pub(crate) fn note(&self, key: &StreamKey, mark: Mark) {
         lock(&self.marks).insert(key.clone(), mark.clone());
         self.journal.note(key, mark);
-    }
-
-    /// The clip that is shown when nobody sends this stream.
-    pub(crate) fn slate(&self, key: &StreamKey) -> Option<Arc<Clip>> {
-        self.slates.of(&self.config.stream, key)
     }
 
     /// Takes a name for a publisher, from one that has fallen silent if need be.

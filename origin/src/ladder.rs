@@ -18,10 +18,12 @@ use nx_delivery::Metrics;
 use nx_hls::TrackSpec;
 use nx_ladder::{Profile, Source, plan};
 use nx_media::{Kind, Params, Sample, StreamKey, TrackId, VideoCodec, VideoParams, rescale};
-use nx_worker_protocol::{Ladder, Output};
+use nx_worker_protocol::{Ladder, Logo, Output};
 use tokio::runtime::Handle;
 
-pub use config::{CornerConfig, CropConfig, DeviceConfig, LadderConfig, Mode, RungConfig, TranscoderConfig};
+pub use config::{
+    CornerConfig, CropConfig, DeviceConfig, LadderConfig, LogoConfig, Mode, RungConfig, TranscoderConfig,
+};
 pub(crate) use post::Ring;
 pub(crate) use rungs::{Coded, params};
 
@@ -55,6 +57,7 @@ struct Rule {
     nth: usize,
     config: LadderConfig,
     profile: Profile,
+    logo: Option<Logo>,
 }
 
 impl Ladders {
@@ -90,7 +93,9 @@ impl Ladders {
         for (nth, config) in configs.iter().enumerate() {
             let wish = if config.mode == Never { "audio-only".parse() } else { config.wish() };
             let profile = wish.map_err(|error| format!("origin.ladder.{nth}: {error}"))?;
-            rules.push(Arc::new(Rule { nth, config: config.clone(), profile }));
+            let logo = config.logo.as_ref().map(LogoConfig::load).transpose();
+            let logo = logo.map_err(|why| format!("origin.ladder.{nth}.logo.file: {why}"))?;
+            rules.push(Arc::new(Rule { nth, config: config.clone(), profile, logo }));
         }
         let cores = match transcoder.cores {
             0 => std::thread::available_parallelism().map_or(1, usize::from) as f64,
@@ -198,6 +203,16 @@ impl Rungs {
         self.set.iter().flat_map(Set::offered).collect()
     }
 
+    /// The source is to be announced nowhere.
+    pub(crate) fn hides(&self) -> bool {
+        self.rule.config.hide_source
+    }
+
+    /// What of the source is to be announced nowhere, as things stand.
+    pub(crate) fn hidden(&self) -> Vec<TrackId> {
+        self.set.as_ref().filter(|_| self.hides()).and_then(Set::replaced).into_iter().collect()
+    }
+
     /// See [`Set::look`]. `asked_s` tells how many seconds ago a track that is offered was asked for.
     pub(crate) fn look(&mut self, asked_s: &dyn Fn(TrackId) -> Option<i64>) {
         let linger_s = i64::from(self.rule.config.linger_s);
@@ -225,9 +240,12 @@ impl Rungs {
         };
         let scale = tracks.first().map_or(1, |t| t.params.timescale());
         let zero_us = wall_ms.saturating_mul(1000).saturating_sub(rescale(sample.pts, scale, 1_000_000));
-        let planned = plan(&self.rule.profile, source, &self.rule.config.filters(zero_us)).ladder;
-        let Some(mut ladder) = planned else { return Ok(None) };
-        ladder.outputs.retain(|output| self.is_made(output, tracks));
+        let planned = plan(&self.rule.profile, source, &self.rule.config.filters(self.rule.logo.clone(), zero_us));
+        let Some(mut ladder) = planned.ladder else { return Ok(None) };
+        // What is hidden, or lacks what is drawn, is no rendition.
+        let is_one = |t: &&TrackSpec| planned.video_passes || Some(t.id) != video.map(|v| v.id);
+        let sent: Vec<&TrackSpec> = tracks.iter().filter(is_one).collect();
+        ladder.outputs.retain(|output| self.is_made(output, &sent));
         if !ladder.outputs.iter().any(|o| matches!(o, Output::Rung(_))) {
             ladder.video = None;
         }
@@ -249,11 +267,11 @@ impl Rungs {
     }
 
     /// Whether an output is wanted, can be had, and is not among the publisher's tracks already.
-    fn is_made(&self, output: &Output, tracks: &[TrackSpec]) -> bool {
+    fn is_made(&self, output: &Output, tracks: &[&TrackSpec]) -> bool {
         let Output::Rung(rung) = output else { return true };
         let lines = rung.width.min(rung.height);
         let same = |v: &VideoParams| v.codec == rung.codec && v.width.min(v.height) == u32::from(lines);
-        let sent = |t: &TrackSpec| picture(&t.params).is_some_and(same);
+        let sent = |t: &&TrackSpec| picture(&t.params).is_some_and(same);
         let unsafe_here = self.encrypted && rung.codec == VideoCodec::Av1;
         self.rule.config.mode_of(lines, rung.codec) != Never && !unsafe_here && !tracks.iter().any(sent)
     }

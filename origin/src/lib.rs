@@ -34,6 +34,7 @@ mod media;
 mod mixes;
 mod open;
 mod outbound;
+mod picture;
 mod pipeline;
 mod restream;
 mod retry;
@@ -55,7 +56,9 @@ pub use hub::Hub;
 pub use images::ImagesConfig;
 pub use keep::{StoreConfig, StoreRule};
 pub use keys::{ClearKeys, EncryptionConfig, Source};
-pub use ladder::{CornerConfig, CropConfig, DeviceConfig, LadderConfig, Mode, RungConfig, TranscoderConfig};
+pub use ladder::{
+    CornerConfig, CropConfig, DeviceConfig, LadderConfig, LogoConfig, Mode, RungConfig, TranscoderConfig,
+};
 pub use mixes::{MixConfig, MixerConfig};
 pub use open::Doors;
 pub use outbound::Outbound;

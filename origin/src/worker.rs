@@ -13,6 +13,8 @@ use tokio::time::{Instant, timeout};
 
 /// The program beside the server's.
 const PROGRAM: &str = "nexus-transcoder";
+/// Has it open devices.
+const HARDWARE: &str = "--hardware";
 /// How long a worker may take to say what it is: it loads some hundred libraries.
 pub(crate) const START: Duration = Duration::from_secs(10);
 /// After a crash the next worker starts so much later, twice as much after each further one, up to the most.
@@ -35,6 +37,14 @@ pub(crate) struct Input(ChildStdin);
 #[derive(Debug)]
 pub(crate) struct Output(BufReader<ChildStdout>);
 
+/// What is said where there is none.
+pub(crate) fn absent(program: &Path) -> String {
+    format!(
+        "nexus-transcoder is not at {}; `make transcoder` builds it, origin.images.worker names another place",
+        program.display()
+    )
+}
+
 /// The program that is wanted, or the one beside the server's.
 pub(crate) fn program(wanted: Option<&Path>) -> PathBuf {
     named(wanted, PROGRAM)
@@ -47,8 +57,12 @@ pub(crate) fn named(wanted: Option<&Path>, name: &str) -> PathBuf {
 }
 
 /// Starts a program with nothing of ours but a pair of pipes; it is killed when dropped.
-pub(crate) fn spawn(program: &Path) -> io::Result<(Child, ChildStdin, ChildStdout)> {
+pub(crate) fn spawn(
+    program: &Path,
+    option: Option<&str>,
+) -> io::Result<(Child, ChildStdin, ChildStdout)> {
     let mut child = Command::new(program)
+        .args(option)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
@@ -102,21 +116,13 @@ impl Crashes {
     }
 }
 
-/// That it is not there, and what to do.
-pub(crate) fn absent(program: &Path) -> String {
-    format!(
-        "nexus-transcoder is not at {}; `make transcoder` builds it, origin.images.worker names another place",
-        program.display()
-    )
-}
-
 impl Worker {
-    /// Starts one, with nothing of ours but a pair of pipes.
+    /// Starts one, with nothing of ours but a pair of pipes; with `hardware` it may open devices.
     ///
     /// # Errors
     /// It does not start, or is of another version.
-    pub(crate) async fn start(program: &Path) -> io::Result<Self> {
-        let (child, input, output) = spawn(program)?;
+    pub(crate) async fn start(program: &Path, hardware: bool) -> io::Result<Self> {
+        let (child, input, output) = spawn(program, hardware.then_some(HARDWARE))?;
         let mut worker = Self { child, input: Input(input), output: Output(BufReader::new(output)) };
         match timeout(START, worker.output.hear()).await?? {
             Reply::Hello(VERSION) => Ok(worker),

@@ -52,11 +52,14 @@ impl Worker {
         self.0.id()
     }
 
-    /// Says all of it while it listens, and then that the run is over.
-    pub(crate) fn make(&mut self, requests: Vec<Request>) -> Made {
+    /// Says all of it while it listens, and then that the run is over, unless it knows.
+    pub(crate) fn make(&mut self, mut requests: Vec<Request>) -> Made {
         let mut input = self.0.stdin.take().expect("a pipe");
+        if !matches!(requests.last(), Some(Request::Slate(_))) {
+            requests.push(Request::Flush);
+        }
         let writer = std::thread::spawn(move || {
-            requests.iter().chain([&Request::Flush]).for_each(|request| say(&mut input, request));
+            requests.iter().for_each(|request| say(&mut input, request));
             input
         });
         let mut made = Made::default();

@@ -17,7 +17,7 @@ use crate::support::http::{self, Reply};
 use crate::support::worker::{Worker, real_worker};
 
 /// What a worker says when it is ready.
-pub(crate) const HELLO: &str = r"printf '\000\000\000\003\200\000\002'";
+pub(crate) const HELLO: &str = r"printf '\000\000\000\003\200\000\003'";
 
 /// A worker of our own, in shell.
 pub(crate) fn script(folder: &Path, text: &str) -> PathBuf {

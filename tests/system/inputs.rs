@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::api::{SOON, multivariant, numbers, playlist, until};
 use crate::encoder::{SMALL, Source, eventually, ffmpeg, run, scratch};
 use crate::support::Server;
+use crate::support::worker::real_worker;
 
 /// A key frame each second.
 const QUICK: Source = Source { extra: &["-g", "30"], ..SMALL };
@@ -113,4 +114,70 @@ fn the_slate_is_shown_while_nobody_sends() {
     until(&server, "live/show", "live again", |s| s["state"] == "live" && is("primary", "on_air")(s));
     goes_on(&server, "live/show", 2);
     from_the_beginning(&server, "live/show");
+}
+
+/// The newest picture of a track: red, green and blue, 320 x 180.
+fn newest(server: &Server, key: &str) -> Vec<u8> {
+    let raw = scratch("slate-seen").join("picture.rgb");
+    let (url, to) = (format!("http://{}/{key}/v1/index.m3u8", server.edge()), raw.display().to_string());
+    let args =
+        ["-v", "error", "-y", "-live_start_index", "-1", "-i", &url, "-frames:v", "1", "-f", "rawvideo"];
+    let (ok, _, err) =
+        run("ffmpeg", &[&args[..], &["-pix_fmt", "rgb24", &to]].concat(), Duration::from_secs(20));
+    assert!(ok, "{err}");
+    std::fs::read(raw).expect("a picture")
+}
+
+#[test]
+fn pictures_and_clips_are_shown_in_the_streams_own_parameters() {
+    let folder = scratch("slate-made");
+    let make = |name: &str, args: &[&str]| {
+        let path = folder.join(name).display().to_string();
+        let (ok, _, err) = run(
+            "ffmpeg",
+            &[&["-v", "error", "-y", "-f", "lavfi", "-i"], args, &[&path]].concat(),
+            Duration::from_secs(20),
+        );
+        assert!(ok, "{err}");
+        path
+    };
+    let picture = make("slate.png", &["color=red:s=640x480", "-frames:v", "1"]);
+    let clip = ["color=red:s=640x480:r=25", "-t", "2", "-c:v", "libx264", "-preset", "ultrafast", "-g", "50"];
+    let clip = make("slate.ts", &clip);
+    let policy = |name: &str, slate: &str| {
+        format!(
+            "[[origin.stream.policies]]\nname = \"live/{name}\"\nslate = {slate:?}\nslate_after_ms = 500\nslate_s = 60\n"
+        )
+    };
+    let server = Server::configured(&format!(
+        "[origin.images]\nworker = {:?}\n{}{}",
+        real_worker(),
+        policy("picture", &picture),
+        policy("clip", &clip)
+    ));
+    let keys = ["live/picture", "live/clip"];
+    let encoders = keys.map(|key| ffmpeg(server.rtmp(), key, SMALL));
+    keys.iter().for_each(|key| _ = multivariant(&server, key));
+    drop(encoders);
+    for key in keys {
+        let told = until(&server, key, "on the slate", |s| s["state"] == "slate");
+        assert!(!told["hints"].to_string().contains("slate"), "{told:#}");
+        let red = eventually(SOON, || {
+            let seen = newest(&server, key);
+            let at = |x: usize| seen.get((90 * 320 + x) * 3..).and_then(|p| p.first_chunk::<3>().copied());
+            let (edge, middle) = (at(10)?, at(160)?);
+            (edge.iter().all(|n| *n < 10) && middle[0] > 220 && middle[1] < 40).then_some(())
+        });
+        assert!(red.is_some(), "{key}: the picture with black edges: {}", server.log());
+        goes_on(&server, key, 2);
+        let text = multivariant(&server, key);
+        assert!(text.contains("RESOLUTION=320x180") && !text.contains("640x480"), "{key}: {text}");
+        from_the_beginning(&server, key);
+        let told = until(&server, key, "on the slate", |s| s["state"] == "slate");
+        assert_eq!(told["repairs"]["kinds"].to_string().contains("silence"), false, "{told:#}");
+    }
+    let _again = ffmpeg(server.rtmp(), "live/picture", SMALL);
+    until(&server, "live/picture", "live again", |s| s["state"] == "live" && is("primary", "on_air")(s));
+    goes_on(&server, "live/picture", 2);
+    from_the_beginning(&server, "live/picture");
 }

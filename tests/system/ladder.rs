@@ -379,3 +379,34 @@ fn a_rung_that_nobody_watches_is_not_made_until_somebody_does() {
     assert!(decoded.ok && decoded.video >= 60, "{decoded:?}");
     right(&server, key);
 }
+
+#[test]
+fn a_hidden_source_is_announced_when_its_ladder_is_given_up() {
+    let server =
+        server(&format!("{LITTLE_TWO}hide_source = true\ndevice = \"auto\"\n"), "crashes_max = 1", "");
+    let key = "live/hidden";
+    let _encoder = ffmpeg(server.rtmp(), key, LITTLE);
+    let hidden =
+        |s: &Value| s["ladder"]["source"] == "hidden" && s["ladder"]["rungs"][1]["encoder"] == "libx264";
+    let told = until(&server, key, "hidden", hidden);
+    assert_eq!(told["ladder"]["rungs"][0]["device"], "auto", "{told:#}");
+    let text = multivariant(&server, key);
+    assert_eq!(tracks(&text), ["a1", "v2", "v3"], "{text}");
+    assert!(!text.contains("v1/"), "{text}");
+    let manifest = playlist(&server, &format!("/{key}/manifest.mpd")).expect("a manifest");
+    assert!(!manifest.contains("id=\"v1\"") && manifest.contains("id=\"v2\""), "{manifest}");
+    let decoded = decode(&format!("http://{}/{key}/index.m3u8", server.edge()), 4);
+    assert!(decoded.ok && decoded.video >= 60, "{decoded:?}");
+    right(&server, key);
+    let worker = running(&server, key)["worker"].as_u64().expect("a process");
+    assert!(Command::new("kill").args(["-9", &worker.to_string()]).status().expect("kill runs").success());
+    let bare = |s: &Value| {
+        let hint = s["hints"].to_string().contains("hide_source");
+        s["ladder"]["state"] == "dropped" && s["ladder"]["source"] == "announced" && hint
+    };
+    until(&server, key, "announced", bare);
+    let text = playlist(&server, &format!("/{key}/index.m3u8")).expect("a playlist");
+    assert!(text.contains("v1/index.m3u8"), "{text}");
+    let source = playlist(&server, &format!("/{key}/v1/index.m3u8")).expect("a playlist");
+    assert!(!source.contains("#EXT-X-GAP") && !source.contains("#EXT-X-DISCONTINUITY\n"), "{source}");
+}

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use nx_media::{AudioCodec, Kind, Sample, VideoCodec};
+use nx_media::{AudioCodec, FrameRate, Kind, Sample, VideoCodec};
 use nx_worker_protocol::{
-    Clock, Corner, Crop, Device, Filters, Logo, Output, Reply, Request, Rung, Sound, Text,
+    Clock, Corner, Crop, Device, Filters, Logo, Output, Reply, Request, Rung, Slate, Sound, Text,
 };
 
 use crate::api::SOON;
@@ -23,6 +23,7 @@ fn rung(codec: VideoCodec, width: u16, height: u16) -> Rung {
         buffer_ms: 1000,
         halved: false,
         device: Device::Software,
+        profile: 0,
         threads: 1,
         preset: preset.into(),
     }
@@ -204,7 +205,7 @@ fn what_cannot_be_done_is_said_in_words() {
     assert_eq!((made.outputs[1].samples.len(), &made.outputs[1].refused), (10, &None));
     // No such device here: the software does it, and says so.
     let plain = picture("plain.mkv", "testsrc2=s=640x360:r=25:d=0.4", &[]);
-    let devices = [Device::Nvenc, Device::Qsv].map(|device| {
+    let devices = [Device::Nvenc, Device::Qsv, Device::Auto].map(|device| {
         [VideoCodec::Avc, VideoCodec::Hevc]
             .map(|codec| Output::Rung(Rung { device, ..rung(codec, 320, 180) }))
     });
@@ -287,11 +288,14 @@ fn filters_are_seen_and_heard() {
     let path = picture("filters.mp4", "color=gray:s=640x360:r=25:d=1", &[]);
     let clock = Some(Clock { corner: Corner::TopLeft, height_percent: 10, zero_us: 0 });
     let text = Some(Text { corner: Corner::BottomLeft, height_percent: 10, text: "Nexus".into() });
+    // As high as a tenth of the picture, half as opaque as it is, and transparent on its left.
+    let half = "color=red:s=64x64,format=rgba[a];color=red@0:s=64x64,format=rgba[b];[b][a]hstack";
+    let png = clip("logo.png", &["-f", "lavfi", "-i", half, "-frames:v", "1"]);
     let logo = Some(Logo {
         corner: Corner::BottomRight,
-        width: 64,
-        height: 32,
-        rgba: [255, 0, 0, 255].repeat(64 * 32).into(),
+        height_percent: 10,
+        opacity_percent: 50,
+        image: std::fs::read(png).expect("a file").into(),
     });
     let filters = Filters { crop: None, clock, text, logo };
     let output = avc(640, 360);
@@ -307,8 +311,11 @@ fn filters_are_seen_and_heard() {
             "{what}: {black} % are black, {white} % white"
         );
     }
-    let logo = average(&seen(582, 324, 40, 20));
-    assert!(logo[0] > 220 && logo[1] < 40 && logo[2] < 40, "{logo:?}");
+    // 72 x 36 pixels from (558, 314) on.
+    let logo = average(&seen(600, 320, 24, 24));
+    assert!(logo[0].abs_diff(188) < 20 && logo[1].abs_diff(60) < 20, "half red, half grey: {logo:?}");
+    let clear = average(&seen(564, 320, 24, 24));
+    assert!(clear.iter().all(|n| n.abs_diff(128) < 6), "{clear:?}");
     assert!(seen(200, 100, 300, 100).iter().all(|n| n.abs_diff(128) < 5), "the rest is as it was");
     // Nothing but the right half.
     let halves = "color=red:s=320x360:r=25:d=1[a];color=blue:s=320x360:r=25:d=1[b];[a][b]hstack";
@@ -343,6 +350,58 @@ fn pixels(path: &Path, filter: &str) -> Vec<u8> {
 fn average(pixels: &[u8]) -> [usize; 3] {
     let of = |colour: usize| pixels.iter().skip(colour).step_by(3).map(|n| usize::from(*n)).sum::<usize>();
     [0, 1, 2].map(|colour| of(colour) * 3 / pixels.len())
+}
+
+#[test]
+fn a_picture_becomes_a_clip_with_black_edges_or_is_refused() {
+    // Red, and transparent where it is blue.
+    let half = "color=red:s=64x96,format=rgba[a];color=blue@0:s=64x96,format=rgba[b];[b][a]hstack";
+    let png = clip("slate.png", &["-f", "lavfi", "-i", half, "-frames:v", "1"]);
+    let jpeg = clip("slate.jpg", &["-f", "lavfi", "-i", "color=red:s=96x128", "-frames:v", "1"]);
+    let mut worker = Worker::start();
+    let mut slate = |rung: Rung, image: Vec<u8>| {
+        let frame_rate = FrameRate { num: 30_000, den: 1001 };
+        let slate = Slate { rung, frame_rate, frames: 60, image: image.into() };
+        worker.make(vec![Request::Slate(slate.into())])
+    };
+    for (codec, profile, file, told, frames) in [
+        (VideoCodec::Avc, 66, &png, "h264,320,180", 60),
+        (VideoCodec::Avc, 100, &jpeg, "h264,320,180", 60),
+        (VideoCodec::Hevc, 0, &png, "hevc,320,180", 60),
+        (VideoCodec::Av1, 0, &jpeg, "av1,320,180", 60),
+    ] {
+        let rung = Rung { profile, ..rung(codec, 320, 180) };
+        let made = slate(rung.clone(), std::fs::read(file).expect("a file"));
+        let track = &made.outputs[0];
+        assert!(made.flushed && track.refused.is_none(), "{told}: {:?}", track.refused);
+        assert_eq!((track.times(true), track.samples.len()), (vec![0], frames), "{told}");
+        assert!(track.times(false).iter().zip(0..).all(|(pts, nth)| *pts == nth * 3003), "{told}");
+        if profile > 0 {
+            assert_eq!(track.opened[0].0[1], profile, "{told}");
+        }
+        let made = png.with_file_name(format!("slate-{codec:?}-{profile}.mp4"));
+        track.save(&Output::Rung(rung), &made);
+        assert_eq!(probed(&made), format!("{told},{frames}"));
+        let seen = |x: u16| average(&pixels(&made, &format!("crop=24:100:{x}:40")));
+        let (edge, left, right) = (seen(8), seen(if file == &png { 60 } else { 110 }), seen(190));
+        assert!(edge.iter().all(|n| *n < 8), "{told}: {edge:?}");
+        assert!(right[0] > 220 && right[1] < 40 && right[2] < 40, "{told}: {right:?}");
+        let red = left[0] > 220 && left[1] < 40;
+        let black = left.iter().all(|n| *n < 8);
+        assert!(if file == &png { black } else { red }, "{told}: {left:?}");
+    }
+    let whole = std::fs::read(&png).expect("a file");
+    let mut broken = whole.clone();
+    broken[whole.len() / 2] ^= 0xff;
+    for (image, want) in [
+        (b"GIF89a".to_vec(), "neither PNG nor JPEG"),
+        (whole[..whole.len() / 2].to_vec(), "broken"),
+        (broken, "broken"),
+    ] {
+        let made = slate(rung(VideoCodec::Avc, 320, 180), image);
+        let why = made.outputs[0].refused.as_deref().expect("it is refused");
+        assert!(made.flushed && why.contains(want), "{why}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod draw;
 mod encoder;
 mod pictures;
 mod rung;
+pub(crate) mod slate;
 mod sound;
 mod times;
 

@@ -96,6 +96,11 @@ impl Desk {
                 self.ladder = None;
                 self.ladder = Some(Engine::new(*ladder, out)?);
             }
+            Request::Slate(slate) => {
+                limits::make_room()?;
+                self.ladder = None;
+                ladder::slate::make(&slate, out)?;
+            }
             Request::Sample(kind, sample) => self.step(|ladder| ladder.take(kind, &sample))?,
             Request::Wanted { output, on } => self.step(|ladder| ladder.want(output, on))?,
             Request::Flush => {

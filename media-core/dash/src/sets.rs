@@ -15,7 +15,8 @@ use crate::timeline::{Listing, Period};
 const SCTE35: &str = "urn:scte:scte35:2013:bin";
 
 pub(crate) fn write(window: &Window, period: &Period<'_>, pace: Pace, out: &mut String) -> fmt::Result {
-    let mut listings: Vec<&Listing> = period.listings.iter().collect();
+    let told = |listing: &&Listing| !window.is_hidden(&listing.track.id);
+    let mut listings: Vec<&Listing> = period.listings.iter().filter(told).collect();
     listings.sort_by_key(|l| l.track.id);
     let mut video: Vec<(Vec<&Listing>, Vec<&VideoParams>)> = Vec::new();
     let mut audio = Vec::new();

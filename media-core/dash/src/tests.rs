@@ -309,3 +309,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_hidden_picture_is_in_no_manifest_while_there_is_another() {
+    for (pictures, hidden) in [(2, true), (1, false)] {
+        let tracks = [vec![video(); pictures], vec![audio(None)]].concat();
+        let mut rig = Rig::new(&tracks);
+        rig.window.hide(vec![TrackId::VIDEO]);
+        for nth in 0..150 {
+            (0..pictures).for_each(|track| rig.frame(track, nth % 60 == 0));
+            (0..2).for_each(|_| rig.frame(pictures, true));
+        }
+        let text = manifest(&rig.window).expect("a manifest");
+        assert_eq!(text.contains("<Representation id=\"v1\""), !hidden, "{text}");
+        assert_eq!(text.matches("<Representation ").count(), 2, "{text}");
+    }
+}

@@ -85,7 +85,8 @@ impl Window {
         }
         // One that is offered has been there before: it is known what it takes.
         let offered = |t: &Rendition| self.is_offered(&t.track.id) && t.meter.peak_bps() > 0;
-        let shown = || self.by_id().map(|(_, t)| t).filter(|t| t.has_media() || offered(t));
+        let told = |t: &&Rendition| (t.has_media() || offered(t)) && !self.is_hidden(&t.track.id);
+        let shown = || self.by_id().map(|(_, t)| t).filter(told);
         let newest = |t: &'_ Rendition| t.segments.back().and_then(|s| s.track.key.clone());
         if let Some(key) = shown().filter_map(newest).max_by_key(|key| key.first_msn) {
             key_tags::write_session(&key.told, out)?;

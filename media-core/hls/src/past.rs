@@ -110,6 +110,7 @@ impl Window {
             let query = &self.query;
             let tracks = self.tracks.iter_mut().zip(live.running());
             tracks.for_each(|(stored, live)| stored.join(live, parts_us, query));
+            self.hidden.clone_from(&live.hidden);
             self.joined = true;
         }
     }

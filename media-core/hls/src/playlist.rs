@@ -188,7 +188,9 @@ impl Window {
     fn write_reports(&self, of: usize, out: &mut String) -> fmt::Result {
         let shown = (0..self.tracks.len()).filter(|index| *index != of).filter_map(|index| self.shown(index));
         for other in shown {
-            let Some(last) = other.segments.back() else { continue };
+            let Some(last) = other.segments.back().filter(|_| !self.is_hidden(&other.track.id)) else {
+                continue;
+            };
             let name = &other.track.name;
             write!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{name}/index.m3u8\",LAST-MSN={}", last.msn)?;
             if let Some(part) = last.parts.len().checked_sub(1) {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nx_media::{TrackId, rescale};
+use nx_media::{Kind, TrackId, rescale};
 use serde::{Deserialize, Serialize};
 
 use crate::breaks::Breaks;
@@ -76,6 +76,8 @@ pub struct Window {
     pub(crate) lost: Remains,
     /// See [`Window::offer`].
     offered: Vec<TrackId>,
+    /// See [`Window::hide`].
+    pub(crate) hidden: Vec<TrackId>,
 }
 
 impl Window {
@@ -105,6 +107,7 @@ impl Window {
             start_ms: None,
             lost: Remains::default(),
             offered: Vec::new(),
+            hidden: Vec::new(),
         }
     }
 
@@ -119,6 +122,22 @@ impl Window {
     #[must_use]
     pub fn is_offered(&self, track: &TrackId) -> bool {
         self.offered.contains(track)
+    }
+
+    /// These tracks are announced nowhere, though who knows their addresses gets them. Whether that is news.
+    pub fn hide(&mut self, tracks: Vec<TrackId>) -> bool {
+        let news = self.hidden != tracks;
+        self.hidden = tracks;
+        news
+    }
+
+    /// Whether a track is hidden. While no other picture can be seen it is not: else there were nothing to watch.
+    #[must_use]
+    pub fn is_hidden(&self, track: &TrackId) -> bool {
+        let seen = |t: &Rendition| {
+            t.track.id.kind == Kind::Video && !self.hidden.contains(&t.track.id) && t.has_media()
+        };
+        self.hidden.contains(track) && self.running().iter().any(seen)
     }
 
     /// Goes on where a window left off: the first run is one more. For a window that has seen no run yet.

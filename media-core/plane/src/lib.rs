@@ -29,7 +29,7 @@ pub use message::Message;
 pub use reader::{Reader, Told, WireError};
 
 /// What both sides must agree on.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Largest frame, bytes.
 pub const FRAME_BYTES_MAX: usize = 4 << 20;
 /// Largest head, bytes: a window of 10 000 segments.

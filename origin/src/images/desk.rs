@@ -14,7 +14,7 @@ use nx_worker_protocol::{Grid, Reply, Request};
 use tokio::time::Instant;
 
 use super::trouble;
-use crate::worker::Worker;
+use crate::worker::{self, Worker};
 
 /// Workers that one order may cost.
 const ATTEMPTS: u32 = 4;
@@ -116,7 +116,7 @@ impl Desk {
             return Err(trouble("the worker for pictures keeps dying, see the log").retry_after(seconds));
         }
         tokio::time::sleep(pause).await;
-        Worker::start(&self.program).await.map_err(|error| {
+        Worker::start(&self.program, false).await.map_err(|error| {
             if error.kind() == io::ErrorKind::NotFound {
                 return absent(&self.program);
             }
@@ -208,9 +208,6 @@ fn out_of_turn(reply: &Reply) -> io::Error {
 }
 
 fn absent(program: &std::path::Path) -> Problem {
-    let detail = format!(
-        "pictures are made by nexus-transcoder, which is not at {}; `make transcoder` builds it, origin.images.worker names another place",
-        program.display()
-    );
+    let detail = format!("pictures are made by a worker, and {}", worker::absent(program));
     Problem::new(StatusCode::NOT_IMPLEMENTED, "no-worker", "Nothing here makes pictures", detail)
 }

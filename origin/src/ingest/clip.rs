@@ -1,11 +1,11 @@
-//! A clip that repeats for ever: the slate of a stream that has lost its publishers.
+//! Clips that repeat for ever: the slate of a stream that has lost its publishers.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use nx_container::flv::{self, TAG_AUDIO, TAG_VIDEO};
-use nx_media::{Kind, TrackId};
+use nx_media::{Kind, Params, TrackId, VIDEO_TIMESCALE};
 use nx_timeline::{Arrival, WireClock};
 
 use crate::ingest::flv_reader::FlvReader;
@@ -14,16 +14,23 @@ use crate::ingest::ts_reader::TsReader;
 use crate::media::{Expect, Media};
 
 /// Largest file that is taken as a slate; it is held in memory. Bytes.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Frames of a file in decode order, with times that begin at 0.
+/// Tracks, and what they repeat.
 #[derive(Debug)]
 pub(crate) struct Clip {
-    head: Vec<Media>,
-    /// 90 kHz ticks.
-    frames: Vec<Arrival>,
-    /// After which it begins again; 90 kHz ticks.
-    length: u64,
+    params: Vec<(TrackId, Params)>,
+    rounds: Vec<Round>,
+}
+
+/// Frames in decode order, with times that begin at 0; 90 kHz ticks.
+#[derive(Debug, Clone)]
+pub(crate) struct Round {
+    pub(crate) frames: Vec<Arrival>,
+    /// After which they begin again, in units of which there are `hz` in a second: rounds of sound and picture have no
+    /// common measure.
+    pub(crate) length: u64,
+    pub(crate) hz: u32,
 }
 
 impl Clip {
@@ -52,19 +59,18 @@ impl Clip {
             Self::collect(media, if file.starts_with(b"FLV") { WireClock::RTMP } else { WireClock::MPEG_TS });
         clip.map(Arc::new).ok_or_else(|| {
             format!(
-                "{name} holds no key frame with its parameters; a slate is an MPEG-TS or FLV clip, for instance from \
-                 `ffmpeg -i IN -t 10 -c:v libx264 -g 60 -c:a aac slate.ts` (an image must be made a clip first)"
+                "{name} holds no key frame with its parameters; a slate is a PNG or JPEG picture, or an MPEG-TS or FLV \
+                 clip, for instance from `ffmpeg -i IN -t 10 -c:v libx264 -g 60 -c:a aac slate.ts`"
             )
         })
     }
 
     fn collect(media: Vec<Media>, clock: WireClock) -> Option<Self> {
-        let (mut head, mut frames) = (Vec::new(), Vec::new());
+        let (mut params, mut frames) = (Vec::<(TrackId, Params)>::new(), Vec::new());
         for item in media {
             match item {
-                Media::Params(id, _)
-                    if head.iter().any(|h| matches!(h, Media::Params(other, _) if *other == id)) => {}
-                Media::Params(..) => head.push(item),
+                Media::Params(id, _) if params.iter().any(|(other, _)| *other == id) => {}
+                Media::Params(id, of) => params.push((id, of)),
                 Media::Frame(mut arrival) => {
                     arrival.stamp = arrival.stamp * 90_000 / u64::from(clock.hz);
                     frames.push(arrival);
@@ -82,11 +88,40 @@ impl Clip {
         let (last, count) = (*stamps.last()?, stamps.len() as u64);
         let length = last + (last / (count.max(2) - 1)).max(1);
         frames.retain(|f| f.stamp < length);
-        let tracks: Vec<TrackId> =
-            head.iter().filter_map(|h| if let Media::Params(id, _) = h { Some(*id) } else { None }).collect();
+        Some(Self::new(params, vec![Round { frames, length, hz: VIDEO_TIMESCALE }]))
+    }
+
+    pub(crate) fn new(params: Vec<(TrackId, Params)>, rounds: Vec<Round>) -> Self {
+        Self { params, rounds }
+    }
+
+    /// Its first track of a kind.
+    pub(crate) fn first(&self, kind: Kind) -> Option<(TrackId, &Params)> {
+        self.params.iter().map(|(id, params)| (*id, params)).find(|(id, _)| id.kind == kind)
+    }
+
+    /// What of its tracks repeats.
+    pub(crate) fn rounds(&self) -> &[Round] {
+        &self.rounds
+    }
+
+    /// What a stream has to know before its frames.
+    fn head(&self) -> impl Iterator<Item = Media> {
+        let tracks = self.params.iter().map(|(id, _)| *id).collect();
         let expect = Media::Expect(Expect { tracks, video_ms: 0, audio_ms: 0, exact: true });
-        head.insert(0, expect);
-        Some(Self { head, frames, length })
+        let params = self.params.iter().map(|(id, params)| Media::Params(*id, params.clone()));
+        std::iter::once(expect).chain(params)
+    }
+}
+
+impl Round {
+    /// The `nth` frame of all rounds together, and when it is due.
+    fn frame(&self, nth: usize) -> Option<(&Arrival, u64)> {
+        let count = self.frames.len().max(1);
+        let frame = self.frames.get(nth % count)?;
+        let rounds = (nth / count) as u64;
+        let since = rounds.saturating_mul(self.length).saturating_mul(VIDEO_TIMESCALE.into());
+        Some((frame, frame.stamp + since / u64::from(self.hz.max(1))))
     }
 }
 
@@ -107,8 +142,8 @@ fn read_flv(file: &Bytes, sink: &mut dyn FnMut(Media)) {
 pub(crate) struct ClipInput {
     clip: Arc<Clip>,
     since_ms: i64,
-    /// Frames handed out so far, all rounds together.
-    next: usize,
+    /// Of each [`Round`]: frames handed out so far.
+    next: Vec<usize>,
     told: bool,
 }
 
@@ -117,12 +152,13 @@ impl ClipInput {
     pub(crate) const CLOCK: WireClock = WireClock { hz: 90_000, bits: 62 };
 
     pub(crate) fn new(clip: Arc<Clip>, now_ms: i64) -> Self {
-        Self { clip, since_ms: now_ms, next: 0, told: false }
+        let next = vec![0; clip.rounds.len()];
+        Self { clip, since_ms: now_ms, next, told: false }
     }
 
     /// When the next frame is due.
     pub(crate) fn due_ms(&self) -> i64 {
-        self.since_ms + i64::try_from(self.frame().map_or(0, |(_, at)| at) / 90).unwrap_or(0)
+        self.since_ms + i64::try_from(self.frame().map_or(0, |(_, _, at)| at) / 90).unwrap_or(0)
     }
 
     /// Hands out what is due.
@@ -133,21 +169,30 @@ impl ClipInput {
         sink: &mut dyn FnMut(Media),
     ) -> Reading {
         if !std::mem::replace(&mut self.told, true) {
-            self.clip.head.iter().cloned().for_each(&mut *sink);
+            self.clip.head().for_each(&mut *sink);
         }
         while self.due_ms() <= now_ms {
-            let Some((frame, stamp)) = self.frame() else { break };
+            let Some((round, frame, stamp)) = self.frame() else { break };
             let arrival = Arrival { stamp, ..frame.clone() };
             took(arrival.payload.len());
-            self.next += 1;
+            if let Some(next) = self.next.get_mut(round) {
+                *next += 1;
+            }
             sink(Media::Frame(arrival));
         }
         Reading::Drained
     }
 
-    fn frame(&self) -> Option<(&Arrival, u64)> {
-        let count = self.clip.frames.len().max(1);
-        let frame = self.clip.frames.get(self.next % count)?;
-        Some((frame, frame.stamp + (self.next / count) as u64 * self.clip.length))
+    /// The frame that comes next, of which round, and when it is due.
+    fn frame(&self) -> Option<(usize, &Arrival, u64)> {
+        let each = self.clip.rounds.iter().zip(&self.next).enumerate();
+        let due = each.filter_map(|(nth, (round, next))| {
+            let (frame, at) = round.frame(*next)?;
+            Some((nth, frame, at))
+        });
+        due.min_by_key(|(.., at)| *at)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,10 @@ use crate::ingest::input::Input;
 use crate::ingest::stream::Stream;
 use crate::pipeline::Traffic;
 
+/// Of a stream whose source is to be hidden.
+const BARE: &str =
+    "the source is announced although hide_source is set: none of its renditions can be watched";
+
 /// Measured since the stream began, smoothed over a few looks.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
@@ -90,7 +94,11 @@ impl Stream {
             inputs.iter().find(|i| on_air.is_some_and(|r| r.name() == i.role && r != Role::Slate));
         let since =
             self.inputs.iter().flatten().find(|i| Some(i.about.role) == on_air).map(|i| i.connected_ms);
-        let ladder = self.pipeline.rungs().map(|rungs| rungs.told());
+        let mut ladder = self.pipeline.rungs().map(|rungs| rungs.told());
+        let hides = self.pipeline.hides();
+        if let Some(ladder) = &mut ladder {
+            ladder.source = hides.map(|hides| if hides { "hidden" } else { "announced" }.into());
+        }
         let made = self.pipeline.made();
         let sent: Vec<TrackSpec> =
             self.pipeline.tracks().into_iter().filter(|t| !made.contains(&t.id)).collect();
@@ -113,7 +121,10 @@ impl Stream {
         (status.repairs.kinds, status.repairs.recent) = (kinds, recent);
         status.discontinuities = self.entry.live.read(nx_hls::Window::discontinuities);
         status.hints = hints(&tracks, &sent, hub.config.stream.segment_ms);
-        status.hints.splice(0..0, self.pipeline.hindrance().map(str::to_owned));
+        let slate = self.slate.as_ref().and_then(|slate| slate.fault());
+        let bare = (hides == Some(false)).then(|| BARE.to_owned());
+        let faults = [self.pipeline.hindrance().map(str::to_owned), slate, bare];
+        status.hints.splice(0..0, faults.into_iter().flatten());
         status.tracks = tracks;
         status.ladder = ladder;
     }

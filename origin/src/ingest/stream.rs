@@ -18,10 +18,13 @@ use crate::ingest::status::Figures;
 use crate::ladder::Ring;
 use crate::media::Media;
 use crate::pipeline::{Pipeline, Relay};
+use crate::slates::Slate;
 use crate::switch::{Switch, Verdict};
 
 /// A stream that is over can be finished by its viewers for this long; milliseconds.
 const ENDED_MS: i64 = 30_000;
+/// When a slate that is due is not ready, it is looked for again after so long; milliseconds.
+const SLATE_AGAIN_MS: i64 = 250;
 
 pub(crate) struct Stream {
     pub(crate) key: StreamKey,
@@ -43,6 +46,8 @@ pub(crate) struct Stream {
     idle_since_ms: i64,
     /// When the slate is to be shown, if it is not.
     pub(crate) slate_due_ms: Option<i64>,
+    /// What will be shown then: fits what was last on air.
+    pub(crate) slate: Option<Arc<Slate>>,
     /// What the shard's agenda says of its next turn; `i64::MAX` when it is not there.
     pub(crate) planned_ms: i64,
     pub(crate) ended: bool,
@@ -86,6 +91,7 @@ impl Stream {
             eager: true,
             idle_since_ms: now_ms,
             slate_due_ms: None,
+            slate: None,
             planned_ms: i64::MAX,
             ended: false,
             noted_msn: 0,
@@ -276,6 +282,7 @@ impl Stream {
             hub.refuse(&input.about.peer, self.key.as_str(), reason);
         }
         self.figures.left(hub, &input);
+        self.prepare_slate(hub, &input);
         input.close(end);
         self.switch.gone(role);
         if role != Role::Slate && self.publishers().next().is_none() {
@@ -351,6 +358,10 @@ impl Stream {
         }
         self.pipeline.turn_key(nx_delivery::wall_ms());
         self.pipeline.look();
+        if let Some(input) = self.switch.active().and_then(|role| self.take_input(role)) {
+            self.prepare_slate(hub, &input);
+            self.put_input(input);
+        }
         self.update_status(hub, now_ms);
         let forgotten = self.ended && idle && now_ms - self.idle_since_ms > ENDED_MS;
         // A publisher that has the name but has not arrived here keeps it alive.
@@ -367,12 +378,29 @@ impl Stream {
         input.about.grant.limits.check(measured).map(End::Refused)
     }
 
+    /// Has the slate made that fits what an input on air sends.
+    fn prepare_slate(&mut self, hub: &Hub, input: &Input) {
+        let role = input.about.role;
+        if role != Role::Slate
+            && self.switch.active() == Some(role)
+            && !input.params.is_empty()
+            && let Some(file) = &hub.config.stream.policy(&self.key).slate
+        {
+            self.slate = hub.slates.fit(file, &input.params, self.slate.take());
+        }
+    }
+
     /// Puts the slate on when it is due.
     pub(crate) fn show_slate(&mut self, hub: &Hub, now_ms: i64) {
         if self.slate_due_ms.take_if(|due| *due <= now_ms).is_none() || self.ended {
             return;
         }
-        let Some(clip) = hub.slate(&self.key) else { return };
+        let fitted = self.slate.as_ref().and_then(|slate| slate.clip());
+        let plain = || hub.slates.plain(hub.config.stream.policy(&self.key).slate.as_ref()?);
+        let Some(clip) = fitted.or_else(plain) else {
+            self.slate_due_ms = Some(now_ms + SLATE_AGAIN_MS);
+            return;
+        };
         let about = About::slate();
         let claim = Claim::new(nx_delivery::random_id(), now_ms);
         let wire = Wire::Clip(Box::new(ClipInput::new(clip, now_ms)));

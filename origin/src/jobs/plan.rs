@@ -54,7 +54,7 @@ impl Plan {
         let nothing =
             || "nothing is to be made of it: no rendition of its ladder is smaller than it is".to_owned();
         let Ladder { video: picture, audio: sound, filters, outputs } =
-            plan(&profile, source, &config.filters(0)).ladder.ok_or_else(nothing)?;
+            plan(&profile, source, &config.filters(None, 0)).ladder.ok_or_else(nothing)?;
         let wanted = |output: &Output| match output {
             Output::Rung(rung) => {
                 let lines = rung.width.min(rung.height);

@@ -1,9 +1,15 @@
 //! Settings of what is made of streams: `[[origin.ladder]]` and `[origin.transcoder]`.
 
+use std::path::PathBuf;
+
 use nx_ladder::{Codec, Profile, ProfileError, Wish};
 use nx_media::StreamKey;
-use nx_worker_protocol::{Clock, Corner, Crop, Device, Filters, TEXT_BYTES_MAX, Text};
+use nx_worker_protocol::{
+    Clock, Corner, Crop, Device, Filters, LOGO_BYTES_MAX, Logo, PICTURE_PIXELS_MAX, SIDE_PIXELS_MAX, TEXT_BYTES_MAX, Text,
+};
 use serde::{Deserialize, Serialize};
+
+use crate::picture;
 
 /// Height of what is drawn into the picture, percent of it.
 const LETTERS_PERCENT: u8 = 5;
@@ -57,6 +63,29 @@ pub struct LadderConfig {
     /// Where the text stands.
     #[serde(default)]
     pub text_corner: CornerConfig,
+    /// A picture in a corner.
+    #[serde(default)]
+    pub logo: Option<LogoConfig>,
+    /// The source's picture is announced in no playlist while there are renditions of it.
+    #[serde(default)]
+    pub hide_source: bool,
+}
+
+/// A picture in a corner of the picture.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogoConfig {
+    /// PNG or JPEG.
+    pub file: PathBuf,
+    /// Where it stands.
+    #[serde(default)]
+    pub corner: CornerConfig,
+    /// Its height as a part of the picture's, percent.
+    #[serde(default = "logo_height_percent")]
+    pub height_percent: u8,
+    /// What is left of its own opacity, percent.
+    #[serde(default = "logo_opacity_percent")]
+    pub opacity_percent: u8,
 }
 
 /// One of `rungs`.
@@ -90,6 +119,8 @@ pub enum DeviceConfig {
     Nvenc,
     /// Intel Quick Sync Video.
     Qsv,
+    /// Whichever of these is there.
+    Auto,
 }
 
 /// A corner of the picture.
@@ -141,6 +172,14 @@ fn linger_s() -> u32 {
     30
 }
 
+fn logo_height_percent() -> u8 {
+    10
+}
+
+fn logo_opacity_percent() -> u8 {
+    100
+}
+
 impl LadderConfig {
     pub(crate) fn fits(&self, key: &StreamKey) -> bool {
         match self.streams.strip_suffix('*') {
@@ -174,18 +213,19 @@ impl LadderConfig {
             DeviceConfig::Software => Device::Software,
             DeviceConfig::Nvenc => Device::Nvenc,
             DeviceConfig::Qsv => Device::Qsv,
+            DeviceConfig::Auto => Device::Auto,
         };
-        Ok(Profile { evened: self.even_loudness, device, ..profile })
+        Ok(Profile { evened: self.even_loudness, device, source_hidden: self.hide_source, ..profile })
     }
 
     /// What is done to the picture. `zero_us` is the Unix time of presentation time 0.
-    pub(crate) fn filters(&self, zero_us: i64) -> Filters {
+    pub(crate) fn filters(&self, logo: Option<Logo>, zero_us: i64) -> Filters {
         let height_percent = LETTERS_PERCENT;
         let text =
             |text: &String| Text { corner: self.text_corner.into(), height_percent, text: text.clone() };
         Filters {
             crop: self.crop.map(Into::into),
-            logo: None,
+            logo,
             text: self.text.as_ref().map(text),
             clock: self.clock.map(|corner| Clock { corner: corner.into(), height_percent, zero_us }),
         }
@@ -197,8 +237,10 @@ impl LadderConfig {
             format!("{text}{}", if text.contains('/') { "x" } else { "x/x" })
         });
         let both = self.profile.is_some() != self.rungs.is_empty();
-        let odd = |c: &CropConfig| {
-            [c.left, c.top, c.width, c.height].iter().any(|n| n % 2 == 1) || c.width == 0 || c.height == 0
+        let lasting = if self.rungs.is_empty() {
+            self.mode == Mode::Always && self.profile.as_deref() != Some("audio-only")
+        } else {
+            self.rungs.iter().any(|rung| rung.mode.unwrap_or(self.mode) == Mode::Always)
         };
         let rules = [
             (
@@ -212,17 +254,66 @@ impl LadderConfig {
                 "or rungs is needed, and only one of them: profile = \"h264-720p3\", or rungs = [{ lines = 720 }]",
             ),
             ("linger_s", !(5..=3600).contains(&self.linger_s), "must be 5 to 3600"),
-            ("crop", self.crop.as_ref().is_some_and(odd), "must have even numbers, and a width and a height"),
+            (
+                "crop",
+                self.crop.as_ref().is_some_and(CropConfig::is_odd),
+                "must have even numbers, a width and a height, and end within 8192 pixels each way",
+            ),
             (
                 "text",
-                self.text.as_ref().is_some_and(|t| t.is_empty() || t.len() > TEXT_BYTES_MAX),
-                "must have 1 to 128 bytes",
+                self.text.as_ref().is_some_and(|t| {
+                    t.is_empty() || t.len() > TEXT_BYTES_MAX || t.contains(char::is_control)
+                }),
+                "must have 1 to 128 bytes in one line",
+            ),
+            (
+                "hide_source",
+                self.hide_source && !lasting,
+                "needs a rendition with mode = \"always\": without one there would be nothing to watch",
             ),
         ];
         let faults = rules.into_iter().filter(|rule| rule.1).map(|(key, _, text)| (key, text.to_owned()));
+        let faults = faults.chain(self.logo.iter().flat_map(LogoConfig::faults));
         let key = if self.profile.is_some() { "profile" } else { "rungs" };
         let wish = (!both).then(|| self.wish().err()).flatten();
         faults.chain(wish.map(|error| (key, error.to_string()))).collect()
+    }
+}
+
+impl LogoConfig {
+    /// As a worker takes it.
+    ///
+    /// # Errors
+    /// In words: the file cannot be used.
+    pub(crate) fn load(&self) -> Result<Logo, String> {
+        let image = picture::read(&self.file, LOGO_BYTES_MAX)?;
+        let Self { corner, height_percent, opacity_percent, .. } = *self;
+        Ok(Logo { corner: corner.into(), height_percent, opacity_percent, image })
+    }
+
+    fn faults(&self) -> Vec<(&'static str, String)> {
+        let percent = |n: u8| (1..=100).contains(&n);
+        let rules = [
+            ("logo.height_percent", percent(self.height_percent)),
+            ("logo.opacity_percent", percent(self.opacity_percent)),
+        ];
+        let faults =
+            rules.into_iter().filter(|rule| !rule.1).map(|(key, _)| (key, "must be 1 to 100".to_owned()));
+        faults.chain(self.load().err().map(|why| ("logo.file", why))).collect()
+    }
+}
+
+impl CropConfig {
+    /// It is none that could be.
+    fn is_odd(&self) -> bool {
+        let Self { left, top, width, height } = *self;
+        let fits = |from: u16, length: u16| {
+            length > 0 && from.checked_add(length).is_some_and(|end| end <= SIDE_PIXELS_MAX)
+        };
+        [left, top, width, height].iter().any(|n| n % 2 == 1)
+            || !fits(left, width)
+            || !fits(top, height)
+            || u32::from(width) * u32::from(height) > PICTURE_PIXELS_MAX
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use nx_media::VIDEO_TIMESCALE;
-use nx_worker_protocol::{Load, Reply, Request};
+use nx_worker_protocol::{Device, Load, Output as Made, Reply, Request};
 use tokio::time::Instant;
 
 use super::capacity::Place;
@@ -78,7 +78,8 @@ async fn idle(counter: &mut Counter) {
 async fn attend(counter: &mut Counter, rules: &Rules, place: &Place) -> io::Result<()> {
     let shared = counter.shared.clone();
     shared.stand(|s| s.state = State::Starting);
-    let mut worker = Worker::start(&rules.program).await?;
+    let hard = |made: &Made| matches!(made, Made::Rung(rung) if rung.device != Device::Software);
+    let mut worker = Worker::start(&rules.program, shared.ladder.outputs.iter().any(hard)).await?;
     let pid = worker.id();
     let heard = AtomicI64::new(shared.offered());
     let result = tokio::select! {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use nx_contract::streams as told;
 use nx_hls::TrackSpec;
 use nx_media::{AudioParams, Kind, Params, Sample, TrackId, VIDEO_TIMESCALE, VideoParams, rescale};
-use nx_worker_protocol::{Output, Reply};
+use nx_worker_protocol::{Device, Output, Reply};
 
 use super::post::{Post, State};
 
@@ -150,6 +150,12 @@ impl Set {
         self.made.iter().filter(|made| made.refused.is_none()).filter_map(|made| made.spec.as_ref())
     }
 
+    /// The picture that there are renditions of, unless they are given up.
+    pub(crate) fn replaced(&self) -> Option<TrackId> {
+        let pictures = self.specs().any(|spec| spec.id.kind == Kind::Video);
+        self.video.filter(|_| pictures && self.post.shared.standing().state != State::Dropped)
+    }
+
     /// Those of them that are made while somebody asks for them.
     pub(crate) fn offered(&self) -> impl Iterator<Item = TrackId> {
         self.made.iter().filter(|made| made.on_demand && made.spec.is_some()).map(|made| made.id)
@@ -292,6 +298,7 @@ impl Set {
             }
             .into(),
             encoder: made.encoder.clone(),
+            device: device(&made.output).into(),
             reason: made.refused.clone().or_else(|| {
                 (made.wanted == Wanted::Shed)
                     .then(|| format!("the machine is too slow for it; tried again in {} s", made.shed.1))
@@ -306,8 +313,20 @@ impl Set {
             skips: self.post.shared.skips(),
             damaged: standing.damaged,
             reason: standing.reason,
+            source: None,
             rungs: self.made.iter().map(rung).collect(),
         }
+    }
+}
+
+/// What was to code it.
+fn device(output: &Output) -> &'static str {
+    let Output::Rung(rung) = output else { return "software" };
+    match rung.device {
+        Device::Software => "software",
+        Device::Nvenc => "nvenc",
+        Device::Qsv => "qsv",
+        Device::Auto => "auto",
     }
 }
 

@@ -9,7 +9,7 @@ use nx_hls::TrackSpec;
 use nx_media::{
     AudioCodec, AudioParams, FrameRate, Params, Sample, StreamKey, TrackId, VideoCodec, VideoParams,
 };
-use nx_worker_protocol::{Output, Reply};
+use nx_worker_protocol::{LENGTH, Output, Reply, Request};
 
 use super::capacity::Place;
 use super::post::{Counter, Job, State};
@@ -290,6 +290,78 @@ fn mistakes_in_a_section_are_named() {
         let faults = section(text).faults();
         assert_eq!(faults.iter().map(|(key, _)| *key).collect::<Vec<_>>(), want, "{text}: {faults:?}");
     }
+}
+
+#[test]
+fn what_cannot_be_drawn_or_hidden_is_refused_and_all_else_can_be_said() {
+    let folder = std::env::temp_dir().join(format!("nexus-logo-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("logo.jpg");
+    std::fs::write(&file, [0xff, 0xd8, 0xff, 0xd9]).unwrap();
+    let logo = |more: &str| format!(r#""logo": {{"file": {file:?}{more}}}"#);
+    let crop = |left: u16, top: u16, width: u16, height: u16| {
+        format!(r#""crop": {{"left": {left}, "top": {top}, "width": {width}, "height": {height}}}"#)
+    };
+    for (more, want) in [
+        (logo(""), &[][..]),
+        (logo(r#", "corner": "top-right", "height_percent": 100, "opacity_percent": 1"#), &[]),
+        (
+            logo(r#", "height_percent": 0, "opacity_percent": 101"#),
+            &["logo.height_percent", "logo.opacity_percent"],
+        ),
+        (r#""logo": {"file": "/nowhere/logo.png"}"#.to_owned(), &["logo.file"]),
+        (r#""logo": {"file": "/proc/self/exe"}"#.to_owned(), &["logo.file"]),
+        (crop(0, 0, 8192, 4352), &[]),
+        (crop(8190, 8190, 2, 2), &[]),
+        (crop(8190, 0, 4, 2), &["crop"]),
+        (crop(65534, 0, 2, 2), &["crop"]),
+        (crop(0, 0, 8192, 8192), &["crop"]),
+        (crop(0, 0, 0, 2), &["crop"]),
+        (format!(r#""text": {:?}"#, "x".repeat(128)), &[]),
+        (format!(r#""text": {:?}"#, "x".repeat(129)), &["text"]),
+        (r#""text": "two\nlines""#.to_owned(), &["text"]),
+        (r#""hide_source": true"#.to_owned(), &[]),
+        (r#""hide_source": true, "mode": "on_demand""#.to_owned(), &["hide_source"]),
+        (r#""device": "auto", "clock": "bottom-left""#.to_owned(), &[]),
+    ] {
+        let text = format!(r#"{{"streams": "live/x", "profile": "h264-360p1", {more}}}"#);
+        let faults = section(&text).faults();
+        assert_eq!(faults.iter().map(|(key, _)| *key).collect::<Vec<_>>(), want, "{text}: {faults:?}");
+        if want.is_empty() {
+            let (mut rungs, hired) = ladder(&text);
+            let tracks = [picture(0, VideoCodec::Avc, 720)];
+            rungs.turn(&tracks);
+            rungs.see(TrackId::VIDEO, &key_frame(), 0);
+            let request = Request::Ladder(Box::new(lock(&hired)[0].counter.shared.ladder.clone()));
+            let frame = Bytes::from(request.write().expect("it can be said"));
+            assert_eq!(Request::read(frame.slice(LENGTH..)), Ok(request), "{text}");
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_source_that_is_hidden_gets_a_rung_of_its_size_and_comes_back_when_they_are_given_up() {
+    let (mut rungs, hired) = ladder(r#"{"streams": "live/x", "profile": "h264-720p2", "hide_source": true}"#);
+    rungs.turn(&[picture(0, VideoCodec::Avc, 720), picture(1, VideoCodec::Avc, 480)]);
+    rungs.see(TrackId::VIDEO, &key_frame(), 0);
+    assert!(rungs.hides() && rungs.hidden().is_empty(), "nothing is known of them");
+    {
+        let hired = lock(&hired);
+        let heights = hired[0].counter.shared.ladder.outputs.iter();
+        let heights: Vec<_> = heights.map(|o| if let Output::Rung(r) = o { r.height } else { 0 }).collect();
+        assert_eq!(heights, [720], "the publisher's own 480 is seen");
+        hired[0].open(&avcc());
+    }
+    assert!(rungs.hear());
+    assert_eq!(rungs.hidden(), [TrackId::VIDEO]);
+    lock(&hired)[0].counter.shared.stand(|s| s.state = State::Dropped);
+    assert!(rungs.hidden().is_empty(), "given up");
+    let (mut rungs, hired) = ladder(r#"{"streams": "live/x", "profile": "h264-360p1"}"#);
+    rungs.turn(&[picture(0, VideoCodec::Avc, 720)]);
+    rungs.see(TrackId::VIDEO, &key_frame(), 0);
+    lock(&hired)[0].open(&avcc());
+    assert!(rungs.hear() && rungs.hidden().is_empty(), "not wanted");
 }
 
 /// What a decoder has to know of a picture of H.264.

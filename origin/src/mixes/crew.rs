@@ -92,7 +92,7 @@ impl Job {
 
     /// One worker's life. `Ok` when nobody wants the programme any more.
     async fn attend(&self, scene: &mut watch::Receiver<Scene>) -> io::Result<()> {
-        let (mut child, mut input, output) = spawn(&self.program)?;
+        let (mut child, mut input, output) = spawn(&self.program, None)?;
         let mut output = BufReader::new(output);
         let worker = child.id();
         let begun = async {

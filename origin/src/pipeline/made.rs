@@ -59,7 +59,15 @@ impl Pipeline {
         let (live, now_ms) = (&self.live, nx_delivery::wall_ms());
         if let Some(rungs) = &mut self.rungs {
             rungs.look(&|id| live.asked_ms(id).map(|at_ms| (now_ms - at_ms) / 1000));
+            live.hide(rungs.hidden());
         }
+    }
+
+    /// Whether the source is hidden, of a stream whose source is to be.
+    pub(crate) fn hides(&self) -> Option<bool> {
+        let rungs = self.rungs.as_ref().filter(|rungs| rungs.hides())?;
+        let hidden = rungs.hidden();
+        Some(self.live.read(|window| hidden.iter().any(|id| window.is_hidden(id))))
     }
 
     /// Has the packager go on with these tracks, and those that are made of them, behind them.
@@ -67,7 +75,10 @@ impl Pipeline {
         let stood = self.still.stands();
         let still = self.still.stand(tracks);
         let made = self.rungs.iter().flat_map(Rungs::specs);
-        self.rungs.iter().for_each(|rungs| self.live.offer(rungs.offered()));
+        if let Some(rungs) = &self.rungs {
+            self.live.offer(rungs.offered());
+            self.live.hide(rungs.hidden());
+        }
         let packed: Vec<TrackSpec> = still.into_iter().chain(tracks.iter().cloned()).chain(made).collect();
         if stood || packed != self.tracks() {
             self.packager.set_tracks(&packed);

@@ -200,6 +200,9 @@ pub struct Ladder {
     /// Why there is none, or why the last worker died.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Where the source is to be hidden: `hidden`, or `announced` as long as nothing else can be watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// What is made.
     pub rungs: Vec<Rung>,
 }
@@ -213,6 +216,8 @@ pub struct Rung {
     pub state: String,
     /// What codes it, such as `libx264`.
     pub encoder: String,
+    /// What was to code it: `software`, `nvenc`, `qsv` or `auto`. Software does it where that is not there.
+    pub device: String,
     /// Why it is not made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

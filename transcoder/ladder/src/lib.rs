@@ -11,7 +11,9 @@ mod rates;
 mod shape;
 
 use nx_media::{AudioCodec, AudioParams, VideoCodec, VideoParams};
-use nx_worker_protocol::{AudioSource, Filters, Ladder, OUTPUTS_MAX, Output, Rung, Sound, VideoSource};
+use nx_worker_protocol::{
+    AAC_RATES_HZ, AudioSource, Filters, Ladder, OUTPUTS_MAX, Output, Rung, Sound, VideoSource,
+};
 
 pub use chunks::{Chunk, Picture, chunks};
 pub use profile::{Codec, Profile, ProfileError, RUNGS_MAX, Wish};
@@ -57,7 +59,10 @@ pub struct Plan {
 pub fn plan(profile: &Profile, source: Source<'_>, filters: &Filters) -> Plan {
     let drawn = *filters != Filters::default();
     let video = source.video.filter(|_| !profile.audio_only);
-    let video_passes = video.is_some_and(|v| !drawn && v.codec != VideoCodec::Vp9 && v.codec.is_carried());
+    let passes = |v: &VideoParams| {
+        !drawn && !profile.source_hidden && v.codec != VideoCodec::Vp9 && v.codec.is_carried()
+    };
+    let video_passes = video.is_some_and(passes);
     let sound = source.audio.and_then(|audio| sound(profile, audio));
     let audio_passes = source.audio.is_some() && sound.is_none();
     let rungs = video.map(|v| rungs(profile, v, source.turned, filters, video_passes)).unwrap_or_default();
@@ -108,7 +113,51 @@ fn rung(profile: &Profile, wish: &Wish, shape: Shape, fps: f64) -> Rung {
         halved,
         device: profile.device,
         threads: u8::from(one_will_do),
+        profile: 0,
         preset: wish.preset.clone().unwrap_or_else(|| wish.codec.preset().to_owned()),
+    }
+}
+
+/// A picture that can stand in for another: in its codec (of VP9, which nothing here encodes, in H.264), the size that
+/// it is shown in and, of H.264, a profile that its decoders have.
+#[must_use]
+pub fn picture_like(video: &VideoParams) -> Rung {
+    let codec = match video.codec {
+        VideoCodec::Hevc => Codec::Hevc,
+        VideoCodec::Av1 => Codec::Av1,
+        _ => Codec::H264,
+    };
+    let shape = Shape::of(video, false, None);
+    let fps = video.frame_rate.map_or(FPS, |rate| rate.fps());
+    // What is larger than can be coded gets smaller.
+    let lines = shape.lines().min(*profile::LINES.end());
+    let wish = Wish { codec, lines, bitrate_bps: None, preset: None };
+    let profile = match (video.codec, video.config.get(1)) {
+        (VideoCodec::Avc, Some(idc @ (66 | 77))) => *idc,
+        (VideoCodec::Avc, _) => 100,
+        _ => 0,
+    };
+    Rung { profile, halved: false, ..rung(&Profile::none(), &wish, shape, fps) }
+}
+
+/// A sound that can stand in for another: in its codec, rate and loudspeakers where something here encodes that, else
+/// in AAC.
+#[must_use]
+pub fn sound_like(audio: &AudioParams) -> Sound {
+    let AudioParams { sample_rate, channels, .. } = *audio;
+    let (codec, channels, sample_rate) = match audio.codec {
+        AudioCodec::Opus => (AudioCodec::Opus, channels.clamp(1, 2), 48_000),
+        AudioCodec::Aac if matches!(channels, 1 | 2 | 6) && AAC_RATES_HZ.contains(&sample_rate) => {
+            (AudioCodec::Aac, channels, sample_rate)
+        }
+        _ => (AudioCodec::Aac, channels.clamp(1, 2), 48_000),
+    };
+    Sound {
+        codec,
+        bitrate_bps: rates::AAC_CHANNEL_BPS * u32::from(channels),
+        channels,
+        sample_rate,
+        evened: false,
     }
 }
 
@@ -124,7 +173,9 @@ fn sound(profile: &Profile, audio: &AudioParams) -> Option<Sound> {
     Some(Sound { codec, bitrate_bps, channels, sample_rate, evened: profile.evened })
 }
 
-fn video_source(video: &VideoParams) -> VideoSource {
+/// What a decoder has to know of a picture.
+#[must_use]
+pub fn video_source(video: &VideoParams) -> VideoSource {
     let side = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
     let (width, height) = (side(video.width), side(video.height));
     VideoSource {
@@ -136,7 +187,9 @@ fn video_source(video: &VideoParams) -> VideoSource {
     }
 }
 
-fn audio_source(audio: &AudioParams) -> AudioSource {
+/// What a decoder has to know of a sound.
+#[must_use]
+pub fn audio_source(audio: &AudioParams) -> AudioSource {
     let AudioParams { codec, config, sample_rate, channels, .. } = audio;
     AudioSource { codec: *codec, config: config.clone(), sample_rate: *sample_rate, channels: *channels }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const RUNGS_MAX: usize = 8;
 /// Lines of the rungs of named profiles.
 const STEPS: [u16; 7] = [2160, 1440, 1080, 720, 480, 360, 240];
-const LINES: std::ops::RangeInclusive<u16> = 64..=4320;
+pub(crate) const LINES: std::ops::RangeInclusive<u16> = 64..=4320;
 const BITRATE_BPS: std::ops::RangeInclusive<u32> = 50_000..=200_000_000;
 
 /// A ladder without a source.
@@ -27,6 +27,8 @@ pub struct Profile {
     pub evened: bool,
     /// What encodes where it is there.
     pub device: Device,
+    /// The source's picture is no rendition: one of its size is made where the profile has it.
+    pub source_hidden: bool,
 }
 
 /// A rung without a source.
@@ -110,6 +112,12 @@ impl Codec {
 }
 
 impl Profile {
+    /// Without rungs.
+    pub(crate) fn none() -> Self {
+        let (device, rungs) = (Device::Software, Vec::new());
+        Self { rungs, audio_only: false, evened: false, device, source_hidden: false }
+    }
+
     /// Of rungs as they are wished for; they are sorted.
     ///
     /// # Errors
@@ -129,7 +137,7 @@ impl Profile {
             }
         }
         rungs.sort_by_key(|wish| std::cmp::Reverse(wish.lines));
-        Ok(Self { rungs, audio_only: false, evened: false, device: Device::Software })
+        Ok(Self { rungs, ..Self::none() })
     }
 }
 
@@ -138,8 +146,7 @@ impl FromStr for Profile {
 
     fn from_str(name: &str) -> Result<Self, ProfileError> {
         if name == "audio-only" {
-            let rungs = Vec::new();
-            return Ok(Self { rungs, audio_only: true, evened: false, device: Device::Software });
+            return Ok(Self { audio_only: true, ..Self::none() });
         }
         named(name).map_or_else(|| Err(ProfileError::Name(name.to_owned())), Self::custom)
     }

@@ -2,10 +2,13 @@
 
 use bytes::Bytes;
 use nx_media::{AudioCodec, AudioParams, FrameRate, VideoCodec, VideoParams, VideoRange};
-use nx_worker_protocol::{Corner, Crop, Filters, LENGTH, Ladder, Output, Request, Text};
+use nx_worker_protocol::{Corner, Crop, Filters, LENGTH, Ladder, Output, Request, Slate, Text};
 use proptest::prelude::*;
 
-use crate::{Codec, Profile, ProfileError, RUNGS_MAX, Source, Wish, plan, rates, shape::Shape};
+use crate::{
+    Codec, Profile, ProfileError, RUNGS_MAX, Source, Wish, picture_like, plan, rates, shape::Shape,
+    sound_like,
+};
 
 fn video(codec: VideoCodec, width: u32, height: u32, fps: u32) -> VideoParams {
     let frame_rate = Some(FrameRate { num: fps, den: 1 });
@@ -162,6 +165,57 @@ fn profiles_have_names() {
 }
 
 #[test]
+fn a_source_that_is_hidden_is_no_rendition() {
+    for (name, lines, want) in [
+        ("h264-1080p2", 1080, &["1920x1080 5000k", "1280x720 2800k"][..]),
+        ("h264-720p2", 1080, &["1280x720 2800k", "854x480 1200k"]),
+        // All are larger: one of its own size.
+        ("h264-720p2", 360, &["640x360 700k"]),
+    ] {
+        let video = video(VideoCodec::Avc, lines * 16 / 9, lines, 30);
+        let source = Source { video: Some(&video), ..Source::default() };
+        let hidden = Profile { source_hidden: true, ..profile(name) };
+        let plan = plan(&hidden, source, &Filters::default());
+        assert_eq!(
+            (plan.video_passes, told(plan.ladder.as_ref())),
+            (false, want.iter().map(|w| (*w).to_owned()).collect())
+        );
+    }
+}
+
+#[test]
+fn what_stands_in_for_a_track_can_be_played_where_that_can() {
+    use VideoCodec::{Av1, Avc, Hevc, Vp9};
+    let with = |codec, profile: u8, width, height| VideoParams {
+        config: Bytes::copy_from_slice(&[1, profile]),
+        ..video(codec, width, height, 60)
+    };
+    for (source, want) in [
+        (with(Avc, 66, 1280, 720), (Avc, 66, 1280, 720)),
+        (with(Avc, 77, 640, 360), (Avc, 77, 640, 360)),
+        (with(Avc, 100, 720, 1280), (Avc, 100, 720, 1280)),
+        (with(Avc, 110, 1920, 1080), (Avc, 100, 1920, 1080)),
+        (with(Hevc, 66, 1921, 1081), (Hevc, 0, 1920, 1080)),
+        (with(Av1, 0, 320, 180), (Av1, 0, 320, 180)),
+        (with(Vp9, 66, 1280, 720), (Avc, 0, 1280, 720)),
+        (with(Avc, 66, 1, 1), (Avc, 66, 2, 2)),
+    ] {
+        let rung = picture_like(&source);
+        assert_eq!((rung.codec, rung.profile, rung.width, rung.height), want, "{source:?}");
+        assert!(!rung.halved, "every frame of {source:?}");
+    }
+    for (source, want) in [
+        (audio(AudioCodec::Aac, 6, 44_100), (AudioCodec::Aac, 6, 44_100)),
+        (audio(AudioCodec::Aac, 8, 48_000), (AudioCodec::Aac, 2, 48_000)),
+        (audio(AudioCodec::Opus, 1, 48_000), (AudioCodec::Opus, 1, 48_000)),
+        (audio(AudioCodec::Ac3, 6, 48_000), (AudioCodec::Aac, 2, 48_000)),
+    ] {
+        let sound = sound_like(&source);
+        assert_eq!((sound.codec, sound.channels, sound.sample_rate), want, "{source:?}");
+    }
+}
+
+#[test]
 fn the_table_has_the_rates_of_its_sizes() {
     for (width, height, want) in [
         (1920, 1080, 5_000_000),
@@ -196,6 +250,11 @@ proptest! {
                 prop_assert!(u32::from(rung.width) <= shape.width.max(2), "{rung:?} of {shape:?}");
                 prop_assert!(u32::from(rung.height) <= shape.height.max(2), "{rung:?} of {shape:?}");
             }
+            let (rung, image) = (picture_like(&video), Bytes::from_static(&[1]));
+            let frame_rate = FrameRate { num: fps, den: 1 };
+            let slate = Request::Slate(Slate { rung, frame_rate, frames: 1, image }.into());
+            let frame = slate.write().expect("can be said");
+            prop_assert_eq!(Request::read(Bytes::from(frame).slice(LENGTH..)), Ok(slate));
             let frame = Request::Ladder(ladder.clone().into()).write().expect("can be said");
             prop_assert_eq!(Request::read(Bytes::from(frame).slice(LENGTH..)), Ok(Request::Ladder(ladder.into())));
         }

@@ -1,10 +1,14 @@
 //! What is drawn into the picture: a logo, a line of text, the time. In planes of 4:2:0, without any file.
 
-use bytes::Bytes;
 use ffmpeg_next::frame::Video;
 use font8x8::legacy::BASIC_LEGACY;
 use nx_media::VIDEO_TIMESCALE;
 use nx_worker_protocol::{Clock, Corner, Filters, Logo, Text};
+
+use crate::decode;
+use crate::graph::Chain;
+use crate::sheet::Why;
+use crate::turn::inside;
 
 /// Pixels of a letter of the font, each way.
 const LETTER: usize = 8;
@@ -16,23 +20,23 @@ const DAY_MS: i64 = 86_400_000;
 
 /// See the module.
 pub(crate) struct Drawing {
-    logo: Option<Painted>,
+    logo: Option<Sign>,
     text: Option<Text>,
     clock: Option<Clock>,
 }
 
 impl Drawing {
-    /// `None` when there is nothing to draw.
-    pub(crate) fn new(filters: Filters) -> Option<Self> {
+    /// `None` when there is nothing to draw. Fails with a logo that cannot be read.
+    pub(crate) fn new(filters: Filters) -> Result<Option<Self>, Why> {
         let Filters { logo, text, clock, .. } = filters;
-        let logo = logo.map(|logo| Painted::new(&logo));
-        (logo.is_some() || text.is_some() || clock.is_some()).then_some(Self { logo, text, clock })
+        let logo = logo.map(Sign::new).transpose().map_err(|why| format!("of the logo: {why}"))?;
+        Ok((logo.is_some() || text.is_some() || clock.is_some()).then_some(Self { logo, text, clock }))
     }
 
     /// Draws into a picture of 4:2:0 that nobody else refers to. `pts` is 90 kHz.
-    pub(crate) fn draw(&self, frame: &mut Video, pts: i64) {
-        if let Some(logo) = &self.logo {
-            logo.draw(frame);
+    pub(crate) fn draw(&mut self, frame: &mut Video, pts: i64) -> Result<(), Why> {
+        if let Some(logo) = &mut self.logo {
+            logo.draw(frame)?;
         }
         if let Some(Text { corner, height_percent, text }) = &self.text {
             write(frame, *corner, *height_percent, text);
@@ -40,6 +44,7 @@ impl Drawing {
         if let Some(Clock { corner, height_percent, zero_us }) = self.clock {
             write(frame, corner, height_percent, &time(zero_us, pts));
         }
+        Ok(())
     }
 }
 
@@ -93,9 +98,57 @@ fn letter(of: char) -> [u8; LETTER] {
     known(of).or_else(|| known('?')).copied().unwrap_or_default()
 }
 
+/// A logo, made ready for pictures of one size.
+struct Sign {
+    logo: Logo,
+    image: Video,
+    ready: Option<((u32, u32), Painted)>,
+}
+
+impl Sign {
+    fn new(logo: Logo) -> Result<Self, Why> {
+        let image = decode::image(&logo.image)?;
+        Ok(Self { logo, image, ready: None })
+    }
+
+    fn draw(&mut self, frame: &mut Video) -> Result<(), Why> {
+        let size = (frame.width(), frame.height());
+        if self.ready.as_ref().is_none_or(|(of, _)| *of != size) {
+            self.ready = None;
+        }
+        let painted = match &mut self.ready {
+            Some((_, painted)) => painted,
+            none => {
+                let high = (size.1 * u32::from(self.logo.height_percent) / 100).max(2);
+                let shape = (self.image.width(), self.image.height());
+                let pixels = pixels(&self.image, inside((size.0, high), shape))?;
+                &mut none.insert((size, Painted::new(&pixels, self.logo.opacity_percent))).1
+            }
+        };
+        painted.draw(frame, self.logo.corner);
+        Ok(())
+    }
+}
+
+/// Red, green, blue and opacity of the pixels of a picture of another size, row by row.
+fn pixels(image: &Video, (width, height): (u32, u32)) -> Result<Vec<Vec<[u8; 4]>>, Why> {
+    // What cannot be seen has a colour too: it must not bleed into what can.
+    let scale = format!("scale={width}:{height}:flags=bicubic");
+    let spec =
+        format!("[in]format=gbrap,premultiply=inplace=1,{scale},unpremultiply=inplace=1,format=rgba[out0]");
+    let mut chain = Chain::video(image, &spec, 1)?;
+    chain.push(&image.clone())?;
+    chain.end()?;
+    let mut scaled = Video::empty();
+    if !chain.pull(0, &mut scaled)? {
+        return Err("the scaler gave nothing".into());
+    }
+    let rows = scaled.data(0).chunks(scaled.stride(0)).take(height as usize);
+    Ok(rows.map(|row| row.as_chunks::<4>().0.iter().take(width as usize).copied().collect()).collect())
+}
+
 /// A logo in planes: brightness and its opacity, colours and theirs.
 struct Painted {
-    corner: Corner,
     width: usize,
     height: usize,
     planes: [Vec<(u8, u8)>; 3],
@@ -103,21 +156,22 @@ struct Painted {
 
 impl Painted {
     /// Colours have half the places: a place has those of its pixel at the top left.
-    fn new(Logo { corner, width, height, rgba }: &Logo) -> Self {
-        let (width, height) = (usize::from(*width), usize::from(*height));
-        let pixel = |x: usize, y: usize| pixel(rgba, y * width + x);
+    fn new(pixels: &[Vec<[u8; 4]>], opacity_percent: u8) -> Self {
+        let (width, height) = (pixels.first().map_or(0, Vec::len), pixels.len());
+        let at = |x: usize, y: usize| pixels.get(y).and_then(|row| row.get(x)).copied().unwrap_or_default();
+        let pixel = |x: usize, y: usize| pixel(at(x, y), opacity_percent);
         let luma = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
         let luma = luma.map(|(x, y)| pixel(x, y)).map(|(yuv, opacity)| (yuv[0], opacity)).collect();
         let chroma = |plane: usize| {
             let places = (0..height).step_by(2).flat_map(|y| (0..width).step_by(2).map(move |x| (x, y)));
             places.map(|(x, y)| pixel(x, y)).map(|(yuv, opacity)| (yuv[plane], opacity)).collect()
         };
-        Self { corner: *corner, width, height, planes: [luma, chroma(1), chroma(2)] }
+        Self { width, height, planes: [luma, chroma(1), chroma(2)] }
     }
 
-    fn draw(&self, frame: &mut Video) {
+    fn draw(&self, frame: &mut Video, corner: Corner) {
         let margin = frame.height() as usize / 40;
-        let [left, top, width, height] = place(frame, self.corner, self.width, self.height, margin);
+        let [left, top, width, height] = place(frame, corner, self.width, self.height, margin);
         for (plane, painted) in self.planes.iter().enumerate() {
             let half = usize::from(plane > 0) + 1;
             let pitch = frame.stride(plane);
@@ -134,15 +188,14 @@ impl Painted {
     }
 }
 
-/// One pixel in BT.709, and its opacity.
-fn pixel(rgba: &Bytes, at: usize) -> ([u8; 3], u8) {
-    let (pixels, _) = rgba.as_chunks::<4>();
-    let [red, green, blue, opacity] = pixels.get(at).copied().unwrap_or_default();
+/// One pixel in BT.709, and what is left of its opacity.
+fn pixel([red, green, blue, opacity]: [u8; 4], percent: u8) -> ([u8; 3], u8) {
     let [r, g, b] = [red, green, blue].map(|n| f32::from(n) / 255.0);
     let luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
     // A cast of a float saturates.
     let byte = |n: f32| n.round() as u8;
     let chroma = |n: f32, range: f32| byte(128.0 + 224.0 * (n - luma) / range);
+    let opacity = byte(f32::from(opacity) * f32::from(percent) / 100.0);
     ([byte(16.0 + 219.0 * luma), chroma(b, 1.8556), chroma(r, 1.5748)], opacity)
 }
 
@@ -189,13 +242,13 @@ mod tests {
 
     #[test]
     fn a_logo_is_mixed_by_its_opacity() {
-        let rgba = [[255, 255, 255, 255], [0, 0, 0, 255], [255, 0, 0, 0], [0, 0, 0, 128]].concat();
-        let logo = Logo { corner: Corner::TopLeft, width: 2, height: 2, rgba: rgba.into() };
+        let pixels = [vec![[255; 4], [0, 0, 0, 255]], vec![[255, 0, 0, 0], [0, 0, 0, 128]]];
         let mut frame = grey(64, 32);
-        Painted::new(&logo).draw(&mut frame);
+        Painted::new(&pixels, 100).draw(&mut frame, Corner::TopLeft);
         let at = |x: usize, y: usize| frame.data(0)[y * frame.stride(0) + x];
         assert_eq!([at(0, 0), at(1, 0), at(0, 1), at(1, 1), at(2, 0)], [WHITE, BLACK, GREY, 72, GREY]);
-        assert_eq!(pixel(&Bytes::from_static(&[255, 0, 0, 9]), 0), ([63, 102, 240], 9));
-        Painted::new(&logo).draw(&mut grey(2, 2));
+        assert_eq!(pixel([255, 0, 0, 9], 100), ([63, 102, 240], 9));
+        assert_eq!(pixel([255, 0, 0, 200], 25).1, 50);
+        Painted::new(&pixels, 50).draw(&mut grey(2, 2), Corner::BottomRight);
     }
 }

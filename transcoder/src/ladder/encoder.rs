@@ -26,15 +26,10 @@ impl Encoder {
         if high && rung.codec == VideoCodec::Avc {
             return Err("the source has a high dynamic range, which players of H.264 do not show".into());
         }
-        let mut opened = Err(Why::from("nothing here encodes that"));
-        for &name in names(rung) {
+        choose(names(rung.codec, rung.device), |name| {
             let format = format(name, high);
-            opened = open(name, format, rung, rate, source).map(|encoder| Self { name, format, encoder });
-            if opened.is_ok() {
-                break;
-            }
-        }
-        opened
+            open(name, format, rung, rate, source).map(|encoder| Self { name, format, encoder })
+        })
     }
 
     /// Of the pictures that it takes.
@@ -68,14 +63,29 @@ impl Encoder {
     }
 }
 
-fn names(rung: &Rung) -> &'static [&'static str] {
-    match (rung.codec, rung.device) {
+/// What the first of these gives that gives something, else why the last does not.
+fn choose<T>(names: &[&'static str], open: impl FnMut(&'static str) -> Result<T, Why>) -> Result<T, Why> {
+    let mut opened = Err(Why::from("nothing here encodes that"));
+    for tried in names.iter().copied().map(open) {
+        opened = tried;
+        if opened.is_ok() {
+            break;
+        }
+    }
+    opened
+}
+
+/// What is tried, in this order.
+fn names(codec: VideoCodec, device: Device) -> &'static [&'static str] {
+    match (codec, device) {
         (VideoCodec::Avc, Device::Software) => &["libx264"],
         (VideoCodec::Avc, Device::Nvenc) => &["h264_nvenc", "libx264"],
         (VideoCodec::Avc, Device::Qsv) => &["h264_qsv", "libx264"],
+        (VideoCodec::Avc, Device::Auto) => &["h264_nvenc", "h264_qsv", "libx264"],
         (VideoCodec::Hevc, Device::Software) => &["libx265"],
         (VideoCodec::Hevc, Device::Nvenc) => &["hevc_nvenc", "libx265"],
         (VideoCodec::Hevc, Device::Qsv) => &["hevc_qsv", "libx265"],
+        (VideoCodec::Hevc, Device::Auto) => &["hevc_nvenc", "hevc_qsv", "libx265"],
         (VideoCodec::Av1, _) => &["libsvtav1"],
         _ => &[],
     }
@@ -134,6 +144,15 @@ fn options(name: &str, rung: &Rung) -> Dictionary<'static> {
     if !rung.preset.is_empty() && name.starts_with("lib") {
         options.set("preset", &rung.preset);
     }
+    let profile = match rung.profile {
+        66 => "baseline",
+        77 => "main",
+        100 => "high",
+        _ => "",
+    };
+    if rung.codec == VideoCodec::Avc && !profile.is_empty() {
+        options.set("profile", profile);
+    }
     match name {
         "libx264" => {
             options.set("tune", "zerolatency");
@@ -162,4 +181,35 @@ fn options(name: &str, rung: &Rung) -> Dictionary<'static> {
         }
     }
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_encoder_that_is_there_is_taken_and_the_software_is_the_last() {
+        use Device::{Auto, Nvenc, Qsv, Software};
+        use VideoCodec::{Av1, Avc, Hevc, Vp9};
+        let (x264, x265, nothing) = (Some("libx264"), Some("libx265"), &[][..]);
+        for (codec, device, hardware, want) in [
+            (Avc, Software, &["h264_nvenc", "h264_qsv"][..], x264),
+            (Avc, Nvenc, nothing, x264),
+            (Avc, Nvenc, &["h264_qsv"], x264),
+            (Avc, Nvenc, &["h264_qsv", "h264_nvenc"], Some("h264_nvenc")),
+            (Avc, Qsv, &["h264_qsv", "h264_nvenc"], Some("h264_qsv")),
+            (Avc, Auto, &["h264_qsv", "h264_nvenc"], Some("h264_nvenc")),
+            (Avc, Auto, &["h264_qsv"], Some("h264_qsv")),
+            (Avc, Auto, &["hevc_qsv"], x264),
+            (Avc, Auto, nothing, x264),
+            (Hevc, Auto, &["h264_qsv", "hevc_qsv"], Some("hevc_qsv")),
+            (Hevc, Nvenc, nothing, x265),
+            (Av1, Auto, &["h264_nvenc"], Some("libsvtav1")),
+            (Vp9, Auto, &["h264_nvenc"], None),
+        ] {
+            let there = |name: &'static str| name.starts_with("lib") || hardware.contains(&name);
+            let open = |name| if there(name) { Ok(name) } else { Err(Why::from("it is not there")) };
+            assert_eq!(choose(names(codec, device), open).ok(), want, "{codec:?} {device:?} {hardware:?}");
+        }
+    }
 }

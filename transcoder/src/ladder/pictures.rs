@@ -47,7 +47,7 @@ impl Pictures {
         Ok(Self {
             decoder: Decoder::new(source.codec, &source.config, PICTURE_PIXELS_MAX)?,
             times: Times::default(),
-            front: Front::new(filters),
+            front: Front::new(filters)?,
             share: Fit::default(),
             rungs,
             idle: true,
@@ -138,7 +138,7 @@ impl Pictures {
     /// Hands a picture to the rungs.
     fn share(&mut self, frame: &mut Video) -> Result<(), Why> {
         let Some(stamp) = frame.pts().and_then(|pts| self.times.take(pts)) else { return Ok(()) };
-        self.front.draw(frame, stamp.pts);
+        self.front.draw(frame, stamp.pts)?;
         let count = self.rungs.len();
         let ways: String = (0..count).map(|way| format!("[out{way}]")).collect();
         // Each way gives another reference to the same pixels.
@@ -183,8 +183,9 @@ struct Front {
 }
 
 impl Front {
-    fn new(filters: Filters) -> Self {
-        Self { crop: filters.crop, drawing: Drawing::new(filters), interlaced: false, chain: Fit::default() }
+    fn new(filters: Filters) -> Result<Self, Why> {
+        let (crop, drawing) = (filters.crop, Drawing::new(filters)?);
+        Ok(Self { crop, drawing, interlaced: false, chain: Fit::default() })
     }
 
     /// The pictures that this one completes: a deinterlacer is one behind.
@@ -220,10 +221,8 @@ impl Front {
         ready(chain)
     }
 
-    fn draw(&self, frame: &mut Video, pts: i64) {
-        if let Some(drawing) = &self.drawing {
-            drawing.draw(frame, pts);
-        }
+    fn draw(&mut self, frame: &mut Video, pts: i64) -> Result<(), Why> {
+        self.drawing.as_mut().map_or(Ok(()), |drawing| drawing.draw(frame, pts))
     }
 }
 

@@ -10,8 +10,8 @@ use ffmpeg_next::Packet;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::util::picture;
-use nx_media::{FrameRate, Sample};
-use nx_worker_protocol::{Reply, Rung};
+use nx_media::{FrameRate, Sample, VIDEO_TIMESCALE};
+use nx_worker_protocol::{Reply, Rung, Slate};
 
 use super::coded::{Coded, Reader};
 use super::encoder::Encoder;
@@ -164,6 +164,21 @@ impl Task {
         }
         made.is_ok()
     }
+}
+
+/// Codes a picture that stands, as output 0.
+pub(super) fn stand(slate: &Slate, picture: &Video, out: &Out) -> Result<(), Why> {
+    let Slate { rung, frame_rate, frames, .. } = slate;
+    let task = Task { index: 0, rung: rung.clone(), frame_rate: *frame_rate, out: out.clone() };
+    let mut maker = Maker::new(task, Arc::default());
+    let frame = i64::from(frame_rate.den) * i64::from(VIDEO_TIMESCALE);
+    let at = |nth: u16| i64::from(nth) * frame / i64::from(frame_rate.num.max(1));
+    for nth in 0..*frames {
+        let duration = u32::try_from(at(nth + 1) - at(nth)).ok();
+        let stamp = Stamp { pts: at(nth), key: nth == 0, durations: [duration, None] };
+        maker.take(&picture.clone(), stamp)?;
+    }
+    maker.end()
 }
 
 /// Scales and codes.

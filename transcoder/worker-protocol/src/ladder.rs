@@ -9,8 +9,12 @@ pub const OUTPUTS_MAX: usize = 16;
 pub const PICTURE_PIXELS_MAX: u32 = SIDE_PIXELS_MAX as u32 * 4352;
 /// Pixels of a picture, across or down.
 pub const SIDE_PIXELS_MAX: u16 = 8192;
-/// Pixels of a logo, across and down, each.
-pub const LOGO_SIDE_MAX: u16 = 1024;
+/// Bytes of a logo as a file.
+pub const LOGO_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a picture as a file.
+pub const IMAGE_BYTES_MAX: usize = 16 << 20;
+/// Frames of a slate.
+pub const SLATE_FRAMES_MAX: u16 = 1000;
 /// Bytes of a text that is drawn.
 pub const TEXT_BYTES_MAX: usize = 128;
 /// Bytes of the name of a preset.
@@ -91,6 +95,8 @@ pub struct Rung {
     pub device: Device,
     /// Threads of the encoder; 0: as many as it likes.
     pub threads: u8,
+    /// Of H.264: `profile_idc` that its decoders have, 66 (Baseline), 77 (Main) or 100 (High); 0: its own choice.
+    pub profile: u8,
     /// As the software calls it (`veryfast`; of AV1 `10`): small letters and digits; empty: its own choice.
     pub preset: String,
 }
@@ -105,6 +111,21 @@ pub enum Device {
     Nvenc,
     /// Intel Quick Sync Video.
     Qsv,
+    /// Whatever hardware there is.
+    Auto,
+}
+
+/// A picture that is coded as a clip: a key frame, and others that repeat it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slate {
+    /// How it is coded; what of its size the picture does not fill is black.
+    pub rung: Rung,
+    /// Of the clip, which begins at 0.
+    pub frame_rate: FrameRate,
+    /// 1 to [`SLATE_FRAMES_MAX`].
+    pub frames: u16,
+    /// PNG or JPEG as a file, 1 to [`IMAGE_BYTES_MAX`] bytes.
+    pub image: Bytes,
 }
 
 /// A rendition of the sound.
@@ -167,12 +188,12 @@ pub enum Corner {
 pub struct Logo {
     /// Where.
     pub corner: Corner,
-    /// Pixels of the source, 1 to [`LOGO_SIDE_MAX`].
-    pub width: u16,
-    /// Pixels of the source, 1 to [`LOGO_SIDE_MAX`].
-    pub height: u16,
-    /// Red, green, blue and opacity of each pixel, row by row; nothing is multiplied with anything.
-    pub rgba: Bytes,
+    /// Its height as a part of the picture's, in percent, 1 to 100.
+    pub height_percent: u8,
+    /// What is left of its own opacity, in percent, 1 to 100.
+    pub opacity_percent: u8,
+    /// PNG or JPEG as a file, 1 to [`LOGO_BYTES_MAX`] bytes.
+    pub image: Bytes,
 }
 
 /// A line of text: Latin letters, digits and signs; others are drawn as a question mark.

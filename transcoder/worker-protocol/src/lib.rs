@@ -5,6 +5,7 @@
 //!
 //! origin: Sheet, Draw, Draw, …, Finish        worker: Drawn or Failed for each Draw, Jpeg or Failed for Finish
 //! origin: Ladder, Sample, Sample, …, Flush    worker: Opened or Refused and Coded for each output, Load, Flushed
+//! origin: Slate                               worker: Opened and Coded, or Refused, of output 0, Flushed
 //! ```
 //!
 //! A frame is its length (32 bits, big-endian, without itself), one byte that says what it is, and a body. Whatever
@@ -29,13 +30,13 @@ use nx_media::{Kind, Sample, VideoCodec};
 use thiserror::Error;
 
 pub use ladder::{
-    AAC_RATES_HZ, AudioSource, Clock, Corner, Crop, Device, Filters, LOGO_SIDE_MAX, Ladder, Load, Logo,
-    OUTPUTS_MAX, Output, PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX, Sound, TEXT_BYTES_MAX,
-    Text, VideoSource,
+    AAC_RATES_HZ, AudioSource, Clock, Corner, Crop, Device, Filters, IMAGE_BYTES_MAX, LOGO_BYTES_MAX, Ladder,
+    Load, Logo, OUTPUTS_MAX, Output, PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX,
+    SLATE_FRAMES_MAX, Slate, Sound, TEXT_BYTES_MAX, Text, VideoSource,
 };
 
 /// Of what is defined here; a worker says it first.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Bytes of a frame without its length: a key frame of 8K fits.
 pub const FRAME_MAX: usize = 32 << 20;
 /// Bytes in front of a frame.
@@ -119,6 +120,8 @@ pub enum Request {
     },
     /// The run is over: everything that is in the worker is wanted. Samples that follow begin another run.
     Flush,
+    /// A picture is wanted as a clip. It ends a ladder.
+    Slate(Box<Slate>),
 }
 
 /// What a worker says.
@@ -159,7 +162,7 @@ pub enum Reply {
     },
     /// How far it is: about once in a second of the stream.
     Load(Load),
-    /// The answer to `Flush`, behind everything that was coded.
+    /// The answer to `Flush` and `Slate`, behind everything that was coded.
     Flushed,
 }
 

@@ -5,8 +5,9 @@ use nx_media::{AudioCodec, FrameRate, Kind, Sample, VideoCodec};
 use proptest::prelude::*;
 
 use crate::{
-    AudioSource, Clock, Corner, Crop, Device, FRAME_MAX, Filters, Grid, LENGTH, Ladder, Load, Logo,
-    OUTPUTS_MAX, Output, Reply, Request, Rung, Sound, Text, VideoSource, WireError, frame_len, fuzz,
+    AudioSource, Clock, Corner, Crop, Device, FRAME_MAX, Filters, Grid, IMAGE_BYTES_MAX, LENGTH,
+    LOGO_BYTES_MAX, Ladder, Load, Logo, OUTPUTS_MAX, Output, Reply, Request, Rung, SLATE_FRAMES_MAX, Slate,
+    Sound, Text, VideoSource, WireError, frame_len, fuzz,
 };
 
 fn sheet(columns: u8, rows: u8, width: u16, height: u16) -> Request {
@@ -24,10 +25,10 @@ const GOLDEN: &[&[u8]] = &[
         4, 1, 1, 7, 128, 4, 56, 0, 0, 117, 48, 0, 0, 3, 233, 0, 0, 0, 2, 7,
         8, // 1920 x 1080 at 30000/1001
         1, 1, 2, 0, 0, 187, 128, 0, 0, 0, 1, 9, // AAC, stereo, 48 kHz
-        1, 0, 0, 0, 2, 3, 32, 2, 88, 1, 1, 0, 1, 0, 1, 1, 2, 3, 4, 1, 2, 5, 2, 104,
+        1, 0, 0, 0, 2, 3, 32, 2, 88, 1, 1, 10, 80, 0, 0, 0, 2, 137, 80, 1, 2, 5, 2, 104,
         105, // crop, logo, text
         1, 3, 6, 0, 0, 0, 0, 0, 0, 0, 7, // clock
-        2, 1, 1, 5, 0, 2, 208, 0, 45, 198, 192, 0, 61, 9, 0, 3, 232, 1, 1, 4, 2, 120,
+        2, 1, 1, 5, 0, 2, 208, 0, 45, 198, 192, 0, 61, 9, 0, 3, 232, 1, 1, 4, 77, 2, 120,
         49, // 720p, 3 to 4 Mbit/s
         2, 1, 2, 1, 0, 1, 244, 0, 0, 0, 172, 68, // AAC, 128 kbit/s at 44.1 kHz
     ],
@@ -36,7 +37,12 @@ const GOLDEN: &[&[u8]] = &[
     &[5, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     &[6, 15, 1],
     &[7],
-    &[128, 0, 2],
+    &[
+        8, 0, 60, 0, 0, 117, 48, 0, 0, 3, 233, // 60 frames at 30000/1001
+        1, 5, 0, 2, 208, 0, 45, 198, 192, 0, 61, 9, 0, 3, 232, 1, 1, 4, 77, 2, 120, 49, // 720p
+        255, 216,
+    ],
+    &[128, 0, 3],
     &[129],
     b"\x82no picture in it",
     &[131, 0xff, 0xd8],
@@ -53,8 +59,13 @@ const GOLDEN: &[&[u8]] = &[
 fn rung() -> Rung {
     let (bitrate_bps, peak_bps, buffer_ms, preset) = (3_000_000, 4_000_000, 1000, "x1".to_owned());
     let (codec, device) = (VideoCodec::Avc, Device::Nvenc);
-    let (width, height, halved, threads) = (1280, 720, true, 4);
-    Rung { codec, width, height, bitrate_bps, peak_bps, buffer_ms, halved, device, threads, preset }
+    let (width, height, halved, threads, profile) = (1280, 720, true, 4, 77);
+    Rung { codec, width, height, bitrate_bps, peak_bps, buffer_ms, halved, device, threads, profile, preset }
+}
+
+fn slate() -> Slate {
+    let (frame_rate, image) = (FrameRate { num: 30_000, den: 1001 }, Bytes::from_static(&[255, 216]));
+    Slate { rung: rung(), frame_rate, frames: 60, image }
 }
 
 fn sound(codec: AudioCodec, channels: u8, bitrate_bps: u32, sample_rate: u32) -> Sound {
@@ -76,9 +87,9 @@ fn ladder() -> Ladder {
             crop: Some(Crop { left: 0, top: 2, width: 800, height: 600 }),
             logo: Some(Logo {
                 corner: Corner::TopRight,
-                width: 1,
-                height: 1,
-                rgba: Bytes::from_static(&[1, 2, 3, 4]),
+                height_percent: 10,
+                opacity_percent: 80,
+                image: Bytes::from_static(&[137, 80]),
             }),
             text: Some(Text { corner: Corner::BottomLeft, height_percent: 5, text: "hi".into() }),
             clock: Some(Clock { corner: Corner::BottomRight, height_percent: 6, zero_us: 7 }),
@@ -116,10 +127,11 @@ fn frames_are_what_the_description_says() {
         Request::Sample(Kind::Audio, timed(-1, 0, None, false, &[])),
         Request::Wanted { output: 15, on: true },
         Request::Flush,
+        Request::Slate(slate().into()),
     ];
     let config = Bytes::from_static(&[1, 100]);
     let replies = [
-        Reply::Hello(2),
+        Reply::Hello(3),
         Reply::Drawn,
         Reply::Failed("no picture in it".into()),
         Reply::Jpeg(Bytes::from_static(&[0xff, 0xd8])),
@@ -189,6 +201,8 @@ fn a_ladder_that_cannot_be_is_refused() {
         (false, |r| r.bitrate_bps = 0),
         (false, |r| r.peak_bps = r.bitrate_bps - 1),
         (false, |r| r.buffer_ms = 0),
+        (true, |r| r.profile = 0),
+        (false, |r| r.profile = 88),
         (false, |r| r.preset = "a b".into()),
         (false, |r| r.preset = "seventeen-letters".into()),
     ];
@@ -220,6 +234,48 @@ fn a_ladder_that_cannot_be_is_refused() {
     let mut long = ladder();
     long.filters.text = Some(Text { corner: Corner::TopLeft, height_percent: 5, text: "x".repeat(129) });
     assert!(read(long).is_err());
+}
+
+#[test]
+fn a_slate_or_a_logo_that_cannot_be_is_refused() {
+    let read = |request: Request| Request::read(Bytes::from(request.write()?).slice(LENGTH..));
+    let zeros = |bytes: usize| Bytes::from(vec![0; bytes]);
+    type Change = fn(&mut Slate);
+    let slates: &[(bool, Change)] = &[
+        (true, |_| ()),
+        (true, |s| s.frames = SLATE_FRAMES_MAX),
+        (false, |s| s.frames = SLATE_FRAMES_MAX + 1),
+        (false, |s| s.frames = 0),
+        (false, |s| s.frame_rate.num = 0),
+        (false, |s| s.frame_rate.den = 0),
+        (false, |s| s.rung.width = 0),
+        (false, |s| s.image = Bytes::new()),
+    ];
+    for (row, (good, change)) in slates.iter().enumerate() {
+        let mut slate = slate();
+        change(&mut slate);
+        assert_eq!(read(Request::Slate(slate.into())).is_ok(), *good, "slate {row}");
+    }
+    for (good, bytes) in [(true, IMAGE_BYTES_MAX), (false, IMAGE_BYTES_MAX + 1)] {
+        let slate = Slate { image: zeros(bytes), ..slate() };
+        assert_eq!(read(Request::Slate(slate.into())).is_ok(), good, "{bytes} bytes");
+    }
+    for (good, height_percent, opacity_percent, bytes) in [
+        (true, 1, 100, LOGO_BYTES_MAX),
+        (true, 100, 1, 1),
+        (false, 0, 100, 1),
+        (false, 101, 100, 1),
+        (false, 1, 0, 1),
+        (false, 1, 101, 1),
+        (false, 1, 1, 0),
+        (false, 1, 1, LOGO_BYTES_MAX + 1),
+    ] {
+        let logo = Logo { corner: Corner::TopLeft, height_percent, opacity_percent, image: zeros(bytes) };
+        let filters = Filters { logo: Some(logo), ..Filters::default() };
+        let ladder = Ladder { filters, ..only(vec![Output::Rung(rung())]) };
+        let read = read(Request::Ladder(ladder.into()));
+        assert_eq!(read.is_ok(), good, "{height_percent} % high, {opacity_percent} % opaque, {bytes} bytes");
+    }
 }
 
 #[test]

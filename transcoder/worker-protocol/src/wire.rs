@@ -18,6 +18,7 @@ const LADDER: u8 = 4;
 const SAMPLE: u8 = 5;
 const WANTED: u8 = 6;
 const FLUSH: u8 = 7;
+const SLATE: u8 = 8;
 const HELLO: u8 = 128;
 const DRAWN: u8 = 129;
 const FAILED: u8 = 130;
@@ -71,6 +72,11 @@ impl Request {
             }
             Self::Wanted { output, on } => frame(WANTED, &[&[*output, u8::from(*on)]]),
             Self::Flush => frame(FLUSH, &[]),
+            Self::Slate(slate) => {
+                let mut head = Vec::new();
+                ladder::put_slate(slate, &mut head)?;
+                frame(SLATE, &[&head, &slate.image])
+            }
         }
     }
 
@@ -105,6 +111,7 @@ impl Request {
                 body.end(wanted)
             }
             FLUSH => body.end(Self::Flush),
+            SLATE => Ok(Self::Slate(Box::new(ladder::slate(body)?))),
             _ => Err(WireError::Kind(kind)),
         }
     }

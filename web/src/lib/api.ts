@@ -89,6 +89,8 @@ export interface Ladder {
   skips?: Maybe<number>;
   damaged?: Maybe<number>;
   reason?: Maybe<string>;
+  /** `hidden` or `announced`, where it is to be hidden. */
+  source?: Maybe<string>;
   rungs?: Maybe<Rung[]>;
 }
 
@@ -98,6 +100,8 @@ export interface Rung {
   /** `on`, `idle`, `shed` or `refused`. */
   state?: Maybe<string>;
   encoder?: Maybe<string>;
+  /** `software`, `nvenc`, `qsv` or `auto`: what was wanted. */
+  device?: Maybe<string>;
   reason?: Maybe<string>;
 }
 

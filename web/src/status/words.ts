@@ -144,19 +144,26 @@ const LADDER_TONES: Record<string, Tone> = { running: "good", starting: "idle", 
 
 /** How it stands with the renditions that are made here, and the figures that say so. */
 export function ladderOf(ladder: Ladder): { tone: Tone; verdict: string; figures: string } {
-  const { state, lag_ms, cpu, crashes, skips, damaged } = ladder;
+  const { state, lag_ms, cpu, crashes, skips, damaged, source } = ladder;
   const figures = dotted(
     state === "running" && `${lag_ms ?? 0} ms behind`,
     cpu ? `${cpu.toFixed(1)} cores` : "",
     crashes ? count(crashes, "crash", "crashes") : "",
     skips ? `left out pictures ${count(skips, "time")}` : "",
     damaged ? `${count(damaged, "frame")} not decoded` : "",
+    source === "hidden" && "source hidden",
   );
   return { tone: LADDER_TONES[state ?? ""] ?? "idle", verdict: plain(state) || "Unknown", figures };
 }
 
 const RUNG_STATES: Record<string, string> = { on: "", idle: "nobody watches it", shed: "given up", refused: "not made" };
 
+/** `libx264`, and what was wanted in its place and is not there. */
+function coderOf({ encoder, device }: Rung): string {
+  const missed = encoder?.startsWith("lib") && device && device !== "software";
+  return missed ? `${encoder}, as there is no ${device === "auto" ? "hardware encoder" : device}` : (encoder ?? "");
+}
+
 /** `v2 · libx264`, or why it is not made. */
-export const rungOf = ({ name, encoder, state, reason }: Rung): string =>
-  dotted(name, encoder, RUNG_STATES[state ?? ""] ?? state, reason);
+export const rungOf = (rung: Rung): string =>
+  dotted(rung.name, coderOf(rung), RUNG_STATES[rung.state ?? ""] ?? rung.state, rung.reason);

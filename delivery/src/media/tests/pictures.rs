@@ -212,7 +212,7 @@ impl Reader for From {
             duration: 180_000,
             bytes: 10_000,
             independent: msn != 5,
-            i_frame_bytes: (msn != 5).then_some(9_000),
+            i_frame_bytes: (msn != 5).then_some(if [9, 40].contains(&msn) { 20_000 } else { 9_000 }),
         };
         let within = |s: &Stored| s.begins_ms + 2_000 > self.1 && s.begins_ms < until_ms;
         let segments = (0..self.0.count).map(segment).filter(within);
@@ -235,6 +235,19 @@ async fn the_past_has_thumbnails_and_sheets_of_a_stream_that_is_not_on() {
         node.get(&format!("/live/cam1/thumbnail.jpg?time={}", begins_ms / 1000 + 11)).await.expect("one");
     assert_eq!(notes.last().0, "live/cam1/v1/4-3-320", "the 5th has none");
     assert_eq!(field(at.headers(), "cache-control"), "public, max-age=3600, immutable");
+    // What stands for it is within the first minute, and behind a cut.
+    let from_s = begins_ms / 1000;
+    for (query, msn, keep) in [
+        (String::new(), 9, "public, max-age=1"),
+        (format!("?start={from_s}"), 9, "public, max-age=1"),
+        (format!("?start={}&end={}", from_s + 20, from_s + 70), 10, "public, max-age=3600, immutable"),
+        (format!("?start={}&end={}", from_s + 30, from_s + 90), 40, "public, max-age=3600, immutable"),
+        (format!("?time={}", from_s + 3), 1, "public, max-age=3600, immutable"),
+    ] {
+        let poster = node.get(&format!("/live/cam1/poster.jpg{query}")).await.expect("one");
+        assert_eq!(notes.last().0, format!("live/cam1/v1/{msn}-3-640"), "{query}");
+        assert_eq!(field(poster.headers(), "cache-control"), keep, "{query}");
+    }
     let index = node.text("sprites.vtt?start=-31536000000").await;
     assert_eq!(index.matches(" --> ").count(), 102);
     assert!(index.contains("00:00:08.000 --> 00:00:12.000\n"), "the 4th is shown for the 5th: {index}");

@@ -113,6 +113,29 @@ fn a_silent_rendition_becomes_gaps_that_nothing_waits_for() {
 }
 
 #[test]
+fn a_hidden_track_is_announced_only_while_nothing_else_can_be_seen() {
+    let made = Source { on: vec![(0, 9_000), (33_500, i64::MAX)], ..Source::new(small()) };
+    let sources = [Source::new(video()), made, Source::new(audio())];
+    for (until_ms, hidden) in [(8_000, true), (31_000, false), (42_000, true)] {
+        let mut rig = sources::rig(&sources);
+        assert!(rig.window.hide(vec![TrackId::VIDEO]) && !rig.window.hide(vec![TrackId::VIDEO]));
+        send(&mut rig, &sources, until_ms, &mut Validator::default());
+        let text = rig.window.multivariant().expect("playable");
+        assert_eq!(text.contains("v1/"), !hidden, "{until_ms}: {text}");
+        assert_eq!(text.contains("v2/index.m3u8"), hidden, "{until_ms}: {text}");
+        assert!(text.contains("a1/index.m3u8"), "{until_ms}: {text}");
+        assert_eq!(rig.playlist(2).contains("../v1/"), !hidden, "{until_ms}: {}", rig.playlist(2));
+        assert!(rig.playlist(0).contains("#EXTINF"), "who knows its address gets it");
+    }
+    // Nothing takes its place.
+    let sources = [Source::new(video()), Source::new(audio())];
+    let mut rig = sources::rig(&sources);
+    rig.window.hide(vec![TrackId::VIDEO]);
+    send(&mut rig, &sources, 8_000, &mut Validator::default());
+    assert!(rig.window.multivariant().expect("playable").contains("v1/index.m3u8"));
+}
+
+#[test]
 fn a_track_that_never_comes_is_not_listed_and_holds_nobody_up() {
     let sources = [Source::new(video()), Source { on: vec![], ..Source::new(small()) }, Source::new(audio())];
     let mut rig = sources::rig(&sources);

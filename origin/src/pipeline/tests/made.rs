@@ -27,13 +27,17 @@ const LAG_MS: i64 = 200;
 
 /// Plays ten seconds of a picture and a sound, of which one rendition is made.
 fn play(worker: Worker) -> Arc<LiveStream> {
+    play_by(r#"{"streams": "live/x", "rungs": [{"lines": 120}]}"#, worker)
+}
+
+fn play_by(section: &str, worker: Worker) -> Arc<LiveStream> {
     let mut script = Script::steady(10);
     script.sort();
     let config = StreamConfig::default();
     let window = Window::new(config.window_segments, 2, config.window_bytes_max);
     let live = Arc::new(LiveStream::new(StreamKey::new("live", "x").unwrap(), window));
     let mut pipeline = Pipeline::new(live.clone(), &config, None, None, 0, WALL_MS);
-    let (rungs, hired) = ladder(r#"{"streams": "live/x", "rungs": [{"lines": 120}]}"#);
+    let (rungs, hired) = ladder(section);
     pipeline.climb(rungs);
     let (mut coding, mut opened) = (Vec::new(), false);
     for (at_ms, act) in script.steps {
@@ -60,6 +64,7 @@ fn play(worker: Worker) -> Arc<LiveStream> {
             coding.drain(..due).for_each(|(_, job)| worker_end.code(&job));
         }
         pipeline.take_rungs(WALL_MS + at_ms, &mut |_| {});
+        pipeline.look();
     }
     live
 }
@@ -116,6 +121,25 @@ fn a_worker_that_is_late_begins_with_a_run_of_its_own() {
     assert_eq!(all.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["v1", "a1"]);
     assert_eq!(live.read(Window::discontinuities), 0);
     assert!(named(&all, "v1").iter().filter(|l| l.contains("EXTINF")).count() >= 4, "{all:?}");
+}
+
+#[test]
+fn a_source_that_is_to_be_hidden_is_announced_as_long_as_nothing_is_made_of_it() {
+    let section = r#"{"streams": "live/x", "rungs": [{"lines": 120}], "hide_source": true}"#;
+    for (name, opens_ms, dead_ms, hidden) in [
+        ("from the beginning", 0, NEVER, true),
+        ("late", 3_000, NEVER, true),
+        ("never", i64::MAX, NEVER, false),
+        ("dead for a while", 0, [2_500, 5_500], true),
+    ] {
+        let live = play_by(section, Worker { opens_ms, dead_ms });
+        let text = live.read(Window::multivariant).expect("it can be played");
+        assert_eq!(
+            (text.contains("v1/"), text.contains("v2/index.m3u8")),
+            (!hidden, hidden),
+            "{name}: {text}"
+        );
+    }
 }
 
 #[test]

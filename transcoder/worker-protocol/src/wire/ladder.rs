@@ -6,9 +6,9 @@ use nx_media::{AudioCodec, FrameRate, VideoCodec};
 use super::VIDEO_CODECS;
 use super::body::{Body, number_of, one_of, put_counted, put_text, within};
 use crate::{
-    AAC_RATES_HZ, AudioSource, Clock, Corner, Crop, Device, Filters, LOGO_SIDE_MAX, Ladder, Logo,
-    OUTPUTS_MAX, Output, PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX, Sound, TEXT_BYTES_MAX,
-    Text, VideoSource, WireError,
+    AAC_RATES_HZ, AudioSource, Clock, Corner, Crop, Device, Filters, IMAGE_BYTES_MAX, LOGO_BYTES_MAX, Ladder,
+    Logo, OUTPUTS_MAX, Output, PICTURE_PIXELS_MAX, PRESET_BYTES_MAX, Rung, SIDE_PIXELS_MAX, SLATE_FRAMES_MAX,
+    Slate, Sound, TEXT_BYTES_MAX, Text, VideoSource, WireError,
 };
 
 const AUDIO_CODECS: [(u8, AudioCodec); 6] = [
@@ -19,7 +19,9 @@ const AUDIO_CODECS: [(u8, AudioCodec); 6] = [
     (5, AudioCodec::Eac3),
     (6, AudioCodec::Mpa),
 ];
-const DEVICES: [(u8, Device); 3] = [(0, Device::Software), (1, Device::Nvenc), (2, Device::Qsv)];
+const DEVICES: [(u8, Device); 4] =
+    [(0, Device::Software), (1, Device::Nvenc), (2, Device::Qsv), (3, Device::Auto)];
+const PROFILES: [u8; 4] = [0, 66, 77, 100];
 const CORNERS: [(u8, Corner); 4] =
     [(0, Corner::TopLeft), (1, Corner::TopRight), (2, Corner::BottomLeft), (3, Corner::BottomRight)];
 const RUNG: u8 = 1;
@@ -27,6 +29,7 @@ const SOUND: u8 = 2;
 const BITRATE_BPS: std::ops::RangeInclusive<u32> = 8_000..=400_000_000;
 const BUFFER_MS: std::ops::RangeInclusive<u32> = 50..=20_000;
 const HEIGHT_PERCENT: std::ops::RangeInclusive<u32> = 1..=50;
+const PERCENT: std::ops::RangeInclusive<u32> = 1..=100;
 const CODEC: &str = "the codec";
 
 pub(super) fn put(ladder: &Ladder, out: &mut Vec<u8>) -> Result<(), WireError> {
@@ -50,7 +53,10 @@ pub(super) fn put(ladder: &Ladder, out: &mut Vec<u8>) -> Result<(), WireError> {
     put_filters(&ladder.filters, out)?;
     out.push(u8::try_from(ladder.outputs.len()).unwrap_or(u8::MAX));
     ladder.outputs.iter().try_for_each(|output| match output {
-        Output::Rung(rung) => put_rung(rung, out),
+        Output::Rung(rung) => {
+            out.push(RUNG);
+            put_rung(rung, out)
+        }
         Output::Sound(sound) => put_sound(sound, out),
     })
 }
@@ -98,7 +104,6 @@ fn even(what: &'static str, value: u16, least: u16) -> Result<u16, WireError> {
 }
 
 fn put_rung(rung: &Rung, out: &mut Vec<u8>) -> Result<(), WireError> {
-    out.push(RUNG);
     out.push(number_of(CODEC, &VIDEO_CODECS, rung.codec)?);
     out.put_u16(rung.width);
     out.put_u16(rung.height);
@@ -108,6 +113,7 @@ fn put_rung(rung: &Rung, out: &mut Vec<u8>) -> Result<(), WireError> {
     out.push(rung.halved.into());
     out.push(number_of("the device", &DEVICES, rung.device)?);
     out.push(rung.threads);
+    out.push(rung.profile);
     put_text(out, "a preset", &rung.preset, PRESET_BYTES_MAX)
 }
 
@@ -143,12 +149,27 @@ fn rung(body: &mut Body) -> Result<Rung, WireError> {
     within("the buffer", buffer_ms.into(), BUFFER_MS)?;
     let halved = body.flag("halving")?;
     let device = one_of("the device", &DEVICES, body.u8()?)?;
-    let threads = body.u8()?;
+    let (threads, profile) = (body.u8()?, body.u8()?);
+    if !PROFILES.contains(&profile) {
+        return Err(WireError::Value { what: "a profile", value: profile.into() });
+    }
     let preset = body.text("a preset", PRESET_BYTES_MAX)?;
     if let Some(odd) = preset.bytes().find(|b| !b.is_ascii_lowercase() && !b.is_ascii_digit()) {
         return Err(WireError::Value { what: "a letter of a preset", value: odd.into() });
     }
-    Ok(Rung { codec, width, height, bitrate_bps, peak_bps, buffer_ms, halved, device, threads, preset })
+    Ok(Rung {
+        codec,
+        width,
+        height,
+        bitrate_bps,
+        peak_bps,
+        buffer_ms,
+        halved,
+        device,
+        threads,
+        profile,
+        preset,
+    })
 }
 
 fn sound(body: &mut Body) -> Result<Sound, WireError> {
@@ -179,11 +200,11 @@ fn put_filters(filters: &Filters, out: &mut Vec<u8>) -> Result<(), WireError> {
         [left, top, width, height].into_iter().for_each(|n| out.put_u16(n));
     }
     out.push(filters.logo.is_some().into());
-    if let Some(Logo { corner, width, height, rgba }) = &filters.logo {
+    if let Some(Logo { corner, height_percent, opacity_percent, image }) = &filters.logo {
         out.push(number_of("a corner", &CORNERS, *corner)?);
-        out.put_u16(*width);
-        out.put_u16(*height);
-        out.extend_from_slice(rgba);
+        out.push(*height_percent);
+        out.push(*opacity_percent);
+        put_counted(out, image)?;
     }
     out.push(filters.text.is_some().into());
     if let Some(Text { corner, height_percent, text }) = &filters.text {
@@ -220,11 +241,38 @@ fn crop(body: &mut Body) -> Result<Crop, WireError> {
 
 fn logo(body: &mut Body) -> Result<Logo, WireError> {
     let corner = one_of("a corner", &CORNERS, body.u8()?)?;
-    let (width, height) = (body.u16()?, body.u16()?);
-    within("a logo's width", width.into(), 1..=LOGO_SIDE_MAX.into())?;
-    within("a logo's height", height.into(), 1..=LOGO_SIDE_MAX.into())?;
-    let rgba: Bytes = body.take(usize::from(width) * usize::from(height) * 4)?;
-    Ok(Logo { corner, width, height, rgba })
+    let (height_percent, opacity_percent) = (body.u8()?, body.u8()?);
+    within("the height of a logo", height_percent.into(), PERCENT)?;
+    within("the opacity of a logo", opacity_percent.into(), PERCENT)?;
+    let image = body.counted()?;
+    sized("the bytes of a logo", &image, LOGO_BYTES_MAX)?;
+    Ok(Logo { corner, height_percent, opacity_percent, image })
+}
+
+fn sized(what: &'static str, image: &Bytes, max: usize) -> Result<(), WireError> {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    within(what, number(image.len()), 1..=number(max))
+}
+
+/// Without its picture, which comes last.
+pub(super) fn put_slate(slate: &Slate, out: &mut Vec<u8>) -> Result<(), WireError> {
+    out.put_u16(slate.frames);
+    out.put_u32(slate.frame_rate.num);
+    out.put_u32(slate.frame_rate.den);
+    put_rung(&slate.rung, out)
+}
+
+pub(super) fn slate(mut body: Body) -> Result<Slate, WireError> {
+    let frames = body.u16()?;
+    within("the frames of a slate", frames.into(), 1..=SLATE_FRAMES_MAX.into())?;
+    let frame_rate = FrameRate { num: body.u32()?, den: body.u32()? };
+    for number in [frame_rate.num, frame_rate.den] {
+        within("a frame rate", number, 1..=u32::MAX)?;
+    }
+    let rung = rung(&mut body)?;
+    let image = body.rest();
+    sized("the bytes of a picture", &image, IMAGE_BYTES_MAX)?;
+    Ok(Slate { rung, frame_rate, frames, image })
 }
 
 fn text(body: &mut Body) -> Result<Text, WireError> {
