@@ -41,6 +41,7 @@ mod secure;
 mod slab;
 mod tls;
 mod ts;
+mod upgrade;
 mod upload;
 
 pub use audience::Audience;
@@ -49,7 +50,7 @@ pub use certs::Certs;
 pub use cmcd::next_object;
 pub use film::{Film, Piece, Source};
 pub use images::{KeyFrame, Order, Painter, Painting, Still};
-pub use listen::{Answer, Handler, Limits, Listening, Request, Response, bind, cannot_listen, serve};
+pub use listen::{Answer, Handler, Limits, Listening, Request, Response, bind, bind_lasting, cannot_listen, serve};
 pub use live::{Keys, LiveStream, Step};
 pub use media::{Directory, Media, Seeking};
 pub use metrics::Metrics;
@@ -61,6 +62,7 @@ pub use range::cut;
 pub use reply::{cors, select};
 pub use secure::{Pair, bind_pair, serve_secure};
 pub use tls::{TlsConfig, TlsPair};
+pub use upgrade::{listen_udp, ready, replaced};
 pub use upload::Upload;
 
 /// Unix time in milliseconds.

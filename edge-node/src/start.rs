@@ -27,12 +27,12 @@ pub async fn start(
     let cache = Cache::open(&config.cache, &config.upstream, stop)?;
     let face: Arc<dyn Handler> = Arc::new(Face::new(directory, cache, config, certs.clone()));
     let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
-    let plain = nx_delivery::bind("edge.http.listen", config.http.listen).await?;
+    let plain = nx_delivery::bind_lasting("edge.http.listen", config.http.listen).await?;
     let plain = nx_delivery::serve(plain, face.clone(), limits, stop.clone(), grace);
     let mut listening = vec![("edge-http", plain.map_err(|e| e.to_string())?)];
     let https = &config.https;
     if https.enabled {
-        let pair = nx_delivery::bind_pair(https.listen, https.http3).await;
+        let pair = nx_delivery::bind_pair("edge.https.listen", https.listen, https.http3).await;
         let pair = pair.map_err(|e| nx_delivery::cannot_listen("edge.https.listen", https.listen, &e))?;
         let secure = nx_delivery::serve_secure(pair, certs, face, limits, stop.clone(), grace);
         listening.push(("edge-https", secure.map_err(|e| e.to_string())?));
@@ -52,5 +52,7 @@ pub async fn start_alone(
 ) -> Result<(Vec<(&'static str, Listening)>, Option<SocketAddr>), String> {
     let edge = Edge::start(&config.plane, stop)?;
     let plane = nx_live_plane::publish(&config.plane, edge.clone(), edge.figures().clone(), stop.clone())?;
-    Ok((start(config, certs, edge, stop, grace).await?, plane))
+    let listening = start(config, certs, edge, stop, grace).await?;
+    nx_delivery::ready();
+    Ok((listening, plane))
 }

@@ -65,7 +65,7 @@ impl Identity {
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(quic));
         config.transport_config(Arc::new(transport()));
         let socket =
-            UdpSocket::bind(address).map_err(|e| nx_delivery::cannot_listen("plane.listen", address, &e))?;
+            nx_delivery::listen_udp("plane.listen", address).map_err(|e| nx_delivery::cannot_listen("plane.listen", address, &e))?;
         let runtime = Arc::new(TokioRuntime);
         Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(|e| e.to_string())
     }

@@ -15,6 +15,7 @@ use crate::keys::EncryptionConfig;
 use crate::ladder::{LadderConfig, TranscoderConfig};
 use crate::switch::Rules;
 use crate::titles::VodConfig;
+use crate::twin::TwinConfig;
 use crate::vitals::Patience;
 
 /// Section `origin`.
@@ -33,6 +34,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Where edges fetch streams from.
     pub plane: nx_live_plane::Config,
+    /// A second origin that the same encoders feed.
+    pub twin: TwinConfig,
     /// How streams are cut and shown.
     pub stream: StreamConfig,
     /// What is kept of them on disk.
@@ -380,10 +383,12 @@ impl Config {
         let admission =
             self.admission.validate().into_iter().map(|(k, hint)| (format!("admission.{k}"), hint));
         let plane = self.plane.validate().into_iter().map(|(k, hint)| (format!("plane.{k}"), hint));
+        let twin = self.twin.faults(&self.plane);
         let cloud = self.store.cloud.faults(self.store.keep_s, self.store.bytes_max);
         faults
             .chain(admission)
             .chain(plane)
+            .chain(twin)
             .chain(cloud)
             .chain(feed_faults(self))
             .chain(self.store.faults())

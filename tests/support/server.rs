@@ -81,6 +81,11 @@ impl Server {
         Self::fresh(role, Some(settings), &[])
     }
 
+    /// The same with a data folder that was there before and stays, and the given environment besides.
+    pub(crate) fn role_in(data: &Path, role: &str, settings: &str, env: &[(&str, &str)]) -> Self {
+        Self::launch(Command::new(nexus_bin()), role, data, Some(settings), env)
+    }
+
     fn fresh(role: &str, settings: Option<&str>, env: &[(&str, &str)]) -> Self {
         let nth = COUNT.fetch_add(1, Ordering::Relaxed);
         let data = std::env::temp_dir().join(format!("nexus-test-{}-{nth}", std::process::id()));

@@ -7,7 +7,7 @@ use super::sources::{self, Source, send};
 use super::tracks::small;
 use super::validator::Validator;
 use super::{Rig, audio, specs, video};
-use crate::{Ask, Lookup, Skip, Window};
+use crate::{Ask, Config, Event, Lookup, Packager, Skip, Start, Window};
 
 /// Everything that a window can be asked for.
 fn all(window: &Window) -> Vec<String> {
@@ -73,5 +73,105 @@ proptest! {
             late_node.apply(event);
         }
         prop_assert_eq!(all(&late_node), all(&one.window));
+    }
+}
+
+/// What a packager said of each track from an event on.
+fn said(events: &[Event], track: usize) -> Vec<&Event> {
+    let of = |event: &&Event| {
+        matches!(event, Event::Part { track: t, .. } | Event::SegmentEnd { track: t, .. } if *t == track)
+    };
+    events.iter().filter(of).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// A packager that takes over from a window at any moment makes what the one before would have made.
+    #[test]
+    fn who_takes_over_goes_on_byte_for_byte(
+        gop in 10u32..150, b in 0u32..3, late in -200i64..200, untold in any::<bool>(), at in 0.02f64..1.0,
+    ) {
+        let sources = [Source { gop, b, ..Source::new(video()) }, Source { late_ms: late, ..Source::new(audio()) }];
+        let mut frames = sources::arrivals(&sources, 12_000);
+        if untold {
+            frames.iter_mut().filter(|(track, _)| *track == 0).for_each(|(_, s)| s.duration = None);
+        }
+        let mut one = sources::rig(&sources);
+        let mut windows = Vec::new();
+        for (track, sample) in &frames {
+            one.packager.push(*track, sample.clone(), super::WALL);
+            while let Some(event) = one.packager.poll() {
+                one.events.push(event.clone());
+                one.window.apply(event);
+                windows.push(one.window.clone());
+            }
+        }
+        let nth = (windows.len() as f64 * at) as usize;
+        let mut seen = windows.swap_remove(nth.min(windows.len() - 1));
+        let rest = one.events.split_off(nth.min(one.events.len() - 1) + 1);
+        let mut other = Packager::new(Config::default(), Start::default());
+        let led = seen.run().map_or(0, |run| run.leader());
+        prop_assert_eq!(other.adopt(&seen, true), seen.parts_from(led, 0).next().is_some());
+        if other.run_tracks().is_empty() {
+            return Ok(());
+        }
+        let ends: Vec<i64> = (0..2).map(|track| {
+            let last = seen.parts_from(track, 0).last().map(|p| nx_container::fmp4::samples(&p.bytes).unwrap());
+            last.and_then(|samples| samples.last().map(|s| s.dts)).unwrap_or(i64::MIN)
+        }).collect();
+        let mut events = Vec::new();
+        for (track, sample) in frames.into_iter().filter(|(track, s)| s.dts > ends[*track]) {
+            other.push(track, sample, super::WALL + 77);
+            while let Some(event) = other.poll() {
+                events.push(event.clone());
+                seen.apply(event);
+            }
+        }
+        prop_assert!(!events.iter().any(|event| matches!(event, Event::Run(_))));
+        for track in 0..2 {
+            prop_assert_eq!(said(&events, track), said(&rest, track), "track {}", track);
+        }
+        prop_assert_eq!((other.next_msn(), other.runs()), (one.packager.next_msn(), one.packager.runs()));
+        // What two nodes list is the same when both have said all.
+        one.packager.finish();
+        one.settle();
+        other.finish();
+        while let Some(event) = other.poll() {
+            seen.apply(event);
+        }
+        prop_assert_eq!(all(&seen), all(&one.window));
+    }
+
+    /// A run that is taken over to be ended ends where it stood, and the next has the next numbers.
+    #[test]
+    fn who_takes_over_with_other_tracks_ends_the_run(gop in 10u32..150, at in 0.02f64..1.0) {
+        let sources = [Source { gop, ..Source::new(video()) }, Source::new(audio())];
+        let mut one = sources::rig(&sources);
+        let mut windows = Vec::new();
+        for (track, sample) in sources::arrivals(&sources, 8_000) {
+            one.packager.push(track, sample, super::WALL);
+            while let Some(event) = one.packager.poll() {
+                one.window.apply(event);
+                windows.push(one.window.clone());
+            }
+        }
+        let mut seen = windows.swap_remove((windows.len() as f64 * at) as usize);
+        let mut other = Packager::new(Config::default(), Start::default());
+        other.adopt(&seen, false);
+        other.set_tracks(&specs(&[video()]));
+        for n in 0..90 {
+            other.push(0, super::frame(9_000_000 + n * 3000, 3000, n == 0), super::WALL + 100_000);
+        }
+        let before = seen.next(0).unwrap();
+        while let Some(event) = other.poll() {
+            seen.apply(event);
+        }
+        let first = seen.run().unwrap().first_msn;
+        prop_assert_eq!(seen.run().unwrap().number, 1);
+        prop_assert!((before.msn..=before.msn + 1).contains(&first), "{} after {:?}", first, before);
+        Validator::default().check(&seen);
+        let text = seen.media_playlist(Ask::Track(0), Skip::None).unwrap();
+        prop_assert!(!text.contains("EXTINF:0.0"), "{}", text);
     }
 }
