@@ -1,6 +1,6 @@
 //! QUIC endpoints whose both sides show a certificate of the plane's authority.
 
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
