@@ -392,6 +392,7 @@ impl Stream {
         if let Some(slate) = self.take_input(Role::Slate) {
             self.stop(hub, slate, &End::Left("shown for long enough".into()), now_ms);
         }
+        self.pipeline.wind_up(now_ms);
         self.pipeline.finish();
         self.tell_players(PlayStatus::Stop);
         self.fallen.extend(self.players.keys());

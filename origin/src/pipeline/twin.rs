@@ -127,8 +127,17 @@ impl Pipeline {
     }
 
     /// Whether the other origin packages it, or may do so.
-    pub(super) fn is_led(&self) -> bool {
+    pub(crate) fn is_led(&self) -> bool {
         self.twin.as_ref().is_some_and(|twin| !twin.leads())
+    }
+
+    /// The stream is to end here: what the other origin has begun and left is ended too.
+    pub(crate) fn wind_up(&mut self, now_ms: i64) {
+        let Some(twin) = &mut self.twin else { return };
+        if matches!(twin.role, Role::Follows { heard_ms } if now_ms - heard_ms >= twin.silence_ms()) {
+            twin.role = Role::Leads { rival: None };
+            self.live.read(|window| self.packager.adopt(window, false));
+        }
     }
 
     /// A publisher's frame is on air, not a slate's.

@@ -194,6 +194,23 @@ fn what_cannot_go_on_begins_a_run_with_the_next_numbers() {
     assert!((16 * 90_000..18 * 90_000).contains(&last), "{last}");
 }
 
+#[test]
+fn what_the_other_has_left_is_ended() {
+    let (mut node, said, standing) = Node::paired(script((30, 1), 60, 10), false);
+    let mut one = Node::new(script((30, 1), 60, 10));
+    one.send(5_000);
+    let _wire = Wire::open(&one.live, said);
+    node.pipeline.hear_twin(5_000);
+    node.pipeline.wind_up(5_100);
+    node.pipeline.finish();
+    assert!(!node.live.read(Window::is_ended), "the other one is there");
+    node.pipeline.wind_up(7_000);
+    node.pipeline.finish();
+    let list = node.live.read(|w| w.media_playlist(Ask::Track(0), Skip::None)).unwrap();
+    assert!(list.ends_with("#EXT-X-ENDLIST\n") && !list.contains("PRELOAD"), "{list}");
+    assert!(!standing.leads.load(Ordering::Relaxed));
+}
+
 fn is_sound(act: &Act) -> bool {
     matches!(act, Act::Media(Media::Params(TrackId::AUDIO, _)))
 }
