@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -40,26 +40,27 @@ impl Node {
     }
 }
 
-/// Free now, and by all odds in a minute: the two must know each other's addresses before they start.
-fn udp() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
-}
-
-fn tcp() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
+/// A port that is free for TCP and UDP, of those that the system gives to nobody who asks for any: the two must know
+/// each other's addresses before they start, and keep them.
+fn port() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 9_000).unwrap_or(0);
+    let any = (0..1_000).map(|_| 20_000 + first + NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut free = any.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    free.find(|at| TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()).expect("a free port")
 }
 
 /// Two origins that know each other, and the addresses of their planes.
 fn twins(plane: &Plane) -> [(Node, SocketAddr); 2] {
-    let [one, two] = [udp(), udp()];
+    let [one, two] = [port(), port()];
     [(one, two, true), (two, one, false)].map(|(listen, peer, leads)| {
-        let at = udp();
+        let at = port();
         let twin = format!(
             "listen = \"{at}\"\n[origin.twin]\nlisten = \"{listen}\"\npeer = \"{peer}\"\nleads = {leads}"
         );
         let settings = plane.settings("origin", &twin);
         let data = scratch(&format!("twins-{leads}"));
-        let mut node = Node { data: data.into(), settings, rtmp: tcp(), server: None };
+        let mut node = Node { data: data.into(), settings, rtmp: port(), server: None };
         node.start();
         (node, at)
     })

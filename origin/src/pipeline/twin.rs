@@ -110,7 +110,11 @@ impl Twin {
                 let waited_ms = self.held.frames.front().map_or(0, |(at, _)| now_ms - at.ms);
                 *away || (*nobody && self.link.config.leads) || waited_ms >= PATIENCE_MS
             }
-            Role::Follows { heard_ms } => now_ms - heard_ms >= self.silence_ms(),
+            // It is silent if the publisher is not: from the first frame here that it has said nothing after.
+            Role::Follows { heard_ms } => {
+                let since = self.held.frames.partition_point(|(at, _)| at.ms <= *heard_ms);
+                self.held.frames.get(since).is_some_and(|(at, _)| now_ms - at.ms >= self.silence_ms())
+            }
             Role::Leads { .. } => false,
         }
     }
