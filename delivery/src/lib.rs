@@ -50,7 +50,9 @@ pub use certs::Certs;
 pub use cmcd::next_object;
 pub use film::{Film, Piece, Source};
 pub use images::{KeyFrame, Order, Painter, Painting, Still};
-pub use listen::{Answer, Handler, Limits, Listening, Request, Response, bind, bind_lasting, cannot_listen, serve};
+pub use listen::{
+    Answer, Handler, Limits, Listening, Request, Response, bind, bind_lasting, cannot_listen, serve,
+};
 pub use live::{Keys, LiveStream, Step};
 pub use media::{Directory, Media, Seeking};
 pub use metrics::Metrics;

@@ -98,7 +98,8 @@ fn take(
     kind: impl Fn(&Inherited) -> Option<SocketAddr>,
 ) -> Option<Inherited> {
     let mut inherited = lock(&INHERITED);
-    let fits = |(of, socket): &(String, Inherited)| kind(socket).is_some_and(|at| of == name || at == address);
+    let fits =
+        |(of, socket): &(String, Inherited)| kind(socket).is_some_and(|at| of == name || at == address);
     let at = inherited.iter().position(fits)?;
     Some(inherited.swap_remove(at).1)
 }
@@ -167,7 +168,9 @@ async fn attend(binary: io::Result<PathBuf>, replaced: watch::Sender<bool>) {
 /// Starts the binary with the listeners and waits until it is ready; gives its process id.
 async fn replace(binary: &io::Result<PathBuf>) -> Result<u32, String> {
     if !OFFERED.load(Ordering::Relaxed) {
-        return Err("the publishers of an origin cannot move to another process: stop it and start it again".into());
+        return Err(
+            "the publishers of an origin cannot move to another process: stop it and start it again".into()
+        );
     }
     if is_replaced() {
         return Err("another process has taken over already".into());
@@ -175,7 +178,8 @@ async fn replace(binary: &io::Result<PathBuf>) -> Result<u32, String> {
     let binary = binary.as_ref().map_err(|e| format!("its own path is not known: {e}"))?;
     let text = |e: io::Error| e.to_string();
     let name = format!("nexus-{}", crate::random_id());
-    let heard = UnixAddr::from_abstract_name(&name).and_then(|at| StdDatagram::bind_addr(&at)).map_err(text)?;
+    let heard =
+        UnixAddr::from_abstract_name(&name).and_then(|at| StdDatagram::bind_addr(&at)).map_err(text)?;
     heard.set_nonblocking(true).map_err(text)?;
     let heard = UnixDatagram::from_std(heard).map_err(text)?;
     let sockets = lasting().map_err(text)?;

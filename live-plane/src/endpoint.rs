@@ -64,8 +64,8 @@ impl Identity {
         let quic = QuicServerConfig::try_from(tls).map_err(|e| e.to_string())?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(quic));
         config.transport_config(Arc::new(transport()));
-        let socket =
-            nx_delivery::listen_udp("plane.listen", address).map_err(|e| nx_delivery::cannot_listen("plane.listen", address, &e))?;
+        let socket = nx_delivery::listen_udp("plane.listen", address)
+            .map_err(|e| nx_delivery::cannot_listen("plane.listen", address, &e))?;
         let runtime = Arc::new(TokioRuntime);
         Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(|e| e.to_string())
     }

@@ -59,11 +59,13 @@ impl TwinConfig {
     /// What is wrong, as key within the section `origin`; `plane` has the certificates.
     pub(crate) fn faults(&self, plane: &nx_live_plane::Config) -> Vec<(String, String)> {
         let fault = |key: &str, text: &str| (key.to_owned(), text.to_owned());
-        if !(200..=30_000).contains(&self.takeover_ms) {
-            return vec![fault("twin.takeover_ms", "must be 200 to 30000")];
+        if !(200..=5_000).contains(&self.takeover_ms) {
+            return vec![fault("twin.takeover_ms", "must be 200 to 5000")];
         }
         match (self.listen.is_some(), self.peer.is_some()) {
-            (true, false) => vec![fault("twin.peer", "is needed beside listen: the other origin's HOST:PORT")],
+            (true, false) => {
+                vec![fault("twin.peer", "is needed beside listen: the other origin's HOST:PORT")]
+            }
             (false, true) => vec![fault("twin.listen", "is needed beside peer: where the other origin asks")],
             _ => {
                 let told = |(key, text): (String, String)| match key.as_str() {

@@ -102,7 +102,8 @@ impl Poller {
         let poll = move || {
             let (mut asked, mut failed) = (0, Vec::new());
             while !until.load(Ordering::Relaxed) {
-                for list in ["index.m3u8", "v1/index.m3u8", "a1/index.m3u8", "ts/index.m3u8", "manifest.mpd"] {
+                for list in ["index.m3u8", "v1/index.m3u8", "a1/index.m3u8", "ts/index.m3u8", "manifest.mpd"]
+                {
                     asked += 1;
                     match http::get(edge, &format!("{CAM}/{list}")) {
                         Ok(reply) if reply.status == 200 => {}

@@ -45,7 +45,8 @@ fn successors(edge: &Server) -> Vec<u32> {
 fn ask(edge: SocketAddr, keeps: bool, stop: &AtomicBool, asked: &AtomicUsize) -> Result<(), String> {
     let mut kept: Option<Client> = None;
     while !stop.load(Ordering::Relaxed) {
-        let told = |e: std::io::Error| format!("kept {keeps}, request {}: {e}", asked.load(Ordering::Relaxed));
+        let told =
+            |e: std::io::Error| format!("kept {keeps}, request {}: {e}", asked.load(Ordering::Relaxed));
         let mut client = match kept.take() {
             Some(client) => client,
             None => Client::connect(edge).map_err(told)?,
@@ -63,14 +64,17 @@ fn ask(edge: SocketAddr, keeps: bool, stop: &AtomicBool, asked: &AtomicUsize) ->
 #[test]
 fn no_request_fails_while_an_edge_is_replaced_twice() {
     let plane = Plane::new("upgrade-plane");
-    let origin = Upstream::start(|_, out| {
-        answer(out, "200 OK", &[("cache-control", "max-age=600")], &[7; 20_000])
-    });
+    let origin =
+        Upstream::start(|_, out| answer(out, "200 OK", &[("cache-control", "max-age=600")], &[7; 20_000]));
     let disk = scratch("upgrade-disk");
-    let cache = format!("[edge.cache]\ndisk = {disk:?}\n[[edge.upstream]]\npath = \"/o/\"\norigins = [{:?}]\n", origin.url());
+    let cache = format!(
+        "[edge.cache]\ndisk = {disk:?}\n[[edge.upstream]]\npath = \"/o/\"\norigins = [{:?}]\n",
+        origin.url()
+    );
     let nowhere: SocketAddr = ([127, 0, 0, 1], 9).into();
     let edge = plane.edge_with(&[nowhere], &cache);
-    let wanted: usize = std::env::var("NEXUS_UPGRADE_REQUESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(3_000);
+    let wanted: usize =
+        std::env::var("NEXUS_UPGRADE_REQUESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(3_000);
     let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let address = edge.edge();
     let askers: Vec<_> = [true, false, true, false]
@@ -88,7 +92,11 @@ fn no_request_fails_while_an_edge_is_replaced_twice() {
         let next = eventually(LIMIT, || successors(&edge).get(nth - 1).copied());
         let next = next.unwrap_or_else(|| panic!("nobody took over:\n{}", edge.log()));
         orphans.0.push(next);
-        assert!(eventually(LIMIT, || is_gone(pid).then_some(())).is_some(), "{pid} did not stop:\n{}", edge.log());
+        assert!(
+            eventually(LIMIT, || is_gone(pid).then_some(())).is_some(),
+            "{pid} did not stop:\n{}",
+            edge.log()
+        );
         pid = next;
     }
     let since = asked.load(Ordering::Relaxed);

@@ -25,8 +25,9 @@ const HELD_BYTES_MAX: usize = 64 << 20;
 const HELD_MS: i64 = 8_000;
 /// How long a stream that begins waits for word of the other origin, milliseconds.
 const PATIENCE_MS: i64 = 1_500;
-/// Silence of so many parts is none: they are long.
+/// Silence of so many parts is none: they are long. But never longer than what is held back reaches, milliseconds.
 const SILENT_PARTS: i64 = 3;
+const SILENCE_MS_MAX: i64 = 6_000;
 
 /// What this origin does with the stream.
 enum Role {
@@ -100,7 +101,9 @@ impl Twin {
 
     /// Silence that means something, milliseconds.
     fn silence_ms(&self) -> i64 {
-        i64::from(self.link.config.takeover_ms).max(SILENT_PARTS * i64::from(self.cut.part_ms))
+        i64::from(self.link.config.takeover_ms)
+            .max(SILENT_PARTS * i64::from(self.cut.part_ms))
+            .min(SILENCE_MS_MAX)
     }
 
     /// Whether it is time to package what is held back.
@@ -276,7 +279,13 @@ impl Pipeline {
     }
 
     /// Goes on in the middle of what the other origin was packaging; else what that has begun is ready to be ended.
-    fn go_on(&mut self, clock: WireClock, heard_ms: i64, held: &Held, relay: &mut dyn FnMut(Relay<'_>)) -> bool {
+    fn go_on(
+        &mut self,
+        clock: WireClock,
+        heard_ms: i64,
+        held: &Held,
+        relay: &mut dyn FnMut(Relay<'_>),
+    ) -> bool {
         let specs = held.specs();
         let fits = |run: &Run| {
             let tracks = run.tracks.iter().map(|t| (&t.id, &t.params));

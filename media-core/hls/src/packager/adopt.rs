@@ -35,8 +35,12 @@ impl Packager {
         let shares: Vec<(&Rendition, Vec<&Segment>)> =
             window.running().iter().map(|t| (t, of_run(t, &run))).collect();
         let Some((led, segments)) = shares.get(run.leader()) else { return false };
-        let samples: Vec<Sample> =
-            segments.iter().flat_map(|s| &s.parts).filter_map(|p| fmp4::samples(&p.bytes).ok()).flatten().collect();
+        let samples: Vec<Sample> = segments
+            .iter()
+            .flat_map(|s| &s.parts)
+            .filter_map(|p| fmp4::samples(&p.bytes).ok())
+            .flatten()
+            .collect();
         let Some(last) = samples.last() else {
             // Nobody has seen anything of it.
             self.next_msn = run.first_msn;
@@ -51,8 +55,7 @@ impl Packager {
         }
         self.lead(run.leader());
         let adopted = shares.iter().zip(&run.tracks).enumerate().map(|(index, ((t, segments), of))| {
-            let mut track =
-                Track::new(index, of.id, &of.params, run.part_target_us, run.wall_at_zero_ms);
+            let mut track = Track::new(index, of.id, &of.params, run.part_target_us, run.wall_at_zero_ms);
             track.adopt(segments, t.next, &starts);
             track
         });

@@ -77,7 +77,9 @@ impl Timeline {
 
     /// Whether a frame is among those that the timeline before has placed.
     pub(super) fn is_known(&mut self, index: usize, stamp: i64) -> bool {
-        let Some((track, mapping)) = self.tracks.get_mut(index).zip(self.mappings.back()) else { return false };
+        let Some((track, mapping)) = self.tracks.get_mut(index).zip(self.mappings.back()) else {
+            return false;
+        };
         let known = track.known.is_some_and(|known| stamp.saturating_add(*mapping) <= known);
         if !known {
             track.known = None;

@@ -169,7 +169,8 @@ fn what_cannot_go_on_begins_a_run_with_the_next_numbers() {
     let all = script((30, 1), 60, 16);
     let mut one = Node::new(all.clone());
     let other = joined(all, 0, 0, |f| f.id == TrackId::AUDIO);
-    let other = Script { steps: other.steps.into_iter().filter(|(_, act)| !is_sound(act)).collect(), ..other };
+    let other =
+        Script { steps: other.steps.into_iter().filter(|(_, act)| !is_sound(act)).collect(), ..other };
     let (mut other, said, _standing) = Node::paired(other, false);
     one.send(1_000);
     let mut wire = Wire::open(&one.live, said);
@@ -189,9 +190,9 @@ fn what_cannot_go_on_begins_a_run_with_the_next_numbers() {
     assert!((before.msn..=before.msn + 1).contains(&first), "{first} after {before:?}");
     let list = other.live.read(|w| w.media_playlist(Ask::Track(0), Skip::None)).unwrap();
     assert!(list.contains("#EXT-X-DISCONTINUITY\n") && !list.contains("EXTINF:0.0"), "{list}");
-    // The clock of the stream goes on: nothing is listed twice, and little is missing.
+    // The clock of the stream goes on; the sound that was known is waited for, three seconds at most.
     let last = other.live.read(|w| w.parts_from(0, 0).last().map(|p| p.dts)).unwrap();
-    assert!((16 * 90_000..18 * 90_000).contains(&last), "{last}");
+    assert!((16 * 90_000..21 * 90_000).contains(&last), "{last}");
 }
 
 #[test]

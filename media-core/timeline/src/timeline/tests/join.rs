@@ -8,7 +8,10 @@ fn sent(fps: (u32, u32), rate: u32) -> Vec<(i64, Arrival)> {
         let ms = (us + 500) / 1000;
         let payload = Bytes::from(format!("{track} {nth}"));
         let key = track == TrackId::AUDIO || nth.is_multiple_of(30);
-        (i64::try_from(ms).unwrap(), Arrival { track, stamp: ms, fine: 0, cts: 0, key, samples: None, payload })
+        (
+            i64::try_from(ms).unwrap(),
+            Arrival { track, stamp: ms, fine: 0, cts: 0, key, samples: None, payload },
+        )
     };
     let (num, den, rate) = (u64::from(fps.0), u64::from(fps.1), u64::from(rate));
     let video = (0..12 * num / den).map(|n| frame(TrackId::VIDEO, n, n * 1_000_000 * den / num));
