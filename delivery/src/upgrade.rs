@@ -104,6 +104,7 @@ fn take(
     Some(inherited.swap_remove(at).1)
 }
 
+#[expect(clippy::disallowed_methods, reason = "whoever starts the process says so, not its configuration")]
 fn inherited() -> Vec<(String, Inherited)> {
     let mut sockets = ListenFd::from_env();
     let count = sockets.len();

@@ -110,7 +110,7 @@ proptest! {
     /// A packager that takes over from a window at any moment makes what the one before would have made.
     #[test]
     fn who_takes_over_goes_on_byte_for_byte(
-        gop in 10u32..150, b in 0u32..3, late in -200i64..200, untold in any::<bool>(), at in 0.02f64..1.0,
+        gop in 10u32..150, b in 0u32..3, late in -200i64..200, untold in any::<bool>(), at in any::<prop::sample::Index>(),
     ) {
         let sources = [Source { gop, b, ..Source::new(video()) }, Source { late_ms: late, ..Source::new(audio()) }];
         let mut frames = sources::arrivals(&sources, 12_000);
@@ -127,7 +127,7 @@ proptest! {
                 windows.push(one.window.clone());
             }
         }
-        let nth = (windows.len() as f64 * at) as usize;
+        let nth = at.index(windows.len());
         let mut seen = windows.swap_remove(nth.min(windows.len() - 1));
         let rest = one.events.split_off(nth.min(one.events.len() - 1) + 1);
         let mut other = Packager::new(Config::default(), Start::default());
@@ -171,7 +171,7 @@ proptest! {
 
     /// A run that is taken over to be ended ends where it stood, and the next has the next numbers.
     #[test]
-    fn who_takes_over_with_other_tracks_ends_the_run(gop in 10u32..150, at in 0.02f64..1.0) {
+    fn who_takes_over_with_other_tracks_ends_the_run(gop in 10u32..150, at in any::<prop::sample::Index>()) {
         let sources = [Source { gop, ..Source::new(video()) }, Source::new(audio())];
         let mut one = sources::rig(&sources);
         let mut windows = Vec::new();
@@ -182,7 +182,7 @@ proptest! {
                 windows.push(one.window.clone());
             }
         }
-        let mut seen = windows.swap_remove((windows.len() as f64 * at) as usize);
+        let mut seen = windows.swap_remove(at.index(windows.len()));
         let mut other = Packager::new(Config::default(), Start::default());
         other.adopt(&seen, false);
         other.set_tracks(&specs(&[video()]));
