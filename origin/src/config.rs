@@ -383,12 +383,11 @@ impl Config {
         let admission =
             self.admission.validate().into_iter().map(|(k, hint)| (format!("admission.{k}"), hint));
         let plane = self.plane.validate().into_iter().map(|(k, hint)| (format!("plane.{k}"), hint));
-        let twin = self.twin.faults(&self.plane);
         let cloud = self.store.cloud.faults(self.store.keep_s, self.store.bytes_max);
         faults
             .chain(admission)
             .chain(plane)
-            .chain(twin)
+            .chain(self.twin.faults(&self.plane))
             .chain(cloud)
             .chain(feed_faults(self))
             .chain(self.store.faults())

@@ -142,13 +142,16 @@ impl Drop for Asker {
     }
 }
 
+/// A stream here, and how it stands with it.
+type Known = (Arc<LiveStream>, Arc<Standing>);
+
 /// The other origin.
 pub(crate) struct Twins {
     config: TwinConfig,
     pub(crate) plane: nx_live_plane::Config,
     edge: Arc<Edge>,
     runtime: Handle,
-    streams: Mutex<HashMap<StreamKey, (Arc<LiveStream>, Arc<Standing>)>>,
+    streams: Mutex<HashMap<StreamKey, Known>>,
 }
 
 impl Twins {

@@ -17,6 +17,9 @@ use crate::media::Media;
 use crate::pipeline::{Now, Pipeline, Twin};
 use crate::twin::{Link, Standing, TwinConfig, Word};
 
+/// Lists, and parts by track, number and place.
+type Shown = (Vec<Option<String>>, Vec<(usize, u64, u32, Vec<u8>)>);
+
 /// One of the two, with what it is sent.
 struct Node {
     live: Arc<LiveStream>,
@@ -78,7 +81,7 @@ impl Node {
     }
 
     /// Everything that is listed, and the bytes of every part.
-    fn shown(&self) -> (Vec<Option<String>>, Vec<(usize, u64, u32, Vec<u8>)>) {
+    fn shown(&self) -> Shown {
         self.live.read(|w| {
             let tracks = w.tracks().count();
             let lists = (0..tracks).map(|t| w.media_playlist(Ask::Track(t), Skip::None));
