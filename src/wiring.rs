@@ -139,6 +139,7 @@ async fn until_stop(signals: [Signal; 3], cli: &Cli, mut config: Config, filter:
         tokio::select! {
             _ = term.recv() => return,
             _ = int.recv() => return,
+            () = nx_delivery::replaced() => return,
             _ = hup.recv() => {
                 certs.reload();
                 reload(cli, &mut config, filter);

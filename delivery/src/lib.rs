@@ -42,6 +42,7 @@ mod secure;
 mod slab;
 mod tls;
 mod ts;
+mod upgrade;
 mod upload;
 
 pub use audience::Audience;
@@ -51,7 +52,9 @@ pub use cmcd::next_object;
 pub use directory::{Directory, Seeking};
 pub use film::{Film, Piece, Source};
 pub use images::{KeyFrame, Order, Painter, Painting, Still};
-pub use listen::{Answer, Handler, Limits, Listening, Request, Response, bind, cannot_listen, serve};
+pub use listen::{
+    Answer, Handler, Limits, Listening, Request, Response, bind, bind_lasting, cannot_listen, serve,
+};
 pub use live::{Keys, LiveStream, Step};
 pub use media::Media;
 pub use metrics::Metrics;
@@ -64,6 +67,7 @@ pub use range::cut;
 pub use reply::{cors, select};
 pub use secure::{Pair, bind_pair, serve_secure};
 pub use tls::{TlsConfig, TlsPair};
+pub use upgrade::{listen_udp, ready, replaced};
 pub use upload::Upload;
 
 /// Unix time in milliseconds.

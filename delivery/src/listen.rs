@@ -100,7 +100,16 @@ impl Listening {
     }
 }
 
-/// Opens a listener; `key` is the setting that names the address.
+/// Opens a listener, or goes on with one that this process was started with; `key` is the setting that names the
+/// address. See `upgrade.rs`.
+///
+/// # Errors
+/// In words, with what to do: the address cannot be had.
+pub async fn bind_lasting(key: &str, address: SocketAddr) -> Result<Arc<TcpListener>, String> {
+    crate::upgrade::listen(key, address).await.map_err(|e| cannot_listen(key, address, &e))
+}
+
+/// The same, which the next process does not get.
 ///
 /// # Errors
 /// In words, with what to do: the address cannot be had.
@@ -120,12 +129,13 @@ pub fn cannot_listen(key: &str, address: SocketAddr, why: &std::io::Error) -> St
 /// # Errors
 /// When the listener has no address.
 pub fn serve(
-    listener: TcpListener,
+    listener: impl Into<Arc<TcpListener>>,
     handler: Arc<dyn Handler>,
     limits: Limits,
     stop: watch::Receiver<bool>,
     grace: Duration,
 ) -> std::io::Result<Listening> {
+    let listener = listener.into();
     let address = listener.local_addr()?;
     let context = context(handler, limits, http(limits), stop);
     let serve = |context, line, socket, peer, place| {
@@ -135,12 +145,14 @@ pub fn serve(
     Ok(Listening { address, done })
 }
 
+/// What idle connections have for one more request when another process has taken over.
+const LAST_WORD: Duration = Duration::from_secs(3);
 /// How often late connections are looked for.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Gives each connection to `serve`, with its place.
 pub(crate) async fn accept_loop(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     context: Context,
     grace: Duration,
     serve: impl Fn(Arc<Context>, Arc<Line>, TcpStream, SocketAddr, OwnedSemaphorePermit),
@@ -183,6 +195,11 @@ pub(crate) async fn accept_loop(
     }
     drop(listener);
     context.stopping.store(true, Ordering::SeqCst);
+    if crate::upgrade::is_replaced() {
+        // Who asks once more is answered and told to come anew: a request may be on its way.
+        tokio::time::sleep(LAST_WORD.min(grace / 2)).await;
+    }
+    context.closing.store(true, Ordering::SeqCst);
     lines.iter().filter_map(Weak::upgrade).for_each(|line| line.call());
     let all_gone = places.acquire_many(places_max);
     tokio::pin!(all_gone);
@@ -235,7 +252,8 @@ pub(crate) fn context(
     stop: watch::Receiver<bool>,
 ) -> Context {
     let (clock, slab) = (Clock::new(), Slab::new(None, limits.slab_bytes_max));
-    Context { handler, limits, clock, slab, http, alt_svc: None, stop, stopping: AtomicBool::new(false) }
+    let (stopping, closing) = (AtomicBool::new(false), AtomicBool::new(false));
+    Context { handler, limits, clock, slab, http, alt_svc: None, stop, stopping, closing }
 }
 
 /// Calls those who are late, and lets go of what nobody needs.

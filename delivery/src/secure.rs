@@ -14,7 +14,7 @@ use crate::certs::Certs;
 use crate::h1::{self, Context};
 use crate::listen::{Handler, Limits, Listening, accept_loop, context, http};
 use crate::sealed::Tls;
-use crate::{h2, h3};
+use crate::{h2, h3, upgrade};
 
 /// How often a free port is looked for that UDP has too.
 const TRIES: usize = 16;
@@ -24,25 +24,25 @@ const UDP_BUFFER_BYTES: usize = 4 << 20;
 /// Sockets of a listener with TLS.
 #[derive(Debug)]
 pub struct Pair {
-    tcp: TcpListener,
+    tcp: Arc<TcpListener>,
     /// For HTTP/3, on the same port.
     udp: Option<UdpSocket>,
 }
 
-/// Takes a port for TCP and, with `http3`, for UDP.
+/// Takes a port for TCP and, with `http3`, for UDP; `key` is the setting that names the address. See `upgrade.rs`.
 ///
 /// # Errors
 /// When one of them is taken; the message says which.
-pub async fn bind_pair(address: SocketAddr, http3: bool) -> io::Result<Pair> {
+pub async fn bind_pair(key: &str, address: SocketAddr, http3: bool) -> io::Result<Pair> {
     let named = |what: &str, e: &io::Error| io::Error::new(e.kind(), format!("{what}: {e}"));
     let mut tries = if address.port() == 0 { TRIES } else { 1 };
     loop {
         tries -= 1;
-        let tcp = TcpListener::bind(address).await.map_err(|e| named("TCP", &e))?;
+        let tcp = upgrade::listen(key, address).await.map_err(|e| named("TCP", &e))?;
         if !http3 {
             return Ok(Pair { tcp, udp: None });
         }
-        match UdpSocket::bind(tcp.local_addr()?) {
+        match upgrade::listen_udp(key, tcp.local_addr()?) {
             Ok(udp) => return Ok(Pair { tcp, udp: Some(udp) }),
             Err(e) if tries == 0 => return Err(named("UDP, for HTTP/3", &e)),
             Err(_) => {}

@@ -50,12 +50,16 @@ pub async fn start_alone(
     let network = Opened::read(&config.network, plane.ca.is_some())?;
     if plane.ca.is_none() {
         let faces = face(config, certs, Arc::new(Nothing), (None, network), stop)?;
-        return Ok((listen(config, certs, faces, stop, grace).await?, None));
+        let listening = listen(config, certs, faces, stop, grace).await?;
+        nx_delivery::ready();
+        return Ok((listening, None));
     }
     let edge = Edge::start(plane, stop)?;
     let offered = nx_live_plane::publish(plane, edge.clone(), edge.figures().clone(), stop.clone())?;
     let faces = face(config, certs, edge.clone(), (Some(edge), network), stop)?;
-    Ok((listen(config, certs, faces, stop, grace).await?, offered))
+    let listening = listen(config, certs, faces, stop, grace).await?;
+    nx_delivery::ready();
+    Ok((listening, offered))
 }
 
 /// Streams of an edge that only asks over HTTP.
@@ -112,13 +116,13 @@ async fn listen(
     grace: Duration,
 ) -> Result<Listeners, String> {
     let limits = Limits { connections_max: config.http.connections_max, ..Limits::default() };
-    let plain = nx_delivery::bind("edge.http.listen", config.http.listen).await?;
+    let plain = nx_delivery::bind_lasting("edge.http.listen", config.http.listen).await?;
     let plain = nx_delivery::serve(plain, face.clone(), limits, stop.clone(), grace);
     let mut listening = vec![("edge-http", plain.map_err(|e| e.to_string())?)];
     listening.extend(browsers.map(|(moq, done)| ("edge-moq", Listening::new(moq.address(), done))));
     let https = &config.https;
     if https.enabled {
-        let pair = nx_delivery::bind_pair(https.listen, https.http3).await;
+        let pair = nx_delivery::bind_pair("edge.https.listen", https.listen, https.http3).await;
         let pair = pair.map_err(|e| nx_delivery::cannot_listen("edge.https.listen", https.listen, &e))?;
         let secure = nx_delivery::serve_secure(pair, certs, face, limits, stop.clone(), grace);
         listening.push(("edge-https", secure.map_err(|e| e.to_string())?));

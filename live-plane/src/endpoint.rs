@@ -1,6 +1,6 @@
 //! QUIC endpoints whose both sides show a certificate of the plane's authority.
 
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +103,8 @@ pub(crate) fn listen(
     address: SocketAddr,
     config: quinn::ServerConfig,
 ) -> Result<Endpoint, String> {
-    let socket = UdpSocket::bind(address).map_err(|e| nx_delivery::cannot_listen(key, address, &e))?;
+    let socket =
+        nx_delivery::listen_udp(key, address).map_err(|e| nx_delivery::cannot_listen(key, address, &e))?;
     let runtime = Arc::new(TokioRuntime);
     Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(|e| e.to_string())
 }

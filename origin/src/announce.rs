@@ -212,6 +212,9 @@ impl Pipeline {
             let time = pipeline.packager().time_at_ms(wall_ms);
             time.ok_or_else(|| Fault::Conflict("nobody sends the stream at the moment".into()))
         };
+        if self.is_led() {
+            return Err(Fault::Conflict("the other origin packages this stream: say it there".into()));
+        }
         let mut used = Vec::new();
         match said {
             Said::Captions(cues) => {

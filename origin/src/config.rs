@@ -16,6 +16,7 @@ use crate::ladder::{LadderConfig, TranscoderConfig};
 use crate::mixes::{MixConfig, MixerConfig};
 use crate::switch::Rules;
 use crate::titles::VodConfig;
+use crate::twin::TwinConfig;
 use crate::vitals::Patience;
 
 /// Section `origin`.
@@ -34,6 +35,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Where edges fetch streams from.
     pub plane: nx_live_plane::Config,
+    /// A second origin that the same encoders feed.
+    pub twin: TwinConfig,
     /// How streams are cut and shown.
     pub stream: StreamConfig,
     /// What is kept of them on disk.
@@ -393,6 +396,7 @@ impl Config {
         faults
             .chain(admission)
             .chain(plane)
+            .chain(self.twin.faults(&self.plane))
             .chain(cloud)
             .chain(feed_faults(self))
             .chain(self.store.faults())

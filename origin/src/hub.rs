@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nx_admission::{Admission, Secret};
@@ -27,6 +27,7 @@ use crate::ladder::Ladders;
 use crate::outbound;
 use crate::slates::Slates;
 use crate::titles::Titles;
+use crate::twin::Twins;
 
 /// How often a name's owner is looked at while another publisher waits for it.
 const CLAIM_LOOK: Duration = Duration::from_millis(50);
@@ -56,6 +57,8 @@ pub struct Hub {
     pub(crate) images: Studio,
     /// What edges fetch.
     pub(crate) plane: Arc<nx_live_plane::Figures>,
+    /// The other origin of the same encoders, once it is known.
+    pub(crate) twins: OnceLock<Arc<Twins>>,
     /// What is made of streams.
     pub(crate) ladders: Arc<Ladders>,
     started_wall_ms: i64,
@@ -133,6 +136,7 @@ impl Hub {
             keys,
             logins: Logins::default(),
             plane: Arc::default(),
+            twins: OnceLock::new(),
             config,
             clock: Clock::start(),
             journal,

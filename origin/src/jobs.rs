@@ -48,6 +48,8 @@ pub(crate) struct Jobs {
     library: Arc<Library>,
     app: String,
     rules: Vec<LadderConfig>,
+    /// Whether a worker may open devices: some ladder wants them.
+    hardware: bool,
     bytes_max: u64,
     keys: Arc<Keys>,
     clock: Clock,
@@ -86,6 +88,7 @@ impl Jobs {
             library,
             app: app.to_owned(),
             rules: rules.to_vec(),
+            hardware: rules.iter().any(|rule| !matches!(rule.device, DeviceConfig::Software)),
             bytes_max,
             keys: keys.clone(),
             clock: Clock::start(),

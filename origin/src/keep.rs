@@ -223,6 +223,16 @@ impl Keeper {
         self.log.next_run()
     }
 
+    /// Goes on with a run that another origin has begun, unless the store has another one under its number.
+    pub(crate) fn follow(&mut self, run: &Arc<Run>, stream: &StreamKey) {
+        let known = self.next_run() > run.number.saturating_add(1);
+        if known {
+            let run = run.number;
+            tracing::warn!(%stream, run, "not kept: the store has other media under this run's number");
+        }
+        self.run = (!known).then(|| run.clone());
+    }
+
     /// Takes note of an event that the window of `live` has seen.
     pub(crate) fn note(&mut self, event: &Event, live: &LiveStream) {
         match event {

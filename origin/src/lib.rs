@@ -44,6 +44,7 @@ mod sources;
 mod still;
 mod switch;
 mod titles;
+mod twin;
 mod uploads;
 mod vitals;
 mod worker;

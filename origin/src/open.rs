@@ -15,6 +15,7 @@ use crate::ingest::listener::{self, Door};
 use crate::ingest::shard::{Join, Shards};
 use crate::ingest::srt;
 use crate::outbound::Outbound;
+use crate::twin::Twins;
 
 /// The ingest side of an origin at work.
 pub struct Doors {
@@ -32,8 +33,11 @@ impl Doors {
     /// publishers. Targets and sources are connected. Must be called within the runtime.
     ///
     /// # Errors
-    /// When the threads cannot be started.
+    /// When the threads cannot be started, or the files of the plane with another origin cannot be used.
     pub fn new(hub: &Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<Self> {
+        if let Some(twins) = Twins::open(&hub.config, &stop).map_err(io::Error::other)? {
+            let _ = hub.twins.set(twins);
+        }
         let shards = Shards::start(hub)?;
         for (key, entry) in hub.resume() {
             tracing::info!(stream = %key, stream_id = entry.id, "waits for its publisher, as before the restart");
@@ -77,6 +81,11 @@ impl Doors {
         self.outbound.mix_all();
         let plane = nx_live_plane::publish(&config.plane, hub.clone(), hub.plane.clone(), self.stop.clone())?;
         opened.extend(plane.map(|address| ("plane", address)));
+        if let Some(twins) = hub.twins.get() {
+            let (plane, stop) = (&twins.plane, self.stop.clone());
+            let twin = nx_live_plane::publish(plane, twins.clone(), Arc::default(), stop)?;
+            opened.extend(twin.map(|address| ("twin", address)));
+        }
         Ok(opened)
     }
 

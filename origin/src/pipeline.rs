@@ -3,6 +3,7 @@
 //! Outlives its publishers: a stream that is taken up again goes on with the same window and numbers.
 
 mod made;
+mod twin;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::ladder::Rungs;
 use crate::media::Media;
 use crate::still::Still;
 use made::Waiting;
+pub(crate) use twin::Twin;
 
 /// What a consumer of frames gets, beside the window: RTMP players.
 pub(crate) enum Relay<'a> {
@@ -67,6 +69,8 @@ pub(crate) struct Pipeline {
     keys: Option<StreamKeys>,
     /// Why it shows nothing, if so.
     hindrance: Option<String>,
+    /// Another origin has it too.
+    twin: Option<Twin>,
     pub(crate) traffic: Traffic,
 }
 
@@ -106,6 +110,7 @@ impl Pipeline {
             waiting: None,
             keys: None,
             hindrance: None,
+            twin: None,
             traffic: Traffic::default(),
         }
     }
@@ -139,6 +144,12 @@ impl Pipeline {
 
     /// A publisher came, or another input of the stream is taken.
     pub(crate) fn start_session(&mut self, clock: WireClock) {
+        if !self.hold_session(clock) {
+            self.begin_session(clock);
+        }
+    }
+
+    fn begin_session(&mut self, clock: WireClock) {
         self.settle(&mut |_| ());
         self.declared.clear();
         self.dirty = false;
@@ -155,8 +166,11 @@ impl Pipeline {
         self.publish();
     }
 
-    /// The stream is over.
+    /// The stream is over. Where another origin packages it, that one says so.
     pub(crate) fn finish(&mut self) {
+        if self.is_led() {
+            return;
+        }
         self.settle(&mut |_| ());
         self.rungs.iter_mut().for_each(Rungs::end);
         self.packager.finish();
@@ -197,7 +211,7 @@ impl Pipeline {
             run: self.packager.runs(),
             part_target_us: self.packager.part_target_us(),
             discontinuities: listed.discontinuities,
-            reached_ms: self.reached_ms().unwrap_or(0),
+            reached_ms: self.reached_ms().or_else(|| self.live.read(twin::reached_ms)).unwrap_or(0),
             wall_ms: nx_delivery::wall_ms(),
             run_start_ms: listed.start_ms,
             wall_at_zero_ms: listed.wall_at_zero_ms,
@@ -209,16 +223,26 @@ impl Pipeline {
     /// Takes what the publisher sent. Metadata are not for the pipeline.
     pub(crate) fn take(&mut self, now_ms: i64, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
         let now = Now { ms: now_ms, wall_ms: nx_delivery::wall_ms() };
+        self.take_at(now, media, relay);
+    }
+
+    fn take_at(&mut self, now: Now, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
+        if let Some(media) = self.hold(now, media, relay) {
+            self.carry(now, media, relay);
+        }
+    }
+
+    fn carry(&mut self, now: Now, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
         if self.keys.is_none() {
-            return self.take_at(now, media, relay);
+            return self.take_up(now, media, relay);
         }
         if !self.packager.has_key() {
             self.turn_key(now.wall_ms);
         }
-        self.take_at(now, media, &mut |_| ());
+        self.take_up(now, media, &mut |_| ());
     }
 
-    fn take_at(&mut self, now: Now, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
+    fn take_up(&mut self, now: Now, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
         match media {
             Media::Expect(expect) => {
                 if expect.exact {

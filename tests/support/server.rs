@@ -81,7 +81,7 @@ impl Server {
         Self::fresh(role, Some(settings), &[])
     }
 
-    /// The same with a data folder that was there before and stays.
+    /// The same with a data folder that was there before and stays, and the given environment besides.
     pub(crate) fn role_in(role: &str, data: &Path, settings: &str, env: &[(&str, &str)]) -> Self {
         Self::launch(Command::new(nexus_bin()), role, data, Some(settings), env)
     }

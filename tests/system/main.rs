@@ -46,6 +46,8 @@ mod store;
 mod strict;
 mod transcoder;
 mod transport;
+mod twins;
 mod up;
+mod upgrade;
 mod views;
 mod vod;

@@ -55,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) stop: watch::Receiver<bool>,
     /// The same, to be looked at cheaply.
     pub(crate) stopping: AtomicBool,
+    /// Idle connections are closed.
+    pub(crate) closing: AtomicBool,
 }
 
 /// What comes next on a connection.
@@ -182,7 +184,7 @@ impl<W: Wire> Connection<W> {
                 }
             }
             let begun = !self.rest.is_empty();
-            if !begun && self.context.stopping.load(Ordering::Relaxed) {
+            if !begun && self.context.closing.load(Ordering::Relaxed) {
                 return Poll::Ready(Next::Closed);
             }
             if *timed != Some(begun) {

@@ -41,7 +41,7 @@ impl House {
         let certs = TlsConfig::default().certs(&folder).expect("a certificate");
         let (stop, stopped) = watch::channel(false);
         let handler = Arc::new(Sizes { large: Bytes::from(pattern(LARGE)) });
-        let pair = bind_pair(([127, 0, 0, 1], 0).into(), false).await.expect("a port");
+        let pair = bind_pair("tests.listen", ([127, 0, 0, 1], 0).into(), false).await.expect("a port");
         let grace = Duration::from_secs(20);
         let listening = serve_secure(pair, &certs, handler, limits, stopped, grace).expect("listening");
         let tls = trusting(&folder, b"h2");

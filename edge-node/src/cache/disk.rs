@@ -27,6 +27,8 @@ const FRONT: usize = 16;
 const HEAD_MAX: usize = 256 << 10;
 /// What a file takes beside the body, about: a block for the head, the rest of the last one.
 const HEAD_USUAL: u64 = 4096;
+/// Who has it locked writes the folder.
+const LOCK: &str = "lock";
 /// What waits to be written; beyond, it is not kept on disk.
 const QUEUE: usize = 64;
 /// How long a disk that failed is left alone, milliseconds.
@@ -137,7 +139,16 @@ impl Disk {
             counters: Counters::default(),
         });
         let weak = Arc::downgrade(&disk);
+        let held = File::create(folder.join(LOCK)).map_err(|e| fault(&e))?;
         let work = move || {
+            // A process that this one replaces may be at it still, or another by mistake: until it ends, nothing is
+            // read or written here.
+            if held.try_lock().is_err() {
+                tracing::info!("another process has the cache's folder: it is used when that one has ended");
+            }
+            if let Err(error) = held.lock() {
+                return tracing::error!(%error, "the cache's folder cannot be locked: it is not used");
+            }
             if let Some(disk) = weak.upgrade() {
                 disk.list();
             }

@@ -57,13 +57,13 @@ impl Mark {
 }
 
 /// The break that goes on, and the marks of the newest segments.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Breaks {
     now: Option<Now>,
     marks: VecDeque<(u64, Mark)>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Now {
     id: String,
     from_ms: i64,

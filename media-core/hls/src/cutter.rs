@@ -14,6 +14,8 @@ use crate::sealing::Sealing;
 const SAMPLES_MAX: usize = 512;
 /// Bytes of event messages that wait for a part; further ones are left out.
 const MESSAGES_BYTES_MAX: usize = 16 << 10;
+/// Bits of a fragment's sequence number that count the parts of a segment.
+const PARTS_BITS: u32 = 10;
 
 /// The open part and segment of one track.
 #[derive(Debug)]
@@ -34,7 +36,6 @@ pub(crate) struct Cutter {
     pending: Option<Sample>,
     pub(crate) segment: Option<OpenSegment>,
     sealing: Option<Arc<Sealing>>,
-    sequence: u32,
     /// Where the newest sample ends, ticks.
     end: Option<i64>,
     /// What stands in front of the next part: event messages, then the clock.
@@ -69,7 +70,6 @@ impl Cutter {
             pending: None,
             segment: None,
             sealing: None,
-            sequence: 0,
             end: None,
             messages: Vec::new(),
             message_id: None,
@@ -88,6 +88,16 @@ impl Cutter {
     pub(crate) fn open(&mut self, msn: u64, sealing: Option<Arc<Sealing>>) {
         self.segment = Some(OpenSegment { msn, parts: 0, duration: 0, samples: 0 });
         self.sealing = sealing;
+    }
+
+    /// Goes on behind parts that another cutter has closed, the newest of which ends with `last`.
+    pub(crate) fn adopt(&mut self, msn: u64, parts: &[Part], last: Option<&Sample>) {
+        let (count, duration) = (parts.len(), parts.iter().map(|part| part.duration).sum());
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.segment = Some(OpenSegment { msn, parts: count, duration, samples: 0 });
+        let ticks = last.and_then(|last| last.duration).unwrap_or(0);
+        self.last_duration = u64::from(ticks);
+        self.end = last.map(|last| last.dts.saturating_add(i64::from(ticks)));
     }
 
     /// Length of the newest frame, ticks; 0 before there was one.
@@ -153,13 +163,15 @@ impl Cutter {
         let samples = std::mem::take(&mut self.samples);
         let first = samples.first()?;
         let segment = self.segment.as_mut()?;
-        self.sequence = self.sequence.wrapping_add(1);
+        // By number and place, so that whoever makes this part makes the same bytes.
+        let sequence = (segment.msn << PARTS_BITS).wrapping_add(segment.parts.into()) & u64::from(u32::MAX);
+        let sequence = u32::try_from(sequence).unwrap_or(0);
         // Once per moment is enough: on pictures.
         if self.kind == Kind::Video {
             let clock = fmp4::prft(self.wall_at_zero_ms, first.pts, self.timescale);
             self.messages.extend_from_slice(&clock);
         }
-        let bytes = fmp4::fragment_behind(&self.messages, self.sequence, self.kind, &samples);
+        let bytes = fmp4::fragment_behind(&self.messages, sequence, self.kind, &samples);
         self.messages.clear();
         let mut bytes = bytes.ok()?;
         if let Some(sealing) = &self.sealing {

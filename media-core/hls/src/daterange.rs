@@ -135,7 +135,7 @@ impl Announced {
 }
 
 /// The ranges of a window, oldest first.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct DateRanges {
     kept: VecDeque<Announced>,
     /// Ids of the newest that had to go before they were over, and the segment that was open then.

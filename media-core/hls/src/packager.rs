@@ -1,5 +1,7 @@
 //! The packager of one stream: samples in, parts and segments out.
 
+mod adopt;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 

@@ -86,7 +86,7 @@ pub(crate) fn us(ticks: u64, params: &Params) -> u64 {
 }
 
 /// See the module.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Rendition {
     pub(crate) track: Arc<RunTrack>,
     /// Keys of the run, oldest first, and the track with the header of one of them.

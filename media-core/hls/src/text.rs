@@ -89,7 +89,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// A cue with its place; `end_us` is `None` while nobody knows.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Held {
     /// As it was told; it is shown from `start_us` on.
     told_us: i64,
@@ -99,7 +99,7 @@ struct Held {
     settings: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Rendition {
     about: TextRendition,
     cues: VecDeque<Held>,
@@ -157,7 +157,7 @@ impl Rendition {
 }
 
 /// State of a window's text.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Texts {
     embedded: Vec<Embedded>,
     renditions: Vec<Rendition>,

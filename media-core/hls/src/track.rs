@@ -3,12 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use nx_container::fmp4;
 use nx_media::{Kind, Params, Sample, TrackId, rescale};
 
 use crate::cutter::Cutter;
 use crate::daterange::DateRange;
 use crate::event::{Event, Part};
+use crate::rendition::Segment;
 use crate::sealing::Sealing;
+use crate::window::Position;
 
 /// Samples that wait for the leader: how many at most, and for how much of their own time, microseconds.
 const AHEAD_MAX: usize = 1024;
@@ -73,6 +76,26 @@ impl Track {
             late_us: 0,
             ahead: VecDeque::new(),
             unled_us: 0,
+        }
+    }
+
+    /// Goes on where the same track of another packager has come to, as its share of a window shows: the segments of
+    /// the run so far, which part is next, and where the leader's segments begin (number and microseconds).
+    pub(crate) fn adopt(&mut self, of: &[&Segment], next: Position, starts: &[(u64, i64)]) {
+        let key = of.iter().rev().find_map(|s| first_sample(s).filter(|sample| sample.key));
+        self.shift = key.map_or(0, |key| key.pts.saturating_sub(key.dts));
+        let newest = of.iter().rev().find_map(|s| s.parts.last());
+        let last = newest.and_then(|part| fmp4::samples(&part.bytes).ok()?.pop());
+        for &(msn, at_us) in starts.iter().filter(|(msn, _)| *msn >= next.msn) {
+            // Who has ended a segment has opened the next.
+            if msn > next.msn || of.is_empty() {
+                self.cuts.push_back(Cut { msn, at_us, sealing: None });
+                continue;
+            }
+            let parts = of.last().filter(|s| s.msn == msn).map_or(&[][..], |s| &s.parts);
+            self.cutter.adopt(msn, parts, last.as_ref());
+            self.start_us = at_us;
+            self.lost = !of.last().is_some_and(|s| s.has_media());
         }
     }
 
@@ -297,6 +320,11 @@ impl Track {
         let duration = if open.parts > 0 { open.duration } else { gap };
         out.push_back(Event::SegmentEnd { track: self.index, msn: open.msn, duration });
     }
+}
+
+/// The sample that a segment begins with.
+pub(crate) fn first_sample(segment: &Segment) -> Option<Sample> {
+    fmp4::samples(&segment.parts.first()?.bytes).ok()?.into_iter().next()
 }
 
 fn emit(out: &mut VecDeque<Event>, track: usize, parts: [Option<Part>; 2]) {

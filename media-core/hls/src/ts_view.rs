@@ -27,7 +27,7 @@ pub struct NotInTs {
 }
 
 /// A segment as the TS view lists it. It stays so, whichever tracks come and go.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct TsSegment {
     line: Line,
     date_ms: i64,

@@ -42,7 +42,7 @@ pub enum Lookup<T> {
 const RUNS_MAX: usize = 8;
 
 /// State of a live stream as players see it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Window {
     /// Listed segments at most.
     pub(crate) listed_max: usize,
@@ -204,6 +204,12 @@ impl Window {
                 None
             }
         }
+    }
+
+    /// The run that goes on, or the last there was.
+    #[must_use]
+    pub fn run(&self) -> Option<&Arc<Run>> {
+        self.run.as_ref()
     }
 
     /// The newest segment that is open in any track.

@@ -51,6 +51,12 @@ impl AudioClock {
         self.floor = scaled(self.floor);
     }
 
+    /// Goes on where another clock has come to.
+    pub(crate) fn join(&mut self, end: i64) {
+        self.due = Some(end);
+        self.reset_drift();
+    }
+
     /// Where the next frame is expected, or `None` before the first.
     pub(crate) fn expected(&self) -> Option<i64> {
         self.due

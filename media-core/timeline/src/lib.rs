@@ -15,5 +15,5 @@ mod video;
 mod wire;
 
 pub use repairs::{Repair, RepairKind, Repairs};
-pub use timeline::{Arrival, Config, Output, Timeline};
+pub use timeline::{Arrival, Config, Output, Placed, Timeline};
 pub use wire::WireClock;

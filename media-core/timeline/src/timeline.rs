@@ -1,5 +1,7 @@
 //! The timeline of one stream: maps the publisher's clock onto the stream's.
 
+mod join;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use crate::audio::AudioClock;
 use crate::repairs::{RepairKind, Repairs};
 use crate::video::VideoClock;
 use crate::wire::{Unwrap, WireClock};
+pub use join::Placed;
 
 /// 90 kHz ticks in a millisecond: the timeline reckons in these.
 const MS: i64 = 90;
@@ -91,6 +94,8 @@ struct Track {
     id: TrackId,
     clock: TrackClock,
     heard_ms: Option<i64>,
+    /// Frames up to here were placed by another timeline, 90 kHz.
+    known: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -109,7 +114,7 @@ impl Track {
     }
 
     fn break_at(&mut self, floor: i64) {
-        self.heard_ms = None;
+        (self.heard_ms, self.known) = (None, None);
         match &mut self.clock {
             TrackClock::Video(video) => video.break_at(floor),
             TrackClock::Audio(audio) => audio.break_at(rescale(floor, VIDEO_TIMESCALE, audio.rate())),
@@ -159,7 +164,7 @@ impl Timeline {
             Params::Audio(a) => TrackClock::Audio(AudioClock::new(a)),
         };
         let Some(track) = self.tracks.iter_mut().find(|t| t.id == id) else {
-            let mut track = Track { id, clock, heard_ms: None };
+            let mut track = Track { id, clock, heard_ms: None, known: None };
             track.break_at(floor);
             if self.tracks.len() < TRACKS_MAX {
                 self.tracks.push(track);
@@ -187,6 +192,9 @@ impl Timeline {
             self.repairs.note(now_ms, RepairKind::Wrap, || "the publisher's counter went round".into());
         }
         let stamp = stamp.saturating_add(arrival.fine);
+        if self.is_known(index, stamp) {
+            return;
+        }
         let time = stamp.saturating_add(self.mapping(now_ms, index, stamp));
         if let Some(track) = self.tracks.get_mut(index) {
             track.heard_ms = Some(now_ms);

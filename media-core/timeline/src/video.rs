@@ -35,6 +35,12 @@ impl VideoClock {
         self.floor = before.floor;
     }
 
+    /// Goes on behind a sample of another clock, whose frame came at a stamp.
+    pub(crate) fn join(&mut self, last: &Sample, stamp: Option<i64>) {
+        self.due = last.duration.map(|ticks| last.dts.saturating_add(i64::from(ticks)));
+        (self.last_in, self.last_out) = (stamp, Some(last.dts));
+    }
+
     /// Where the next frame is expected, or `None` before the first.
     pub(crate) fn expected(&self) -> Option<i64> {
         let guess = |last: i64| last + self.cadence.frame_ticks().map_or(3000, i64::from);

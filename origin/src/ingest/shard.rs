@@ -37,7 +37,7 @@ pub(crate) enum Join {
     Resume { key: StreamKey, entry: Arc<Entry> },
     /// The API says something about a stream; without the stream nobody answers.
     Say { key: StreamKey, saying: Box<Saying> },
-    /// A stream's worker has made something.
+    /// A stream's worker, or another origin, has made something.
     Made { key: StreamKey },
 }
 
@@ -214,7 +214,7 @@ impl Shard {
             }
             Join::Made { key } => {
                 let Some(stream) = self.streams.get_mut(&key) else { return };
-                stream.take_rungs(&self.hub, now_ms);
+                stream.take_made(&self.hub, now_ms);
                 self.clear_fallen(&key);
             }
         }

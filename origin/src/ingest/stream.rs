@@ -17,7 +17,7 @@ use crate::ingest::relay;
 use crate::ingest::status::Figures;
 use crate::ladder::Ring;
 use crate::media::Media;
-use crate::pipeline::{Pipeline, Relay};
+use crate::pipeline::{Pipeline, Relay, Twin};
 use crate::slates::Slate;
 use crate::switch::{Switch, Verdict};
 
@@ -65,7 +65,7 @@ pub(crate) enum Outcome {
 }
 
 impl Stream {
-    /// `ring` has the shard call [`Stream::take_rungs`].
+    /// `ring` has the shard call [`Stream::take_made`].
     pub(crate) fn new(hub: &Hub, key: StreamKey, entry: Arc<Entry>, ring: Ring, now_ms: i64) -> Self {
         entry.adopted.store(true, Ordering::Relaxed);
         let (config, wall_ms) = (&hub.config.stream, nx_delivery::wall_ms());
@@ -73,6 +73,10 @@ impl Stream {
         let mut pipeline = Pipeline::new(entry.live.clone(), config, mark, keeper, now_ms, wall_ms);
         if let Some(keys) = hub.keys.of(&key) {
             pipeline.encrypt(keys);
+        }
+        if let Some(twins) = hub.twins.get() {
+            let cut = nx_hls::Config { segment_ms: config.segment_ms, part_ms: config.part_ms };
+            pipeline.pair(Twin::new(twins.link(&entry.live, ring.clone()), cut));
         }
         if let Some(rungs) = hub.ladders.of(&key, hub.keys.rule(&key).is_some(), ring) {
             pipeline.climb(rungs);
@@ -214,6 +218,9 @@ impl Stream {
                 Verdict::Take => {}
                 Verdict::Switch => self.turn_to(hub, input, now_ms),
             }
+            if role != Role::Slate {
+                self.pipeline.fed(now_ms);
+            }
         } else if self.switch.active() != Some(role) {
             return;
         }
@@ -233,8 +240,9 @@ impl Stream {
         }
     }
 
-    /// Takes what the stream's worker has made.
-    pub(crate) fn take_rungs(&mut self, hub: &Hub, now_ms: i64) {
+    /// Takes what the stream's worker, or another origin, has made.
+    pub(crate) fn take_made(&mut self, hub: &Hub, now_ms: i64) {
+        self.pipeline.hear_twin(now_ms);
         self.relay(hub, |pipeline, relay| pipeline.take_rungs(nx_delivery::wall_ms(), relay));
         self.flush_players(now_ms);
         self.note(hub);
@@ -412,6 +420,7 @@ impl Stream {
         if let Some(slate) = self.take_input(Role::Slate) {
             self.stop(hub, slate, &End::Left("shown for long enough".into()), now_ms);
         }
+        self.pipeline.wind_up(now_ms);
         self.pipeline.finish();
         self.tell_players(PlayStatus::Stop);
         self.fallen.extend(self.players.keys());

@@ -29,7 +29,7 @@ pub(super) async fn keep(jobs: Arc<Jobs>, program: PathBuf, name: String) {
             continue;
         }
         // Without a program nothing is taken: others may have one.
-        match Worker::start(&program, true).await {
+        match Worker::start(&program, jobs.hardware).await {
             Ok(worker) => work(&jobs, worker, &name).await,
             Err(error) => {
                 jobs.trouble(&absent(&program, &error));

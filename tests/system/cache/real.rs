@@ -62,10 +62,10 @@ fn titles_play_through_an_edge_and_on_when_the_origin_is_gone() {
 }
 
 #[test]
-fn the_past_of_a_live_stream_comes_through_an_edge() {
+fn the_past_of_a_live_stream_comes_through_an_edge_and_on_when_the_origin_is_gone() {
     let origin = Server::start(&[KEEP]);
     let server = before(&origin);
-    let _encoder = ffmpeg(origin.rtmp(), "live/show", SMALL);
+    let encoder = ffmpeg(origin.rtmp(), "live/show", SMALL);
     let past = || {
         let text = playlist(&server, "/live/show/v1/index.m3u8?start=-3600")?;
         (listed(&text).len() > 3).then_some(text)
@@ -76,4 +76,14 @@ fn the_past_of_a_live_stream_comes_through_an_edge() {
     let (here, there) = (get(&server, &path), http::get(origin.origin(), &path).expect("an answer"));
     assert!(here.status == 200 && here.body == there.body);
     assert!(told(&get(&server, &path)).starts_with("nexus; hit"));
+    let all = || -> Vec<(u16, Vec<u8>)> {
+        let paths = listed(&text).into_iter().map(|name| format!("/live/show/v1/{name}"));
+        paths.map(|path| get(&server, &path)).map(|reply| (reply.status, reply.body)).collect()
+    };
+    let before = all();
+    assert!(before.iter().all(|(status, _)| *status == 200));
+    drop((encoder, origin));
+    assert!(all() == before, "what was played once plays on");
+    let list = get(&server, "/live/show/v1/index.m3u8?start=-3600");
+    assert!(list.status == 200 && told(&list).ends_with("detail=stale-if-error"), "{}", told(&list));
 }

@@ -98,6 +98,16 @@ pub(super) fn resume(
     validator.check(&rig.window);
 }
 
+/// Everything in the order of arrival.
+pub(super) fn arrivals(sources: &[Source], until_ms: i64) -> Vec<(usize, Sample)> {
+    let of = |(track, source): (usize, &Source)| {
+        source.frames(until_ms).into_iter().map(move |(us, sample)| (us, track, sample)).collect::<Vec<_>>()
+    };
+    let mut frames: Vec<_> = sources.iter().enumerate().flat_map(of).collect();
+    frames.sort_by_key(|(us, ..)| *us);
+    frames.into_iter().map(|(_, track, sample)| (track, sample)).collect()
+}
+
 /// A rig whose tracks are the sources'.
 pub(super) fn rig(sources: &[Source]) -> Rig {
     Rig::new(&sources.iter().map(|s| s.params.clone()).collect::<Vec<_>>())

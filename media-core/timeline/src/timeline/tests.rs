@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod join;
 mod long;
 mod returns;
 

@@ -9,3 +9,4 @@ mod rig;
 mod script;
 mod soak;
 mod tracks;
+mod twins;
