@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 
+use crate::limits;
+
 /// Shortest token that is taken, bytes.
 const TOKEN_BYTES_MIN: usize = 16;
 
@@ -20,6 +22,8 @@ pub struct Config {
     pub token: Option<Token>,
     /// File that holds it.
     pub token_file: Option<PathBuf>,
+    /// How often somebody may ask.
+    pub limits: limits::Config,
     /// The services behind it.
     pub ring: nx_chassis::Config,
 }
@@ -27,7 +31,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 3000));
-        Self { listen, token: None, token_file: None, ring: nx_chassis::Config::default() }
+        let (limits, ring) = (limits::Config::default(), nx_chassis::Config::default());
+        Self { listen, token: None, token_file: None, limits, ring }
     }
 }
 
@@ -35,8 +40,11 @@ impl Config {
     /// What is wrong, as key within the section and a sentence that says what to do.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {
-        let section = |(key, text)| (format!("ring.{key}"), text);
-        let mut faults: Vec<_> = self.ring.validate().into_iter().map(section).collect();
+        let section = |name: &str, faults: Vec<(String, String)>| -> Vec<_> {
+            faults.into_iter().map(|(key, text)| (format!("{name}.{key}"), text)).collect()
+        };
+        let mut faults = section("ring", self.ring.validate());
+        faults.extend(section("limits", self.limits.validate()));
         if self.token.is_some() && self.token_file.is_some() {
             faults
                 .push(("token_file".into(), "is one too many beside gateway.token: set one of them".into()));

@@ -5,19 +5,31 @@ use std::sync::Arc;
 
 use nx_chassis::{Config, Service};
 
-pub use nx_chassis::Ring;
+pub use nx_chassis::{Ring, Run};
 
 /// Every service that is built, by domain.
 fn services() -> Vec<Service> {
     [nx_platform::services()].concat()
 }
 
-/// Starts them, with their stores below `data`.
+/// Starts those that are to run, with their stores below `data`.
 ///
 /// # Errors
 /// In words, with what to do.
-pub async fn start(config: &Config, data: &Path) -> Result<Arc<Ring>, String> {
-    Ring::start(config, data, services()).await.map(Arc::new)
+pub async fn start(config: &Config, data: &Path, run: Run<'_>) -> Result<Arc<Ring>, String> {
+    let all = services();
+    if let Run::Apart(names) = run {
+        let unknown = names.iter().find(|name| !all.iter().any(|service| service.id() == *name));
+        let built = || all.iter().map(Service::id).collect::<Vec<_>>().join(", ");
+        match unknown {
+            Some(name) => return Err(format!("no service '{name}' is built; there are: {}", built())),
+            None if config.bus.is_none() => {
+                return Err("services that run apart tell each other facts over RabbitMQ: set gateway.ring.bus".into());
+            }
+            None => {}
+        }
+    }
+    Ring::start(config, data, all, run).await.map(Arc::new)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::limited;
 use super::take::BODY_BYTES_MAX;
 use crate::caller::Caller;
-use crate::clock::hex;
+use nx_mesh::hex;
 use crate::ctx::Ctx;
 use crate::problem::Problem;
 use crate::tx::Slot;
