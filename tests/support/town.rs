@@ -103,7 +103,8 @@ impl Town {
         self.passed += span;
         let draft = self.data.join("clock.new");
         let text = format!("+{}", self.passed.as_secs());
-        let moved = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, self.data.join("clock")));
+        let moved =
+            std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, self.data.join("clock")));
         moved.expect("a file");
         if span > Duration::ZERO {
             // They look at it once a second.
@@ -194,7 +195,11 @@ impl Town {
 fn said(reply: std::io::Result<Reply>) -> Said {
     let Ok(reply) = reply else { return Said { status: 0, body: Value::Null, retry_after_s: None } };
     let retry_after_s = reply.header("retry-after").and_then(|v| v.parse().ok());
-    Said { status: reply.status, body: serde_json::from_slice(&reply.body).unwrap_or_default(), retry_after_s }
+    Said {
+        status: reply.status,
+        body: serde_json::from_slice(&reply.body).unwrap_or_default(),
+        retry_after_s,
+    }
 }
 
 impl Drop for Town {

@@ -66,7 +66,11 @@ fn kill_9(mut town: Town) {
         town.kill("scheduler");
         let gone = town.get(SCHEDULES);
         if town.is_apart() {
-            assert_eq!((gone.status, &gone.body["type"]), (503, &json!("urn:nexus:problem:dependency")), "{gone:?}");
+            assert_eq!(
+                (gone.status, &gone.body["type"]),
+                (503, &json!("urn:nexus:problem:dependency")),
+                "{gone:?}"
+            );
         } else {
             assert_eq!(gone.status, 0, "{gone:?}");
         }
@@ -85,7 +89,10 @@ fn kill_9(mut town: Town) {
         town.figure("/api/scheduler/metrics", outbox).is_some_and(|count| count == 0.0)
     });
     assert_eq!(planted(&town), want, "each once");
-    assert_eq!(town.figure("/api/scheduler/metrics", "nexus_service_dead_letters{service=\"scheduler\"}"), Some(0.0));
+    assert_eq!(
+        town.figure("/api/scheduler/metrics", "nexus_service_dead_letters{service=\"scheduler\"}"),
+        Some(0.0)
+    );
 }
 
 /// A service is away for hours while a stream goes on: what it has missed is made up for once, and the way to it is closed

@@ -39,7 +39,8 @@ impl Letter {
     pub fn read(bytes: &[u8]) -> Self {
         // No store keeps NUL in a text.
         let body = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
-        let clean = |e: &Envelope| ![&e.id, &e.source, &e.kind, &e.subject].iter().any(|text| text.contains('\0'));
+        let clean =
+            |e: &Envelope| ![&e.id, &e.source, &e.kind, &e.subject].iter().any(|text| text.contains('\0'));
         match serde_json::from_str::<Envelope>(&body).ok().filter(clean) {
             Some(Envelope { id, source, kind, subject, sequence }) => {
                 let source = source.strip_prefix("/services/").unwrap_or(&source).to_owned();

@@ -63,7 +63,9 @@ impl Rabbit {
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Direct, options, FieldTable::default()).await?;
+        channel
+            .exchange_declare(EXCHANGE.into(), ExchangeKind::Direct, options, FieldTable::default())
+            .await?;
         for topic in self.topics.iter().filter(|t| !t.kinds.is_empty()) {
             let queue = queue(topic.service);
             let mut arguments = FieldTable::default();
@@ -73,7 +75,9 @@ impl Rabbit {
             channel.queue_declare(queue.as_str().into(), options, arguments).await?;
             for &kind in &topic.kinds {
                 let (options, none) = (QueueBindOptions::default(), FieldTable::default());
-                channel.queue_bind(queue.as_str().into(), EXCHANGE.into(), kind.into(), options, none).await?;
+                channel
+                    .queue_bind(queue.as_str().into(), EXCHANGE.into(), kind.into(), options, none)
+                    .await?;
             }
         }
         Ok((connection, channel))
@@ -87,7 +91,8 @@ impl Rabbit {
         let (_connection, channel) = self.connect().await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let (queue, options) = (queue(service), BasicConsumeOptions::default());
-        let consumer = channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());
+        let consumer =
+            channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());
         let mut consumer = consumer.await?;
         loop {
             let batch = ready(&mut consumer).await?;
@@ -155,7 +160,8 @@ async fn round<'a>(channel: &Channel, letters: Vec<&'a Letter>) -> Result<Vec<&'
             .with_message_id(letter.id.as_str().into())
             .with_content_type("application/cloudevents+json".into());
         let (kind, options) = (letter.kind.as_str().into(), BasicPublishOptions::default());
-        let confirm = channel.basic_publish(EXCHANGE.into(), kind, options, letter.body.as_bytes(), properties);
+        let confirm =
+            channel.basic_publish(EXCHANGE.into(), kind, options, letter.body.as_bytes(), properties);
         sent.push((letter, confirm.await?));
     }
     for (letter, confirm) in sent {

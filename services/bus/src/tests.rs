@@ -81,7 +81,9 @@ fn a_letter_is_read_whole_or_becomes_one_of_nobody() {
         assert_eq!((torn.source.as_str(), torn.kind.as_str(), torn.number), ("", "", 0), "{end}");
         assert!(ids.insert(torn.id), "{end}: the same id for another body");
     }
-    let nul = Letter::read(b"{\"id\": \"a\\u0000b\", \"source\": \"s\", \"type\": \"t\", \"subject\": \"\", \"sequence\": 1}\0");
+    let nul = Letter::read(
+        b"{\"id\": \"a\\u0000b\", \"source\": \"s\", \"type\": \"t\", \"subject\": \"\", \"sequence\": 1}\0",
+    );
     assert_eq!(nul.source, "");
     assert!(!nul.body.contains('\0') && !Letter::read(&[0xff, 0]).body.contains('\0'));
 }
@@ -91,7 +93,8 @@ async fn within_a_process_what_is_handed_on_is_there_and_one_who_goes_keeps_it_f
     let (bus, publisher, shelf) = (Bus::default(), Publisher::default(), Arc::new(Shelf::default()));
     let inbox: Arc<dyn Inbox> = shelf.clone();
     bus.join([KIND, "other"].into_iter(), &inbox);
-    let letters = [letter("tea", 1), Letter { kind: "unheard".into(), ..letter("milk", 1) }, letter("tea", 2)];
+    let letters =
+        [letter("tea", 1), Letter { kind: "unheard".into(), ..letter("milk", 1) }, letter("tea", 2)];
     bus.publish(&publisher, &letters).await.expect("handed on");
     assert_eq!(shelf.has(2).await, [("tea".into(), 1), ("tea".into(), 2)]);
     *shelf.failures.lock().expect("a lock") = 1;

@@ -149,9 +149,7 @@ pub(crate) async fn relay(cx: &Ctx) -> Result<bool, Problem> {
 /// What the bus brings, in one transaction; a letter that is there already is passed over.
 impl Inbox for Ctx {
     fn keep<'a>(&'a self, letters: &'a [Letter]) -> Done<'a> {
-        Box::pin(async move {
-            keep(self, letters).await.map_err(|error| BusError::Inbox(error.to_string()))
-        })
+        Box::pin(async move { keep(self, letters).await.map_err(|error| BusError::Inbox(error.to_string())) })
     }
 }
 

@@ -23,14 +23,19 @@ pub struct Pulse {
 
 impl Ring {
     /// Looks after a service of this process that listens at `address`, and has the gateway know of it when this process is
-    /// one of several; until the ring stops.
-    pub async fn look_after(&self, service: &str, address: SocketAddr) -> watch::Receiver<Pulse> {
+    /// one of several, until `stop` turns true: before it takes no more requests.
+    pub async fn look_after(
+        &self,
+        service: &str,
+        address: SocketAddr,
+        stop: watch::Receiver<bool>,
+    ) -> watch::Receiver<Pulse> {
         let (sender, receiver) = watch::channel(Pulse::default());
         if let Some(running) = self.services.get(service) {
             let (cx, member) = (running.cx.clone(), self.member.clone());
             let id = crate::new_id(cx.now_ms());
             beat(&cx, member.as_ref(), &id, address, &sender).await;
-            tokio::spawn(beats(cx, member, id, address, sender, self.stop.subscribe()));
+            tokio::spawn(beats(cx, member, id, address, sender, stop));
         }
         receiver
     }

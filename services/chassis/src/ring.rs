@@ -9,7 +9,7 @@ use axum::body::{Body, HttpBody};
 use http::{HeaderMap, Method, Request, Response};
 use nx_bus::{Bus, Inbox, Rabbit, Topic};
 use nx_mesh::beat::{HOLDER, Member};
-use nx_mesh::{Asked, Clock, Config, Links, Mesh};
+use nx_mesh::{Asked, Balance, Clock, Config, Links, Mesh, Seal};
 use serde_json::{Map, Value, json};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
@@ -46,7 +46,7 @@ pub enum Run<'a> {
     None,
 }
 
-/// Services at work.
+/// Services at work; by default none, and nobody knows it.
 pub struct Ring {
     pub(crate) services: BTreeMap<&'static str, Running>,
     /// Every service there is, wherever it runs.
@@ -56,7 +56,7 @@ pub struct Ring {
     links: Links,
     /// Where this process is known, if it is one of several.
     pub(crate) member: Option<Member>,
-    pub(crate) stop: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
 }
 
 pub(crate) struct Running {
@@ -80,12 +80,27 @@ impl Drop for Running {
     }
 }
 
+impl Default for Ring {
+    fn default() -> Self {
+        let clock = Clock::default();
+        let mesh = Mesh::new(clock.clone(), Seal::new(crate::new_id(0).as_bytes()), Balance::default());
+        let shared = Arc::new(Shared { clock, peers: RwLock::default(), mesh, bus: Bus::default() });
+        let (services, links, stop) = (BTreeMap::new(), Links::default(), watch::Sender::new(false));
+        Self { services, all: Vec::new(), shared, links, member: None, stop }
+    }
+}
+
 impl Ring {
     /// Opens the stores below `data` and starts those of `all` that are to run, each on a thread of its own.
     ///
     /// # Errors
     /// In words: a thread cannot be had, a store cannot be opened, a migration fails.
-    pub async fn start(config: &Config, data: &Path, all: Vec<Service>, run: Run<'_>) -> Result<Self, String> {
+    pub async fn start(
+        config: &Config,
+        data: &Path,
+        all: Vec<Service>,
+        run: Run<'_>,
+    ) -> Result<Self, String> {
         let mut ring = Self::open(config, data, all, run, Clock::default(), true).await?;
         ring.services.values_mut().for_each(|running| running.work(&ring.stop.subscribe()));
         if let Run::Apart(_) = run {

@@ -60,8 +60,9 @@ impl TestApp {
 
     async fn with(config: Config, services: Vec<Service>) -> Self {
         let (folder, clock) = (Folder::new(), Clock::manual(START_MS));
-        let ring =
-            Ring::open(&config, &folder.0, services, Run::All, clock.clone(), false).await.expect("it starts");
+        let ring = Ring::open(&config, &folder.0, services, Run::All, clock.clone(), false)
+            .await
+            .expect("it starts");
         Self { ring, clock, folder }
     }
 

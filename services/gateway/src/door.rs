@@ -59,7 +59,7 @@ pub async fn doors(
             let address = listener.local_addr().map_err(|e| e.to_string())?;
             let pulse = match &pulse {
                 Some(pulse) => pulse,
-                None => pulse.insert(ring.look_after(&service.id, address).await),
+                None => pulse.insert(ring.look_after(&service.id, address, stop.clone()).await),
             };
             let services = Services::new(ring.clone(), config.token()?, stop.clone());
             let door = Door { service, services, pulse: pulse.clone() };

@@ -124,9 +124,9 @@ impl Standing {
         if self.verdict.admitted {
             return None;
         }
-        let text = format!("too many requests: this {} may send {} a minute", self.name, self.rate.per_minute);
-        let problem =
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", text);
+        let text =
+            format!("too many requests: this {} may send {} a minute", self.name, self.rate.per_minute);
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", text);
         let id = nx_delivery::random_id();
         let mut response = problem.retry_after(seconds(self.verdict.retry_ms)).response(&id);
         if let Ok(id) = HeaderValue::from_str(&id) {

@@ -34,7 +34,8 @@ where
     match (route.as_slice(), &head.method) {
         (["v1", "instances"], &Method::GET) => {
             let query = head.uri.query().unwrap_or_default();
-            let asked = |name: &str| query.split('&').filter_map(|p| p.split_once('=')).find(|(n, _)| *n == name);
+            let asked =
+                |name: &str| query.split('&').filter_map(|p| p.split_once('=')).find(|(n, _)| *n == name);
             let (items, index) = match asked("index").map(|(_, index)| index.parse()) {
                 Some(Ok(index)) => tokio::select! {
                     list = mesh.watch(index, WATCH_MAX) => list,
@@ -85,7 +86,9 @@ fn table(items: Vec<Listed>, index: u64) -> Response {
 
 fn refused(error: RegistryError) -> Problem {
     match error {
-        RegistryError::Full => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "full", "Full", error.to_string()),
+        RegistryError::Full => {
+            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "full", "Full", error.to_string())
+        }
         _ => Problem::bad_request(error.to_string()),
     }
 }
@@ -102,7 +105,11 @@ pub(crate) fn metrics(ring: &Ring, out: &mut Metrics) {
         let state = if passing { "passing" } else { "out" };
         out.value("nexus_registry_instances", &[("service", service), ("state", state)], count);
     }
-    out.family("nexus_circuit_open", "gauge", "Ways between services: 0 open to calls, 1 trying, 2 closed to them.");
+    out.family(
+        "nexus_circuit_open",
+        "gauge",
+        "Ways between services: 0 open to calls, 1 trying, 2 closed to them.",
+    );
     for (from, to, state) in ring.circuits() {
         let level = match state.as_str() {
             "up" => 0,

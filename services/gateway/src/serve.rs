@@ -118,7 +118,8 @@ impl Face {
             return self.within_limits(head, body, peer).await;
         }
         let user = self.services.caller(&head, peer).ok();
-        let asker = Asker { peer, headers: &head.headers, user: user.as_ref().map(|user| user.subject.as_str()) };
+        let asker =
+            Asker { peer, headers: &head.headers, user: user.as_ref().map(|user| user.subject.as_str()) };
         let standing = self.limits.count(asker, nx_delivery::wall_ms()).await;
         if let Some(refusal) = standing.as_ref().and_then(Standing::refusal) {
             return Ok(refusal);

@@ -175,9 +175,7 @@ where
 }
 
 /// What a service answered, as we send it.
-async fn reply(
-    answer: Result<http::Response<RawBody>, nx_chassis::Problem>,
-) -> Result<Response, Problem> {
+async fn reply(answer: Result<http::Response<RawBody>, nx_chassis::Problem>) -> Result<Response, Problem> {
     let (head, body) = answer.map_err(told)?.into_parts();
     Ok(Response::from_parts(head, carried(body).await))
 }

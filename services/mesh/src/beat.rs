@@ -80,11 +80,8 @@ impl Member {
     }
 
     async fn ask(&self, mesh: &Mesh, method: Method, path: &str, body: Vec<u8>) -> Result<Table, SendError> {
-        let silent = |why: String| SendError::Silent {
-            instance: HOLDER.into(),
-            address: self.holder.clone(),
-            why,
-        };
+        let silent =
+            |why: String| SendError::Silent { instance: HOLDER.into(), address: self.holder.clone(), why };
         let is_watch = method == Method::GET;
         let sealed = HeaderValue::from_str(&mesh.seal(HOLDER, &self.claims));
         let request = Request::builder()

@@ -65,7 +65,8 @@ impl Config {
             "must be postgres://USER:PASSWORD@HOST:PORT/DATABASE, or left out",
         );
         check(begins(&self.bus, &["amqp://"]), "bus", "must be amqp://USER:PASSWORD@HOST:PORT, or left out");
-        let port = self.registry.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+        let port =
+            self.registry.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
         check(port.is_some_and(|(host, _)| !host.is_empty()), "registry", "must be the gateway's HOST:PORT");
         check(
             !self.host.is_unspecified(),
@@ -86,7 +87,8 @@ impl Config {
             return made.map_err(|e| format!("cannot keep a secret in {}: {e}", folder.display()));
         };
         let read = std::fs::read(path);
-        let secret = read.map_err(|e| format!("gateway.ring.secret_file {} cannot be read: {e}", path.display()))?;
+        let secret =
+            read.map_err(|e| format!("gateway.ring.secret_file {} cannot be read: {e}", path.display()))?;
         if secret.trim_ascii().len() < SECRET_BYTES_MIN {
             return Err(format!(
                 "gateway.ring.secret_file {} holds fewer than {SECRET_BYTES_MIN} bytes: put more random ones into it",

@@ -2,8 +2,8 @@
 //! is open ([`Link`]), who asks ([`Seal`]), and the [`Clock`]. [`Mesh`] asks services of other processes over HTTP/1.1;
 //! [`beat`] has a process known, and knows of the others. What can be set of it is [`Config`].
 
-pub mod beat;
 mod balance;
+pub mod beat;
 mod breaker;
 mod clock;
 mod config;

@@ -92,7 +92,9 @@ pub struct Links(Mutex<BTreeMap<String, Arc<Link>>>);
 impl Links {
     /// The way to a service.
     pub fn to(&self, service: &str) -> Arc<Link> {
-        self.0.lock().map_or_else(|_| Arc::default(), |mut l| l.entry(service.to_owned()).or_default().clone())
+        self.0
+            .lock()
+            .map_or_else(|_| Arc::default(), |mut l| l.entry(service.to_owned()).or_default().clone())
     }
 
     /// The state of each.

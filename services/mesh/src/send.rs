@@ -225,7 +225,8 @@ impl Mesh {
             }
             Err(error) => {
                 busy.failed();
-                let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                let why =
+                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 Err(SendError::Silent { instance: instance.id, address: instance.address, why })
             }
         }
@@ -265,7 +266,9 @@ impl Mesh {
         let uri = Uri::builder().scheme("http").authority(instance.address.as_str()).path_and_query(path);
         *request.uri_mut() = uri.build().map_err(wrong)?;
         *request.version_mut() = http::Version::HTTP_11;
-        HOP.iter().chain([&header::HOST, &header::EXPECT]).for_each(|name| drop(request.headers_mut().remove(name)));
+        HOP.iter()
+            .chain([&header::HOST, &header::EXPECT])
+            .for_each(|name| drop(request.headers_mut().remove(name)));
         let sealed = HeaderValue::from_str(&self.seal(&instance.service, claims));
         request.headers_mut().insert(CALLER, sealed.map_err(|e| wrong(e.into()))?);
         Ok(request)

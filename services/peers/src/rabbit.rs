@@ -59,6 +59,7 @@ impl Rabbit {
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.home.file("plugins"))
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", loopback)
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("ERL_EPMD_RELAXED_COMMAND_CHECK", "1")
             .env("ERL_EPMD_PORT", self.names.to_string());
         self.running = Some(self.home.start(command, "completed with"));
     }
@@ -68,7 +69,7 @@ impl Drop for Rabbit {
     fn drop(&mut self) {
         self.kill();
         // Its name server has left the group of processes.
-        let stop = ["-relaxed_command_check", "-kill"];
+        let stop = ["-kill"];
         let _ = Command::new("epmd").args(stop).env("ERL_EPMD_PORT", self.names.to_string()).output();
     }
 }

@@ -24,7 +24,10 @@ pub async fn start(config: &Config, data: &Path, run: Run<'_>) -> Result<Arc<Rin
         match unknown {
             Some(name) => return Err(format!("no service '{name}' is built; there are: {}", built())),
             None if config.bus.is_none() => {
-                return Err("services that run apart tell each other facts over RabbitMQ: set gateway.ring.bus".into());
+                return Err(
+                    "services that run apart tell each other facts over RabbitMQ: set gateway.ring.bus"
+                        .into(),
+                );
             }
             None => {}
         }

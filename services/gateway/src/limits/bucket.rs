@@ -66,7 +66,11 @@ impl Rate {
         let before = full_at_us.max(now_us);
         let after = before + one;
         let over = after - now_us - whole;
-        if over > 0 { (before, self.verdict(before - now_us, over)) } else { (after, self.verdict(after - now_us, 0)) }
+        if over > 0 {
+            (before, self.verdict(before - now_us, over))
+        } else {
+            (after, self.verdict(after - now_us, 0))
+        }
     }
 }
 

@@ -39,7 +39,8 @@ impl Shared {
     pub(super) fn new(url: &str) -> Result<Self, String> {
         let client = Client::open(url);
         // The address may hold a password, and so may an error about it.
-        let client = client.map_err(|_| "gateway.limits.redis is no address: write redis://HOST:PORT".to_owned())?;
+        let client =
+            client.map_err(|_| "gateway.limits.redis is no address: write redis://HOST:PORT".to_owned())?;
         let (script, connection, again_ms) = (Script::new(TAKE), Mutex::default(), AtomicI64::new(0));
         Ok(Self { client, script, connection, again_ms })
     }
@@ -54,7 +55,10 @@ impl Shared {
             return None;
         }
         let answer = tokio::time::timeout(ANSWER_MAX, self.ask(who, rate)).await;
-        match answer.map_err(|_| "it did not answer in time".to_owned()).and_then(|a| a.map_err(|e| e.to_string())) {
+        match answer
+            .map_err(|_| "it did not answer in time".to_owned())
+            .and_then(|a| a.map_err(|e| e.to_string()))
+        {
             Ok((full_us, over_us)) => {
                 if self.again_ms.swap(0, Ordering::Relaxed) != 0 {
                     tracing::info!("Redis counts again");

@@ -29,8 +29,16 @@ fn who_shares_a_bucket() {
     for (what, got, want) in [
         ("ports", same("address", ("10.0.0.1:1", &one, None), ("10.0.0.1:2", &two, None)), true),
         ("addresses", same("address", ("10.0.0.1:1", &one, None), ("10.0.0.2:1", &one, None)), false),
-        ("one network", same("address", ("[2001:db8::1]:1", &one, None), ("[2001:db8::ffff:2]:1", &one, None)), true),
-        ("two networks", same("address", ("[2001:db8::1]:1", &one, None), ("[2001:db8:0:1::1]:1", &one, None)), false),
+        (
+            "one network",
+            same("address", ("[2001:db8::1]:1", &one, None), ("[2001:db8::ffff:2]:1", &one, None)),
+            true,
+        ),
+        (
+            "two networks",
+            same("address", ("[2001:db8::1]:1", &one, None), ("[2001:db8:0:1::1]:1", &one, None)),
+            false,
+        ),
         ("mapped", same("address", ("[::ffff:10.0.0.1]:1", &one, None), ("10.0.0.1:1", &one, None)), true),
         ("one key", same("key", ("10.0.0.1:1", &one, None), ("10.0.0.2:1", &one, None)), true),
         ("two keys", same("key", ("10.0.0.1:1", &one, None), ("10.0.0.1:1", &two, None)), false),
@@ -40,7 +48,10 @@ fn who_shares_a_bucket() {
         assert_eq!(got, want, "{what}");
     }
     let none = HeaderMap::new();
-    assert_eq!((name("key", "10.0.0.1:1", &none, None), name("user", "10.0.0.1:1", &none, None)), (None, None));
+    assert_eq!(
+        (name("key", "10.0.0.1:1", &none, None), name("user", "10.0.0.1:1", &none, None)),
+        (None, None)
+    );
     assert_ne!(name("key", "1.1.1.1:1", &one, None), name("user", "1.1.1.1:1", &one, Some("Bearer one")));
 }
 
@@ -49,10 +60,15 @@ async fn the_nearest_limit_is_told_and_the_one_that_is_reached_is_429() {
     let config = Config { address: rate(60, 10), user: rate(600, 2), ..Config::default() };
     let (limits, headers) = (Limits::new(config).expect("limits"), HeaderMap::new());
     let peer = "127.0.0.1:9".parse().expect("an address");
-    let ask = async |user, now_ms| limits.count(Asker { peer, headers: &headers, user }, now_ms).await.expect("a limit");
+    let ask = async |user, now_ms| {
+        limits.count(Asker { peer, headers: &headers, user }, now_ms).await.expect("a limit")
+    };
     let mut told = HeaderMap::new();
     ask(None, 0).await.write(&mut told);
-    assert_eq!((text(&told, "ratelimit-policy"), text(&told, "ratelimit")), ("\"address\";q=60;w=60", "\"address\";r=9;t=1"));
+    assert_eq!(
+        (text(&told, "ratelimit-policy"), text(&told, "ratelimit")),
+        ("\"address\";q=60;w=60", "\"address\";r=9;t=1")
+    );
     ask(Some("a"), 0).await.write(&mut told);
     assert_eq!(text(&told, "ratelimit"), "\"user\";r=1;t=1");
     assert!(ask(Some("a"), 0).await.refusal().is_none());
@@ -66,7 +82,8 @@ async fn the_nearest_limit_is_told_and_the_one_that_is_reached_is_429() {
 
 #[test]
 fn what_cannot_be_is_named() {
-    let config = Config { address: rate(0, 1), key: rate(1, 0), redis: Some(Secret::new("x")), ..Config::default() };
+    let config =
+        Config { address: rate(0, 1), key: rate(1, 0), redis: Some(Secret::new("x")), ..Config::default() };
     let keys: Vec<String> = config.validate().into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["address", "key", "redis"]);
 }
@@ -75,7 +92,8 @@ fn what_cannot_be_is_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_with_one_redis_admit_what_one_would_and_alone_without_it() {
     let redis = Redis::start();
-    let config = || Config { user: rate(6_000, 200), redis: Some(Secret::new(&redis.url())), ..Config::default() };
+    let config =
+        || Config { user: rate(6_000, 200), redis: Some(Secret::new(&redis.url())), ..Config::default() };
     let gateways: [_; 2] = std::array::from_fn(|_| Arc::new(Limits::new(config()).expect("limits")));
     let peer: SocketAddr = "127.0.0.1:9".parse().expect("an address");
     for limits in &gateways {

@@ -27,7 +27,8 @@ fn each_rule_shares_out_as_it_says() {
 
 #[test]
 fn sticky_stays_when_another_goes_and_spreads_evenly() {
-    let of = |ids: &[&'static str]| ids.iter().map(|id| Choice { id, load: 0, failed: false }).collect::<Vec<_>>();
+    let of =
+        |ids: &[&'static str]| ids.iter().map(|id| Choice { id, load: 0, failed: false }).collect::<Vec<_>>();
     let (four, three) = (of(&["a", "b", "c", "d"]), of(&["a", "b", "c"]));
     let mut counts = [0; 4];
     for nth in 0..4000 {

@@ -18,7 +18,10 @@ async fn server() -> std::net::SocketAddr {
                 head.push(socket.read_u8().await.expect("a head"));
             }
             let said = answer(&String::from_utf8(head).expect("text"));
-            let reply = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{said}", said.len());
+            let reply = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{said}",
+                said.len()
+            );
             socket.write_all(reply.as_bytes()).await.expect("somebody who reads");
         }
     });
@@ -50,7 +53,10 @@ fn instance(id: &str, address: &str) -> Instance {
 }
 
 async fn ask(mesh: &Mesh, tried: &Mutex<Vec<String>>) -> Result<String, SendError> {
-    let request = Request::get("/v1/things?x=1").header("upgrade", "h2c").header("x-nexus-caller", "me").body(Body::empty());
+    let request = Request::get("/v1/things?x=1")
+        .header("upgrade", "h2c")
+        .header("x-nexus-caller", "me")
+        .body(Body::empty());
     let response = mesh.send("s", b"claims", "", tried, request.expect("a request")).await?;
     let bytes = axum::body::to_bytes(response.into_body(), 1000).await.expect("a body");
     Ok(String::from_utf8(bytes.to_vec()).expect("text"))
@@ -69,7 +75,8 @@ async fn a_request_arrives_with_who_asks_and_without_what_was_for_its_connection
 async fn another_try_goes_to_another_instance_and_one_that_failed_is_asked_last() {
     let (mesh, good) = (mesh(Balance::RoundRobin), server().await);
     // A port where nobody listens any more.
-    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+    let gone =
+        tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
     mesh.beat(instance("bad", &gone.to_string())).expect("taken");
     mesh.beat(instance("good", &good.to_string())).expect("taken");
     let tried = Mutex::default();

@@ -33,15 +33,19 @@ fn a_burst_then_one_by_one() {
 
 #[test]
 fn at_any_rate_and_any_pattern_what_passes_is_what_the_words_say() {
-    for (nth, (per_minute, burst)) in [(7, 1), (100, 100), (1_000, 50), (60_000, 1), (1, 5)].into_iter().enumerate() {
+    for (nth, (per_minute, burst)) in
+        [(7, 1), (100, 100), (1_000, 50), (60_000, 1), (1, 5)].into_iter().enumerate()
+    {
         let (buckets, rate) = (Buckets::default(), rate(per_minute, burst));
         // Requests at times that a small generator makes up; tokens as a fraction, added and taken.
-        let (mut seed, mut now_ms, mut tokens, mut last_ms) = (nth as u64 + 1, 0_i64, f64::from(burst), 0_i64);
+        let (mut seed, mut now_ms, mut tokens, mut last_ms) =
+            (nth as u64 + 1, 0_i64, f64::from(burst), 0_i64);
         let (mut passed, mut should) = (0_i32, 0_i32);
         for _ in 0..20_000 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             now_ms += i64::try_from((seed >> 33) % 40).expect("small");
-            tokens = (tokens + (now_ms - last_ms) as f64 * f64::from(per_minute) / 60_000.0).min(f64::from(burst));
+            tokens =
+                (tokens + (now_ms - last_ms) as f64 * f64::from(per_minute) / 60_000.0).min(f64::from(burst));
             last_ms = now_ms;
             if tokens >= 1.0 - 1e-6 {
                 tokens -= 1.0;
