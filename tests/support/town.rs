@@ -88,7 +88,9 @@ impl Town {
         };
         town.pass(Duration::ZERO);
         town.revive("gateway");
-        SERVICES.iter().filter(|_| town.apart).for_each(|service| town.revive(service));
+        for service in SERVICES.iter().filter(|_| peers.is_some()) {
+            town.revive(service);
+        }
         town.until("the services answer", |town| town.get("/api/scheduler/health/ready").status == 200);
         town
     }

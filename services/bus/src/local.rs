@@ -5,6 +5,9 @@ use std::sync::{Arc, RwLock, Weak};
 
 use crate::{BusError, Inbox, Letter};
 
+/// An inbox, and what is for it.
+type Share = (Arc<dyn Inbox>, Vec<Letter>);
+
 /// Who hears of which kinds of events.
 #[derive(Default)]
 pub struct Local(RwLock<HashMap<&'static str, Vec<Weak<dyn Inbox>>>>);
@@ -30,9 +33,9 @@ impl Local {
     }
 
     /// The letters of each inbox.
-    fn shared_out(&self, letters: &[Letter]) -> Result<Vec<(Arc<dyn Inbox>, Vec<Letter>)>, BusError> {
+    fn shared_out(&self, letters: &[Letter]) -> Result<Vec<Share>, BusError> {
         let topics = self.0.read().map_err(|_| BusError::Stopping)?;
-        let mut out: Vec<(Arc<dyn Inbox>, Vec<Letter>)> = Vec::new();
+        let mut out: Vec<Share> = Vec::new();
         for letter in letters {
             for inbox in topics.get(letter.kind.as_str()).into_iter().flatten() {
                 let inbox = inbox.upgrade().ok_or(BusError::Stopping)?;

@@ -209,11 +209,10 @@ impl Ring {
     }
 
     /// Who asks, if another process of the ring says so, and takes off what the request says of it; `None` when it says
-    /// nothing.
+    /// nothing, `Some(None)` when nobody has shown who asks.
     ///
     /// # Errors
     /// When what it says was not sealed for `service` by this ring.
-    #[expect(clippy::option_option, reason = "the other process may say that nobody knows who asks")]
     pub fn sealed(&self, service: &str, headers: &mut HeaderMap) -> Result<Option<Option<Caller>>, Problem> {
         let refused = || Problem::unauthorized("x-nexus-caller was not written by a process of this ring");
         let claims = self.shared.mesh.unseal(service, headers).map_err(|()| refused())?;
