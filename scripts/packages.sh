@@ -16,5 +16,7 @@ echo "installing system packages: ${missing[*]}"
 sudo=; [ "$(id -u)" -eq 0 ] || sudo=sudo
 $sudo apt-get update -qq
 DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}"
-# The nginx package starts a server of its own; the benchmarks bring theirs.
-case " ${missing[*]} " in *" nginx-light "*) $sudo service nginx stop 2>/dev/null || true ;; esac
+# These packages start servers of their own; tests and benchmarks bring theirs.
+for package in nginx-light:nginx rabbitmq-server:rabbitmq-server redis-server:redis-server; do
+  case " ${missing[*]} " in *" ${package%:*} "*) $sudo service "${package#*:}" stop 2>/dev/null || true ;; esac
+done

@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -52,18 +51,25 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Run every role in one process
     #[command(after_help = EXAMPLES)]
-    Up,
+    Up {
+        /// Serve each service on its ports of the catalogue besides
+        #[arg(long)]
+        compat_ports: bool,
+    },
     /// Run the origin alone: RTMP and SRT in, HTTP out for CDNs, QUIC for edges if origin.plane.listen is set
     #[command(after_help = "Example:\n  nexus origin --config origin.toml")]
     Origin,
     /// Run an edge alone: it fetches live streams over QUIC from the nodes in edge.plane.origins while somebody watches
     #[command(after_help = "Example:\n  nexus edge --config edge.toml")]
     Edge,
-    /// Run the gateway alone (not built in this version)
+    /// Run the gateway alone, in front of services of other processes
+    #[command(after_help = "Example:\n  nexus gateway --config ring.toml")]
     Gateway,
-    /// Run single services (not built in this version)
+    /// Run single services, each on its port of the catalogue; they tell the gateway where they are
+    #[command(after_help = "Example:\n  nexus service scheduler --config ring.toml")]
     Service {
         /// Names from the catalogue
+        #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
     /// Print the service catalogue
@@ -84,20 +90,4 @@ pub(crate) enum Command {
     /// Check, compare and convert descriptions of a delivery network
     #[command(after_help = nx_cdn_config::cli::EXAMPLES)]
     Cdn(nx_cdn_config::cli::Args),
-}
-
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Up => "nexus up",
-            Self::Origin => "nexus origin",
-            Self::Edge => "nexus edge",
-            Self::Gateway => "nexus gateway",
-            Self::Service { .. } => "nexus service",
-            Self::Catalog { .. } => "nexus catalog",
-            Self::Check { .. } => "nexus check",
-            Self::Doctor(_) => "nexus doctor",
-            Self::Cdn(_) => "nexus cdn",
-        })
-    }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
 use nx_delivery::{Certs, Handler, Limits, Listening, bind};
+use nx_gateway::Core;
 use nx_origin::{Doors, Hub};
-use nx_ring::Ring;
+use nx_ring::{Ring, Run};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -42,8 +43,10 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     let signals = signals().context("cannot listen for signals")?;
     let certs = config.tls.certs(&cli.data).map_err(Error::msg)?;
     tokio::spawn(certs.clone().watch(stopped.clone()));
-    let roles = match cli.command {
+    let roles = match &cli.command {
         Command::Edge => edge(&config, &certs, &stopped).await?,
+        Command::Service { names } => ring(cli, &config, Run::Apart(names), &stopped).await?,
+        Command::Gateway => ring(cli, &config, Run::None, &stopped).await?,
         _ => origin(cli, &config, &certs, &stopped).await?,
     };
     crate::println_out("ready");
@@ -76,34 +79,60 @@ async fn edge(config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<
     Ok(Roles { http: edge.into_iter().map(|(_, listening)| listening).collect(), ..Roles::default() })
 }
 
+/// Services that run apart from the gateway, or the gateway alone.
+async fn ring(cli: &Cli, config: &Config, run: Run<'_>, stopped: &Stopped) -> Result<Roles> {
+    let ring = nx_ring::start(&config.gateway.ring, &config.gateway.notify, &cli.data, run).await.map_err(Error::msg)?;
+    let http = match run {
+        Run::None => vec![gateway(None, config, config.edge.http.listen, &ring, stopped).await?],
+        _ => doors(config, &ring, false, stopped).await?,
+    };
+    Ok(Roles { ring: Some(ring), http, ..Roles::default() })
+}
+
+/// The ports of services themselves.
+async fn doors(config: &Config, ring: &Arc<Ring>, more: bool, stopped: &Stopped) -> Result<Vec<Listening>> {
+    let doors = nx_gateway::doors(&config.gateway, ring, more, stopped, GRACE).await.map_err(Error::msg)?;
+    doors.iter().for_each(|(name, listening)| announce(name, listening.address));
+    Ok(doors.into_iter().map(|(_, listening)| listening).collect())
+}
+
+async fn gateway(
+    core: Option<Core>,
+    config: &Config,
+    viewers: SocketAddr,
+    ring: &Arc<Ring>,
+    stopped: &Stopped,
+) -> Result<Listening> {
+    let face = nx_gateway::Face::new(core, &config.gateway, viewers, ring, stopped.clone());
+    let face = Arc::new(face.map_err(Error::msg)?);
+    listen("gateway", "gateway.listen", config.gateway.listen, face, Limits::default(), stopped).await
+}
+
 /// An origin at work, with edge, gateway and services for `up`.
 async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Roles> {
     let hub = Hub::new(config.origin.clone(), &cli.data).map_err(Error::msg)?;
-    let mut doors = Doors::new(&hub, stopped.clone()).context("cannot start the threads that carry media")?;
-    let opened = doors.open(certs).await.map_err(Error::msg)?;
+    let mut media = Doors::new(&hub, stopped.clone()).context("cannot start the threads that carry media")?;
+    let opened = media.open(certs).await.map_err(Error::msg)?;
     opened.into_iter().for_each(|(name, address)| announce(name, address));
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
     let (usual, address) = (Limits::default(), config.origin.http.listen);
     let mut http = vec![listen("origin-http", "origin.http.listen", address, face, usual, stopped).await?];
     let mut ring = None;
-    if matches!(cli.command, Command::Up) {
+    if let Command::Up { compat_ports } = cli.command {
         let edge = nx_edge_node::start(&config.edge, certs, hub.clone(), stopped, GRACE).await;
         let edge = edge.map_err(Error::msg)?;
         edge.iter().for_each(|(name, listening)| announce(name, listening.address));
         let viewers = edge[0].1.address;
         http.extend(edge.into_iter().map(|(_, listening)| listening));
-        let core = nx_gateway::Core::new(&hub, &doors.outbound());
-        let ring = &*ring.insert(
-            nx_ring::start(&config.gateway.ring, &config.gateway.notify, &cli.data)
-                .await
-                .map_err(Error::msg)?,
-        );
-        let face = nx_gateway::Face::new(core, &config.gateway, viewers, ring, stopped.clone());
-        let face = Arc::new(face.map_err(Error::msg)?);
-        let address = config.gateway.listen;
-        http.push(listen("gateway", "gateway.listen", address, face, usual, stopped).await?);
+        let core = Core::new(&hub, &media.outbound());
+        let started = nx_ring::start(&config.gateway.ring, &config.gateway.notify, &cli.data, Run::All).await;
+        let ring = &*ring.insert(started.map_err(Error::msg)?);
+        http.push(gateway(Some(core), config, viewers, ring, stopped).await?);
+        if compat_ports {
+            http.extend(doors(config, ring, true, stopped).await?);
+        }
     }
-    Ok(Roles { origin: Some((hub, doors)), ring, http })
+    Ok(Roles { origin: Some((hub, media)), ring, http })
 }
 
 async fn listen(

@@ -19,7 +19,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/contract", &["nx-scene"]),
     ("services/catalog", &[]),
     ("services/db", &[]),
-    ("services/chassis", &["nx-catalog", "nx-db"]),
+    ("services/bus", &[]),
+    ("services/mesh", &[]),
+    ("services/peers", &[]),
+    // nx-peers for its tests, and those of others.
+    ("services/chassis", &["nx-bus", "nx-catalog", "nx-db", "nx-mesh", "nx-peers"]),
     ("services/example", &["nx-chassis"]),
     ("services/webhooks", &["nx-chassis"]),
     ("services/reporter", &["nx-chassis"]),
@@ -36,7 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vod", &["nx-media", "nx-codec", "nx-container", "nx-hls"]),
     (
         "services/gateway",
-        &["nx-catalog", "nx-chassis", "nx-contract", "nx-delivery", "nx-reporter", "nx-web", "nx-webhooks"],
+        &["nx-catalog", "nx-chassis", "nx-contract", "nx-delivery", "nx-mesh", "nx-reporter", "nx-web", "nx-webhooks"],
     ),
     ("origin/admission", &["nx-media"]),
     ("edge-node", &["nx-media", "nx-delivery", "nx-live-plane", "nx-web", "nx-cache", "nx-cdn-config"]),

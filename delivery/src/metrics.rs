@@ -33,6 +33,11 @@ impl Metrics {
         self.value(name, &[], value);
     }
 
+    /// Families that another room has written.
+    pub fn written(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
     /// The page.
     #[must_use]
     pub fn into_text(self) -> String {

@@ -36,7 +36,7 @@ use self::plan::Plan;
 use crate::clock::Clock;
 use crate::hub::lock;
 use crate::keys::Keys;
-use crate::ladder::{LadderConfig, Mode};
+use crate::ladder::{DeviceConfig, LadderConfig, Mode};
 
 /// Titles that are worked at, or were given up and are remembered, at a time.
 const JOBS_MAX: usize = 64;

@@ -10,6 +10,7 @@ pub(crate) mod proxy;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod server;
+pub(crate) mod town;
 pub(crate) mod upstream;
 pub(crate) mod worker;
 

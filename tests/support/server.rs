@@ -101,7 +101,7 @@ impl Server {
         settings: Option<&str>,
         env: &[(&str, &str)],
     ) -> Self {
-        command.args([role, "--log-format", "json", "--data"]).arg(data);
+        command.args(role.split(' ')).args(["--log-format", "json", "--data"]).arg(data);
         if let Some(settings) = settings {
             let file = data.join("nexus.toml");
             std::fs::create_dir_all(data).and_then(|()| std::fs::write(&file, settings)).expect("a file");
@@ -131,7 +131,8 @@ impl Server {
         Self { child, data: None, listeners, log }
     }
 
-    fn address(&self, name: &str) -> SocketAddr {
+    /// Where a listener of this name is.
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
         *self.listeners.get(name).unwrap_or_else(|| panic!("no line 'listening {name} …'"))
     }
 

@@ -43,6 +43,7 @@ mod ring;
 mod smuggling;
 mod srt;
 mod store;
+mod stories;
 mod strict;
 mod transcoder;
 mod transport;

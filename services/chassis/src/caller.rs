@@ -2,14 +2,16 @@
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
 
 /// A role that may do everything.
 const OPERATOR: &str = "operator";
 
-/// Who asks, as the gateway has found out. It travels with the request, not in its headers: nobody outside can name one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who asks, as the gateway has found out. It travels with the request, and from process to process under the ring's seal:
+/// nobody outside can name one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// Their name, the same for ever.
     pub subject: String,

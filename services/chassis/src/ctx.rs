@@ -1,18 +1,19 @@
 //! What a service gets: its store, the time, the other services.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
 
-use crate::clock::Clock;
 use crate::http::Traffic;
-use crate::mesh::{Call, Link, Peer};
+use crate::mesh::{Call, Peer};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::tx::Tx;
+use nx_bus::{Bus, Publisher};
 use nx_db::{Db, DbError, Open, Value};
+use nx_mesh::{Clock, Links, Mesh};
 
 /// Requests of one service that run at the same time; further ones are told to come again.
 pub(crate) const REQUESTS_MAX: u32 = 256;
@@ -30,7 +31,9 @@ pub(crate) struct Inner {
     db: Db,
     shared: Arc<Shared>,
     /// Links to services that this one has called.
-    links: Mutex<HashMap<String, Arc<Link>>>,
+    links: Links,
+    /// Where its events leave.
+    pub(crate) publisher: Publisher,
     /// There may be events to hand on, events to hear, jobs to do.
     pub(crate) outbox: Notify,
     pub(crate) inbox: Notify,
@@ -42,12 +45,12 @@ pub(crate) struct Inner {
 }
 
 /// What the services of a process share.
-#[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) peers: RwLock<HashMap<&'static str, Peer>>,
-    /// Who hears of which events.
-    pub(crate) topics: RwLock<HashMap<&'static str, Vec<Weak<Inner>>>>,
+    /// Services of other processes.
+    pub(crate) mesh: Mesh,
+    pub(crate) bus: Bus,
 }
 
 impl Ctx {
@@ -57,7 +60,8 @@ impl Ctx {
             needs,
             db,
             shared,
-            links: Mutex::default(),
+            links: Links::default(),
+            publisher: Publisher::default(),
             outbox: Notify::new(),
             inbox: Notify::new(),
             jobs: Notify::new(),
@@ -78,14 +82,6 @@ impl Ctx {
 
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
-    }
-
-    pub(crate) fn downgrade(&self) -> Weak<Inner> {
-        Arc::downgrade(&self.0)
-    }
-
-    pub(crate) fn upgrade(weak: &Weak<Inner>) -> Option<Self> {
-        weak.upgrade().map(Self)
     }
 
     /// The store, for reading; what writes is a [`Tx`].
@@ -109,9 +105,9 @@ impl Ctx {
         Ok(touched)
     }
 
-    /// Whether a service of this name runs here.
-    pub fn is_here(&self, service: &str) -> bool {
-        self.shared().peers.read().is_ok_and(|peers| peers.contains_key(service))
+    /// Whether a service of this name runs here, or in a process that we know of.
+    pub fn knows(&self, service: &str) -> bool {
+        self.shared().peers.read().is_ok_and(|p| p.contains_key(service)) || self.shared().mesh.knows(service)
     }
 
     /// The clock.
@@ -143,22 +139,23 @@ impl Ctx {
 
     /// Any service, where another has asked for it by name: not a need of this one.
     pub fn call_back(&self, service: &str) -> Call {
-        let link = match self.0.links.lock() {
-            Ok(mut links) => links.entry(service.to_owned()).or_default().clone(),
-            Err(_) => Arc::default(),
-        };
+        let link = self.0.links.to(service);
         Call::new(self.clone(), service.to_owned(), link)
     }
 
     /// Each need with the state of the way there: `up`, `degraded` or `down`.
     pub(crate) fn needs(&self) -> Vec<(&str, &'static str)> {
-        let links = self.0.links.lock().map(|l| l.clone()).unwrap_or_default();
+        let links = self.circuits();
         let state = |need: &str| match links.get(need) {
-            _ if !self.is_here(need) => "down",
-            Some(link) => link.state(self.clock().mono_ms()),
-            None => "up",
+            _ if !self.knows(need) => "down",
+            state => state.copied().unwrap_or("up"),
         };
         self.0.needs.iter().map(|need| (need.as_str(), state(need))).collect()
+    }
+
+    /// The state of the way to each service that this one has called.
+    pub(crate) fn circuits(&self) -> BTreeMap<String, &'static str> {
+        self.0.links.states(self.clock())
     }
 
     /// There may be something to do.

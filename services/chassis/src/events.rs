@@ -1,7 +1,7 @@
 //! Facts: told through an outbox, heard through an inbox.
 //!
-//! An event is written down in the transaction that made it true. The relay copies it into the inbox of every service
-//! that hears of its kind, then forgets it: a copy made twice is told by source and id. There it is heard in one
+//! An event is written down in the transaction that made it true. The relay has the bus copy it into the inbox of every
+//! service that hears of its kind, then forgets it: a copy made twice is told by source and id. There it is heard in one
 //! transaction with what the service makes of it. So its effect comes exactly once, wherever the process is killed; in
 //! the order of its subject; and what fails again and again is laid aside, to be seen and replayed.
 
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use nx_bus::{BusError, Done, Inbox, Letter};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -124,38 +125,43 @@ struct Told {
 row!(Told { id, subject, number, body });
 
 /// Hands on what is in the outbox; whether there was something.
-pub(crate) async fn relay(cx: &Ctx) -> Result<bool, DbError> {
+pub(crate) async fn relay(cx: &Ctx) -> Result<bool, Problem> {
     let sql = "SELECT id, subject, number, body FROM chassis_outbox ORDER BY place, number LIMIT $1";
     let batch: Vec<Told> = cx.db().all(sql, args![BATCH]).await?;
-    let mut heard: BTreeMap<&'static str, (Ctx, Vec<&Told>)> = BTreeMap::new();
-    for told in &batch {
-        let kind = serde_json::from_str::<Event>(&told.body).map(|e| e.kind).unwrap_or_default();
-        let topics = cx.shared().topics.read().map(|t| t.get(kind.as_str()).cloned().unwrap_or_default());
-        for hearer in topics.unwrap_or_default() {
-            // One that is being stopped hears of it after the next start.
-            let hearer = Ctx::upgrade(&hearer).ok_or(DbError::NotCommitted)?;
-            heard.entry(hearer.service().id).or_insert_with(|| (hearer, Vec::new())).1.push(told);
-        }
-    }
-    for (hearer, events) in heard.values() {
-        let mut tx = hearer.begin();
-        for told in events {
-            let sql = "INSERT INTO chassis_inbox (source, id, subject, number, body, state, attempts, due_ms, at_ms) \
-                       VALUES ($1, $2, $3, $4, $5, 0, 0, 0, $6) ON CONFLICT (source, id) DO NOTHING";
-            let (source, now_ms) = (cx.service().id, hearer.now_ms());
-            tx.run(sql, args![source, &told.id, &told.subject, told.number, &told.body, now_ms]).await?;
-        }
-        tx.commit().await?;
-    }
     if batch.is_empty() {
         return Ok(false);
     }
+    let letter = |told: Told| {
+        let kind = serde_json::from_str::<Event>(&told.body).map(|e| e.kind).unwrap_or_default();
+        let Told { id, subject, number, body } = told;
+        Letter { source: cx.service().id.to_owned(), id, kind, subject, number, body }
+    };
+    let letters: Vec<Letter> = batch.into_iter().map(letter).collect();
+    cx.shared().bus.publish(&cx.inner().publisher, &letters).await?;
     let mut tx = cx.begin();
-    for told in &batch {
-        tx.run("DELETE FROM chassis_outbox WHERE id = $1", args![&told.id]).await?;
+    for letter in &letters {
+        tx.run("DELETE FROM chassis_outbox WHERE id = $1", args![&letter.id]).await?;
     }
     tx.commit().await?;
     Ok(true)
+}
+
+/// What the bus brings, in one transaction; a letter that is there already is passed over.
+impl Inbox for Ctx {
+    fn keep<'a>(&'a self, letters: &'a [Letter]) -> Done<'a> {
+        Box::pin(async move { keep(self, letters).await.map_err(|error| BusError::Inbox(error.to_string())) })
+    }
+}
+
+async fn keep(cx: &Ctx, letters: &[Letter]) -> Result<(), DbError> {
+    let mut tx = cx.begin();
+    for letter in letters {
+        let sql = "INSERT INTO chassis_inbox (source, id, subject, number, body, state, attempts, due_ms, at_ms) \
+                   VALUES ($1, $2, $3, $4, $5, 0, 0, 0, $6) ON CONFLICT (source, id) DO NOTHING";
+        let Letter { source, id, subject, number, body, .. } = letter;
+        tx.run(sql, args![source, id, subject, *number, body, cx.now_ms()]).await?;
+    }
+    tx.commit().await
 }
 
 struct Heard {

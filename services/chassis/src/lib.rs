@@ -8,12 +8,11 @@
 //! | events out and in | an outbox and an inbox: the effect of each exactly once, in the order of its subject |
 //! | jobs | durable, leased, tried again; at the times of a cron expression |
 //!
-//! Not here yet: a bus and calls between processes, encryption of fields, rate limits, `Sunset`.
+//! What is between processes lies beside it: the bus in `nx-bus`; instances, breakers and the clock in `nx-mesh`.
+//!
+//! Not here yet: encryption of fields, `Sunset`.
 
-mod breaker;
 mod caller;
-mod clock;
-mod config;
 mod cron;
 mod ctx;
 mod events;
@@ -21,6 +20,7 @@ mod http;
 mod jobs;
 mod mesh;
 mod problem;
+mod pulse;
 mod ring;
 mod service;
 #[cfg(any(test, feature = "test-util"))]
@@ -33,8 +33,6 @@ pub use axum::extract::Path;
 pub use chrono_tz::Tz;
 
 pub use caller::Caller;
-pub use clock::{Clock, new_id};
-pub use config::{Config, Secret};
 pub use cron::{Cron, zone};
 pub use ctx::Ctx;
 pub use events::{Event, Reaction};
@@ -42,8 +40,10 @@ pub use http::{Api, Created, Describe, IfMatch, JsonBody as Body, List, Operatio
 pub use jobs::{Job, NewJob};
 pub use mesh::Call;
 pub use nx_db::{Column, Db, DbError, FromRow, Row, Time, Value, args, row};
+pub use nx_mesh::{Clock, Config, Secret, new_id};
 pub use problem::Problem;
-pub use ring::Ring;
+pub use pulse::Pulse;
+pub use ring::{Ring, Run};
 pub use service::Service;
 pub use tx::Tx;
 

@@ -1,7 +1,7 @@
-//! Calls to other services: in process, through their routers, as a tower service.
+//! Calls to other services, as a tower service: in process through their routers, else over HTTP to an instance that is known.
 //!
 //! A call has a deadline, which it passes on; a breaker stands before each way; what may be repeated is tried once more
-//! within a budget. A service of another process is not reached yet.
+//! within a budget, with another instance where there is one.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -16,18 +16,19 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tower::{Service, ServiceExt};
 
-use crate::breaker::Breaker;
+use nx_mesh::{Asked, Link};
+
 use crate::caller::Caller;
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Shared};
 use crate::http::{DEADLINE_MS, TRACEPARENT, limited, trace};
 use crate::problem::Problem;
 
 /// Time that a call has, its retry included.
 const CALL_MAX: Duration = Duration::from_secs(5);
+/// Time that another process has to begin its answer: a little more than its requests have there.
+const ANSWER_MAX: Duration = Duration::from_secs(35);
 /// Largest answer that is read, bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// Tenths of a retry that each call earns, and how many are saved up at most.
-const RETRY_MAX_TENTHS: u32 = 100;
 
 /// A service that runs in this process.
 #[derive(Debug, Clone)]
@@ -45,42 +46,26 @@ impl Peer {
     }
 }
 
-/// The way from one service to another.
-#[derive(Debug, Default)]
-pub(crate) struct Link {
-    breaker: Breaker,
-    retries: Retries,
-}
-
-impl Link {
-    pub(crate) fn state(&self, now_ms: i64) -> &'static str {
-        self.breaker.name(now_ms)
-    }
-}
-
-/// What may be tried again: a tenth of the calls, in the long run.
-#[derive(Debug)]
-struct Retries(Mutex<u32>);
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self(Mutex::new(RETRY_MAX_TENTHS))
-    }
-}
-
-impl Retries {
-    fn earn(&self) {
-        if let Ok(mut tenths) = self.0.lock() {
-            *tenths = (*tenths + 1).min(RETRY_MAX_TENTHS);
+impl Shared {
+    /// Has a service answer, here or in another process. `tried` are the instances that were asked for this before.
+    pub(crate) async fn ask(
+        &self,
+        service: &str,
+        request: Request<Body>,
+        tried: &Mutex<Vec<String>>,
+    ) -> Result<Response<Body>, Problem> {
+        let peer = self.peers.read().ok().and_then(|peers| peers.get(service).cloned());
+        if let Some(peer) = peer {
+            return peer.answer(request).await;
         }
-    }
-
-    fn spend(&self) -> bool {
-        self.0.lock().is_ok_and(|mut tenths| {
-            let rest = tenths.checked_sub(10);
-            *tenths = rest.unwrap_or(*tenths);
-            rest.is_some()
-        })
+        let caller = request.extensions().get::<Caller>().cloned();
+        let claims = serde_json::to_vec(&caller).map_err(Problem::internal)?;
+        let who = caller.map(|caller| caller.subject).unwrap_or_default();
+        let answer = self.mesh.send(service, &claims, &who, tried, request);
+        match tokio::time::timeout(ANSWER_MAX, answer).await {
+            Ok(answer) => answer.map_err(|error| Problem { cause: Some(error.to_string()), ..away(service) }),
+            Err(_) => Err(late(service)),
+        }
     }
 }
 
@@ -140,9 +125,11 @@ impl Call {
             .map_err(|e| Problem::internal(format!("{service} answered in another shape: {e}")))
     }
 
-    async fn try_once(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Problem> {
-        let peer = self.cx.shared().peers.read().ok().and_then(|p| p.get(self.service.as_str()).cloned());
-        let peer = peer.ok_or_else(|| away(&self.service))?;
+    async fn try_once(
+        &self,
+        request: &Request<Bytes>,
+        tried: &Mutex<Vec<String>>,
+    ) -> Result<Response<Bytes>, Problem> {
         let mut copy = Request::new(Body::from(request.body().clone()));
         *copy.method_mut() = request.method().clone();
         *copy.uri_mut() = request.uri().clone();
@@ -151,7 +138,7 @@ impl Call {
         if let Ok(value) = HeaderValue::from_str(&trace::child()) {
             copy.headers_mut().insert(TRACEPARENT, value);
         }
-        let response = peer.answer(copy).await?;
+        let response = self.cx.shared().ask(&self.service, copy, tried).await?;
         let (head, body) = response.into_parts();
         Ok(Response::from_parts(head, limited(body, ANSWER_BYTES_MAX).await?))
     }
@@ -160,28 +147,26 @@ impl Call {
         let clock = self.cx.clock().clone();
         let time = trace::left(clock.mono_ms()).map_or(CALL_MAX, |left| left.min(CALL_MAX));
         request.headers_mut().insert(DEADLINE_MS, HeaderValue::from(time.as_millis() as u64));
-        self.link.retries.earn();
-        let mut tries = if repeatable(&request) { 2 } else { 1 };
-        let end = clock.sleep(time);
-        tokio::pin!(end);
-        loop {
-            tries -= 1;
-            let permit = self.link.breaker.permit(clock.mono_ms());
-            let permit = permit.map_err(|wait_ms| {
-                let seconds = u32::try_from(wait_ms / 1000 + 1).unwrap_or(1);
-                Problem { retry_after_s: Some(seconds), ..away(&self.service) }
-            })?;
-            let answer = tokio::select! {
-                answer = self.try_once(&request) => answer,
-                () = &mut end => Err(late(&self.service)),
-            };
-            let good = answer.as_ref().is_ok_and(|r| !r.status().is_server_error());
-            permit.end(good, clock.mono_ms());
-            let is_late = answer.as_ref().is_err_and(|p| p.status == StatusCode::GATEWAY_TIMEOUT);
-            if good || is_late || tries == 0 || !self.link.retries.spend() {
-                return answer;
+        let end_ms = clock.mono_ms() + i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let tried = Mutex::default();
+        let once = async |_| {
+            let left = Duration::from_millis(u64::try_from(end_ms - clock.mono_ms()).unwrap_or_default());
+            tokio::select! {
+                answer = self.try_once(&request, &tried) => answer,
+                () = clock.sleep(left) => Err(late(&self.service)),
             }
-        }
+        };
+        let tries = if repeatable(&request) { 2 } else { 1 };
+        let answer = self.link.ask(&clock, tries, once, went).await;
+        answer.unwrap_or_else(|wait_ms| Err(closed(&self.service, wait_ms)))
+    }
+}
+
+fn went(answer: &Result<Response<Bytes>, Problem>) -> Asked {
+    match answer {
+        Ok(response) if !response.status().is_server_error() => Asked::Good,
+        Err(problem) if problem.status == StatusCode::GATEWAY_TIMEOUT => Asked::Late,
+        _ => Asked::Bad,
     }
 }
 
@@ -207,6 +192,12 @@ fn repeatable<B>(request: &Request<B>) -> bool {
 
 fn late(service: &str) -> Problem {
     Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline", format!("{service} did not answer in time"))
+}
+
+/// What is said while a breaker is open.
+pub(crate) fn closed(service: &str, wait_ms: i64) -> Problem {
+    let seconds = u32::try_from(wait_ms / 1000 + 1).unwrap_or(1);
+    Problem { retry_after_s: Some(seconds), ..away(service) }
 }
 
 fn away(service: &str) -> Problem {

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use nx_bus::BusError;
 use nx_db::DbError;
 
 /// An error that a client is told. The only type of a service that knows HTTP.
@@ -116,6 +117,12 @@ impl std::error::Error for Problem {}
 
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<BusError> for Problem {
+    fn from(error: BusError) -> Self {
         Self::internal(error)
     }
 }

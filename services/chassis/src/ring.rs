@@ -2,21 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use axum::body::Body;
-use http::{Request, Response};
+use axum::body::{Body, HttpBody};
+use http::{HeaderMap, Method, Request, Response};
+use nx_bus::{Bus, Inbox, Rabbit, Topic};
+use nx_mesh::beat::{HOLDER, Member};
+use nx_mesh::{Asked, Balance, Clock, Config, Links, Mesh, Seal};
 use serde_json::{Map, Value, json};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::clock::Clock;
-use crate::config::Config;
+use crate::caller::Caller;
 use crate::ctx::{Ctx, REQUESTS_MAX, Shared};
 use crate::http::router;
-use crate::mesh::Peer;
+use crate::mesh::{Peer, closed};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::{events, jobs};
@@ -33,17 +35,35 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often old answers, events and jobs are forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
 
-/// Services at work; by default none.
-#[derive(Default)]
+/// Which services a process runs.
+#[derive(Debug, Clone, Copy)]
+pub enum Run<'a> {
+    /// All there are; others need no other process.
+    All,
+    /// These, as one process of several: others are found through the gateway's table.
+    Apart(&'a [String]),
+    /// None: it stands in front of others, and holds their table.
+    None,
+}
+
+/// Services at work; by default none, and nobody knows it.
 pub struct Ring {
     pub(crate) services: BTreeMap<&'static str, Running>,
+    /// Every service there is, wherever it runs.
+    all: Vec<Service>,
     shared: Arc<Shared>,
+    /// Ways of requests from outside.
+    links: Links,
+    /// Where this process is known, if it is one of several.
+    pub(crate) member: Option<Member>,
     stop: watch::Sender<bool>,
 }
 
 pub(crate) struct Running {
     pub(crate) cx: Ctx,
     peer: Peer,
+    /// Where the bus of the process brings its events.
+    inbox: Arc<dyn Inbox>,
     /// Its own threads; none in tests.
     runtime: Option<Runtime>,
 }
@@ -60,14 +80,38 @@ impl Drop for Running {
     }
 }
 
+impl Default for Ring {
+    fn default() -> Self {
+        let clock = Clock::default();
+        let mesh = Mesh::new(clock.clone(), Seal::new(crate::new_id(0).as_bytes()), Balance::default());
+        let shared = Arc::new(Shared { clock, peers: RwLock::default(), mesh, bus: Bus::default() });
+        let (services, links, stop) = (BTreeMap::new(), Links::default(), watch::Sender::new(false));
+        Self { services, all: Vec::new(), shared, links, member: None, stop }
+    }
+}
+
 impl Ring {
-    /// Opens the stores below `data` and starts `services`, each on a thread of its own.
+    /// Opens the stores below `data` and starts those of `all` that are to run, each on a thread of its own.
     ///
     /// # Errors
     /// In words: a thread cannot be had, a store cannot be opened, a migration fails.
-    pub async fn start(config: &Config, data: &Path, services: Vec<Service>) -> Result<Self, String> {
-        let mut ring = Self::open(config, data, services, Clock::default(), true).await?;
+    pub async fn start(
+        config: &Config,
+        data: &Path,
+        all: Vec<Service>,
+        run: Run<'_>,
+    ) -> Result<Self, String> {
+        let mut ring = Self::open(config, data, all, run, Clock::default(), true).await?;
         ring.services.values_mut().for_each(|running| running.work(&ring.stop.subscribe()));
+        if let Run::Apart(_) = run {
+            let process = Caller::service("process");
+            let claims = serde_json::to_vec(&Some(process)).map_err(|e| e.to_string())?;
+            let member = ring.member.insert(Member { holder: config.registry.clone(), claims });
+            let (member, shared, mut stop) = (member.clone(), ring.shared.clone(), ring.stop.subscribe());
+            tokio::spawn(async move {
+                tokio::select! { _ = stop.wait_for(|&stop| stop) => {}, () = member.watch(&shared.mesh) => {} }
+            });
+        }
         Ok(ring)
     }
 
@@ -75,11 +119,23 @@ impl Ring {
     pub(crate) async fn open(
         config: &Config,
         data: &Path,
-        services: Vec<Service>,
+        all: Vec<Service>,
+        run: Run<'_>,
         clock: Clock,
         threads: bool,
     ) -> Result<Self, String> {
-        let shared = Arc::new(Shared { clock, ..Shared::default() });
+        let mesh = Mesh::new(clock.clone(), config.seal(data)?, config.balance);
+        let topic = |s: &Service| Topic { service: s.id, kinds: s.reactions.kinds().collect() };
+        let bus = config.bus.as_ref().map_or_else(Bus::default, |url| {
+            Bus::Rabbit(Rabbit::new(url.reveal().to_owned(), all.iter().map(topic).collect()))
+        });
+        let shared = Arc::new(Shared { clock, peers: RwLock::default(), mesh, bus });
+        let runs = |service: &&Service| match run {
+            Run::All => true,
+            Run::Apart(names) => names.iter().any(|name| name == service.id),
+            Run::None => false,
+        };
+        let services: Vec<Service> = all.iter().filter(runs).cloned().collect();
         let mut opened = JoinSet::new();
         for service in services {
             let runtime = threads.then(|| thread(service.id)).transpose()?;
@@ -91,7 +147,8 @@ impl Ring {
                 let cx =
                     opened.map_err(|e| e.to_string()).flatten().map_err(|e| format!("service {id}: {e}"))?;
                 let peer = Peer { router: router(&cx), runtime: handle };
-                Ok::<_, String>(Running { cx, peer, runtime })
+                let inbox = Arc::new(cx.clone());
+                Ok::<_, String>(Running { cx, peer, inbox, runtime })
             });
         }
         let (mut services, mut faults) = (BTreeMap::new(), Vec::new());
@@ -106,7 +163,8 @@ impl Ring {
         if !faults.is_empty() {
             return Err(faults.join("; "));
         }
-        let ring = Self { services, shared, stop: watch::Sender::new(false) };
+        let (links, stop) = (Links::default(), watch::Sender::new(false));
+        let ring = Self { services, all, shared, links, member: None, stop };
         ring.introduce();
         Ok(ring)
     }
@@ -117,15 +175,11 @@ impl Ring {
             if let Ok(mut peers) = self.shared.peers.write() {
                 peers.insert(id, running.peer.clone());
             }
-            if let Ok(mut topics) = self.shared.topics.write() {
-                for kind in running.cx.service().reactions.kinds() {
-                    topics.entry(kind).or_default().push(running.cx.downgrade());
-                }
-            }
+            self.shared.bus.join(running.cx.service().reactions.kinds(), &running.inbox);
         }
     }
 
-    /// Answers a request to a service, whose path begins with `/v1/` or is one that every service has.
+    /// Answers a request to a service that runs here. Its path begins with `/v1/`, or is one that every service has.
     ///
     /// # Errors
     /// When there is no such service, or its threads are gone.
@@ -135,16 +189,72 @@ impl Ring {
         running.peer.answer(request).await
     }
 
-    /// Whether this service runs here.
+    /// The same wherever it runs, through a breaker that opens when there is no answer. What has no body and changes nothing
+    /// is tried twice.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn ask(&self, service: &str, request: Request<Body>) -> Result<Response<Body>, Problem> {
+        let (head, body) = request.into_parts();
+        let repeatable = body.is_end_stream() && matches!(head.method, Method::GET | Method::HEAD);
+        let (body, tried) = (Mutex::new(body), Mutex::default());
+        let once = async |_| {
+            let body = body.lock().map(|mut body| std::mem::take(&mut *body)).unwrap_or_default();
+            self.shared.ask(service, Request::from_parts(head.clone(), body), &tried).await
+        };
+        let went = |answer: &Result<_, _>| if answer.is_ok() { Asked::Good } else { Asked::Bad };
+        let tries = if repeatable { 2 } else { 1 };
+        let answer = self.links.to(service).ask(&self.shared.clock, tries, once, went).await;
+        answer.unwrap_or_else(|wait_ms| Err(closed(service, wait_ms)))
+    }
+
+    /// Who asks, if another process of the ring says so, and takes off what the request says of it; `None` when it says
+    /// nothing, `Some(None)` when nobody has shown who asks.
+    ///
+    /// # Errors
+    /// When what it says was not sealed for `service` by this ring.
+    pub fn sealed(&self, service: &str, headers: &mut HeaderMap) -> Result<Option<Option<Caller>>, Problem> {
+        let refused = || Problem::unauthorized("x-nexus-caller was not written by a process of this ring");
+        let claims = self.shared.mesh.unseal(service, headers).map_err(|()| refused())?;
+        claims.map(|claims| serde_json::from_slice(&claims).map_err(|_| refused())).transpose()
+    }
+
+    /// Whether this service runs here, or may run in another process.
     pub fn has(&self, service: &str) -> bool {
-        self.services.contains_key(service)
+        self.all.iter().any(|s| s.id == service)
+    }
+
+    /// The services that run here.
+    pub fn here(&self) -> impl Iterator<Item = &'static str> {
+        self.services.keys().copied()
+    }
+
+    /// The other processes.
+    pub fn mesh(&self) -> &Mesh {
+        &self.shared.mesh
+    }
+
+    /// The state of each way that this process knows of: from where, to where, `up`, `degraded` or `down`.
+    pub fn circuits(&self) -> Vec<(String, String, String)> {
+        let mut all = Vec::new();
+        let mut add = |from: &str, states: BTreeMap<String, &'static str>| {
+            all.extend(states.into_iter().map(|(to, state)| (from.to_owned(), to, state.to_owned())));
+        };
+        add(HOLDER, self.links.states(&self.shared.clock));
+        self.services.iter().for_each(|(id, running)| add(id, running.cx.circuits()));
+        for listed in self.shared.mesh.list().0 {
+            let from = listed.instance.service;
+            all.extend(listed.instance.circuits.into_iter().map(|(to, state)| (from.clone(), to, state)));
+        }
+        all
     }
 
     /// The OpenAPI documents of all services in one.
     pub fn openapi(&self) -> Value {
         let (mut paths, mut schemas) = (Map::new(), Map::new());
-        for (id, running) in &self.services {
-            let mut document = running.cx.service().api.document(id, &format!("/api/{id}"));
+        for service in &self.all {
+            let id = service.id;
+            let mut document = service.api.document(id, &format!("/api/{id}"));
             let mut take = |place: &str, into: &mut Map<String, Value>| {
                 if let Some(Value::Object(part)) = document.pointer_mut(place).map(Value::take) {
                     into.extend(part);
@@ -214,6 +324,7 @@ impl Running {
             });
         };
         spawn(Box::pin(relays(self.cx.clone())));
+        spawn(Box::pin(fetches(self.cx.clone())));
         spawn(Box::pin(hears(self.cx.clone())));
         spawn(Box::pin(works(self.cx.clone())));
         spawn(Box::pin(forgets(self.cx.clone())));
@@ -233,6 +344,14 @@ async fn relays(cx: Ctx) {
             Ok(true) => {}
             Ok(false) => cx.rest(&cx.inner().outbox, "SELECT MIN(place) AS n FROM chassis_outbox").await,
             Err(error) => failed(&cx, error).await,
+        }
+    }
+}
+
+async fn fetches(cx: Ctx) {
+    loop {
+        if let Err(error) = cx.shared().bus.fetch(cx.service().id, &cx).await {
+            failed(&cx, error).await;
         }
     }
 }

@@ -1,7 +1,5 @@
 //! What tests of services stand on: the services of a test, on a clock that it moves, doing nothing by themselves.
 
-mod postgres;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,17 +8,15 @@ use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
 
-pub use postgres::Postgres;
+pub use nx_peers::{Postgres, Rabbit, Redis};
 
 use crate::caller::Caller;
-use crate::clock::Clock;
-use crate::config::{Config, Secret};
 use crate::ctx::Ctx;
 use crate::http::limited;
 use crate::problem::Problem;
-use crate::ring::{JOBS_MAX, Ring};
+use crate::ring::{JOBS_MAX, Ring, Run};
 use crate::service::Service;
-use crate::{events, jobs};
+use crate::{Clock, Config, Secret, events, jobs};
 
 /// When tests begin: 2026-01-01T00:00:00Z.
 pub const START_MS: i64 = 1_767_225_600_000;
@@ -59,13 +55,14 @@ impl TestApp {
     /// The services on a database of PostgreSQL that is theirs alone.
     pub async fn on(postgres: &Postgres, services: Vec<Service>) -> Self {
         let url = postgres.database();
-        Self::with(Config { database: Some(Secret::new(&url)) }, services).await
+        Self::with(Config { database: Some(Secret::new(&url)), ..Config::default() }, services).await
     }
 
     async fn with(config: Config, services: Vec<Service>) -> Self {
         let (folder, clock) = (Folder::new(), Clock::manual(START_MS));
-        let ring =
-            Ring::open(&config, &folder.0, services, clock.clone(), false).await.expect("the services start");
+        let ring = Ring::open(&config, &folder.0, services, Run::All, clock.clone(), false)
+            .await
+            .expect("it starts");
         Self { ring, clock, folder }
     }
 

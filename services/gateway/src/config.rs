@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 
+use crate::limits;
+
 /// Shortest token that is taken, bytes.
 const TOKEN_BYTES_MIN: usize = 16;
 
@@ -20,6 +22,8 @@ pub struct Config {
     pub token: Option<Token>,
     /// File that holds it.
     pub token_file: Option<PathBuf>,
+    /// How often somebody may ask.
+    pub limits: limits::Config,
     /// The services behind it.
     pub ring: nx_chassis::Config,
     /// What services tell people and programs outside.
@@ -35,6 +39,7 @@ impl Default for Config {
             listen,
             token: None,
             token_file: None,
+            limits: limits::Config::default(),
             ring: nx_chassis::Config::default(),
             notify: nx_webhooks::Config::default(),
             reports_to: None,
@@ -46,10 +51,12 @@ impl Config {
     /// What is wrong, as key within the section and a sentence that says what to do.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {
-        let below =
-            |section: &'static str| move |(key, text): (String, String)| (format!("{section}.{key}"), text);
-        let mut faults: Vec<_> = self.ring.validate().into_iter().map(below("ring")).collect();
-        faults.extend(self.notify.validate().into_iter().map(below("notify")));
+        let section = |name: &str, faults: Vec<(String, String)>| -> Vec<_> {
+            faults.into_iter().map(|(key, text)| (format!("{name}.{key}"), text)).collect()
+        };
+        let mut faults = section("ring", self.ring.validate());
+        faults.extend(section("limits", self.limits.validate()));
+        faults.extend(section("notify", self.notify.validate()));
         if self.token.is_some() && self.token_file.is_some() {
             faults
                 .push(("token_file".into(), "is one too many beside gateway.token: set one of them".into()));

@@ -1,16 +1,20 @@
 //! The gateway: one door in front of everything.
 //!
 //! Behind it in this version: the pages of streams and recordings, the list of live streams, recordings and clips, and
-//! what operators want of streams: targets, sources and publish keys; and the services of the ring. What the contract promises and is not built answers 501.
+//! what operators want of streams: targets, sources and publish keys; and the services of the ring, here or in other processes,
+//! whose table it holds. What the contract promises and is not built answers 501.
 
 mod announce;
 mod api;
 mod assets;
 mod config;
 mod desired;
+mod door;
 mod guard;
+mod limits;
 mod mixes;
 mod recordings;
+mod registry;
 mod serve;
 mod services;
 mod titles;
@@ -18,4 +22,5 @@ mod uploads;
 mod work;
 
 pub use config::{Config, Token};
+pub use door::doors;
 pub use serve::{Core, Face};

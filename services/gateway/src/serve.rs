@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, header};
 use nx_chassis::Ring;
 use nx_contract::announce::Announce;
@@ -21,8 +22,9 @@ use tokio::time::MissedTickBehavior;
 use crate::api::{self, Paging};
 use crate::config::{Config, Token};
 use crate::desired::{self, Asked};
+use crate::limits::{Asker, Limits, Standing};
 use crate::services::{self, Services};
-use crate::{announce, assets, mixes, recordings, titles, uploads, work};
+use crate::{announce, assets, mixes, recordings, registry, titles, uploads, work};
 
 /// What belongs to the streaming core.
 pub(crate) const CORE: &str = "/api/streamcore/v1";
@@ -71,35 +73,44 @@ impl Core {
     }
 }
 
-/// Serves the gateway's port.
-pub struct Face {
+/// The core, when it runs in this process.
+struct Behind {
     core: Core,
     media: Media,
+}
+
+/// Serves the gateway's port.
+pub struct Face {
+    core: Option<Behind>,
+    ring: Arc<Ring>,
     services: Services,
+    limits: Limits,
     token: Option<Token>,
     edge: SocketAddr,
     stop: watch::Receiver<bool>,
 }
 
 impl Face {
-    /// A gateway in front of `core` and `ring`; viewers are sent to `edge`. Long answers end when `stop` turns true.
+    /// A gateway in front of `core`, if that runs in this process, and `ring`; viewers are sent to `edge`. Long answers end
+    /// when `stop` turns true.
     ///
     /// # Errors
-    /// In words, with what to do: the token cannot be read.
+    /// In words, with what to do: the token cannot be read, Redis has no address.
     pub fn new(
-        core: Core,
+        core: Option<Core>,
         config: &Config,
         edge: SocketAddr,
         ring: &Arc<Ring>,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        let media = Media::new(core.posters.clone(), "gateway", 0);
+        let behind = |core: Core| Behind { media: Media::new(core.posters.clone(), "gateway", 0), core };
         let token = config.token()?;
-        let services = Services::new(ring.clone(), token.clone());
-        Ok(Self { core, media, services, token, edge, stop })
+        let services = Services::new(ring.clone(), token.clone(), stop.clone());
+        let limits = Limits::new(config.limits.clone())?;
+        Ok(Self { core: core.map(behind), ring: ring.clone(), services, limits, token, edge, stop })
     }
 
-    /// Answers any request; `B` is its body.
+    /// Answers any request within what its sender may ask; `B` is its body.
     pub(crate) async fn respond<B>(
         &self,
         request: http::Request<B>,
@@ -109,17 +120,46 @@ impl Face {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let counts = head.uri.path().starts_with("/api/") && head.method != Method::OPTIONS;
+        if !counts || !self.limits.any() || self.services.is_ours(&head.headers) {
+            return self.within_limits(head, body, peer).await;
+        }
+        let user = self.services.caller(&head, peer).ok();
+        let asker =
+            Asker { peer, headers: &head.headers, user: user.as_ref().map(|user| user.subject.as_str()) };
+        let standing = self.limits.count(asker, nx_delivery::wall_ms()).await;
+        if let Some(refusal) = standing.as_ref().and_then(Standing::refusal) {
+            return Ok(refusal);
+        }
+        if let Some(user) = user {
+            head.extensions.insert(user);
+        }
+        let mut answer = self.within_limits(head, body, peer).await;
+        if let (Ok(response), Some(standing)) = (&mut answer, standing) {
+            standing.write(response.headers_mut());
+        }
+        answer
+    }
+
+    async fn within_limits<B>(&self, head: Parts, body: B, peer: SocketAddr) -> Result<Response, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         if let Some(path) = services::path(head.uri.path()) {
             return self.services.answer(path, &head, body, peer).await;
         }
+        let Some(Behind { core, media }) = &self.core else {
+            return self.without_core(&http::Request::from_parts(head, ()));
+        };
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(desired::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
-            return desired::answer(&self.core.desired, self.token.as_ref(), route, asked, body).await;
+            return desired::answer(&core.desired, self.token.as_ref(), route, asked, body).await;
         }
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(announce::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
-            return announce::answer(&self.core.announce, self.token.as_ref(), route, asked, body).await;
+            return announce::answer(&core.announce, self.token.as_ref(), route, asked, body).await;
         }
         let below = |place| {
             head.uri.path().strip_prefix(place).filter(|rest: &&str| rest.is_empty() || rest.starts_with('/'))
@@ -127,29 +167,51 @@ impl Face {
         let asked = || Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
         if let Some(rest) = below(TITLES) {
             let edge = edge_url(&head.headers, self.edge);
-            return titles::answer(&self.core.titles, self.token.as_ref(), rest, asked(), edge).await;
+            return titles::answer(&core.titles, self.token.as_ref(), rest, asked(), edge).await;
         }
         if let Some(rest) = below(MIXES) {
-            return mixes::answer(&self.core.mixes, self.token.as_ref(), rest, asked(), body).await;
+            return mixes::answer(&core.mixes, self.token.as_ref(), rest, asked(), body).await;
         }
         if let Some(rest) = below(UPLOADS) {
-            return Ok(uploads::answer(&self.core.titles, self.token.as_ref(), rest, asked(), body).await);
+            return Ok(uploads::answer(&core.titles, self.token.as_ref(), rest, asked(), body).await);
         }
         if let Some(rest) = below(WORK) {
-            return work::answer(&self.core.work, self.token.as_ref(), rest, asked(), body).await;
+            return work::answer(&core.work, self.token.as_ref(), rest, asked(), body).await;
         }
         if head.uri.path().ends_with("/poster.jpg") {
-            return self.media.answer(&http::Request::from_parts(head, Upload::None), peer).await;
+            return media.answer(&http::Request::from_parts(head, Upload::None), peer).await;
         }
         if let Some(route) = head.uri.path().strip_prefix(CORE).and_then(assets::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
-            let (assets, edge) = (&self.core.assets, edge_url(&head.headers, self.edge));
+            let (assets, edge) = (&core.assets, edge_url(&head.headers, self.edge));
             return assets::answer(assets, self.token.as_ref(), &edge, route, asked, body).await;
         }
-        self.answer(&http::Request::from_parts(head, ()))
+        self.answer(core, &http::Request::from_parts(head, ()))
     }
 
-    fn answer(&self, request: &http::Request<()>) -> Result<Response, Problem> {
+    /// What there is when the core runs in another process.
+    fn without_core(&self, request: &http::Request<()>) -> Result<Response, Problem> {
+        match (request.uri().path(), request.method()) {
+            ("/api" | "/api/" | "/openapi.json" | "/graphql", &(Method::GET | Method::HEAD)) => {
+                self.about(request.uri().path())
+            }
+            (path, _) => Err(Problem::not_built(format!(
+                "{path:.200} belongs to the streaming core, which another process runs: ask a gateway of 'nexus up'; here \
+                 are the services below /api"
+            ))),
+        }
+    }
+
+    /// What is the same with and without a core.
+    fn about(&self, path: &str) -> Result<Response, Problem> {
+        match path {
+            "/openapi.json" => Ok(json(&self.services.openapi())),
+            "/graphql" => Err(Problem::not_built("/graphql comes with the service ring")),
+            _ => Ok(json(&nx_catalog::text(true))),
+        }
+    }
+
+    fn answer(&self, core: &Core, request: &http::Request<()>) -> Result<Response, Problem> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(Problem::method("this resource is only read: GET or HEAD"));
         }
@@ -160,24 +222,22 @@ impl Face {
             "/recordings" => Ok(assets::page(request.headers(), &edge_url(request.headers(), self.edge))),
             STREAMS => {
                 let paging = Paging::parse(request.uri().query().unwrap_or_default())?;
-                Ok(json(&self.page(&paging, request.headers())))
+                Ok(json(&self.page(core, &paging, request.headers())))
             }
             RECORDINGS => {
                 let query = request.uri().query().unwrap_or_default();
                 let edge = edge_url(request.headers(), self.edge);
-                let page = recordings::page(&*self.core.recordings, query, &edge)?;
+                let page = recordings::page(&*core.recordings, query, &edge)?;
                 Ok(json(&serde_json::to_string(&page).unwrap_or_default()))
             }
-            "/api" | "/api/" => Ok(json(&nx_catalog::text(true))),
-            "/openapi.json" => Ok(json(&self.services.openapi())),
-            "/graphql" => Err(Problem::not_built("/graphql comes with the service ring")),
-            _ => self.other(path, request),
+            "/api" | "/api/" | "/openapi.json" | "/graphql" => self.about(path),
+            _ => self.other(core, path, request),
         }
     }
 
-    fn other(&self, path: &str, request: &http::Request<()>) -> Result<Response, Problem> {
+    fn other(&self, core: &Core, path: &str, request: &http::Request<()>) -> Result<Response, Problem> {
         if path.strip_prefix(STREAMS) == Some("/events") {
-            return Ok(self.events(request.headers()));
+            return Ok(self.events(core, request.headers()));
         }
         if let Some(asset) =
             path.strip_prefix('/').filter(|p| p.starts_with("assets/")).and_then(nx_web::asset)
@@ -193,15 +253,15 @@ impl Face {
         Err(Problem::not_found(format!("nothing is served at {path:.200}; the status page is at /")))
     }
 
-    fn page(&self, paging: &Paging, headers: &HeaderMap) -> String {
-        let page = api::page(&*self.core.streams, &*self.core.desired, paging, &edge_url(headers, self.edge));
+    fn page(&self, core: &Core, paging: &Paging, headers: &HeaderMap) -> String {
+        let page = api::page(&*core.streams, &*core.desired, paging, &edge_url(headers, self.edge));
         serde_json::to_string(&page).unwrap_or_default()
     }
 
     /// Server-sent events: the list again every second, until the client leaves or the node stops.
-    fn events(&self, headers: &HeaderMap) -> Response {
+    fn events(&self, core: &Core, headers: &HeaderMap) -> Response {
         let (sender, receiver) = mpsc::channel(4);
-        let (streams, desired) = (self.core.streams.clone(), self.core.desired.clone());
+        let (streams, desired) = (core.streams.clone(), core.desired.clone());
         let (edge, mut stop) = (edge_url(headers, self.edge), self.stop.clone());
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(NEWS);
@@ -237,15 +297,18 @@ impl Handler for Face {
     }
 
     fn metrics(&self, out: &mut Metrics) {
-        let live = self.core.streams.list().iter().filter(|s| s.state == State::Live).count();
-        out.single("nexus_live_streams", "gauge", "Streams with a publisher.", live);
+        if let Some(Behind { core, .. }) = &self.core {
+            let live = core.streams.list().iter().filter(|s| s.state == State::Live).count();
+            out.single("nexus_live_streams", "gauge", "Streams with a publisher.", live);
+        }
+        if let Some(shared) = self.limits.shared() {
+            let help = "Whether Redis counts for the limits; else this gateway counts for itself.";
+            out.single("nexus_gateway_limits_shared", "gauge", help, u8::from(shared));
+        }
+        registry::metrics(&self.ring, out);
         let dropped = nx_reporter::dropped();
-        out.single(
-            "nexus_reports_dropped_total",
-            "counter",
-            "Errors of this process that were not reported.",
-            dropped,
-        );
+        let help = "Errors of this process that were not reported.";
+        out.single("nexus_reports_dropped_total", "counter", help, dropped);
     }
 }
 

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use nx_catalog::Entry;
 use nx_chassis::{Caller, RawBody, Ring};
 use nx_delivery::{Body, Problem, Response};
-use tokio::sync::mpsc;
+use nx_mesh::CALLER;
+use nx_mesh::beat::HOLDER;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Token;
-use crate::guard;
+use crate::{guard, registry};
 
 /// The core's own resources are answered by the gateway itself.
 const CORE: &str = "streamcore";
@@ -38,10 +40,24 @@ impl Verifier for Option<Token> {
     }
 }
 
+/// Headers by which others say who asks. Services are told in another way; no request shall seem to be somebody's to whoever
+/// reads them all the same.
+const IDENTITY: [&str; 8] = [
+    "x-user",
+    "x-user-id",
+    "x-user-roles",
+    "x-authenticated-user",
+    "x-auth-request-user",
+    "x-forwarded-user",
+    "x-remote-user",
+    "remote-user",
+];
+
 /// The services of the ring.
 pub(crate) struct Services {
     ring: Arc<Ring>,
     verifier: Box<dyn Verifier>,
+    stop: watch::Receiver<bool>,
 }
 
 /// What follows `/api/`, if it is a service's and not the core's.
@@ -51,13 +67,29 @@ pub(crate) fn path(path: &str) -> Option<&str> {
 }
 
 impl Services {
-    pub(crate) fn new(ring: Arc<Ring>, verifier: impl Verifier + 'static) -> Self {
-        Self { ring, verifier: Box::new(verifier) }
+    pub(crate) fn new(
+        ring: Arc<Ring>,
+        verifier: impl Verifier + 'static,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { ring, verifier: Box::new(verifier), stop }
     }
 
     /// All services' description as JSON.
     pub(crate) fn openapi(&self) -> String {
         self.ring.openapi().to_string()
+    }
+
+    /// Whether a request comes from another process of the ring.
+    pub(crate) fn is_ours(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key(CALLER) && self.ring.sealed(HOLDER, &mut headers.clone()).is_ok()
+    }
+
+    /// Who asks, as far as the head of the request shows it.
+    pub(crate) fn caller(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Problem> {
+        // Found out before, for the limits.
+        let known = head.extensions.get::<Caller>().cloned();
+        known.map_or_else(|| self.verifier.verify(head, peer), Ok)
     }
 
     /// Answers for `path`, which follows `/api/`.
@@ -79,25 +111,85 @@ impl Services {
         if service.id == CORE {
             return moved(&format!("/api/{CORE}/{rest}{query}"));
         }
+        let mut headers = head.headers.clone();
+        if service.id == HOLDER {
+            if self.ring.sealed(HOLDER, &mut headers).map_err(told)?.is_none() {
+                self.caller(head, peer)?;
+            }
+            return registry::answer(&self.ring, rest, head, body, self.stop.clone()).await;
+        }
         if !self.ring.has(&service.id) {
             return Err(not_built(service));
         }
         // What finds out by itself who asks is not asked for more; who asks is nobody there.
         let caller = match &service.open {
             Some(open) if rest.starts_with(open) => None,
-            _ => Some(self.verifier.verify(head, peer)?),
+            _ => Some(self.caller(head, peer)?),
         };
-        let mut request = http::Request::new(RawBody::new(body));
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() =
-            format!("/{rest}{query}").parse::<Uri>().map_err(|e| Problem::bad_request(e.to_string()))?;
-        *request.headers_mut() = head.headers.clone();
-        caller.map(|caller| request.extensions_mut().insert(caller));
-        let answer = self.ring.answer(&service.id, request).await;
-        let (head, body) =
-            answer.map_err(|e| Problem::new(e.status, e.slug, "Not answered", e.detail))?.into_parts();
-        Ok(Response::from_parts(head, carried(body).await))
+        headers.remove(CALLER);
+        IDENTITY.iter().for_each(|name| drop(headers.remove(*name)));
+        let request = request(&head.method, &format!("/{rest}{query}"), headers, body, caller)?;
+        reply(self.ring.ask(&service.id, request).await).await
     }
+
+    /// Answers a request that came to the port of a service of this process: from another process of the ring, which says
+    /// who asks, or from somebody who has to show it.
+    pub(crate) async fn answer_here<B>(
+        &self,
+        service: &Entry,
+        head: &Parts,
+        body: B,
+        peer: SocketAddr,
+    ) -> Result<Response, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut headers = head.headers.clone();
+        let caller = match self.ring.sealed(&service.id, &mut headers).map_err(told)? {
+            Some(caller) => caller,
+            None => Some(self.caller(head, peer)?),
+        };
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let request = request(&head.method, path, headers, body, caller)?;
+        reply(self.ring.answer(&service.id, request).await).await
+    }
+}
+
+/// A request as services get it.
+fn request<B>(
+    method: &Method,
+    path: &str,
+    headers: HeaderMap,
+    body: B,
+    caller: Option<Caller>,
+) -> Result<http::Request<RawBody>, Problem>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut request = http::Request::new(RawBody::new(body));
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = path.parse::<Uri>().map_err(|e| Problem::bad_request(e.to_string()))?;
+    *request.headers_mut() = headers;
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
+    }
+    Ok(request)
+}
+
+/// What a service answered, as we send it.
+async fn reply(answer: Result<http::Response<RawBody>, nx_chassis::Problem>) -> Result<Response, Problem> {
+    let (head, body) = answer.map_err(told)?.into_parts();
+    Ok(Response::from_parts(head, carried(body).await))
+}
+
+fn told(problem: nx_chassis::Problem) -> Problem {
+    if let Some(cause) = &problem.cause {
+        tracing::warn!(cause, "no answer of a service");
+    }
+    let told = Problem::new(problem.status, problem.slug, "Not answered", problem.detail);
+    Problem { retry_after_s: problem.retry_after_s, ..told }
 }
 
 fn not_built(service: &Entry) -> Problem {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nx_chassis::{Config, Service};
 use nx_webhooks::Sender;
 
-pub use nx_chassis::Ring;
+pub use nx_chassis::{Ring, Run};
 pub use nx_reporter::{layer as reports, report_to};
 
 /// Every service that is built, by domain.
@@ -14,13 +14,33 @@ fn services(sender: &Sender) -> Vec<Service> {
     [nx_platform::services(sender)].concat()
 }
 
-/// Starts them, with their stores below `data`. Errors of the process are reported to them, unless they go elsewhere.
+/// Starts those that are to run, with their stores below `data`. Errors of the process are reported to them, unless they go
+/// elsewhere.
 ///
 /// # Errors
 /// In words, with what to do.
-pub async fn start(config: &Config, notify: &nx_webhooks::Config, data: &Path) -> Result<Arc<Ring>, String> {
-    let sender = Sender::new(notify, data)?;
-    let ring = Ring::start(config, data, services(&sender)).await.map(Arc::new)?;
+pub async fn start(
+    config: &Config,
+    notify: &nx_webhooks::Config,
+    data: &Path,
+    run: Run<'_>,
+) -> Result<Arc<Ring>, String> {
+    let all = services(&Sender::new(notify, data)?);
+    if let Run::Apart(names) = run {
+        let unknown = names.iter().find(|name| !all.iter().any(|service| service.id() == *name));
+        let built = || all.iter().map(Service::id).collect::<Vec<_>>().join(", ");
+        match unknown {
+            Some(name) => return Err(format!("no service '{name}' is built; there are: {}", built())),
+            None if config.bus.is_none() => {
+                return Err(
+                    "services that run apart tell each other facts over RabbitMQ: set gateway.ring.bus"
+                        .into(),
+                );
+            }
+            None => {}
+        }
+    }
+    let ring = Ring::start(config, data, all, run).await.map(Arc::new)?;
     nx_reporter::report_in(&ring);
     Ok(ring)
 }

@@ -15,12 +15,12 @@ use sha2::{Digest, Sha256};
 use super::limited;
 use super::take::BODY_BYTES_MAX;
 use crate::caller::Caller;
-use crate::clock::hex;
 use crate::ctx::Ctx;
 use crate::problem::Problem;
 use crate::tx::Slot;
 use crate::{args, row};
 use nx_db::{DbError, Open};
+use nx_mesh::hex;
 
 /// The header that names a request, whichever try of it this is.
 pub(super) const KEY: &str = "idempotency-key";

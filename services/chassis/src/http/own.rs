@@ -31,22 +31,9 @@ pub(super) fn routes() -> Router<Ctx> {
         .route("/dead-letters/{id}/replay", post(replay))
 }
 
-/// Whether the service can work, with the state of what it needs.
 async fn ready(State(cx): State<Ctx>) -> (StatusCode, Json<Value>) {
-    let store = cx.db().one::<i64>("SELECT COUNT(*) AS n FROM chassis_migration", Vec::new()).await.is_ok();
-    let needs = cx.needs();
-    let whole = needs.iter().all(|(_, state)| *state == "up");
-    let needs: serde_json::Map<_, _> = needs.into_iter().map(|(n, s)| (n.to_owned(), s.into())).collect();
-    let status = if !store {
-        "down"
-    } else if whole {
-        "up"
-    } else {
-        "degraded"
-    };
-    let code = if store { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let store = if store { "up" } else { "down" };
-    (code, Json(json!({"service": cx.service().id, "status": status, "store": store, "needs": needs})))
+    let (ready, document) = cx.health().await;
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(document))
 }
 
 async fn metrics(State(cx): State<Ctx>) -> Result<([(header::HeaderName, HeaderValue); 1], String), Problem> {
@@ -55,6 +42,22 @@ async fn metrics(State(cx): State<Ctx>) -> Result<([(header::HeaderName, HeaderV
 }
 
 impl Ctx {
+    /// Whether the service can work, and a document with the state of what it needs.
+    pub(crate) async fn health(&self) -> (bool, Value) {
+        let sql = "SELECT COUNT(*) AS n FROM chassis_migration";
+        let store = self.db().one::<i64>(sql, Vec::new()).await.is_ok();
+        let needs = self.needs();
+        let whole = needs.iter().all(|(_, state)| *state == "up");
+        let needs: serde_json::Map<_, _> = needs.into_iter().map(|(n, s)| (n.to_owned(), s.into())).collect();
+        let status = match (store, whole) {
+            (false, _) => "down",
+            (true, true) => "up",
+            (true, false) => "degraded",
+        };
+        let up = if store { "up" } else { "down" };
+        (store, json!({"service": self.service().id, "status": status, "store": up, "needs": needs}))
+    }
+
     /// The service's figures as Prometheus text.
     pub(crate) async fn figures(&self) -> Result<String, Problem> {
         let (mut text, service) = (String::new(), self.service().id);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::hex;
+use nx_mesh::hex;
 
 tokio::task_local! {
     /// The request that this task answers: its trace, and when it must be done, on the monotonic clock.

@@ -257,7 +257,7 @@ pub(crate) fn face(token: bool) -> Face {
     let config = Config { token: token.then(|| Token::new(SECRET)), ..Config::default() };
     let fake = Arc::new(Fake::default());
     let core = Core::new(&fake, &fake);
-    Face::new(core, &config, ([127, 0, 0, 1], 8888).into(), &Arc::default(), stop).unwrap()
+    Face::new(Some(core), &config, ([127, 0, 0, 1], 8888).into(), &Arc::default(), stop).unwrap()
 }
 
 /// Uploads are as guarded as everything else that changes something.

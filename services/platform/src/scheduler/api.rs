@@ -97,8 +97,8 @@ row!(Run { id, schedule, due_at, by_hand, state, attempts, error, ended_at });
 /// The schedule that is wanted, when it can be.
 fn planned(cx: &Ctx, id: String, version: i64, wanted: Wanted) -> Result<Schedule, Problem> {
     let Wanted { cron, zone, service, path, body, missed, paused } = wanted;
-    if !cx.is_here(&service) {
-        return Err(Problem::invalid("/service", "is no service that runs here"));
+    if !cx.knows(&service) {
+        return Err(Problem::invalid("/service", "is no service that runs"));
     }
     let first = rules::times(&cron, &zone, cx.now_ms(), 1)?.first().copied();
     let next_at = first.filter(|_| !paused);

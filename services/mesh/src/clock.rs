@@ -20,7 +20,7 @@ impl Clock {
         if let Some(manual) = &self.0 {
             return *manual.borrow();
         }
-        #[expect(clippy::disallowed_methods, reason = "the chassis' one reading of the wall clock")]
+        #[expect(clippy::disallowed_methods, reason = "the ring's one reading of the wall clock")]
         let now = std::time::SystemTime::now();
         now.duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
@@ -32,7 +32,7 @@ impl Clock {
         if self.0.is_some() {
             return self.now_ms();
         }
-        #[expect(clippy::disallowed_methods, reason = "the chassis' one reading of the monotonic clock")]
+        #[expect(clippy::disallowed_methods, reason = "the ring's one reading of the monotonic clock")]
         let now = Instant::now();
         i64::try_from(now.duration_since(*START.get_or_init(|| now)).as_millis()).unwrap_or(i64::MAX)
     }
@@ -67,7 +67,7 @@ pub fn new_id(unix_ms: i64) -> String {
 }
 
 /// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a string cannot fail.

@@ -1,0 +1,21 @@
+//! What processes of the ring share: who is where ([`Registry`]), which instance is asked next ([`Balance`]), whether a way
+//! is open ([`Link`]), who asks ([`Seal`]), and the [`Clock`]. [`Mesh`] asks services of other processes over HTTP/1.1;
+//! [`beat`] has a process known, and knows of the others. What can be set of it is [`Config`].
+
+mod balance;
+pub mod beat;
+mod breaker;
+mod clock;
+mod config;
+mod link;
+mod registry;
+mod seal;
+mod send;
+
+pub use balance::Balance;
+pub use clock::{Clock, hex, new_id};
+pub use config::{Config, Secret};
+pub use link::{Asked, Link, Links};
+pub use registry::{BEAT, Instance, Listed, Registry, RegistryError};
+pub use seal::Seal;
+pub use send::{CALLER, Mesh, SendError};
