@@ -81,7 +81,9 @@ async fn edge(config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<
 
 /// Services that run apart from the gateway, or the gateway alone.
 async fn ring(cli: &Cli, config: &Config, run: Run<'_>, stopped: &Stopped) -> Result<Roles> {
-    let ring = nx_ring::start(&config.gateway.ring, &config.gateway.notify, &cli.data, run).await.map_err(Error::msg)?;
+    let ring = nx_ring::start(&config.gateway.ring, &config.gateway.notify, &cli.data, run)
+        .await
+        .map_err(Error::msg)?;
     let http = match run {
         Run::None => vec![gateway(None, config, config.edge.http.listen, &ring, stopped).await?],
         _ => doors(config, &ring, false, stopped).await?,

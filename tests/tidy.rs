@@ -40,7 +40,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vod", &["nx-media", "nx-codec", "nx-container", "nx-hls"]),
     (
         "services/gateway",
-        &["nx-catalog", "nx-chassis", "nx-contract", "nx-delivery", "nx-mesh", "nx-reporter", "nx-web", "nx-webhooks"],
+        &[
+            "nx-catalog",
+            "nx-chassis",
+            "nx-contract",
+            "nx-delivery",
+            "nx-mesh",
+            "nx-reporter",
+            "nx-web",
+            "nx-webhooks",
+        ],
     ),
     ("origin/admission", &["nx-media"]),
     ("edge-node", &["nx-media", "nx-delivery", "nx-live-plane", "nx-web", "nx-cache", "nx-cdn-config"]),

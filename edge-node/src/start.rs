@@ -86,7 +86,9 @@ fn face(
     stop: &watch::Receiver<bool>,
 ) -> Result<Faces, String> {
     if network.is_some() && config.moq.listen.is_some() {
-        return Err("edge.moq.listen does not know whom a network lets in: leave it out beside edge.network".into());
+        return Err(
+            "edge.moq.listen does not know whom a network lets in: leave it out beside edge.network".into()
+        );
     }
     let browsers = Browsers::start(&config.moq, &directory, stop)?;
     let upstreams = config.upstreams();

@@ -240,7 +240,8 @@ impl Rungs {
         };
         let scale = tracks.first().map_or(1, |t| t.params.timescale());
         let zero_us = wall_ms.saturating_mul(1000).saturating_sub(rescale(sample.pts, scale, 1_000_000));
-        let planned = plan(&self.rule.profile, source, &self.rule.config.filters(self.rule.logo.clone(), zero_us));
+        let planned =
+            plan(&self.rule.profile, source, &self.rule.config.filters(self.rule.logo.clone(), zero_us));
         let Some(mut ladder) = planned.ladder else { return Ok(None) };
         // What is hidden, or lacks what is drawn, is no rendition.
         let is_one = |t: &&TrackSpec| planned.video_passes || Some(t.id) != video.map(|v| v.id);

@@ -57,10 +57,7 @@ pub(crate) fn named(wanted: Option<&Path>, name: &str) -> PathBuf {
 }
 
 /// Starts a program with nothing of ours but a pair of pipes; it is killed when dropped.
-pub(crate) fn spawn(
-    program: &Path,
-    option: Option<&str>,
-) -> io::Result<(Child, ChildStdin, ChildStdout)> {
+pub(crate) fn spawn(program: &Path, option: Option<&str>) -> io::Result<(Child, ChildStdin, ChildStdout)> {
     let mut child = Command::new(program)
         .args(option)
         .env_clear()

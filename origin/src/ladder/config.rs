@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use nx_ladder::{Codec, Profile, ProfileError, Wish};
 use nx_media::StreamKey;
 use nx_worker_protocol::{
-    Clock, Corner, Crop, Device, Filters, LOGO_BYTES_MAX, Logo, PICTURE_PIXELS_MAX, SIDE_PIXELS_MAX, TEXT_BYTES_MAX, Text,
+    Clock, Corner, Crop, Device, Filters, LOGO_BYTES_MAX, Logo, PICTURE_PIXELS_MAX, SIDE_PIXELS_MAX,
+    TEXT_BYTES_MAX, Text,
 };
 use serde::{Deserialize, Serialize};
 
