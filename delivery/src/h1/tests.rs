@@ -247,7 +247,7 @@ fn houses(limits: Limits) -> [House; 2] {
                     serve(listener, handler, limits, stopped, grace).unwrap()
                 }
                 Some(certs) => {
-                    let pair = bind_pair(address, false).await.unwrap();
+                    let pair = bind_pair("tests.listen", address, false).await.unwrap();
                     serve_secure(pair, certs, handler, limits, stopped, grace).unwrap()
                 }
             }
