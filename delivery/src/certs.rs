@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, ServerConfig};
+use rustls::{CipherSuite, ProtocolVersion, ServerConfig};
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
@@ -75,6 +75,12 @@ impl Certs {
     /// Whether new connections have to be TLS 1.3.
     pub fn require_tls13(&self, required: bool) {
         self.tls13.store(required, Ordering::Relaxed);
+    }
+
+    /// Whether a session of this version may go on. Some who speak only 1.2 offer suites of 1.3 all the same.
+    #[must_use]
+    pub(crate) fn admits(&self, version: Option<ProtocolVersion>) -> bool {
+        !self.tls13.load(Ordering::Relaxed) || version == Some(ProtocolVersion::TLSv1_3)
     }
 
     /// Whether there is a certificate for this host.

@@ -77,12 +77,18 @@ pub fn serve_secure(
         http3 = Some(h3::serve(udp, certs, handler, limits, stop, grace)?);
         context.alt_svc = HeaderValue::from_str(&format!("h3=\":{}\"; ma=86400", address.port())).ok();
     }
+    let certs = certs.clone();
     let serve = move |context: Arc<Context>, line, socket, peer, place| {
         // On the heap for as long as it takes: an idle connection shall not keep room for its handshake.
         let shaking = Box::pin(shake(tls.accept(socket), context.limits.head_timeout, peer));
+        let certs = certs.clone();
         tokio::spawn(async move {
             let _place = place;
             let Some(tls) = shaking.await else { return };
+            if !certs.admits(tls.session.protocol_version()) {
+                tracing::debug!(%peer, "not TLS 1.3");
+                return;
+            }
             if tls.speaks(b"h2") {
                 h2::run(context, line, tls, peer).await;
             } else {

@@ -377,7 +377,8 @@ fn a_picture_becomes_a_clip_with_black_edges_or_is_refused() {
         assert_eq!((track.times(true), track.samples.len()), (vec![0], frames), "{told}");
         assert!(track.times(false).iter().zip(0..).all(|(pts, nth)| *pts == nth * 3003), "{told}");
         if profile > 0 {
-            assert_eq!(track.opened[0].0[1], profile, "{told}");
+            // What decoders of that profile have, or less.
+            assert!(track.opened[0].0[1] <= profile, "{told}");
         }
         let made = png.with_file_name(format!("slate-{codec:?}-{profile}.mp4"));
         track.save(&Output::Rung(rung), &made);

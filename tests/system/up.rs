@@ -97,8 +97,8 @@ fn bad_usage_and_bad_configuration_exit_with_2_and_say_why() {
     assert!(code == Some(2) && err.contains("cannot be read"), "{err}");
     let (code, _, err) = nexus(&["edge"], &[]);
     assert!(code == Some(2) && err.contains("edge.plane.origins"), "{err}");
-    let (code, _, err) = nexus(&["gateway"], &[]);
-    assert!(code == Some(2) && err.contains("not built"), "{err}");
+    let (code, _, err) = nexus(&["service"], &[]);
+    assert!(code == Some(2) && err.contains("NAME"), "{err}");
     let (code, out, _) = nexus(&["--help"], &[]);
     assert!(code == Some(0) && out.contains("Examples:"), "{out}");
 }

@@ -122,7 +122,7 @@ fn shakes_hands(certs: &Arc<Certs>, versions: &[&'static rustls::SupportedProtoc
             client.process_new_packets().unwrap();
         }
     }
-    !client.is_handshaking() && !server.is_handshaking()
+    !client.is_handshaking() && !server.is_handshaking() && certs.admits(server.protocol_version())
 }
 
 #[test]

@@ -52,8 +52,8 @@ fn of(out: &[(TrackId, Sample)], id: TrackId) -> Vec<Sample> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever its stamps begin with, and whichever of the placed frames it lacks, it places what follows as the one
-    /// before would have.
+    /// Whatever its stamps begin with, it places what follows as the one before would have; if it lacks some of the placed
+    /// frames, within 20 ms and as many frames.
     #[test]
     fn who_joins_places_every_later_frame_as_the_one_before(
         fps in prop::sample::select(vec![(30, 1), (25, 1), (60, 1), (30_000, 1_001)]),
@@ -83,7 +83,19 @@ proptest! {
         prop_assert!(other.join(WireClock::RTMP, &placed, frames[at - 1].0 + late, &here));
         let joined = run(&mut other, &here);
         for id in [TrackId::VIDEO, TrackId::AUDIO] {
-            prop_assert_eq!(of(&joined, id), of(&after, id), "{}", id);
+            let (joined, after) = (of(&joined, id), of(&after, id));
+            if lost.is_empty() {
+                prop_assert_eq!(&joined, &after, "{}", id);
+            }
+            // Without all of them drift is measured anew: never further off than what drift may be.
+            prop_assert!(joined.len() + lost.len() >= after.len(), "{id}: {} of {}", joined.len(), after.len());
+            let placed = |frame: &Sample| after.iter().find(|a| a.payload == frame.payload);
+            for (joined, after) in joined.iter().filter_map(|frame| Some((frame, placed(frame)?))) {
+                let off = (joined.pts - after.pts).unsigned_abs();
+                let (fiftieth, frame) = if id == TrackId::VIDEO { (1_800, 3_600) } else { (u64::from(rate) / 50, 1_024) };
+                let most = fiftieth + frame * u64::try_from(lost.len()).unwrap_or(0);
+                prop_assert!(off <= most, "{id}: {off} off");
+            }
         }
     }
 
