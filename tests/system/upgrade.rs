@@ -68,7 +68,7 @@ fn no_request_fails_while_an_edge_is_replaced_twice() {
         Upstream::start(|_, out| answer(out, "200 OK", &[("cache-control", "max-age=600")], &[7; 20_000]));
     let disk = scratch("upgrade-disk");
     let cache = format!(
-        "[edge.cache]\ndisk = {disk:?}\n[[edge.upstream]]\npath = \"/o/\"\norigins = [{:?}]\n",
+        "[edge.cache]\ndisk = {disk:?}\n[[edge.upstream]]\nname = \"film\"\npath = \"/o/\"\norigins = [{:?}]\n",
         origin.url()
     );
     let nowhere: SocketAddr = ([127, 0, 0, 1], 9).into();
