@@ -38,7 +38,7 @@ struct Roles {
 }
 
 async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
-    config.gateway.reports_to.clone().map(nx_ring::report_to);
+    config.gateway.reports_to.clone().into_iter().for_each(nx_ring::report_to);
     let (stop, stopped) = watch::channel(false);
     let signals = signals().context("cannot listen for signals")?;
     let certs = config.tls.certs(&cli.data).map_err(Error::msg)?;

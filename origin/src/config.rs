@@ -369,17 +369,6 @@ impl Config {
                 "must be at least vod.file_bytes_max",
             ),
             ("vod.workers", self.vod.workers <= 64, "must be 0 (only those of other machines) to 64"),
-            (
-                "transcoder.workers_max",
-                (1..=1000).contains(&self.transcoder.workers_max),
-                "must be 1 to 1000",
-            ),
-            ("transcoder.crashes_max", self.transcoder.crashes_max > 0, "must be at least 1"),
-            (
-                "transcoder.lag_max_ms",
-                (500..=30_000).contains(&self.transcoder.lag_max_ms),
-                "must be 500 to 30000",
-            ),
             ("images.patience_ms", (100..=60_000).contains(&self.images.patience_ms), "must be 100 to 60000"),
             ("srt.latency_ms", (20..=30_000).contains(&self.srt.latency_ms), "must be 20 to 30000"),
             ("srt.connections_max", self.srt.connections_max > 0, "must be at least 1"),
@@ -387,6 +376,7 @@ impl Config {
         let faults = rules
             .into_iter()
             .chain(self.rtmp.rules())
+            .chain(self.transcoder.rules())
             .filter(|r| !r.1)
             .map(|(key, _, hint)| (key.to_owned(), hint.to_owned()));
         let admission =

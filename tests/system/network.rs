@@ -119,10 +119,10 @@ fn playable(edge: &Server) {
 fn edit(net: &Net, nth: usize) -> String {
     let route = "[[route]]\npath = \"/other/*\"\norigins = [\"o1\"]\n";
     let limit = format!("[[limit]]\nname = \"l\"\nrequests_per_s = {}\n", 100_000 + nth);
-    let text = net.described(&format!("{limit}{}", if nth % 2 == 0 { route } else { "" }));
+    let text = net.described(&format!("{limit}{}", if nth.is_multiple_of(2) { route } else { "" }));
     let text =
         text.replace("origins = [\"o1\"]\n[steering]", "origins = [\"o1\"]\nlimit = \"l\"\n[steering]");
-    if nth % 3 == 0 { text.replace("[steering]\nttl_s = 5\n", "") } else { text }
+    if nth.is_multiple_of(3) { text.replace("[steering]\nttl_s = 5\n", "") } else { text }
 }
 
 /// Edits without number, by API and by file, while viewers watch and others ask as fast as they can. With

@@ -60,7 +60,7 @@ fn twins(plane: &Plane) -> [(Node, SocketAddr); 2] {
         );
         let settings = plane.settings("origin", &twin);
         let data = scratch(&format!("twins-{leads}"));
-        let mut node = Node { data: data.into(), settings, rtmp: port(), server: None };
+        let mut node = Node { data, settings, rtmp: port(), server: None };
         node.start();
         (node, at)
     })

@@ -110,7 +110,7 @@ impl Wire for Tls<TcpStream> {
     }
 
     fn poll_close(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Tls::poll_close(self, cx)
+        Self::poll_close(self, cx)
     }
 
     fn go_on(self, context: Arc<Context>, peer: SocketAddr, read: Bytes) -> impl Future<Output = ()> + Send {

@@ -163,6 +163,17 @@ pub struct TranscoderConfig {
     pub lag_max_ms: u32,
 }
 
+impl TranscoderConfig {
+    /// Keys, whether they are right, and what they have to be.
+    pub(crate) fn rules(&self) -> [(&'static str, bool, &'static str); 3] {
+        [
+            ("transcoder.workers_max", (1..=1000).contains(&self.workers_max), "must be 1 to 1000"),
+            ("transcoder.crashes_max", self.crashes_max > 0, "must be at least 1"),
+            ("transcoder.lag_max_ms", (500..=30_000).contains(&self.lag_max_ms), "must be 500 to 30000"),
+        ]
+    }
+}
+
 impl Default for TranscoderConfig {
     fn default() -> Self {
         Self { workers_max: 64, cores: 0, crashes_max: 5, crashes_s: 30, lag_max_ms: 1_500 }
