@@ -40,7 +40,7 @@ struct Roles {
 async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     config.gateway.reports_to.clone().into_iter().for_each(nx_ring::report_to);
     let (stop, stopped) = watch::channel(false);
-    let signals = signals().context("cannot listen for signals")?;
+    let (signals, mut upgraded) = signals().context("cannot listen for signals")?;
     let certs = config.tls.certs(&cli.data).map_err(Error::msg)?;
     tokio::spawn(certs.clone().watch(stopped.clone()));
     let roles = match &cli.command {
@@ -51,7 +51,10 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     };
     crate::println_out("ready");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-    until_stop(signals, cli, config, filter, &certs).await;
+    tokio::select! {
+        () = until_stop(signals, cli, config, filter, &certs) => {}
+        () = nx_delivery::stopped(&mut upgraded) => {}
+    }
     tracing::info!("stopping: no new connections, what runs is finished");
     let _ = stop.send(true);
     if let Some((hub, doors)) = roles.origin {
@@ -156,11 +159,11 @@ fn announce(name: &str, address: SocketAddr) {
     tracing::info!(name, %address, "listening");
 }
 
-/// Those that stop the process, and the one that has it read its configuration again.
-fn signals() -> std::io::Result<[Signal; 3]> {
+/// Those that stop the process, and the one that has it read its configuration again; what the one for upgrades has done.
+fn signals() -> std::io::Result<([Signal; 3], Stopped)> {
     let [term, int, hup] =
         [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    Ok([term?, int?, hup?])
+    Ok(([term?, int?, hup?], nx_delivery::upgrades()?))
 }
 
 /// Returns when the process is to stop; re-reads the configuration meanwhile as often as asked.
@@ -170,7 +173,6 @@ async fn until_stop(signals: [Signal; 3], cli: &Cli, mut config: Config, filter:
         tokio::select! {
             _ = term.recv() => return,
             _ = int.recv() => return,
-            () = nx_delivery::replaced() => return,
             _ = hup.recv() => {
                 certs.reload();
                 reload(cli, &mut config, filter);

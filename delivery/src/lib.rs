@@ -67,7 +67,7 @@ pub use range::cut;
 pub use reply::{cors, select};
 pub use secure::{Pair, bind_pair, serve_secure};
 pub use tls::{TlsConfig, TlsPair};
-pub use upgrade::{listen_udp, ready, replaced};
+pub use upgrade::{listen_udp, ready, upgrades};
 pub use upload::Upload;
 
 /// Unix time in milliseconds.

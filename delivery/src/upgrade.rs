@@ -14,13 +14,13 @@ use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram as StdDatagram};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, UnixDatagram};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// The first socket that is handed over, as systemd has it.
@@ -140,20 +140,21 @@ pub(crate) fn is_replaced() -> bool {
     REPLACED.load(Ordering::Relaxed)
 }
 
-/// Waits until another process has taken the place of this one, which is to stop then.
-pub async fn replaced() {
-    static DONE: OnceLock<watch::Receiver<bool>> = OnceLock::new();
-    let done = DONE.get_or_init(|| {
-        let (replaced, done) = watch::channel(false);
-        // Its path now: later it may be another file's.
-        tokio::spawn(attend(std::env::current_exe(), replaced));
-        done
-    });
-    crate::stopped(&mut done.clone()).await;
+/// From now on SIGUSR2 asks for an upgrade instead of killing. Turns true when another process has taken the place of
+/// this one, which is to stop then.
+///
+/// # Errors
+///
+/// Those of taking a signal.
+pub fn upgrades() -> io::Result<watch::Receiver<bool>> {
+    let asked = signal(SignalKind::user_defined2())?;
+    let (replaced, done) = watch::channel(false);
+    // Its path now: later it may be another file's.
+    tokio::spawn(attend(asked, std::env::current_exe(), replaced));
+    Ok(done)
 }
 
-async fn attend(binary: io::Result<PathBuf>, replaced: watch::Sender<bool>) {
-    let Ok(mut asked) = signal(SignalKind::user_defined2()) else { return std::future::pending().await };
+async fn attend(mut asked: Signal, binary: io::Result<PathBuf>, replaced: watch::Sender<bool>) {
     while asked.recv().await.is_some() {
         match replace(&binary).await {
             Ok(pid) => {

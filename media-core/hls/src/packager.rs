@@ -15,7 +15,7 @@ use crate::event::{self, Event, KeyPeriod, Run, RunTrack};
 use crate::sealing::{Hindrance, Vault};
 use crate::target::{self, Frame};
 use crate::text::{Captions, TextCue};
-use crate::track::{Cut, Track};
+use crate::track::{Behind, Cut, Track};
 
 /// How the stream is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct TrackSpec {
 /// A segment may be longer than the target by this, microseconds: it still rounds to it (RFC 8216bis §4.4.3.1) with
 /// a long frame of sound at either end.
 const MORE_US: i64 = 400_000;
+/// A place and the sum of what leads there, in microseconds, differ by less.
+const ROUNDING_US: i64 = 2;
 /// Segments without the leader in a row; the timeline makes longer pauses a new run.
 const PASSED_MAX: usize = 16;
 /// A track that is behind the leader by more than this is passed, microseconds.
@@ -370,10 +372,13 @@ impl Packager {
         if let Some(leader) = self.tracks.get_mut(self.leader) {
             leader.advance(cut.clone(), &mut self.out);
         }
-        let behind_max = BEHIND_US_MAX.div_ceil(self.config.segment_ms.saturating_mul(1000).max(1));
-        let behind_max = usize::try_from(behind_max).unwrap_or(1);
+        let segment_us = self.config.segment_ms.saturating_mul(1000).max(1);
+        let behind = Behind {
+            cuts: usize::try_from(BEHIND_US_MAX.div_ceil(segment_us)).unwrap_or(1),
+            us: i64::from(segment_us / 2),
+        };
         for (_, track) in self.tracks.iter_mut().enumerate().filter(|(index, _)| *index != self.leader) {
-            track.announce(cut.clone(), behind_max, &mut self.out);
+            track.announce(cut.clone(), behind, &mut self.out);
         }
     }
 
@@ -470,7 +475,8 @@ impl Packager {
         for _ in 0..PASSED_MAX {
             let Some(leader) = self.tracks.get(self.leader) else { return };
             let due_us = leader.start_us().saturating_add(target_us).max(leader.end_us());
-            if leader.start_us().saturating_add(target_us + MORE_US) >= at_us || due_us >= at_us {
+            let paused = due_us.saturating_add(ROUNDING_US) < at_us;
+            if leader.start_us().saturating_add(target_us + MORE_US) >= at_us || !paused {
                 break;
             }
             self.cut(due_us);

@@ -32,6 +32,14 @@ pub(crate) struct Cut {
     pub(crate) sealing: Option<Arc<Sealing>>,
 }
 
+/// How far a track may be behind: so many cuts, and more that follow each other within so many microseconds (a key frame
+/// just behind the longest segment is one).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Behind {
+    pub(crate) cuts: usize,
+    pub(crate) us: i64,
+}
+
 /// State of a track during a run.
 #[derive(Debug)]
 pub(crate) struct Track {
@@ -80,8 +88,10 @@ impl Track {
     }
 
     /// Goes on where the same track of another packager has come to, as its share of a window shows: the segments of
-    /// the run so far, which part is next, and where the leader's segments begin (number and microseconds).
-    pub(crate) fn adopt(&mut self, of: &[&Segment], next: Position, starts: &[(u64, i64)]) {
+    /// the run so far, which part is next, where the leader's segments begin (number and microseconds) and the last
+    /// of them ends.
+    pub(crate) fn adopt(&mut self, of: &[&Segment], next: Position, starts: &[(u64, i64)], end_us: i64) {
+        self.start_us = end_us;
         let key = of.iter().rev().find_map(|s| first_sample(s).filter(|sample| sample.key));
         self.shift = key.map_or(0, |key| key.pts.saturating_sub(key.dts));
         let newest = of.iter().rev().find_map(|s| s.parts.last());
@@ -171,12 +181,14 @@ impl Track {
         (self.start_us, self.missed) = (cut.at_us, 0);
     }
 
-    /// Hears of a cut. Beyond `behind_max` of them it is passed: its segments end with what they have, or as
-    /// gaps, and what comes too late for them is dropped.
-    pub(crate) fn announce(&mut self, cut: Cut, behind_max: usize, out: &mut VecDeque<Event>) {
+    /// Hears of a cut. Where it is too far behind it is passed: its segments end with what they have, or as gaps, and
+    /// what comes too late for them is dropped.
+    pub(crate) fn announce(&mut self, cut: Cut, behind: Behind, out: &mut VecDeque<Event>) {
+        let newest_us = cut.at_us;
         self.cuts.push_back(cut);
-        while self.cuts.len() > behind_max {
-            let Some(passed) = self.cuts.pop_front() else { return };
+        while self.cuts.len() > behind.cuts {
+            let far = |cut: &mut Cut| newest_us.saturating_sub(cut.at_us) >= behind.us;
+            let Some(passed) = self.cuts.pop_front_if(far) else { break };
             self.advance(passed, out);
             self.lost = true;
         }

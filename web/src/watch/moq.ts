@@ -37,7 +37,8 @@ export class Session {
     await transport.ready;
     const setup = (await transport.createUnidirectionalStream()).getWriter();
     await setup.write(Uint8Array.from([SETUP, ...message(SUBSCRIBER)]));
-    await setup.close();
+    // Who has read what there is may stop the stream before its end has come.
+    setup.close().catch(() => {});
     return new Session(transport);
   }
 

@@ -46,17 +46,17 @@ impl Packager {
             self.next_msn = run.first_msn;
             return false;
         };
-        let mut starts = starts(segments, &run);
+        let (mut starts, end_us) = (starts(segments, &run), end_us(segments, last, &run));
         let begun = shares.iter().any(|(t, _)| t.next.part > 0 && t.next.msn >= led.next.msn);
         if open || begun {
-            starts.extend((led.next.part == 0).then(|| (led.next.msn, end_us(segments, last, &run))));
+            starts.extend((led.next.part == 0).then(|| (led.next.msn, end_us)));
         } else {
             self.next_msn = led.next.msn;
         }
         self.lead(run.leader());
         let adopted = shares.iter().zip(&run.tracks).enumerate().map(|(index, ((t, segments), of))| {
             let mut track = Track::new(index, of.id, &of.params, run.part_target_us, run.wall_at_zero_ms);
-            track.adopt(segments, t.next, &starts);
+            track.adopt(segments, t.next, &starts, end_us);
             track
         });
         self.tracks = adopted.collect();

@@ -56,6 +56,39 @@ fn renditions_with_the_same_key_frames_are_cut_at_them_whichever_comes_first() {
     }
 }
 
+/// Key frames a frame behind the longest segment: what is told of lengths must not decide where cuts are, and the
+/// segment of one frame must cost late sound nothing.
+#[test]
+fn key_frames_just_behind_the_longest_segment() {
+    for untold in [false, true] {
+        let sources =
+            [Source { gop: 73, ..Source::new(video()) }, Source { late_ms: 46, ..Source::new(audio()) }];
+        let mut frames = sources::arrivals(&sources, 20_000);
+        frames.iter_mut().filter(|(track, _)| untold && *track == 0).for_each(|(_, s)| s.duration = None);
+        let mut rig = sources::rig(&sources);
+        for (track, sample) in frames {
+            rig.packager.push(track, sample, WALL);
+            rig.settle();
+        }
+        let pictures = starts(&rig, 0);
+        assert!(!untold || pictures.iter().all(|(.., key)| *key), "{pictures:?}");
+        let times: Vec<i64> = rig
+            .events
+            .iter()
+            .filter_map(|e| match e {
+                Event::Part { track: 1, part } => Some((part.dts, part.duration)),
+                _ => None,
+            })
+            .scan(None, |end: &mut Option<i64>, (dts, ticks)| {
+                let gap = end.map_or(0, |end| dts - end);
+                *end = Some(dts + i64::try_from(ticks).unwrap_or(0));
+                Some(gap)
+            })
+            .collect();
+        assert!(times.len() > 40 && times.iter().all(|gap| *gap == 0), "{untold} {times:?}");
+    }
+}
+
 #[test]
 fn a_rendition_with_other_key_frames_is_cut_all_the_same_and_says_so() {
     for (phase, b) in [(20, 0), (1, 0), (59, 0), (20, 2)] {
