@@ -175,7 +175,7 @@ fn begin_ms(periods: &[Period<'_>]) -> i64 {
 fn published_ms(window: &Window, periods: &[Period<'_>]) -> i64 {
     let Some(last) = periods.last() else { return 0 };
     let ends = last.listings.iter().filter_map(|listing| {
-        let open = if window.is_ended() { 0 } else { 2 };
+        let open = if last.goes_on(window) { 2 } else { 0 };
         let whole = listing.entries.len().checked_sub(open)?;
         let began = match listing.entries.get(whole) {
             Some(open) => open.start,

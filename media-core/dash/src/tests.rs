@@ -325,3 +325,32 @@ fn a_hidden_picture_is_in_no_manifest_while_there_is_another() {
         assert_eq!(text.matches("<Representation ").count(), 2, "{text}");
     }
 }
+
+/// Players of DASH never ask for a set that the first manifest of its Period lacked.
+#[test]
+fn a_period_is_listed_with_all_of_its_tracks() {
+    let mut rig = Rig::new(&[video(), audio(None)]);
+    rig.run(90, 60, true);
+    let before = rig.manifest();
+    rig.packager.break_run();
+    rig.wall_ms += 3_000;
+    let (periods, sets) =
+        (|text: &str| text.matches("<Period ").count(), |text: &str| text.matches("<AdaptationSet ").count());
+    for n in 0..40 {
+        rig.frame(0, n == 0);
+        let text = rig.manifest();
+        assert_eq!((periods(&text), sets(&text)), (1, 2), "{text}");
+        assert!(attribute(&text, "publishTime") >= attribute(&before, "publishTime"), "{text}\n{before}");
+    }
+    for _ in 0..60 {
+        rig.frame(1, true);
+    }
+    let text = rig.manifest();
+    assert_eq!((periods(&text), sets(&text)), (2, 4), "{text}");
+    // Sound that does not come is not waited for beyond the first segment.
+    rig.packager.break_run();
+    rig.wall_ms += 3_000;
+    rig.run(75, 60, false);
+    let text = rig.manifest();
+    assert_eq!((periods(&text), sets(&text)), (3, 5), "{text}");
+}

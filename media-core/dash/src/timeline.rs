@@ -72,6 +72,11 @@ pub(crate) struct Period<'a> {
 }
 
 impl Period<'_> {
+    /// More may come of it.
+    pub(crate) fn goes_on(&self, window: &Window) -> bool {
+        goes_on(window, self.run)
+    }
+
     /// When it begins, Unix milliseconds.
     pub(crate) fn start_ms(&self) -> i64 {
         self.key.map_or(self.run.start_ms, |key| key.begins_ms.max(self.run.start_ms))
@@ -96,6 +101,9 @@ pub(crate) fn periods<'a>(window: &'a Window) -> (Vec<Period<'a>>, i64) {
     let mut periods: Vec<Period<'a>> = Vec::new();
     let mut predicted_us = 0;
     for run in window.runs() {
+        if !periods.is_empty() && goes_on(window, run) && !window.has_begun() {
+            continue;
+        }
         // A clock that was set back: what seems to be later cannot be listed.
         periods.retain(|before| before.start_ms() < run.start_ms);
         let ahead = goes_on(window, run).then(|| Ahead::of(window, run));

@@ -320,6 +320,18 @@ impl Window {
         if waited { playing.any(|p| p) } else { !run.tracks.is_empty() && playing.all(|p| p) }
     }
 
+    /// Every track of the run that goes on has media of it, or has had time to: the leader's first segment is over.
+    /// Players of DASH take the tracks of a Period from the first manifest that lists it.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        let Some(run) = &self.run else { return false };
+        let of_run = |t: &Rendition| {
+            t.segments.iter().rev().take_while(|s| s.msn >= run.first_msn).any(Segment::has_media)
+        };
+        self.next(run.leader()).is_some_and(|next| next.msn > run.first_msn)
+            || self.running().iter().all(of_run)
+    }
+
     /// `End` was seen.
     #[must_use]
     pub fn is_ended(&self) -> bool {
