@@ -10,7 +10,7 @@ use nx_delivery::{Problem, Response};
 use crate::config::Token;
 use crate::desired::{Asked, problem, shown, text, waiting};
 use crate::guard;
-use crate::serve::{STREAMS, json};
+use crate::serve::{STREAMS, json, no_content};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +74,7 @@ where
     match (id, kind) {
         (Some(id), _) => {
             waiting(move || announce.remove_date_range(&stream, &id)).await?;
-            let mut response = Response::default();
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            Ok(response)
+            Ok(no_content())
         }
         (None, Kind::Captions) => {
             let new: NewCaptions = guard::body(headers, body).await?;

@@ -14,7 +14,7 @@ use crate::api::Paging;
 use crate::config::Token;
 use crate::desired::{Asked, text, waiting};
 use crate::guard;
-use crate::serve::{CORE, json, json_body};
+use crate::serve::{CORE, json, json_body, no_content};
 
 /// Manifests that are written at a time.
 static MANIFESTS: Semaphore = Semaphore::const_new(2);
@@ -123,9 +123,7 @@ where
         }
         Route::One(id) => {
             waiting(move || assets.delete(&id)).await?;
-            let mut response = Response::default();
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            Ok(response)
+            Ok(no_content())
         }
         Route::Manifest(id) => manifest(assets, id).await,
         Route::Restore(id) => Ok(json(&shown(waiting(move || assets.restore(&id)).await?))),

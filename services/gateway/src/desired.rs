@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::config::Token;
 use crate::guard;
-use crate::serve::{STREAMS, json};
+use crate::serve::{STREAMS, json, no_content};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,9 +96,7 @@ where
                 Kind::Keys => desired.remove_key(&stream, &id),
             };
             waiting(remove).await?;
-            let mut response = Response::default();
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            Ok(response)
+            Ok(no_content())
         }
         (&Method::PATCH, kind) => {
             let change: Change = guard::body(headers, body).await?;

@@ -10,7 +10,7 @@ use nx_delivery::{Problem, Response};
 use crate::config::Token;
 use crate::desired::{Asked, shown, text, waiting};
 use crate::guard;
-use crate::serve::json;
+use crate::serve::{json, no_content};
 
 /// Answers; `rest` is what follows `…/mixes`.
 pub(crate) async fn answer<B>(
@@ -34,9 +34,7 @@ where
     let (mixes, stream) = (mixes.clone(), stream.clone());
     if *method == Method::DELETE {
         waiting(move || mixes.remove_mix(&stream)).await?;
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        return Ok(response);
+        return Ok(no_content());
     }
     let scene: Scene = guard::body(headers, body).await?;
     let (mix, is_new) = waiting(move || mixes.put_mix(&stream, scene)).await?;

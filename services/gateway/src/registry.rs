@@ -6,14 +6,14 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use nx_chassis::Ring;
-use nx_delivery::{Body, Metrics, Problem, Response};
+use nx_delivery::{Metrics, Problem, Response};
 use nx_mesh::beat::Table;
 use nx_mesh::{Instance, Listed, RegistryError};
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::guard;
-use crate::serve::json;
+use crate::serve::{json, no_content};
 
 /// How long a watch is held at most.
 const WATCH_MAX: Duration = Duration::from_secs(25);
@@ -64,9 +64,7 @@ where
         }
         (["v1", "instances", id], &Method::DELETE) => {
             mesh.leave(id);
-            let mut response = Response::new(Body::Empty);
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            Ok(response)
+            Ok(no_content())
         }
         (["v1", "circuits"], &Method::GET) => {
             let circuit = |(from, to, state)| json!({"from": from, "to": to, "state": state});

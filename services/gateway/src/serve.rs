@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use nx_chassis::Ring;
 use nx_contract::announce::Announce;
 use nx_contract::assets::Assets;
@@ -314,6 +314,13 @@ impl Handler for Face {
 
 pub(crate) fn json(text: &str) -> Response {
     json_body(Body::from(text.to_owned()))
+}
+
+/// It is done, and there is nothing to say of it.
+pub(crate) fn no_content() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 pub(crate) fn json_body(body: Body) -> Response {

@@ -11,7 +11,7 @@ use crate::api::Paging;
 use crate::config::Token;
 use crate::desired::{self, Asked};
 use crate::guard;
-use crate::serve::json;
+use crate::serve::{json, no_content};
 
 #[derive(Serialize)]
 struct Page {
@@ -70,12 +70,6 @@ pub(crate) async fn answer(
         (_, None) => Err(Problem::method("this resource takes GET, HEAD")),
         (_, Some(_)) => Err(Problem::method("a title takes DELETE; the list has what is known of it")),
     }
-}
-
-fn no_content() -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }
 
 fn page(titles: &dyn Titles, paging: &Paging, edge: &str) -> Page {

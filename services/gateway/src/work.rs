@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use crate::config::Token;
 use crate::desired::{Asked, waiting};
 use crate::guard;
-use crate::serve::WORK;
+use crate::serve::{WORK, no_content};
 
 /// Longest silence of a worker.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -48,13 +48,13 @@ where
         (&Method::POST, None) => {
             let worker = worker(headers).unwrap_or_else(|| peer.ip().to_string());
             let taken = waiting(move || work.take(&worker)).await?;
-            Ok(taken.map_or_else(nothing, given))
+            Ok(taken.map_or_else(no_content, given))
         }
         (&Method::PUT, Some(lease)) => {
             let lease = lease.to_owned();
             let coded = waiting(move || work.hear(&lease)).await?;
             hear(coded, body).await?;
-            Ok(nothing())
+            Ok(no_content())
         }
         (_, None) => Err(Problem::method("a chunk is taken with POST")),
         (_, Some(_)) => Err(Problem::method("what was made of a chunk is sent with PUT")),
@@ -65,12 +65,6 @@ where
 fn worker(headers: &HeaderMap) -> Option<String> {
     let name = headers.get("nexus-worker")?.to_str().ok()?;
     (1..=NAME_BYTES_MAX).contains(&name.len()).then(|| name.to_owned())
-}
-
-fn nothing() -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }
 
 fn given(taken: Taken) -> Response {
