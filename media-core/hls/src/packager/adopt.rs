@@ -49,7 +49,7 @@ impl Packager {
         let (mut starts, end_us) = (starts(segments, &run), end_us(segments, last, &run));
         let begun = shares.iter().any(|(t, _)| t.next.part > 0 && t.next.msn >= led.next.msn);
         if open || begun {
-            starts.extend((led.next.part == 0).then(|| (led.next.msn, end_us)));
+            starts.extend((led.next.part == 0).then_some((led.next.msn, end_us)));
         } else {
             self.next_msn = led.next.msn;
         }
