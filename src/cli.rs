@@ -17,13 +17,13 @@ Examples:
 
 Exit codes: 0 clean stop, 1 failed at run time, 2 bad usage or bad configuration.";
 
-/// Nexus COS: a live streaming server. RTMP in, low-latency HLS out.
+/// Nexus COS: a live streaming server. RTMP and SRT in, low-latency HLS and DASH out.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// Settings in TOML; every key can also be set as NEXUS__SECTION__KEY
+    /// Settings in TOML; keys of one value can also be set as NEXUS__SECTION__KEY
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Folder for everything that must survive a restart
@@ -73,6 +73,7 @@ pub(crate) enum Command {
         names: Vec<String>,
     },
     /// Print the service catalogue
+    #[command(after_help = "Example:\n  nexus catalog --json")]
     Catalog {
         /// As JSON
         #[arg(long)]

@@ -41,8 +41,8 @@ impl Default for LogConfig {
 
 impl Config {
     /// Keys and addresses of all listeners.
-    pub(crate) fn listeners(&self) -> [(&'static str, SocketAddr); 7] {
-        [
+    pub(crate) fn listeners(&self) -> Vec<(&'static str, SocketAddr)> {
+        let always = [
             ("origin.rtmp.listen", self.origin.rtmp.listen),
             ("origin.rtmps.listen", self.origin.rtmps.listen),
             ("origin.srt.listen", self.origin.srt.listen),
@@ -50,7 +50,8 @@ impl Config {
             ("edge.http.listen", self.edge.http.listen),
             ("edge.https.listen", self.edge.https.listen),
             ("gateway.listen", self.gateway.listen),
-        ]
+        ];
+        always.into_iter().chain(self.edge.moq.listen.map(|address| ("edge.moq.listen", address))).collect()
     }
 
     fn validate(&self) -> Vec<(String, String)> {

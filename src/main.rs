@@ -49,7 +49,7 @@ fn run(cli: &Cli) -> ExitCode {
     if matches!(cli.command, Command::Edge) && loaded.config.edge.knows_nobody() {
         let key = "edge.plane.origins".to_owned();
         let text =
-            "is empty: name the nodes to fetch streams from, HOST:PORT, or edge.network.file".to_owned();
+            "is empty: name the nodes to fetch streams from, HOST:PORT, an edge.upstream or edge.network.file".to_owned();
         return complain(&[config::Fault { place: loaded.place(&key), key, text }]);
     }
     if let Err(errors) = allowed(&loaded, cli) {

@@ -82,12 +82,14 @@ impl Buckets {
         Ok(())
     }
 
-    /// So many bytes were, or are going to be, sent for a request that was admitted.
+    /// So many bytes were, or are going to be, sent for a request that was admitted. What is owed is never more than what
+    /// a full bucket has: a body that is told of and not taken does not shut others out for long.
     pub fn sent(&mut self, limit: &Limit, address: IpAddr, stream: &str, bytes: u64, now_ms: i64) {
         let cost = i64::try_from(bytes).unwrap_or(i64::MAX).saturating_mul(8 * ONE);
         for rate in self.rates(limit, address, stream).iter().filter(|rate| rate.cost == 0) {
             let bucket = self.filled(rate, now_ms);
-            bucket.left = bucket.left.saturating_sub(cost);
+            let full = rate.per_s.saturating_mul(rate.lump_s * ONE);
+            bucket.left = bucket.left.saturating_sub(cost).max(full.saturating_neg());
         }
     }
 

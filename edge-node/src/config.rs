@@ -85,7 +85,7 @@ impl Config {
     /// Whether an edge by itself would have nothing to serve.
     #[must_use]
     pub fn knows_nobody(&self) -> bool {
-        self.plane.origins.is_empty() && self.network.file.is_none()
+        self.plane.origins.is_empty() && self.network.file.is_none() && self.upstream.is_empty()
     }
 
     /// Where what is in no window comes from: what is said, else the nodes that live streams come from.

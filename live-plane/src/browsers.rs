@@ -171,11 +171,8 @@ async fn serve(incoming: Incoming, directory: Arc<dyn Directory>, figures: Arc<W
     let counted = figures.clone();
     let _session = One::of(&counted.sessions);
     // Who was let in for one stream gets that one.
-    let feed = move |key: StreamKey, asked: Asked| {
-        let (directory, figures, own) = (directory.clone(), figures.clone(), key == own);
-        async move { if own { feed(directory, figures, key, asked).await } else { asked.unknown() } }
-    };
-    if let Err(error) = moq::offer(session, feed).await {
+    let feed = move |key: StreamKey, asked: Asked| feed(directory.clone(), figures.clone(), key, asked);
+    if let Err(error) = moq::offer(session, Some(&own), feed).await {
         tracing::debug!(%peer, %error, "the session of a browser is over");
     }
 }

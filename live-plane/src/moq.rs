@@ -100,8 +100,9 @@ pub(crate) enum Unwelcome {
     Broken(#[from] ServerError),
 }
 
-/// Offers streams over one session until it ends. `feed` sends the stream of a name into a [`Sink`]; it may refuse.
-pub(crate) async fn offer<F, Fut>(session: Session, feed: F) -> Result<(), Error>
+/// Offers streams over one session until it ends, or the `only` one. `feed` sends the stream of a name into a [`Sink`]; it
+/// may refuse.
+pub(crate) async fn offer<F, Fut>(session: Session, only: Option<&StreamKey>, feed: F) -> Result<(), Error>
 where
     F: Fn(StreamKey, Asked) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -119,7 +120,8 @@ where
             _ = session.closed() => return Ok(()),
             request = names.requested_broadcast() => {
                 let request = request?;
-                let Ok(key) = StreamKey::parse(request.path().as_str()) else {
+                let key = StreamKey::parse(request.path().as_str()).ok();
+                let Some(key) = key.filter(|key| only.is_none_or(|only| only == key)) else {
                     request.reject(Error::NotFound);
                     continue;
                 };

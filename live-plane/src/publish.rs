@@ -94,7 +94,7 @@ async fn serve(incoming: Incoming, directory: Arc<dyn Directory>, figures: Arc<F
     let feeds = figures.clone();
     let feed = move |key, asked| feed(directory.clone(), feeds.clone(), key, asked);
     let offered = match moq::session(connection) {
-        Ok(session) => moq::offer(session, feed).await,
+        Ok(session) => moq::offer(session, None, feed).await,
         Err(error) => Err(error),
     };
     match offered {

@@ -20,18 +20,20 @@ mod plan;
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use nx_contract::desired::Fault;
 use nx_contract::titles::{Ladder, LadderState, Taken};
 use nx_media::StreamKey;
-use nx_vod::{Found, Library};
+use nx_vod::{Found, Library, TitleError};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use self::feed::Feed;
 use self::hear::Hearing;
 use self::job::{At, Job, Step, coded, prepare};
+use self::join::Flaw;
 use self::plan::Plan;
 use crate::clock::Clock;
 use crate::hub::lock;
@@ -42,6 +44,8 @@ use crate::ladder::{DeviceConfig, LadderConfig, Mode};
 const JOBS_MAX: usize = 64;
 /// A piece is somebody else's when its worker has said nothing for so long, milliseconds.
 const LEASE_MS: i64 = 30_000;
+/// When the disk refused what was put together, it is tried again so much later, milliseconds: all is written anew.
+const REST_MS: i64 = 60_000;
 
 /// See the module.
 pub(crate) struct Jobs {
@@ -53,6 +57,9 @@ pub(crate) struct Jobs {
     bytes_max: u64,
     keys: Arc<Keys>,
     clock: Clock,
+    /// Held by whoever changes which folders there are: preparing one removes what comes into it, publishing those of
+    /// other versions. Taken before `state`.
+    opening: Mutex<()>,
     state: Mutex<Vec<Job>>,
     /// Rings when there is work.
     came: Notify,
@@ -92,6 +99,7 @@ impl Jobs {
             bytes_max,
             keys: keys.clone(),
             clock: Clock::start(),
+            opening: Mutex::default(),
             state: Mutex::default(),
             came: Notify::new(),
             full: Notify::new(),
@@ -117,7 +125,7 @@ impl Jobs {
                 let _ = fs::remove_dir_all(&folder);
                 continue;
             };
-            if let Err(error) = self.open(found) {
+            if let Err(error) = self.open(found, false) {
                 tracing::warn!(title = name, %error, "renditions are not made any further");
             }
         }
@@ -126,12 +134,9 @@ impl Jobs {
     /// Puts together what is made of titles.
     async fn tend(self: Arc<Self>) {
         loop {
-            let whole = lock(&self.state)
-                .iter()
-                .find(|job| job.is_full())
-                .map(|job| (job.plan.clone(), job.folder.clone()));
-            let Some((plan, folder)) = whole else {
-                self.full.notified().await;
+            let Some((plan, folder)) = self.whole(self.clock.ms()) else {
+                // None rings for one whose rest is over.
+                let _ = timeout(local::LOOK, self.full.notified()).await;
                 continue;
             };
             let jobs = self.clone();
@@ -143,18 +148,44 @@ impl Jobs {
         }
     }
 
+    /// One that can be put together.
+    fn whole(&self, now_ms: i64) -> Option<(Arc<Plan>, PathBuf)> {
+        let state = lock(&self.state);
+        let job = state.iter().find(|job| job.is_full() && job.rest_until_ms <= now_ms)?;
+        Some((job.plan.clone(), job.folder.clone()))
+    }
+
     /// Publishes the renditions of a title, or says why not.
-    fn finish(&self, plan: &Plan, folder: &Path) {
+    fn finish(&self, plan: &Arc<Plan>, folder: &Path) {
         let found = &plan.found;
-        let index = self.library.index(found).map_err(|e| e.to_string());
+        let index = self.library.index(found).map_err(|error| match error {
+            TitleError::Io(_) => Flaw::Storage(error.to_string()),
+            _ => Flaw::Content(error.to_string()),
+        });
         let media = folder.join("media");
         let joined = index.and_then(|source| join::join(plan, folder, &media, &source));
+        let _opening = lock(&self.opening);
+        // Putting it together took long: it may not be wanted any more, or be begun anew.
+        let is_ours = |job: &Job| Arc::ptr_eq(&job.plan, plan);
+        let (ours, other) = {
+            let state = lock(&self.state);
+            (state.iter().any(is_ours), state.iter().any(|job| job.is_of(found)))
+        };
+        if !ours {
+            let _ = if other { fs::remove_file(&media) } else { fs::remove_dir_all(folder) };
+            return;
+        }
         let published =
-            joined.and_then(|made| self.library.publish(found, &media, &made).map_err(|e| e.to_string()));
+            joined.and_then(|made| self.library.publish(found, &media, &made).map_err(join::said));
+        if published.is_err() {
+            // What there is of it would keep a full disk full.
+            let _ = fs::remove_file(&media);
+        }
         let mut state = lock(&self.state);
-        let Some(at) = state.iter().position(|job| job.is_of(found)) else { return };
+        let Some(at) = state.iter().position(is_ours) else { return };
         match (published, state.get_mut(at)) {
-            (Err(why), Some(job)) => job.fail(why),
+            (Err(Flaw::Content(why)), Some(job)) => job.discard(why),
+            (Err(Flaw::Storage(why)), Some(job)) => job.rest(why, self.clock.ms() + REST_MS),
             _ => drop(state.remove(at)),
         }
     }
@@ -169,23 +200,33 @@ impl Jobs {
         self.rules.iter().find(|rule| rule.fits(&key)).filter(|rule| rule.mode != Mode::Never)
     }
 
-    /// Plans a title's renditions and takes up what is there of them.
-    fn open(&self, found: Found) -> Result<(), Fault> {
+    /// Plans a title's renditions and takes up what is there of them; what was given up only if it is to be tried
+    /// `again`.
+    fn open(&self, found: Found, again: bool) -> Result<(), Fault> {
+        // What a job that is open writes into its folder is not to be tidied away.
+        let _opening = lock(&self.opening);
+        let mut state = lock(&self.state);
+        if state.iter().any(|job| job.is_of(&found) && !(again && job.failed.is_some())) {
+            return Ok(());
+        }
+        state.retain(|job| !job.is_of(&found));
+        drop(state);
         let name = found.name.clone();
         let rule = self.rule(&name).ok_or_else(|| Fault::Invalid(unconfigured().to_owned()))?;
         let index = self.library.index(&found).map_err(|error| Fault::Invalid(error.to_string()))?;
         let encrypted = self.key(&name).is_some_and(|key| self.keys.of(&key).is_some());
         let folder = self.library.workshop(&found);
+        if again {
+            let _ = fs::remove_file(folder.join("failed"));
+        }
         let plan = Plan::new(found, &index, rule, encrypted).map_err(Fault::Invalid)?;
         let steps = prepare(&folder, &plan).map_err(|e| storage(&e))?;
         let failed = fs::read_to_string(folder.join("failed")).ok();
         let begun = (self.clock.ms(), 0.0);
-        let mut job = Job { plan: Arc::new(plan), folder, steps, failed, trouble: None, begun };
+        let (trouble, rest_until_ms) = (None, i64::MIN);
+        let mut job = Job { plan: Arc::new(plan), folder, steps, failed, trouble, rest_until_ms, begun };
         job.begun.1 = job.done();
         let mut state = lock(&self.state);
-        if state.iter().any(|other| other.is_of(&job.plan.found)) {
-            return Ok(());
-        }
         // Of another version of the file nothing is wanted any more.
         state.retain(|other| other.plan.found.name != name);
         if state.len() >= JOBS_MAX
@@ -219,21 +260,17 @@ impl Jobs {
     /// Begins to make a title's renditions, or goes on; what was given up is tried again.
     pub(crate) fn begin(&self, name: &str) -> Result<Ladder, Fault> {
         let found = self.find(name)?;
-        let told = self.told(&found);
-        if let Some(told) = told {
-            if told.state != LadderState::Failed {
-                return Ok(told);
-            }
-            lock(&self.state).retain(|job| job.plan.found.name != name);
-            let _ = fs::remove_file(self.library.workshop(&found).join("failed"));
-        }
+        let again = match self.told(&found) {
+            Some(told) if told.state != LadderState::Failed => return Ok(told),
+            told => told.is_some(),
+        };
         let bytes = self.library.made_bytes();
         if bytes >= self.bytes_max {
             return Err(Fault::Full(format!(
                 "the renditions of titles take {bytes} bytes: remove some, or raise origin.vod.made_bytes_max"
             )));
         }
-        self.open(found.clone())?;
+        self.open(found.clone(), again)?;
         self.told(&found).ok_or_else(|| Fault::NotFound(format!("nothing becomes of {name:.128}")))
     }
 
@@ -255,7 +292,8 @@ impl Jobs {
     /// Stops making renditions of a title, and removes those that there are.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Fault> {
         self.find(name)?;
-        self.forget(name);
+        let _opening = lock(&self.opening);
+        self.drop_jobs(name);
         match self.library.unmake(name) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Fault::NotFound(format!("{name:.128} has no renditions of its own"))),
@@ -265,6 +303,12 @@ impl Jobs {
 
     /// Stops making renditions of a title.
     pub(crate) fn forget(&self, name: &str) {
+        // What is being published is published first, for the caller to remove.
+        let _opening = lock(&self.opening);
+        self.drop_jobs(name);
+    }
+
+    fn drop_jobs(&self, name: &str) {
         lock(&self.state).retain(|job| job.plan.found.name != name);
     }
 
@@ -278,7 +322,7 @@ impl Jobs {
         for job in lock(&self.state).iter_mut().filter(|job| job.failed.is_none()) {
             let late: Vec<usize> =
                 (0..job.steps.len()).filter(|nth| job.steps.get(*nth).is_some_and(old)).collect();
-            late.into_iter().for_each(|nth| job.release(nth, "its worker fell silent"));
+            late.into_iter().for_each(|nth| job.release(nth, "its worker fell silent", true));
         }
     }
 
@@ -303,7 +347,7 @@ impl Jobs {
         match self.feed(&plan, nth) {
             Ok(feed) => Ok(Some(Taken { lease, input: Box::new(feed) })),
             Err(why) => {
-                self.release(&lease, &why);
+                self.release(&lease, &why, true);
                 Err(Fault::Conflict(why))
             }
         }
@@ -323,7 +367,15 @@ impl Jobs {
     pub(crate) fn hear(self: &Arc<Self>, lease: &str) -> Result<Hearing, Fault> {
         let found = self.with(lease, |job, nth| (job.plan.clone(), job.folder.clone(), nth));
         let (plan, folder, nth) = found.ok_or_else(lost)?;
-        Hearing::new(self.clone(), lease.to_owned(), plan, &folder, nth).map_err(|e| storage(&e))
+        Hearing::new(self.clone(), lease.to_owned(), plan, &folder, nth).map_err(|error| {
+            // Whoever speaks first keeps the lease.
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                return Fault::Conflict("somebody tells of this piece already".into());
+            }
+            let fault = storage(&error);
+            self.release(lease, &fault.to_string(), false);
+            fault
+        })
     }
 
     /// Does something with the job and the number of a piece that is under a lease.
@@ -361,8 +413,8 @@ impl Jobs {
     }
 
     /// A piece is free again.
-    fn release(&self, lease: &str, why: &str) {
-        if self.with(lease, |job, nth| job.release(nth, why)).is_some() {
+    fn release(&self, lease: &str, why: &str, counts: bool) {
+        if self.with(lease, |job, nth| job.release(nth, why, counts)).is_some() {
             self.came.notify_waiters();
         }
     }

@@ -231,13 +231,17 @@ impl Assets {
         let lines: Vec<Line> = marks.chain(self.all.values().cloned().map(Line::Asset)).collect();
         let text = lines.iter().map(format).collect::<io::Result<Vec<_>>>()?.concat();
         let draft = self.path.with_extension("draft");
-        let mut file = File::create(&draft)?;
+        // Both are opened before it is renamed: once it is, nothing may keep the next line from going into it.
+        let folder = self.path.parent().map(File::open).transpose()?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&draft)?;
+        // What another process left of one.
+        file.set_len(0)?;
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&draft, &self.path)?;
-        self.file = OpenOptions::new().read(true).append(true).open(&self.path)?;
+        self.file = file;
         (self.bytes, self.lines) = (text.len() as u64, lines.len());
-        self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        folder.map_or(Ok(()), |folder| folder.sync_all())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -198,7 +200,7 @@ impl Library {
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn remove(&self, name: &str) -> std::io::Result<bool> {
+    pub fn remove(&self, name: &str) -> io::Result<bool> {
         let Some(found) = self.find(name) else { return Ok(false) };
         fs::remove_file(&found.path)?;
         let _ = fs::remove_file(self.kept(name).path);
@@ -236,11 +238,29 @@ impl Library {
         Ok(format!("{stem}.{ending}"))
     }
 
-    /// Makes a file a title, never in place of another; gives its name.
-    pub(crate) fn adopt(&self, path: &Path, file: &str) -> std::io::Result<String> {
-        fs::hard_link(path, self.folder.join(file))?;
+    /// Makes a file a title, never in place of another, nor beside one that has the name with another ending; gives its
+    /// name. It may be that title already: who linked it may have been killed before that was noted.
+    pub(crate) fn adopt(&self, path: &Path, file: &str) -> Result<String, UploadError> {
+        let (name, link) = (stem(file), self.folder.join(file));
+        let taken = || {
+            let text = format!("there is a title {name} already: delete it, and ask for this upload again");
+            Err(UploadError::Taken(text))
+        };
+        if let Some(found) = self.find(name)
+            && !same(path, &found.path)?
+        {
+            return taken();
+        }
+        match fs::hard_link(path, &link) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !same(path, &link)? {
+                    return taken();
+                }
+            }
+            linked => linked?,
+        }
         fs::File::open(&self.folder)?.sync_all()?;
-        Ok(file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned())
+        Ok(name.to_owned())
     }
 
     /// Where the index of a title is if it was dear.
@@ -262,6 +282,17 @@ impl Library {
 fn identity(path: &Path) -> Option<Identity> {
     let file = fs::metadata(path).ok()?;
     file.is_file().then(|| Identity::of(&file))
+}
+
+/// The name of a file without its ending.
+pub(crate) fn stem(file: &str) -> &str {
+    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+}
+
+/// Whether two paths are one file; a link by name is none of what it leads to.
+fn same(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (fs::symlink_metadata(one)?, fs::symlink_metadata(other)?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 /// Whether it can be the name of a file or folder in a title's name: nothing hidden, nothing that leaves its place.

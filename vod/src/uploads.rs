@@ -6,6 +6,7 @@
 //! ```
 //!
 //! An upload that is whole is looked into, and becomes a title by a link: whole or not at all, and never over another.
+//! Where that was cut short, it is done when somebody asks how far the upload has come.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
-use crate::library::{Found, Library};
+use crate::library::{Found, Library, stem};
 use crate::open::TitleError;
 use crate::title::Title;
 
@@ -113,7 +114,9 @@ impl Uploads {
             let id = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default().to_owned();
             let note = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Note>(&text).ok());
             let is_note = path.extension().is_some_and(|e| e == "json");
-            if let Some(note) = note.filter(|_| is_note) {
+            if let Some(mut note) = note.filter(|_| is_note) {
+                // The note says when it began: what came since is told by the file alone.
+                note.heard_ms = note.heard_ms.max(changed_ms(&part(&folder, &id)).unwrap_or(i64::MIN));
                 let safe = match &note.title {
                     Some(_) => note.bytes,
                     None => confirmed(&part(&folder, &id)).unwrap_or(0).min(note.bytes),
@@ -138,8 +141,13 @@ impl Uploads {
         let mut state = self.lock();
         let open = state.values().filter(|u| u.note.title.is_none());
         let announced: u64 = open.clone().map(|u| u.note.bytes).sum();
-        if open.clone().any(|u| u.note.file == file) {
-            return Err(UploadError::Taken(format!("{file} is being uploaded already")));
+        // Files that differ in their endings would be one title.
+        if let Some(other) = open.clone().find(|u| stem(&u.note.file) == stem(&file)) {
+            let text = format!(
+                "{} is being uploaded already: delete that, or give the file another name",
+                other.note.file
+            );
+            return Err(UploadError::Taken(text));
         }
         if announced.saturating_add(bytes) > self.bytes_max || state.len() >= UPLOADS_MAX {
             let most = self.bytes_max;
@@ -157,13 +165,26 @@ impl Uploads {
         Ok(progress)
     }
 
-    /// How far an upload has come.
+    /// How far an upload has come. One that is whole is never told without its title: when it was stopped before it
+    /// became one, it does now.
     ///
     /// # Errors
-    /// [`UploadError::Unknown`].
+    /// [`UploadError`]; [`UploadError::Locked`] while it becomes a title elsewhere.
     pub fn progress(&self, id: &str, now_ms: i64) -> Result<Progress, UploadError> {
         self.sweep(now_ms);
-        self.lock().get(id).map(Upload::progress).ok_or(UploadError::Unknown)
+        let _turn = {
+            let mut state = self.lock();
+            let upload = state.get_mut(id).ok_or(UploadError::Unknown)?;
+            if upload.safe < upload.note.bytes || upload.note.title.is_some() {
+                return Ok(upload.progress());
+            }
+            if upload.busy {
+                return Err(UploadError::Locked);
+            }
+            upload.busy = true;
+            Turn { uploads: self, id }
+        };
+        self.finish(id)
     }
 
     /// Goes on at an offset. Nobody else may until what is given back is dropped.
@@ -234,37 +255,29 @@ impl Uploads {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// The file is whole: it becomes a title, or is gone.
+    /// The file is whole: it becomes a title, or is gone, or can be tried again. Who calls has it busy, and ends that.
     fn finish(&self, id: &str) -> Result<Progress, UploadError> {
         let mut upload = self.lock().get(id).cloned().ok_or(UploadError::Unknown)?;
         let part = part(&self.folder, id);
         let identity = Identity::of(&fs::metadata(&part)?);
-        let name = upload.note.file.rsplit_once('.').map_or("", |(stem, _)| stem).to_owned();
+        let name = stem(&upload.note.file).to_owned();
         let found = Found { name, path: part.clone(), identity, made: None };
-        let opened = self.library.index(&found).and_then(|index| Title::new(&found, index, None));
-        let good = match opened {
+        match self.library.index(&found).and_then(|index| Title::new(&found, index, None)) {
             // What cannot be played may still be made into something that can.
-            Ok(_) | Err(TitleError::Foreign(_)) => Ok(()),
-            Err(error) => Err(error),
-        };
-        let named = good.and_then(|()| Ok(self.library.adopt(&part, &upload.note.file)?));
-        match named {
-            Ok(name) => {
-                upload.note.title = Some(name);
-                upload.busy = false;
-                // It is a title whether or not that can be remembered here.
-                let _ = self.write(id, &upload.note).and_then(|()| fs::remove_file(&part));
-                let progress = upload.progress();
-                self.lock().insert(id.to_owned(), upload);
-                Ok(progress)
-            }
-            Err(TitleError::Io(why)) => Err(UploadError::Io(io::Error::other(why))),
+            Ok(_) | Err(TitleError::Foreign(_)) => {}
+            Err(TitleError::Io(why)) => return Err(UploadError::Io(io::Error::other(why))),
             Err(error) => {
                 self.lock().remove(id);
                 self.erase(id);
-                Err(UploadError::Refused(error))
+                return Err(UploadError::Refused(error));
             }
         }
+        upload.note.title = Some(self.library.adopt(&part, &upload.note.file)?);
+        // It is a title whether or not that can be remembered here.
+        let _ = self.write(id, &upload.note).and_then(|()| fs::remove_file(&part));
+        let progress = upload.progress();
+        self.lock().insert(id.to_owned(), upload);
+        Ok(progress)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Upload>> {
@@ -279,6 +292,20 @@ impl Upload {
             bytes: self.note.bytes,
             expires_ms: self.note.heard_ms.saturating_add(PATIENCE_MS),
             title: self.note.title.clone(),
+        }
+    }
+}
+
+/// Who makes an upload a title without bringing anything: it is busy until this is dropped.
+struct Turn<'a> {
+    uploads: &'a Uploads,
+    id: &'a str,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(upload) = self.uploads.lock().get_mut(self.id) {
+            upload.busy = false;
         }
     }
 }
@@ -362,6 +389,11 @@ fn confirmed(part: &Path) -> io::Result<u64> {
     let file = File::open(part)?;
     file.sync_all()?;
     Ok(file.metadata()?.len())
+}
+
+/// When a file was written to last, Unix milliseconds.
+fn changed_ms(path: &Path) -> Option<i64> {
+    i64::try_from(Identity::of(&fs::metadata(path).ok()?).changed_ns / 1_000_000).ok()
 }
 
 fn part(folder: &Path, id: &str) -> PathBuf {

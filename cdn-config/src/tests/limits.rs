@@ -62,6 +62,15 @@ fn what_was_sent_is_paid_off_before_more_is() {
 }
 
 #[test]
+fn a_body_of_any_length_costs_others_no_more_than_a_full_bucket() {
+    let (mut buckets, limit) = (Buckets::default(), limit("stream_bandwidth_bps = 8_000_000"));
+    buckets.sent(&limit, address("10.0.0.1"), "live/a", u64::MAX, 0);
+    let refused = buckets.ask(&limit, address("10.0.0.2"), "live/a", 0).expect_err("owed");
+    assert!(refused.retry_s <= 11, "{refused:?}");
+    assert_eq!(buckets.ask(&limit, address("10.0.0.2"), "live/a", 10_001), Ok(()));
+}
+
+#[test]
 fn viewers_of_one_stream_share_its_limit() {
     let (mut buckets, limit) = (Buckets::default(), limit("stream_requests_per_s = 3"));
     let from = |nth: u8| IpAddr::from([10, 0, 0, nth]);

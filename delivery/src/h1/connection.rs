@@ -276,8 +276,12 @@ impl<W: Wire> Connection<W> {
         let status = response.status();
         let length = if asked.head { None } else { body.size_hint().exact() };
         let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-        let said = response.headers().contains_key(header::CONTENT_LENGTH);
         let unknown = length.is_none() && !asked.head && !bodiless;
+        if unknown {
+            // Never both (RFC 9112 §6.2).
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        let said = response.headers().contains_key(header::CONTENT_LENGTH);
         let later = !asked.head && !bodiless && !matches!(body, Body::Empty | Body::Slices(_));
         let stays = asked.keep_alive
             && !self.context.stopping.load(Ordering::Relaxed)

@@ -116,8 +116,9 @@ impl Key {
     }
 }
 
-/// Whether a path says where it leads: no `.` or `..`, no backslash, and none of them behind percent signs. What does
-/// not is refused, lest an upstream read it as a path outside of its route.
+/// Whether a path says where it leads, and in one way only: no `.` or `..`, no empty segment within, no backslash, none of
+/// them behind percent signs, and no letter, digit or mark there that needs none (RFC 3986 §6.2.2.2). What does not is
+/// refused, lest an upstream read it as a path of another route, whose rules are others.
 #[must_use]
 pub fn is_plain(path: &str) -> bool {
     // Escaped twice, too: some origins unescape twice.
@@ -126,7 +127,18 @@ pub fn is_plain(path: &str) -> bool {
     path.starts_with('/')
         && !plain.contains('\\')
         && !plain.contains("%00")
+        && !plain.contains("//")
         && !plain.split('/').any(|segment| segment == "." || segment == "..")
+        && escapes(path.as_bytes()).all(|byte| byte.is_some())
+        && !escapes(plain.as_bytes()).flatten().any(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+}
+
+/// What stands behind each percent sign; `None` where that is no byte.
+fn escapes(path: &[u8]) -> impl Iterator<Item = Option<u8>> {
+    let digit =
+        |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let signs = path.iter().enumerate().filter(|(_, b)| **b == b'%');
+    signs.map(move |(at, _)| Some(digit(path.get(at + 1))? << 4 | digit(path.get(at + 2))?))
 }
 
 #[cfg(test)]

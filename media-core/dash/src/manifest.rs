@@ -183,7 +183,9 @@ fn published_ms(window: &Window, periods: &[Period<'_>]) -> i64 {
         };
         Some(last.wall_ms(began, &listing.track.params))
     });
-    ends.max().unwrap_or(last.start_ms())
+    // A Period that begins within the one before it was told of later all the same.
+    let before = periods.iter().rev().nth(1).map_or(i64::MIN, ends_ms);
+    ends.max().unwrap_or(last.start_ms()).max(before)
 }
 
 /// Unix milliseconds at which the last Period ends.

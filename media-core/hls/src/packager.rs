@@ -500,7 +500,8 @@ impl Packager {
             spliced || elapsed + self.key_interval / 2 >= target || elapsed + self.key_interval > longest
         } else {
             // No key frame in time: cut all the same, the target duration must never change.
-            elapsed + u64::from(sample.duration.unwrap_or(0)) > longest
+            // One whose length is not known yet is thought to be as long as the one before.
+            elapsed + sample.duration.map_or_else(|| leader.cutter.frame(), u64::from) > longest
         }
     }
 

@@ -81,7 +81,10 @@ impl Window {
             return;
         }
         let open_ms = next.start_ms.min(last_ms.saturating_add(OPEN_MS));
-        let rest_ms = next.start_ms.min(open_ms.saturating_add(REST_MS));
+        // It must round to the target duration (RFC 8216bis §4.4.3.1).
+        let target_ms = i64::try_from(self.target_s).unwrap_or(1).saturating_mul(1000);
+        let longest_ms = REST_MS.min(target_ms.saturating_add(400));
+        let rest_ms = next.start_ms.min(open_ms.saturating_add(longest_ms));
         let bounds_ms: Vec<i64> = lost.begins_ms.iter().copied().chain([open_ms, rest_ms]).collect();
         let gaps: Vec<(i64, i64)> =
             bounds_ms.iter().copied().zip(bounds_ms.iter().skip(1).copied()).collect();

@@ -31,6 +31,8 @@ pub(crate) struct Hearing {
     /// The last word was said.
     whole: bool,
     why: String,
+    /// The disk refused: that is no fault of the worker.
+    ours: bool,
 }
 
 impl Hearing {
@@ -44,8 +46,8 @@ impl Hearing {
         let path = folder.join(format!("{nth}.{lease}"));
         let file = File::create_new(&path)?;
         let (rest, why) = (BytesMut::new(), "its worker broke off".to_owned());
-        let (begins_s, share, whole) = (None, 0.0, false);
-        Ok(Self { jobs, lease, plan, nth, path, file, bytes: 0, rest, begins_s, share, whole, why })
+        let (begins_s, share, whole, ours) = (None, 0.0, false, false);
+        Ok(Self { jobs, lease, plan, nth, path, file, bytes: 0, rest, begins_s, share, whole, why, ours })
     }
 
     /// The piece is given back, for this reason.
@@ -117,15 +119,22 @@ impl Hearing {
         self.file.sync_all().map_err(|e| storage(&e))?;
         self.jobs.done(&self.lease, &self.path)
     }
+
+    fn blame(&mut self, fault: &Fault) {
+        self.why = fault.to_string();
+        self.ours = matches!(fault, Fault::Storage(_));
+    }
 }
 
 impl Coded for Hearing {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.take(bytes).inspect_err(|fault| self.why = fault.to_string())
+        let taken = self.take(bytes);
+        taken.inspect_err(|fault| self.blame(fault))
     }
 
     fn confirm(mut self: Box<Self>) -> Result<(), Fault> {
-        self.keep().inspect_err(|fault| self.why = fault.to_string())
+        let kept = self.keep();
+        kept.inspect_err(|fault| self.blame(fault))
     }
 }
 
@@ -133,6 +142,6 @@ impl Coded for Hearing {
 impl Drop for Hearing {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
-        self.jobs.release(&self.lease, &self.why);
+        self.jobs.release(&self.lease, &self.why, !self.ours);
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Job {
     pub(super) failed: Option<String>,
     /// Why a piece failed last.
     pub(super) trouble: Option<String>,
+    /// Not put together before, milliseconds of our clock: the disk refused.
+    pub(super) rest_until_ms: i64,
     /// When it was begun, and how much was done then; milliseconds of our clock, and weight.
     pub(super) begun: (i64, f64),
 }
@@ -71,11 +73,12 @@ impl Job {
         self.steps.iter().position(waits).filter(|_| self.failed.is_none())
     }
 
-    /// A piece is free again.
-    pub(super) fn release(&mut self, nth: usize, why: &str) {
+    /// A piece is free again. It `counts` when its worker failed: a disk of ours that is full says nothing against the
+    /// piece, and is not to give up the title.
+    pub(super) fn release(&mut self, nth: usize, why: &str, counts: bool) {
         let Some(step) = self.steps.get_mut(nth) else { return };
         step.at = At::Waiting;
-        step.attempts += 1;
+        step.attempts += u32::from(counts);
         tracing::warn!(
             title = self.plan.found.name,
             piece = nth,
@@ -94,6 +97,26 @@ impl Job {
             tracing::error!(%error, "that cannot be written down");
         }
         self.failed = Some(why);
+    }
+
+    /// Given up since what was made is wrong: whoever begins again makes all of it anew.
+    pub(super) fn discard(&mut self, why: String) {
+        self.fail(why);
+        for (nth, step) in self.steps.iter_mut().enumerate() {
+            match fs::remove_file(coded(&self.folder, nth)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::error!(%error, piece = nth, "a piece that is wrong cannot be removed");
+                }
+                _ => *step = Step::default(),
+            }
+        }
+    }
+
+    /// It cannot be put together just now.
+    pub(super) fn rest(&mut self, why: String, until_ms: i64) {
+        tracing::error!(title = self.plan.found.name, why, "renditions of a title have to wait");
+        self.trouble = Some(why);
+        self.rest_until_ms = until_ms;
     }
 
     pub(super) fn told(&self, now_ms: i64) -> Ladder {

@@ -1,7 +1,7 @@
 //! Pieces put behind one another, and looked over: what is published has the times of its source.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::Path;
 
 use nx_container::index::{Cut, Index, IndexTrack, Packing, Place};
@@ -17,11 +17,26 @@ const EDGE_MS: i64 = 250;
 /// By how much sound may be earlier or later than its source, milliseconds.
 const OFFSET_MS: i64 = 50;
 
+/// Why there is nothing to publish, in words.
+#[derive(Debug)]
+pub(super) enum Flaw {
+    /// The pieces are wrong: put together again they are no better.
+    Content(String),
+    /// The disk refuses: the pieces are good, and later it may take them.
+    Storage(String),
+}
+
+impl From<String> for Flaw {
+    fn from(why: String) -> Self {
+        Self::Content(why)
+    }
+}
+
 /// Writes all samples into one file; gives their index. `source` is that of the title.
 ///
 /// # Errors
-/// In words: a piece cannot be read, or they do not fit together or their source.
-pub(super) fn join(plan: &Plan, folder: &Path, media: &Path, source: &Index) -> Result<Index, String> {
+/// A piece cannot be read, they do not fit together or their source, or the disk refuses.
+pub(super) fn join(plan: &Plan, folder: &Path, media: &Path, source: &Index) -> Result<Index, Flaw> {
     let mut out = Out { file: BufWriter::new(File::create(media).map_err(said)?), at: 0 };
     let mut tracks: Vec<Track> =
         plan.ids.iter().map(|id| Track { id: *id, params: None, samples: Vec::new() }).collect();
@@ -30,7 +45,10 @@ pub(super) fn join(plan: &Plan, folder: &Path, media: &Path, source: &Index) -> 
             Params::Audio(a) => a.language,
             Params::Video(_) => None,
         });
-        let file = File::open(super::coded(folder, nth)).map_err(|e| format!("piece {nth}: {e}"))?;
+        let file = File::open(super::coded(folder, nth)).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Flaw::Content(format!("piece {nth} is gone")),
+            _ => Flaw::Storage(format!("piece {nth} cannot be read: {error}")),
+        })?;
         let mut file = BufReader::new(file);
         while let Some(reply) = next(&mut file).map_err(|why| format!("piece {nth}: {why}"))? {
             let at = |output: u8| piece.outputs_from + usize::from(output);
@@ -40,9 +58,10 @@ pub(super) fn join(plan: &Plan, folder: &Path, media: &Path, source: &Index) -> 
                     let Some((made, track)) = made else { continue };
                     let params = crate::ladder::params(made, &config, language)?;
                     if track.params.get_or_insert_with(|| params.clone()) != &params {
-                        return Err(format!(
+                        let why = format!(
                             "piece {nth} is coded in another way than those before: its workers differ"
-                        ));
+                        );
+                        return Err(Flaw::Content(why));
                     }
                 }
                 Reply::Coded { output, sample } if piece.chunk.shown.contains(&sample.pts) => {
@@ -54,14 +73,14 @@ pub(super) fn join(plan: &Plan, folder: &Path, media: &Path, source: &Index) -> 
             }
         }
     }
-    out.file.into_inner().map_err(said)?.sync_all().map_err(said)?;
+    out.file.flush().and_then(|()| out.file.get_ref().sync_all()).map_err(said)?;
     let outputs = outputs(plan);
     let made = tracks.into_iter().zip(&outputs).map(|(track, output)| track.finish(output, source));
-    Ok(Index { tracks: made.collect::<Result<_, _>>()?, left_out: Vec::new() })
+    Ok(Index { tracks: made.collect::<Result<_, String>>()?, left_out: Vec::new() })
 }
 
-fn said(error: impl std::fmt::Display) -> String {
-    format!("the renditions cannot be written: {error}")
+pub(super) fn said(error: io::Error) -> Flaw {
+    Flaw::Storage(format!("the renditions cannot be written: {error}"))
 }
 
 /// All outputs, with the track that each is made of.
@@ -94,10 +113,11 @@ struct Out {
 }
 
 impl Out {
-    fn put(&mut self, sample: &Sample) -> Result<Place, String> {
+    fn put(&mut self, sample: &Sample) -> Result<Place, Flaw> {
         self.file.write_all(&sample.payload).map_err(said)?;
-        let bytes = u32::try_from(sample.payload.len()).map_err(said)?;
-        let cts = i32::try_from(sample.pts.saturating_sub(sample.dts)).map_err(said)?;
+        let large = |_| format!("a sample at {} is too large, or shown too far from its turn", sample.pts);
+        let bytes = u32::try_from(sample.payload.len()).map_err(large)?;
+        let cts = i32::try_from(sample.pts.saturating_sub(sample.dts)).map_err(large)?;
         let (dts, duration, offset) = (sample.dts, sample.duration.unwrap_or(0), self.at);
         self.at += u64::from(bytes);
         Ok(Place { dts, cts, duration, offset, bytes, key: sample.key, cut: Cut::default() })

@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nx_contract::desired::Fault;
 use nx_contract::titles::{Coded, Taken};
 use nx_worker_protocol::Reply;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::hear::Hearing;
 use super::{Jobs, LEASE_MS};
 use crate::worker::{self, Input, Output, Worker};
 
 /// Between two looks for work that nobody rang for: a lease that has run out.
-const LOOK: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_secs(5);
 /// Longest silence of a worker.
 const SILENCE: Duration = Duration::from_millis(LEASE_MS.unsigned_abs());
 
@@ -30,7 +31,12 @@ pub(super) async fn keep(jobs: Arc<Jobs>, program: PathBuf, name: String) {
         }
         // Without a program nothing is taken: others may have one.
         match Worker::start(&program, jobs.hardware).await {
-            Ok(worker) => work(&jobs, worker, &name).await,
+            Ok(worker) => {
+                // What went wrong goes wrong at once again: a full disk, a worker that dies.
+                if !work(&jobs, worker, &name).await {
+                    sleep(LOOK).await;
+                }
+            }
             Err(error) => {
                 jobs.trouble(&absent(&program, &error));
                 let _ = timeout(LOOK, came).await;
@@ -47,28 +53,36 @@ fn absent(program: &Path, error: &io::Error) -> String {
     }
 }
 
-async fn work(jobs: &Arc<Jobs>, mut worker: Worker, name: &str) {
+/// Does one piece; whether that went well, or there was none.
+async fn work(jobs: &Arc<Jobs>, mut worker: Worker, name: &str) -> bool {
     let name = worker.id().map_or_else(|| name.to_owned(), |pid| format!("{name} (process {pid})"));
     let (queue, by) = (jobs.clone(), name);
     let taken = spawn_blocking(move || {
-        let taken = queue.take(&by).ok()??;
-        Some((queue.hear(&taken.lease).ok()?, taken))
+        let Some(taken) = queue.take(&by)? else { return Ok(None) };
+        Ok::<_, Fault>(Some((queue.hear(&taken.lease)?, taken)))
     });
-    let Ok(Some((mut hearing, Taken { input, .. }))) = taken.await else {
+    let taken = taken.await;
+    let Ok(Ok(Some((mut hearing, Taken { input, .. })))) = taken else {
         worker.kill().await;
-        return;
+        return matches!(taken, Ok(Ok(None)));
     };
     let done = tokio::try_join!(feed(&mut worker.input, input), listen(&mut worker.output, &mut hearing));
     let status = worker.kill().await;
-    let kept = spawn_blocking(move || match (done, status) {
-        (Ok(_), _) => drop(Box::new(hearing).confirm()),
-        // Of one that ended by itself.
-        (Err(error), Some(status)) if matches!(error.kind(), BrokenPipe | UnexpectedEof) => {
-            hearing.give_up(&format!("its worker died: {status}"));
+    let kept = spawn_blocking(move || {
+        let error = match done {
+            Ok(_) => return Box::new(hearing).confirm().is_ok(),
+            Err(error) => error,
+        };
+        match status {
+            // Of one that ended by itself.
+            Some(status) if matches!(error.kind(), BrokenPipe | UnexpectedEof) => {
+                hearing.give_up(&format!("its worker died: {status}"));
+            }
+            _ => hearing.give_up(&error.to_string()),
         }
-        (Err(error), _) => hearing.give_up(&error.to_string()),
+        false
     });
-    let _ = kept.await;
+    kept.await.unwrap_or(false)
 }
 
 async fn feed(

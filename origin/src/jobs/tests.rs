@@ -7,7 +7,8 @@ use nx_media::{Kind, Params, Sample};
 use nx_vod::Bounds;
 use nx_worker_protocol::{LENGTH, Reply, Request};
 
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::job::ATTEMPTS_MAX;
 use super::*;
@@ -253,4 +254,123 @@ fn what_is_no_piece_is_refused() {
     hearing.write(&bytes(&replies[..replies.len() - 1])).expect("takes");
     assert!(Box::new(hearing).confirm().is_err(), "its last word is missing");
     assert!(matches!(jobs.begin("other"), Err(Fault::NotFound(_))));
+}
+
+#[test]
+fn what_is_being_made_stays_when_its_title_is_opened_again() {
+    let stage = Stage::new("opened", 10);
+    let jobs = stage.jobs();
+    jobs.begin("show").expect("begins");
+    let Taken { lease, input } = jobs.take("test").expect("reads").expect("work");
+    let mut hearing = jobs.hear(&lease).expect("is taken");
+    hearing.write(&bytes(&work(input, same))).expect("takes");
+    assert!(matches!(jobs.hear(&lease), Err(Fault::Conflict(_))), "who spoke first goes on");
+    jobs.resume();
+    // Of two who saw that it had failed, the later.
+    jobs.open(jobs.find("show").expect("is there"), true).expect("is open");
+    Box::new(hearing).confirm().expect("keeps");
+}
+
+#[test]
+fn a_disk_that_refuses_is_no_attempt_and_gives_nothing_up() {
+    let stage = Stage::new("disk", 10);
+    let jobs = stage.jobs();
+    jobs.begin("show").expect("begins");
+    let found = jobs.find("show").expect("is there");
+    let (folder, away) = (jobs.library.workshop(&found), stage.0.join("away"));
+    let told = || jobs.told(&found).expect("is made");
+    for _ in 0..=ATTEMPTS_MAX {
+        let Taken { lease, .. } = jobs.take("test").expect("reads").expect("work");
+        fs::rename(&folder, &away).expect("moves");
+        assert!(matches!(jobs.hear(&lease), Err(Fault::Storage(_))));
+        fs::rename(&away, &folder).expect("moves");
+        assert_eq!((told().state, jobs.has_work()), (LadderState::Waiting, true), "is given back");
+        let Taken { lease, input } = jobs.take("test").expect("reads").expect("work");
+        let mut hearing = jobs.hear(&lease).expect("is taken");
+        hearing.write(&bytes(&work(input, same))).expect("takes");
+        fs::remove_file(folder.join(format!("0.{lease}"))).expect("is there");
+        assert!(matches!(Box::new(hearing).confirm(), Err(Fault::Storage(_))));
+    }
+    finish_one(&jobs, same).expect("is done");
+    fs::create_dir(folder.join("media")).expect("makes");
+    join_all(&jobs);
+    let why = told().reason.unwrap_or_default();
+    assert!(told().state == LadderState::Checking && why.contains("cannot be written"), "{:?}", told());
+    let now_ms = jobs.clock.ms();
+    assert!(jobs.whole(now_ms).is_none() && jobs.whole(now_ms + REST_MS).is_some(), "it rests");
+    fs::remove_dir(folder.join("media")).expect("is there");
+    join_all(&jobs);
+    assert_eq!(jobs.library.open("show").expect("opens").made(), 2);
+}
+
+#[test]
+fn what_was_made_wrongly_is_made_anew_when_it_is_begun_again() {
+    let stage = Stage::new("wrong", 60);
+    let jobs = stage.jobs();
+    jobs.begin("show").expect("begins");
+    let found = jobs.find("show").expect("is there");
+    let late = |sample: Sample| Sample { dts: sample.dts + 1, pts: sample.pts + 1, ..sample };
+    for make in [late, same, same, same] {
+        finish_one(&jobs, make).expect("is done");
+    }
+    join_all(&jobs);
+    let told = jobs.told(&found).expect("is remembered");
+    assert_eq!((told.state, told.chunks_done), (LadderState::Failed, 0), "{told:?}");
+    let left = fs::read_dir(jobs.library.workshop(&found)).expect("reads").flatten();
+    let mut left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["failed", "plan"], "nothing half put together either");
+    let told = jobs.begin("show").expect("is tried again");
+    assert_eq!((told.state, told.chunks_done), (LadderState::Waiting, 0));
+    (0..4).for_each(|_| finish_one(&jobs, same).expect("is done"));
+    join_all(&jobs);
+    assert_eq!(jobs.library.open("show").expect("opens").made(), 2);
+}
+
+#[test]
+fn a_version_that_was_replaced_while_it_was_put_together_takes_nothing_from_the_next() {
+    let stage = Stage::new("versions", 10);
+    let jobs = stage.jobs();
+    jobs.begin("show").expect("begins");
+    finish_one(&jobs, same).expect("is done");
+    let (plan, folder) = jobs.whole(jobs.clock.ms()).expect("is full");
+    // Putting it together takes as long as we like: its piece is a pipe.
+    let piece = coded(&folder, 0);
+    let made = fs::read(&piece).expect("reads");
+    fs::remove_file(&piece).expect("is there");
+    assert!(std::process::Command::new("mkfifo").arg(&piece).status().expect("runs").success());
+    std::thread::scope(|scope| {
+        scope.spawn(|| jobs.finish(&plan, &folder));
+        // Opens when its reader does.
+        let mut pipe = File::options().write(true).open(&piece).expect("opens");
+        let title = File::options().write(true).open(stage.0.join("vod/show.mp4")).expect("opens");
+        title.set_modified(std::time::UNIX_EPOCH).expect("changes");
+        jobs.begin("show").expect("begins");
+        finish_one(&jobs, same).expect("is done");
+        io::Write::write_all(&mut pipe, &made).expect("is read");
+    });
+    let found = jobs.find("show").expect("is there");
+    assert!(!folder.exists() && coded(&jobs.library.workshop(&found), 0).exists());
+    assert_eq!(jobs.told(&found).map(|told| told.state), Some(LadderState::Checking));
+    join_all(&jobs);
+    assert_eq!(jobs.library.open("show").expect("opens").made(), 2);
+}
+
+#[tokio::test]
+async fn after_a_worker_that_died_the_next_does_not_start_at_once() {
+    let stage = Stage::new("pause", 10);
+    let jobs = stage.jobs();
+    jobs.begin("show").expect("begins");
+    let (hello, started) = (stage.0.join("hello"), stage.0.join("started"));
+    fs::write(&hello, bytes(&[Reply::Hello(nx_worker_protocol::VERSION)])).expect("writes");
+    let program = stage.0.join("worker");
+    let script = format!("#!/bin/sh\necho >> {}\n/bin/cat {}\n", started.display(), hello.display());
+    fs::write(&program, script).expect("writes");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("is ours");
+    let working = local::keep(jobs.clone(), program, "local".into());
+    // Time enough to try it five times and give it up.
+    assert!(timeout(local::LOOK / 2, working).await.is_err());
+    assert_eq!(fs::read(&started).expect("was started").len(), 1);
+    let told = jobs.told(&jobs.find("show").expect("is there")).expect("is made");
+    assert!(told.state == LadderState::Waiting && told.reason.is_some(), "{told:?}");
 }

@@ -107,7 +107,7 @@ impl Job {
                 _ => return Err(io::Error::other("it does not say what it is")),
             }
             let begin = self.begin(scene.borrow_and_update().clone());
-            timeout(START, input.write_all(&line(&Order::Begin(Box::new(begin))))).await?
+            timeout(START, give(&mut input, &Order::Begin(Box::new(begin)))).await?
         };
         let mut result = begun.await;
         if result.is_ok() {
@@ -163,9 +163,17 @@ impl Job {
 async fn tell(scene: &mut watch::Receiver<Scene>, input: &mut ChildStdin) -> io::Result<()> {
     while scene.changed().await.is_ok() {
         let order = Order::Scene(Box::new(scene.borrow_and_update().clone()));
-        input.write_all(&line(&order)).await?;
+        give(input, &order).await?;
     }
     Ok(())
+}
+
+/// Gives an order. A worker that does not take it any more has said why, or ends: that is heard.
+async fn give(input: &mut ChildStdin, order: &Order) -> io::Result<()> {
+    match input.write_all(&line(order)).await {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        given => given,
+    }
 }
 
 /// Ends when nobody wants anything any more.

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tower::{Service, ServiceExt};
 
-use nx_mesh::{Asked, Link};
+use nx_mesh::{Asked, Link, SendError};
 
 use crate::caller::Caller;
 use crate::ctx::{Ctx, Shared};
@@ -63,7 +63,10 @@ impl Shared {
         let who = caller.map(|caller| caller.subject).unwrap_or_default();
         let answer = self.mesh.send(service, &claims, &who, tried, request);
         match tokio::time::timeout(ANSWER_MAX, answer).await {
-            Ok(answer) => answer.map_err(|error| Problem { cause: Some(error.to_string()), ..away(service) }),
+            Ok(answer) => answer.map_err(|error| match error {
+                SendError::Request(why) => Problem::bad_request(why),
+                error => Problem { cause: Some(error.to_string()), ..away(service) },
+            }),
             Err(_) => Err(late(service)),
         }
     }

@@ -202,7 +202,11 @@ impl Ring {
             let body = body.lock().map(|mut body| std::mem::take(&mut *body)).unwrap_or_default();
             self.shared.ask(service, Request::from_parts(head.clone(), body), &tried).await
         };
-        let went = |answer: &Result<_, _>| if answer.is_ok() { Asked::Good } else { Asked::Bad };
+        // A fault of who asks says nothing of the service.
+        let went = |answer: &Result<_, Problem>| match answer {
+            Err(problem) if !problem.status.is_client_error() => Asked::Bad,
+            _ => Asked::Good,
+        };
         let tries = if repeatable { 2 } else { 1 };
         let answer = self.links.to(service).ask(&self.shared.clock, tries, once, went).await;
         answer.unwrap_or_else(|wait_ms| Err(closed(service, wait_ms)))

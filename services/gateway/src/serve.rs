@@ -192,7 +192,7 @@ impl Face {
     /// What there is when the core runs in another process.
     fn without_core(&self, request: &http::Request<()>) -> Result<Response, Problem> {
         match (request.uri().path(), request.method()) {
-            ("/api" | "/api/" | "/openapi.json" | "/graphql", &(Method::GET | Method::HEAD)) => {
+            ("/api" | "/api/" | "/openapi.json", &(Method::GET | Method::HEAD)) | ("/graphql", _) => {
                 self.about(request.uri().path())
             }
             (path, _) => Err(Problem::not_built(format!(
@@ -206,16 +206,18 @@ impl Face {
     fn about(&self, path: &str) -> Result<Response, Problem> {
         match path {
             "/openapi.json" => Ok(json(&self.services.openapi())),
-            "/graphql" => Err(Problem::not_built("/graphql comes with the service ring")),
+            "/graphql" => Err(Problem::not_built(
+                "/graphql is not in this version; /openapi.json describes the services",
+            )),
             _ => Ok(json(&nx_catalog::text(true))),
         }
     }
 
     fn answer(&self, core: &Core, request: &http::Request<()>) -> Result<Response, Problem> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let path = request.uri().path();
+        if !matches!(*request.method(), Method::GET | Method::HEAD) && path != "/graphql" {
             return Err(Problem::method("this resource is only read: GET or HEAD"));
         }
-        let path = request.uri().path();
         match path {
             "/" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Status), request.headers())),
             "/errors" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Errors), request.headers())),

@@ -10,10 +10,10 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use nx_catalog::Entry;
 use nx_chassis::{Caller, RawBody, Ring};
-use nx_delivery::{Body, Problem, Response};
+use nx_delivery::{Body, Problem, Response, Stream};
 use nx_mesh::CALLER;
 use nx_mesh::beat::HOLDER;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::config::Token;
 use crate::{guard, registry};
@@ -181,7 +181,7 @@ where
 /// What a service answered, as we send it.
 async fn reply(answer: Result<http::Response<RawBody>, nx_chassis::Problem>) -> Result<Response, Problem> {
     let (head, body) = answer.map_err(told)?.into_parts();
-    Ok(Response::from_parts(head, carried(body).await))
+    Ok(Response::from_parts(head, carried(body).await?))
 }
 
 fn told(problem: nx_chassis::Problem) -> Problem {
@@ -213,20 +213,15 @@ fn moved(to: &str) -> Result<Response, Problem> {
 }
 
 /// A body as we send it: at once with its length when it is short, else piece by piece; what comes faster than it is
-/// taken then waits with the service.
-async fn carried(mut body: RawBody) -> Body {
+/// taken then waits with the service, and what breaks off is cut off.
+async fn carried(body: RawBody) -> Result<Body, Problem> {
     if body.size_hint().exact().is_some_and(|len| len <= WHOLE_BYTES_MAX) {
-        return body.collect().await.map_or_else(|_| Body::Empty, |whole| whole.to_bytes().into());
+        let whole = body.collect().await.map_err(|error| {
+            tracing::warn!(%error, "the answer of a service broke off");
+            let detail = "the service broke off its answer; ask again";
+            Problem::new(StatusCode::BAD_GATEWAY, "no-answer", "Not answered", detail)
+        })?;
+        return Ok(whole.to_bytes().into());
     }
-    let (sender, receiver) = mpsc::channel(4);
-    tokio::spawn(async move {
-        while let Some(Ok(frame)) = body.frame().await {
-            if let Ok(data) = frame.into_data()
-                && sender.send(data).await.is_err()
-            {
-                return;
-            }
-        }
-    });
-    Body::Channel(receiver)
+    Ok(Body::Stream(Stream::new(body.map_err(std::io::Error::other))))
 }

@@ -132,8 +132,16 @@ where
         // The upload is there, however much of this comes.
         upload = match take(titles, &upload.id, 0, headers, body).await {
             Ok(upload) => upload,
-            Err(problem) if titles.upload(&upload.id).is_err() => return Err(problem),
-            Err(_) => upload,
+            Err(problem) => {
+                let (with, id) = (titles.clone(), upload.id.clone());
+                match waiting(move || with.upload(&id)).await {
+                    Ok(there) => there,
+                    // Here all the same, and asked for again.
+                    Err(Problem { status: StatusCode::LOCKED | StatusCode::CONFLICT, .. }) => upload,
+                    Err(again) if again.status.is_server_error() => upload,
+                    Err(_) => return Err(problem),
+                }
+            }
         };
     }
     let mut response = progress(StatusCode::CREATED, &upload);

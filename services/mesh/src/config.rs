@@ -100,9 +100,15 @@ impl Config {
 }
 
 /// A text that is printed and serialised as `***`.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone)]
 pub struct Secret(String);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        // What stands there instead is not for a log.
+        String::deserialize(from).map(Self).map_err(|_| serde::de::Error::custom("must be text in quotes"))
+    }
+}
 
 impl Secret {
     /// A secret.

@@ -42,7 +42,11 @@ impl Seal {
             let mut secret = [0; SECRET_BYTES];
             getrandom::fill(&mut secret).map_err(|e| std::io::Error::other(e.to_string()))?;
             let own = path.with_extension(std::process::id().to_string());
-            private(&own)?.write_all(crate::hex(&secret).as_bytes())?;
+            // Of a process with this number that was killed.
+            let _ = std::fs::remove_file(&own);
+            let mut file = private(&own)?;
+            file.write_all(crate::hex(&secret).as_bytes())?;
+            file.sync_all()?;
             // Whole or not at all, and the first of several who make it wins.
             let linked = std::fs::hard_link(&own, path);
             std::fs::remove_file(&own)?;
@@ -51,7 +55,12 @@ impl Seal {
                 _ => {}
             }
         }
-        std::fs::read(path).map(|secret| Self::new(&secret))
+        let secret = std::fs::read(path)?;
+        if secret.trim_ascii().len() < 2 * SECRET_BYTES {
+            let why = format!("{} is not whole: delete it, and a new one is made", path.display());
+            return Err(std::io::Error::other(why));
+        }
+        Ok(Self::new(&secret))
     }
 
     /// Seals `claims` for a service.

@@ -224,9 +224,13 @@ impl Mesh {
                 Ok(response)
             }
             Err(error) => {
+                let cause = std::error::Error::source(&error);
+                // Who asked broke off: no fault of the instance.
+                if cause.and_then(|e| e.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_user) {
+                    return Err(SendError::Request("its body did not come whole".into()));
+                }
                 busy.failed();
-                let why =
-                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                let why = cause.map_or_else(|| error.to_string(), ToString::to_string);
                 Err(SendError::Silent { instance: instance.id, address: instance.address, why })
             }
         }

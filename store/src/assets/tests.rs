@@ -144,3 +144,35 @@ proptest! {
         prop_assert!(left.iter().all(|a| *a == asset(a.created_ms, Kind::Clip)));
     }
 }
+
+/// In a process of its own: there, no other test needs files.
+#[test]
+fn what_is_acknowledged_when_no_more_files_can_be_opened_is_there() {
+    let program = std::env::current_exe().expect("known");
+    let run = "ulimit -n 100; exec \"$0\" --ignored --exact assets::tests::with_few_files";
+    let ran = std::process::Command::new("sh").args(["-c", run]).arg(program).output().expect("runs");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "takes all files that its process may open: the test above runs it"]
+fn with_few_files() {
+    for spare in 0..4 {
+        let folder = Folder::new(&format!("few-{spare}"));
+        let mut assets = folder.open();
+        // Of another process, longer than what comes into it.
+        fs::write(folder.0.join("assets.draft"), vec![b'x'; 4_000]).expect("writes");
+        let called = |nth: usize| Asset { title: nth.to_string(), ..asset(1, Kind::Clip) };
+        (0..SPARE_LINES + 2).for_each(|nth| assets.put(called(nth)).expect("writes"));
+        let mut taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        taken.truncate(taken.len() - spare);
+        // Now it has more lines than it may.
+        assets.put(called(0)).expect("writes");
+        assets.put(asset(2, Kind::Clip)).expect("writes");
+        drop(taken);
+        assert_eq!(ids(&folder.open()), ["id-2", "id-1"], "{spare} files");
+        let anew = fs::metadata(folder.file()).expect("a file").len() < 2_000;
+        assert_eq!(anew, spare > 1, "{spare} files");
+    }
+}

@@ -54,6 +54,15 @@ fn paths_that_lead_elsewhere_are_not_plain() {
         ("/a%5cb", false),
         ("/a/%252e%252e/b", false),
         ("/100%25.mp4", true),
+        // Another spelling of /vod/film.mp4 is not taken for a path of another route.
+        ("/%76od/film.mp4", false),
+        ("/%2576od/film.mp4", false),
+        ("//vod/film.mp4", false),
+        ("/vod/film%2Dtwo.mp4", false),
+        ("/vod/a%20film.mp4", true),
+        ("/vod/%E6%98%A0%E7%94%BB.mp4", true),
+        ("/vod/%zz", false),
+        ("/vod/film%2", false),
         ("/a%00", false),
     ] {
         assert_eq!(is_plain(path), want, "{path}");

@@ -47,6 +47,9 @@ fn a_file_is_made_once_and_is_its_owners() {
     let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 1, "nothing else is left");
+    // What a power cut left of it is no secret.
+    std::fs::write(&path, b"").expect("written");
+    assert!(Seal::in_file(&path).is_err_and(|e| e.to_string().contains("not whole")));
     std::fs::remove_dir_all(&folder).expect("removed");
 }
 
