@@ -69,10 +69,7 @@ async fn work(jobs: &Arc<Jobs>, mut worker: Worker, name: &str) -> bool {
     let done = tokio::try_join!(feed(&mut worker.input, input), listen(&mut worker.output, &mut hearing));
     let status = worker.kill().await;
     let kept = spawn_blocking(move || {
-        let error = match done {
-            Ok(_) => return Box::new(hearing).confirm().is_ok(),
-            Err(error) => error,
-        };
+        let Err(error) = done else { return Box::new(hearing).confirm().is_ok() };
         match status {
             // Of one that ended by itself.
             Some(status) if matches!(error.kind(), BrokenPipe | UnexpectedEof) => {

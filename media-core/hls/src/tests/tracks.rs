@@ -89,7 +89,7 @@ fn key_frames_just_behind_the_longest_segment() {
 fn slow_frames_of_unknown_length_are_cut_before_they_are_too_long() {
     let mut rig = Rig::new(&[video()]);
     for n in 0..40 {
-        let told = super::frame(90_000 + n * 27_000, 27_000, n == 0);
+        let told = frame(90_000 + n * 27_000, 27_000, n == 0);
         rig.packager.push(0, nx_media::Sample { duration: None, ..told }, WALL + n * 300);
         rig.settle();
         Validator::default().check(&rig.window);
