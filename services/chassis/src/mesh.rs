@@ -53,21 +53,25 @@ impl Shared {
         service: &str,
         request: Request<Body>,
         tried: &Mutex<Vec<String>>,
-    ) -> Result<Response<Body>, Problem> {
+    ) -> Tried<Body> {
         let peer = self.peers.read().ok().and_then(|peers| peers.get(service).cloned());
         if let Some(peer) = peer {
-            return peer.answer(request).await;
+            return peer.answer(request).await.map_err(bad);
         }
         let caller = request.extensions().get::<Caller>().cloned();
-        let claims = serde_json::to_vec(&caller).map_err(Problem::internal)?;
+        let claims = serde_json::to_vec(&caller).map_err(Problem::internal).map_err(bad)?;
         let who = caller.map(|caller| caller.subject).unwrap_or_default();
         let answer = self.mesh.send(service, &claims, &who, tried, request);
         match tokio::time::timeout(ANSWER_MAX, answer).await {
-            Ok(answer) => answer.map_err(|error| match error {
-                SendError::Request(why) => Problem::bad_request(why),
-                error => Problem { cause: Some(error.to_string()), ..away(service) },
+            Ok(answer) => answer.map_err(|error| {
+                let away = Problem { cause: Some(error.to_string()), ..away(service) };
+                match error {
+                    SendError::Request(why) => (Asked::Nobody, Problem::bad_request(why)),
+                    SendError::Nobody(_) => (Asked::Nobody, away),
+                    _ => (Asked::Bad, away),
+                }
             }),
-            Err(_) => Err(late(service)),
+            Err(_) => Err((Asked::Late, late(service))),
         }
     }
 }
@@ -128,11 +132,7 @@ impl Call {
             .map_err(|e| Problem::internal(format!("{service} answered in another shape: {e}")))
     }
 
-    async fn try_once(
-        &self,
-        request: &Request<Bytes>,
-        tried: &Mutex<Vec<String>>,
-    ) -> Result<Response<Bytes>, Problem> {
+    async fn try_once(&self, request: &Request<Bytes>, tried: &Mutex<Vec<String>>) -> Tried<Bytes> {
         let mut copy = Request::new(Body::from(request.body().clone()));
         *copy.method_mut() = request.method().clone();
         *copy.uri_mut() = request.uri().clone();
@@ -143,7 +143,7 @@ impl Call {
         }
         let response = self.cx.shared().ask(&self.service, copy, tried).await?;
         let (head, body) = response.into_parts();
-        Ok(Response::from_parts(head, limited(body, ANSWER_BYTES_MAX).await?))
+        Ok(Response::from_parts(head, limited(body, ANSWER_BYTES_MAX).await.map_err(bad)?))
     }
 
     async fn run(self, mut request: Request<Bytes>) -> Result<Response<Bytes>, Problem> {
@@ -156,21 +156,30 @@ impl Call {
             let left = Duration::from_millis(u64::try_from(end_ms - clock.mono_ms()).unwrap_or_default());
             tokio::select! {
                 answer = self.try_once(&request, &tried) => answer,
-                () = clock.sleep(left) => Err(late(&self.service)),
+                () = clock.sleep(left) => Err((Asked::Late, late(&self.service))),
             }
         };
         let tries = if repeatable(&request) { 2 } else { 1 };
+        let went = |answer: &Tried<Bytes>| match answer {
+            Ok(response) if response.status().is_server_error() => Asked::Bad,
+            answer => went(answer),
+        };
         let answer = self.link.ask(&clock, tries, once, went).await;
-        answer.unwrap_or_else(|wait_ms| Err(closed(&self.service, wait_ms)))
+        answer
+            .map_or_else(|wait_ms| Err(closed(&self.service, wait_ms)), |tried| tried.map_err(|(_, why)| why))
     }
 }
 
-fn went(answer: &Result<Response<Bytes>, Problem>) -> Asked {
-    match answer {
-        Ok(response) if !response.status().is_server_error() => Asked::Good,
-        Err(problem) if problem.status == StatusCode::GATEWAY_TIMEOUT => Asked::Late,
-        _ => Asked::Bad,
-    }
+/// An answer, or why there is none and what that says of the way.
+pub(crate) type Tried<B> = Result<Response<B>, (Asked, Problem)>;
+
+pub(crate) fn went<B>(tried: &Tried<B>) -> Asked {
+    tried.as_ref().map_or_else(|(asked, _)| *asked, |_| Asked::Good)
+}
+
+fn bad(problem: Problem) -> (Asked, Problem) {
+    let late = problem.status == StatusCode::GATEWAY_TIMEOUT;
+    (if late { Asked::Late } else { Asked::Bad }, problem)
 }
 
 impl Service<Request<Bytes>> for Call {

@@ -9,7 +9,7 @@ use axum::body::{Body, HttpBody};
 use http::{HeaderMap, Method, Request, Response};
 use nx_bus::{Bus, Inbox, Rabbit, Topic};
 use nx_mesh::beat::{HOLDER, Member};
-use nx_mesh::{Asked, Balance, Clock, Config, Links, Mesh, Seal};
+use nx_mesh::{Balance, Clock, Config, Links, Mesh, Seal};
 use serde_json::{Map, Value, json};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::caller::Caller;
 use crate::ctx::{Ctx, REQUESTS_MAX, Shared};
 use crate::http::router;
-use crate::mesh::{Peer, closed};
+use crate::mesh::{Peer, closed, went};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::{events, jobs};
@@ -202,14 +202,9 @@ impl Ring {
             let body = body.lock().map(|mut body| std::mem::take(&mut *body)).unwrap_or_default();
             self.shared.ask(service, Request::from_parts(head.clone(), body), &tried).await
         };
-        // A fault of who asks says nothing of the service.
-        let went = |answer: &Result<_, Problem>| match answer {
-            Err(problem) if !problem.status.is_client_error() => Asked::Bad,
-            _ => Asked::Good,
-        };
         let tries = if repeatable { 2 } else { 1 };
         let answer = self.links.to(service).ask(&self.shared.clock, tries, once, went).await;
-        answer.unwrap_or_else(|wait_ms| Err(closed(service, wait_ms)))
+        answer.map_or_else(|wait_ms| Err(closed(service, wait_ms)), |tried| tried.map_err(|(_, why)| why))
     }
 
     /// Who asks, if another process of the ring says so, and takes off what the request says of it; `None` when it says

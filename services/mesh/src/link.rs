@@ -51,6 +51,8 @@ pub enum Asked {
     Bad,
     /// It was not, and there is no time for another.
     Late,
+    /// Nobody was asked, or what was asked was no request: that says nothing of the way.
+    Nobody,
 }
 
 impl Link {
@@ -71,6 +73,9 @@ impl Link {
             let permit = self.breaker.permit(clock.mono_ms())?;
             let answer = once(nth).await;
             let went = went(&answer);
+            if went == Asked::Nobody {
+                return Ok(answer);
+            }
             permit.end(went == Asked::Good, clock.mono_ms());
             nth += 1;
             if went != Asked::Bad || nth >= tries || !self.retries.spend() {

@@ -16,6 +16,10 @@ async fn only_what_failed_is_tried_again_within_the_budget_and_through_an_open_b
     let (link, clock) = (Link::default(), Clock::manual(0));
     assert_eq!(asked(&link, &clock, 2, Asked::Good).await, Ok(1));
     assert_eq!(asked(&link, &clock, 2, Asked::Late).await, Ok(1));
+    for _ in 0..9 {
+        assert_eq!(asked(&link, &clock, 2, Asked::Nobody).await, Ok(1));
+    }
+    assert_eq!(link.state(&clock), "up", "nobody has failed");
     assert_eq!(asked(&link, &clock, 1, Asked::Bad).await, Ok(1), "may not be repeated");
     assert_eq!(asked(&link, &clock, 2, Asked::Bad).await, Ok(2));
     // The fifth failure in a row is the first try of this one.
