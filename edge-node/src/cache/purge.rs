@@ -1,5 +1,6 @@
 //! Purges: `POST /cache/purge` drops objects by address, beginning of the address and tag, at once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -131,11 +132,10 @@ impl Cache {
 
     /// How many objects that were; one in memory and on disk counts once for each.
     fn drop_all(&self, order: &Order) -> usize {
-        let urls: Vec<String> = order.urls.iter().flat_map(|url| self.targets(url)).collect();
+        let urls: HashSet<String> = order.urls.iter().flat_map(|url| self.targets(url)).collect();
         let named = |key: &Key| {
             let target = key.target();
-            urls.iter().any(|url| url == target)
-                || order.prefixes.iter().any(|p| target.starts_with(p.as_str()))
+            urls.contains(target) || order.prefixes.iter().any(|p| target.starts_with(p.as_str()))
         };
         let meant = |key: &Key| order.upstream.as_deref().is_none_or(|u| u == key.upstream());
         let tagged = |tag: &str| order.tags.iter().any(|t| t == tag);
