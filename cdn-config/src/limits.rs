@@ -53,6 +53,13 @@ struct Rate {
     cost: i64,
 }
 
+impl Rate {
+    /// What a bucket holds.
+    fn full(&self) -> i64 {
+        self.per_s.saturating_mul(self.lump_s * ONE)
+    }
+}
+
 impl Buckets {
     /// Whether `address` may ask for something of `stream` at `now_ms` (Unix milliseconds); then the request is counted.
     /// Addresses of IPv6 share by networks of 64 bits.
@@ -88,8 +95,7 @@ impl Buckets {
         let cost = i64::try_from(bytes).unwrap_or(i64::MAX).saturating_mul(8 * ONE);
         for rate in self.rates(limit, address, stream).iter().filter(|rate| rate.cost == 0) {
             let bucket = self.filled(rate, now_ms);
-            let full = rate.per_s.saturating_mul(rate.lump_s * ONE);
-            bucket.left = bucket.left.saturating_sub(cost).max(full.saturating_neg());
+            bucket.left = bucket.left.saturating_sub(cost).max(rate.full().saturating_neg());
         }
     }
 
@@ -100,7 +106,7 @@ impl Buckets {
 
     /// The bucket of a rate, as full as it is now.
     fn filled(&mut self, rate: &Rate, now_ms: i64) -> &mut Bucket {
-        let full = rate.per_s.saturating_mul(rate.lump_s * ONE);
+        let full = rate.full();
         if !self.young.contains_key(&rate.bucket) && self.young.len() >= GENERATION_MAX {
             self.old = std::mem::take(&mut self.young);
         }

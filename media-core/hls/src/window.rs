@@ -315,7 +315,7 @@ impl Window {
     #[must_use]
     pub fn is_playable(&self) -> bool {
         let Some(run) = &self.run else { return false };
-        let waited = self.next(run.leader()).is_some_and(|next| next.msn > run.first_msn);
+        let waited = self.has_had_time(run);
         let mut playing = self.running().iter().map(Rendition::has_media);
         if waited { playing.any(|p| p) } else { !run.tracks.is_empty() && playing.all(|p| p) }
     }
@@ -328,8 +328,12 @@ impl Window {
         let of_run = |t: &Rendition| {
             t.segments.iter().rev().take_while(|s| s.msn >= run.first_msn).any(Segment::has_media)
         };
+        self.has_had_time(run) || self.running().iter().all(of_run)
+    }
+
+    /// The leader's first segment of a run is over.
+    fn has_had_time(&self, run: &Run) -> bool {
         self.next(run.leader()).is_some_and(|next| next.msn > run.first_msn)
-            || self.running().iter().all(of_run)
     }
 
     /// `End` was seen.

@@ -165,8 +165,7 @@ impl Call {
             answer => went(answer),
         };
         let answer = self.link.ask(&clock, tries, once, went).await;
-        answer
-            .map_or_else(|wait_ms| Err(closed(&self.service, wait_ms)), |tried| tried.map_err(|(_, why)| why))
+        told(&self.service, answer)
     }
 }
 
@@ -206,8 +205,13 @@ fn late(service: &str) -> Problem {
     Problem::new(StatusCode::GATEWAY_TIMEOUT, "deadline", format!("{service} did not answer in time"))
 }
 
+/// What came of asking, for who wanted it asked.
+pub(crate) fn told<B>(service: &str, answer: Result<Tried<B>, i64>) -> Result<Response<B>, Problem> {
+    answer.map_err(|wait_ms| closed(service, wait_ms))?.map_err(|(_, why)| why)
+}
+
 /// What is said while a breaker is open.
-pub(crate) fn closed(service: &str, wait_ms: i64) -> Problem {
+fn closed(service: &str, wait_ms: i64) -> Problem {
     let seconds = u32::try_from(wait_ms / 1000 + 1).unwrap_or(1);
     Problem { retry_after_s: Some(seconds), ..away(service) }
 }

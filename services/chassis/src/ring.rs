@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::caller::Caller;
 use crate::ctx::{Ctx, REQUESTS_MAX, Shared};
 use crate::http::router;
-use crate::mesh::{Peer, closed, went};
+use crate::mesh::{Peer, told, went};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::{events, jobs};
@@ -204,7 +204,7 @@ impl Ring {
         };
         let tries = if repeatable { 2 } else { 1 };
         let answer = self.links.to(service).ask(&self.shared.clock, tries, once, went).await;
-        answer.map_or_else(|wait_ms| Err(closed(service, wait_ms)), |tried| tried.map_err(|(_, why)| why))
+        told(service, answer)
     }
 
     /// Who asks, if another process of the ring says so, and takes off what the request says of it; `None` when it says

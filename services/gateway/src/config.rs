@@ -1,10 +1,10 @@
 //! Settings of the gateway.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize, Serializer};
+use nx_mesh::Secret;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::limits;
@@ -60,7 +60,7 @@ impl Config {
         if self.token.is_some() && self.token_file.is_some() {
             faults
                 .push(("token_file".into(), "is one too many beside gateway.token: set one of them".into()));
-        } else if self.token.as_ref().is_some_and(|t| t.0.len() < TOKEN_BYTES_MIN) {
+        } else if self.token.as_ref().is_some_and(|t| t.0.reveal().len() < TOKEN_BYTES_MIN) {
             faults.push((
                 "token".into(),
                 format!("is short: take at least {TOKEN_BYTES_MIN} random characters"),
@@ -85,41 +85,23 @@ impl Config {
                 path.display()
             ));
         }
-        Ok(Some(Token(text.to_owned())))
+        Ok(Some(Token(Secret::new(text))))
     }
 }
 
-/// A secret: printed and serialised as `***`.
-#[derive(Clone)]
-pub struct Token(String);
-
-impl<'de> Deserialize<'de> for Token {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        // What stands there instead is not for a log.
-        String::deserialize(from).map(Self).map_err(|_| serde::de::Error::custom("must be text in quotes"))
-    }
-}
+/// What whoever changes something must know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(Secret);
 
 impl Token {
     /// Whether this is the secret; the time it takes does not tell how much of it is right.
     pub(crate) fn is(&self, given: &str) -> bool {
-        self.0.as_bytes().ct_eq(given.as_bytes()).into()
+        self.0.reveal().as_bytes().ct_eq(given.as_bytes()).into()
     }
 
     #[cfg(test)]
     pub(crate) fn new(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Serialize for Token {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
+        Self(Secret::new(text))
     }
 }
