@@ -7,6 +7,7 @@
 mod key;
 mod language;
 mod params;
+mod pattern;
 mod sample;
 mod time;
 mod track;
@@ -14,6 +15,7 @@ mod track;
 pub use key::{KeyError, NAME_BYTES_MAX, StreamKey};
 pub use language::Language;
 pub use params::{AudioCodec, AudioParams, FrameRate, Kind, Params, VideoCodec, VideoParams, VideoRange};
+pub use pattern::StreamPattern;
 pub use sample::Sample;
 pub use time::{VIDEO_TIMESCALE, rescale};
 pub use track::TrackId;

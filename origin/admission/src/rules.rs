@@ -1,10 +1,9 @@
 //! Decides by keys, tokens, addresses and policy: everything but the hook. No I/O, no clock.
 
-use nx_media::StreamKey;
+use nx_media::{StreamKey, StreamPattern};
 
 use crate::answer::{Refusal, RefusalKind, Ticket, named};
 use crate::config::{Config, Policy, StreamRule};
-use crate::pattern::StreamPattern;
 use crate::token::Verifier;
 use crate::validate::{Fault, resolve, wrong_key, wrong_passphrase};
 use crate::{Action, Ask, Input, Limits, Network, Protocol, Secret};

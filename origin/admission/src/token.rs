@@ -2,11 +2,11 @@
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use nx_media::StreamPattern;
 use serde::Deserialize;
 
 use crate::answer::{Refusal, RefusalKind, Ticket, named};
 use crate::config::TokenConfig;
-use crate::pattern::StreamPattern;
 use crate::validate::{Fault, resolve, wrong_nothing, wrong_token_secret};
 use crate::{Action, Ask, Input, Limits, Network};
 

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
+use nx_media::StreamPattern;
+
 use crate::Secret;
 use crate::config::{Config, HookConfig, StreamRule, TokenConfig};
-use crate::pattern::StreamPattern;
 
 /// A key within section `origin.admission`, with entries of lists by number (`streams.0.name`), and what to do.
 pub(crate) type Fault = (String, String);

@@ -1,7 +1,6 @@
 //! What is kept of which stream.
 
-use nx_admission::StreamPattern;
-use nx_media::StreamKey;
+use nx_media::{StreamKey, StreamPattern};
 use serde::{Deserialize, Serialize};
 
 use super::StoreConfig;

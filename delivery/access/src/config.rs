@@ -1,0 +1,82 @@
+//! Settings of who may watch.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nx_media::StreamPattern;
+use serde::{Deserialize, Serialize};
+
+use crate::gate::{Gate, Terms};
+
+/// File in the data folder of what was taken back here.
+const REVOKED: &str = "revocations.jsonl";
+
+/// Section `playback`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Streams that ask for a token: `live/show`, or a beginning, `live/*`.
+    pub protect: Vec<String>,
+    /// JSON Web Key Set that tokens are proved with; read again when it changes.
+    pub keys_file: Option<PathBuf>,
+    /// The `iss` that tokens must have.
+    pub issuer: Option<String>,
+    /// Where an edge learns what was taken back: HTTP addresses of origins.
+    pub revocations: Vec<String>,
+    /// What a node shows others to get what is behind a token, for itself and whom it lets in.
+    pub node_token_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// What is wrong, as key within the section and a sentence that says what to do. Files are not opened.
+    #[must_use]
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let mut faults: Vec<(String, String)> = Vec::new();
+        for (nth, name) in self.protect.iter().enumerate() {
+            faults.extend(StreamPattern::new(name).err().map(|text| (format!("protect.{nth}"), text)));
+        }
+        if !self.protect.is_empty() && self.keys_file.is_none() {
+            let text = "is needed to prove tokens: make one with nexus token keys";
+            faults.push(("keys_file".into(), text.into()));
+        }
+        if self.node_token_file.is_some() && self.protect.is_empty() {
+            let text = "would have this node fetch what asks for a token and give it to everybody: say in protect what does";
+            faults.push(("node_token_file".into(), text.into()));
+        }
+        for (nth, base) in self.revocations.iter().enumerate() {
+            if !base.starts_with("http://") && !base.starts_with("https://") {
+                let text = "must be the address of an origin's HTTP listener, as http://10.0.0.1:8887";
+                faults.push((format!("revocations.{nth}"), text.into()));
+            }
+        }
+        faults
+    }
+
+    /// The gate that this describes; `data` is the folder for what was taken back here.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub fn gate(&self, data: &Path) -> Result<Arc<Gate>, String> {
+        let rules = self.protect.iter().map(|name| StreamPattern::new(name)).collect::<Result<_, _>>()?;
+        Gate::open(Terms {
+            rules,
+            whole: false,
+            issuer: self.issuer.clone(),
+            keys_file: self.keys_file.clone(),
+            revoked_file: Some(data.join(REVOKED)),
+            waits: !self.revocations.is_empty(),
+        })
+    }
+
+    /// What this node shows others.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub fn node_token(&self) -> Result<Option<String>, String> {
+        let Some(file) = &self.node_token_file else { return Ok(None) };
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            format!("{} cannot be read: {e}; make a token with: nexus token make --node", file.display())
+        })?;
+        Ok(Some(text.trim().to_owned()))
+    }
+}

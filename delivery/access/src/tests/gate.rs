@@ -1,0 +1,279 @@
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, header};
+use nx_media::{StreamKey, StreamPattern};
+
+use super::{NOW_S, claims};
+use crate::revoked::REVOCATIONS_MAX;
+use crate::uri::{Match, Part};
+use crate::{
+    Algorithm, Claims, Denial, Gate, HEADER, Key, Keys, NODE, Page, Pass, Revocation, RevokeError, Terms,
+    What, generate, make, unfold,
+};
+
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+struct House {
+    gate: Arc<Gate>,
+    keys: Keys,
+    folder: std::path::PathBuf,
+}
+
+impl House {
+    fn new(name: &str, change: impl FnOnce(&mut Terms)) -> Self {
+        let folder = std::env::temp_dir().join(format!("nx-access-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let (private, _) = generate("k", Algorithm::Hs256).unwrap();
+        std::fs::write(folder.join("keys.json"), &*private).unwrap();
+        let mut terms = Terms {
+            rules: vec![StreamPattern::new("live/paid*").unwrap()],
+            keys_file: Some(folder.join("keys.json")),
+            revoked_file: Some(folder.join("revoked.jsonl")),
+            ..Terms::default()
+        };
+        change(&mut terms);
+        Self { gate: Gate::open(terms).unwrap(), keys: Keys::parse(&private).unwrap(), folder }
+    }
+
+    fn key(&self) -> &Key {
+        self.keys.maker(None).unwrap()
+    }
+
+    fn token(&self, claims: &Claims) -> String {
+        make(claims, self.key()).unwrap()
+    }
+
+    fn ask(&self, address: &str, header: Option<(&str, &str)>) -> (Result<Option<Pass>, Denial>, String) {
+        let mut request = Request::get(address);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        let mut request = request.body(()).unwrap();
+        let folded = unfold(&mut request);
+        let answer = self.gate.enter(&mut request, folded, (HERE, None), NOW_S);
+        (answer, request.uri().to_string())
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn stream(name: &str) -> StreamKey {
+    StreamKey::parse(name).unwrap()
+}
+
+#[test]
+fn a_token_may_come_in_four_ways_and_leaves_no_trace_in_the_address() {
+    let house = House::new("ways", |_| {});
+    let token = house.token(&claims());
+    let cookie = format!("a=b; CTA-Common-Access-Token={token}; c=d");
+    for (address, header, rest) in [
+        (format!("/token={token}/live/paid/index.m3u8"), None, "/live/paid/index.m3u8"),
+        (
+            format!("/token={token}/live/paid/v1/index.m3u8?_HLS_msn=3"),
+            None,
+            "/live/paid/v1/index.m3u8?_HLS_msn=3",
+        ),
+        (format!("/live/paid/index.m3u8?token={token}"), None, "/live/paid/index.m3u8"),
+        (format!("/live/paid/index.m3u8?a=1&token={token}&b=2"), None, "/live/paid/index.m3u8?a=1&b=2"),
+        ("/live/paid/index.m3u8".into(), Some((HEADER, token.as_str())), "/live/paid/index.m3u8"),
+        ("/live/paid/index.m3u8".into(), Some(("cookie", cookie.as_str())), "/live/paid/index.m3u8"),
+    ] {
+        let (answer, left) = house.ask(&address, header);
+        assert!(answer.as_ref().is_ok_and(Option::is_some), "{address}: {answer:?}");
+        assert_eq!(left, rest);
+    }
+    assert_eq!(house.ask("/live/paid/index.m3u8", None).0.unwrap_err(), Denial::Missing);
+    assert_eq!(house.ask("/live/paid/index.m3u8?token=", None).0.unwrap_err(), Denial::Missing);
+    assert_eq!(house.ask("/token=x/live/paid/index.m3u8", None).0.unwrap_err(), Denial::Malformed);
+}
+
+#[test]
+fn only_what_asks_for_a_token_is_shut() {
+    let house = House::new("shut", |_| {});
+    for (address, shut) in [
+        ("/live/paid/index.m3u8", true),
+        ("/live/paid-2/v1/17.m4s", true),
+        ("/live/paid/video.mp4", true),
+        ("/live/paid/thumbnail.jpg", true),
+        ("/live/paid/keys/licence.json", true),
+        ("/live/paid/anything/at/all", true),
+        ("/live/free/index.m3u8", false),
+        ("/watch/live/paid", false),
+        ("/", false),
+    ] {
+        let answer = house.ask(address, None).0;
+        assert_eq!(answer.is_err(), shut, "{address}: {answer:?}");
+    }
+    // Of other sites it is theirs.
+    assert_eq!(house.ask("/other/site/x?token=theirs", None).1, "/other/site/x?token=theirs");
+}
+
+#[test]
+fn a_token_for_another_stream_issuer_or_audience_opens_nothing() {
+    let house = House::new("foreign", |terms| terms.issuer = Some("shop".into()));
+    let ours = Claims { issuer: Some("shop".into()), ..claims() };
+    let elsewhere =
+        Claims { places: vec![(Part::Path, Match::Prefix("/live/paid-2/".into()))], ..ours.clone() };
+    let audience = |who: &str| Claims { audience: vec![who.into()], ..ours.clone() };
+    for (claims, want) in [
+        (ours.clone(), None),
+        (audience("viewer"), None),
+        (audience(NODE), None),
+        (elsewhere, Some(Denial::Elsewhere)),
+        (claims(), Some(Denial::Foreign)),
+        (audience("shop-backend"), Some(Denial::Foreign)),
+        (Claims { issuer: Some("other".into()), ..ours.clone() }, Some(Denial::Foreign)),
+        (Claims { expires_s: NOW_S, ..ours.clone() }, Some(Denial::Expired)),
+    ] {
+        let address = format!("/token={}/live/paid/index.m3u8", house.token(&claims));
+        assert_eq!(house.ask(&address, None).0.err(), want, "{claims:?}");
+        let played =
+            house.gate.play(&stream("live/paid"), Some(&house.token(&claims)), ("rtmp", HERE), NOW_S);
+        assert_eq!(played.err(), want, "over RTMP: {claims:?}");
+    }
+    assert!(house.gate.play(&stream("live/free"), None, ("srt", HERE), NOW_S).unwrap().is_none());
+}
+
+#[test]
+fn answers_are_kept_by_the_viewer_alone_and_by_nodes_for_all() {
+    let house = House::new("private", |_| {});
+    let dressed = |claims: &Claims, told: &str, query: bool| {
+        let token = house.token(claims);
+        let address = if query {
+            format!("/live/paid/index.m3u8?token={token}")
+        } else {
+            format!("/token={token}/live/paid/index.m3u8")
+        };
+        let pass = house.ask(&address, None).0.unwrap().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CACHE_CONTROL, told.parse().unwrap());
+        pass.dress(&mut headers, true, NOW_S);
+        let text = |name| headers.get(name).map(|v: &http::HeaderValue| v.to_str().unwrap().to_owned());
+        (text(header::CACHE_CONTROL).unwrap(), text(header::SET_COOKIE))
+    };
+    assert_eq!(dressed(&claims(), "public, max-age=1", false), ("private, max-age=1".into(), None));
+    assert_eq!(dressed(&claims(), "max-age=5", false).0, "private, max-age=5");
+    assert_eq!(dressed(&claims(), "no-store", false).0, "no-store");
+    let (_, cookie) = dressed(&claims(), "public, max-age=1", true);
+    let cookie = cookie.unwrap();
+    assert!(cookie.ends_with("; Path=/live/paid/; Max-Age=60; HttpOnly; SameSite=Lax"), "{cookie}");
+    let node = Claims { audience: vec![NODE.into()], ..claims() };
+    assert_eq!(dressed(&node, "public, max-age=1", true), ("public, max-age=1".into(), None));
+}
+
+#[test]
+fn what_is_taken_back_is_refused_and_stays_so() {
+    let house = House::new("revoked", |_| {});
+    let enter = |claims: &Claims| {
+        let address = format!("/token={}/live/paid/index.m3u8", house.token(claims));
+        house.ask(&address, None).0
+    };
+    let other = Claims { subject: Some("bob".into()), id: vec![1], ..claims() };
+    let pass = enter(&claims()).unwrap().unwrap();
+    assert!(house.gate.holds(&pass, NOW_S) && !house.gate.holds(&pass, NOW_S + 60), "until it ends");
+    house.gate.revoke(What::Token("abcd".into()), NOW_S).unwrap();
+    assert_eq!(enter(&claims()).unwrap_err(), Denial::Revoked);
+    assert!(!house.gate.holds(&pass, NOW_S), "who was let in leaves");
+    assert!(enter(&other).is_ok(), "nobody else does");
+    house.gate.revoke(What::Subject("bob".into()), NOW_S).unwrap();
+    assert_eq!(enter(&other).unwrap_err(), Denial::Revoked);
+    let later = Claims { issued_s: Some(NOW_S + 1), ..other.clone() };
+    assert!(enter(&later).is_ok(), "what is made afterwards holds");
+    house.gate.revoke(What::Stream("live/paid".into()), NOW_S + 1).unwrap();
+    assert_eq!(enter(&later).unwrap_err(), Denial::Revoked);
+    let timeless = Claims { issued_s: None, subject: None, id: vec![9], ..claims() };
+    assert_eq!(enter(&timeless).unwrap_err(), Denial::Revoked, "it might be older");
+
+    let again = |file: &Path| {
+        Gate::open(Terms {
+            rules: vec![StreamPattern::new("*").unwrap()],
+            keys_file: Some(house.folder.join("keys.json")),
+            revoked_file: Some(file.to_owned()),
+            ..Terms::default()
+        })
+        .unwrap()
+    };
+    let file = house.folder.join("revoked.jsonl");
+    let before = house.gate.revocations("", 0);
+    assert_eq!(again(&file).revocations("", 0), before, "after a restart");
+    // The process died while it wrote: what was cut off was never acknowledged.
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    text.push_str("{\"seq\":4,\"what\":{\"tok");
+    std::fs::write(&file, text).unwrap();
+    let gate = again(&file);
+    assert_eq!(gate.revocations("", 0), before);
+    gate.revoke(What::Everything, NOW_S + 5).unwrap();
+    assert_eq!(again(&file).revocations("", 0).items.len(), 4);
+}
+
+#[test]
+fn an_edge_learns_what_was_taken_back_and_lets_nobody_in_before() {
+    let origin = House::new("feed", |_| {});
+    let edge = House::new("fed", |terms| terms.waits = true);
+    let token = edge.token(&claims());
+    let enter = || edge.gate.play(&stream("live/paid"), Some(&token), ("srt", HERE), NOW_S).map(|_| ());
+    assert_eq!(enter(), Err(Denial::NotReady));
+    let page = origin.gate.revocations("", 0);
+    edge.gate.learn(&page);
+    assert_eq!(enter(), Ok(()));
+    let newest = origin.gate.newest();
+    let Revocation { seq, .. } = origin.gate.revoke(What::Subject("alice".into()), NOW_S).unwrap();
+    assert!(newest.has_changed().unwrap(), "who waits is woken");
+    let more = origin.gate.revocations(&page.log, page.newest);
+    assert_eq!(more.items.iter().map(|i| i.seq).collect::<Vec<_>>(), [seq]);
+    edge.gate.learn(&more);
+    assert_eq!(enter(), Err(Denial::Revoked));
+    assert!(origin.gate.revocations(&page.log, seq).items.is_empty());
+    assert_eq!(origin.gate.revocations("another", seq).items.len(), 1, "a list that began anew is read anew");
+    edge.gate.learn(&Page { log: "other".into(), newest: 0, items: vec![] });
+    assert_eq!(enter(), Err(Denial::Revoked), "an emptier list gives nothing back");
+}
+
+#[test]
+fn taking_everything_back_makes_room() {
+    let house = House::new("full", |terms| terms.revoked_file = None);
+    let items = (1..=REVOCATIONS_MAX as u64)
+        .map(|seq| Revocation { seq, what: What::Subject(seq.to_string()), before_s: NOW_S })
+        .collect();
+    house.gate.learn(&Page { log: "x".into(), newest: 1, items });
+    assert_eq!(house.gate.figures()[2].1, REVOCATIONS_MAX as u64);
+    house.gate.revoke(What::Everything, NOW_S).unwrap();
+    assert_eq!(house.gate.figures()[2].1, 1, "older ones say nothing more");
+    let full = House::new("fuller", |terms| terms.revoked_file = None);
+    for nth in 0..REVOCATIONS_MAX {
+        full.gate.revoke(What::Subject(nth.to_string()), NOW_S).unwrap();
+    }
+    let refused = full.gate.revoke(What::Subject("one more".into()), NOW_S);
+    assert!(matches!(refused, Err(RevokeError::Full)));
+}
+
+#[test]
+fn keys_are_changed_while_tokens_are_shown() {
+    let house = House::new("rotate", |_| {});
+    let old = house.token(&claims());
+    let (next, _) = generate("next", Algorithm::Es256).unwrap();
+    let new = make(&claims(), Keys::parse(&next).unwrap().maker(None).unwrap()).unwrap();
+    let enter =
+        |token: &str| house.gate.play(&stream("live/paid"), Some(token), ("srt", HERE), NOW_S).map(|_| ());
+    assert_eq!((enter(&old), enter(&new)), (Ok(()), Err(Denial::Unproven)));
+    let file = house.folder.join("keys.json");
+    let first: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let second: serde_json::Value = serde_json::from_str(&next).unwrap();
+    let both = serde_json::json!({"keys": [first["keys"][0], second["keys"][0]]});
+    std::fs::write(&file, both.to_string()).unwrap();
+    house.gate.reload().unwrap();
+    assert_eq!((enter(&old), enter(&new)), (Ok(()), Ok(())));
+    std::fs::write(&file, "no keys").unwrap();
+    assert!(house.gate.reload().is_err());
+    assert_eq!((enter(&old), enter(&new)), (Ok(()), Ok(())), "what cannot be read changes nothing");
+    std::fs::write(&file, &*next).unwrap();
+    house.gate.reload().unwrap();
+    assert_eq!((enter(&old), enter(&new)), (Err(Denial::Unproven), Ok(())), "remembered or not");
+}
