@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// Watch any live HLS, LL-HLS or DASH address and name the rules it breaks
     #[command(after_help = nx_doctor::cli::EXAMPLES)]
     Doctor(nx_doctor::cli::Args),
+    /// Make keys and tokens for viewers of streams that ask for one
+    #[command(after_help = nx_access::cli::EXAMPLES)]
+    Token(nx_access::cli::Args),
     /// Check, compare and convert descriptions of a delivery network
     #[command(after_help = nx_cdn_config::cli::EXAMPLES)]
     Cdn(nx_cdn_config::cli::Args),

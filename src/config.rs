@@ -17,6 +17,8 @@ pub(crate) struct Config {
     pub(crate) origin: nx_origin::Config,
     /// Viewers.
     pub(crate) edge: nx_edge_node::Config,
+    /// Who may watch.
+    pub(crate) playback: nx_access::Config,
     /// Status page and API.
     pub(crate) gateway: nx_gateway::Config,
     /// The certificate of listeners that speak TLS.
@@ -60,6 +62,7 @@ impl Config {
         };
         let mut faults = section("origin", self.origin.validate());
         faults.extend(section("edge", self.edge.validate()));
+        faults.extend(section("playback", self.playback.validate()));
         faults.extend(section("gateway", self.gateway.validate()));
         faults.extend(section("tls", self.tls.validate()));
         if let Err(error) = self.log.filter.parse::<tracing_subscriber::EnvFilter>() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
 use nx_delivery::{Certs, Handler, Limits, Listening, bind};
+use nx_edge_node::Playback;
 use nx_gateway::Core;
 use nx_origin::{Doors, Hub};
 use nx_ring::{Ring, Run};
@@ -44,7 +45,7 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     let certs = config.tls.certs(&cli.data).map_err(Error::msg)?;
     tokio::spawn(certs.clone().watch(stopped.clone()));
     let roles = match &cli.command {
-        Command::Edge => edge(&config, &certs, &stopped).await?,
+        Command::Edge => edge(cli, &config, &certs, &stopped).await?,
         Command::Service { names } => ring(cli, &config, Run::Apart(names), &stopped).await?,
         Command::Gateway => ring(cli, &config, Run::None, &stopped).await?,
         _ => origin(cli, &config, &certs, &stopped).await?,
@@ -74,8 +75,9 @@ async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
 type Stopped = watch::Receiver<bool>;
 
 /// The listeners of an edge that fetches its streams from elsewhere.
-async fn edge(config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Roles> {
-    let edge = nx_edge_node::start_alone(&config.edge, certs, stopped, GRACE).await;
+async fn edge(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Roles> {
+    let playback = playback(cli, config, stopped)?;
+    let edge = nx_edge_node::start_alone(&config.edge, (certs, &playback), stopped, GRACE).await;
     let (edge, plane) = edge.map_err(Error::msg)?;
     plane.iter().for_each(|address| announce("plane", *address));
     edge.iter().for_each(|(name, listening)| announce(name, listening.address));
@@ -115,7 +117,8 @@ async fn gateway(
 
 /// An origin at work, with edge, gateway and services for `up`.
 async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Roles> {
-    let hub = Hub::new(config.origin.clone(), &cli.data).map_err(Error::msg)?;
+    let playback = playback(cli, config, stopped)?;
+    let hub = Hub::new(config.origin.clone(), playback.gate.clone(), &cli.data).map_err(Error::msg)?;
     let mut media = Doors::new(&hub, stopped.clone()).context("cannot start the threads that carry media")?;
     let opened = media.open(certs).await.map_err(Error::msg)?;
     opened.into_iter().for_each(|(name, address)| announce(name, address));
@@ -124,7 +127,7 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
     let mut http = vec![listen("origin-http", "origin.http.listen", address, face, usual, stopped).await?];
     let mut ring = None;
     if let Command::Up { compat_ports } = cli.command {
-        let edge = nx_edge_node::start(&config.edge, certs, hub.clone(), stopped, GRACE).await;
+        let edge = nx_edge_node::start(&config.edge, (certs, &playback), hub.clone(), stopped, GRACE).await;
         let edge = edge.map_err(Error::msg)?;
         edge.iter().for_each(|(name, listening)| announce(name, listening.address));
         let viewers = edge[0].1.address;
@@ -138,6 +141,14 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
         }
     }
     Ok(Roles { origin: Some((hub, media)), ring, http })
+}
+
+/// Who may watch, the same at every door.
+fn playback(cli: &Cli, config: &Config, stopped: &Stopped) -> Result<Playback> {
+    let gate = config.playback.gate(&cli.data).map_err(Error::msg)?;
+    tokio::spawn(nx_delivery::watch_keys(gate.clone(), stopped.clone()));
+    let node_token = config.playback.node_token().map_err(Error::msg)?;
+    Ok(Playback { gate, node_token, revocations: config.playback.revocations.clone() })
 }
 
 async fn listen(

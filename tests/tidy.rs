@@ -29,9 +29,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/reporter", &["nx-chassis"]),
     ("services/platform", &["nx-chassis", "nx-webhooks"]),
     ("services/ring", &["nx-chassis", "nx-platform", "nx-reporter", "nx-webhooks"]),
+    ("delivery/access", &["nx-media"]),
     ("delivery/h2", &[]),
-    ("delivery", &["nx-h2", "nx-media", "nx-container", "nx-crypt", "nx-hls", "nx-dash", "nx-web"]),
-    ("live-plane", &["nx-media", "nx-hls", "nx-plane", "nx-delivery"]),
+    (
+        "delivery",
+        &["nx-access", "nx-h2", "nx-media", "nx-container", "nx-crypt", "nx-hls", "nx-dash", "nx-web"],
+    ),
+    ("live-plane", &["nx-access", "nx-media", "nx-hls", "nx-plane", "nx-delivery"]),
     ("doctor", &[]),
     ("settings", &[]),
     ("cdn-config", &["nx-settings"]),
@@ -52,7 +56,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("origin/admission", &["nx-media"]),
-    ("edge-node", &["nx-media", "nx-delivery", "nx-live-plane", "nx-web", "nx-cache", "nx-cdn-config"]),
+    (
+        "edge-node",
+        &["nx-access", "nx-media", "nx-delivery", "nx-live-plane", "nx-web", "nx-cache", "nx-cdn-config"],
+    ),
     ("edge-node/cache", &[]),
     ("origin/srt", &[]),
     ("transcoder/worker-protocol", &["nx-media"]),
@@ -63,6 +70,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "origin",
         &[
+            "nx-access",
             "nx-media",
             "nx-admission",
             "nx-srt",
@@ -86,6 +94,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         ".",
         &[
+            "nx-access",
             "nx-cdn-config",
             "nx-catalog",
             "nx-contract",

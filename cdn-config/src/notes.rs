@@ -17,13 +17,18 @@ impl Network {
                  NETWORK,COUNTRY in edge.network.countries of each edge"
             )
         });
-        let tokens = self.routes.iter().enumerate().filter(|(_, route)| route.token.is_some()).map(|(nth, _)| {
-            format!("route[{nth}].token: edges cannot prove tokens yet and answer 501; take the route out there")
+        let remote = |keys: &str| keys.starts_with("http://") || keys.starts_with("https://");
+        let keys = self.tokens.iter().enumerate().filter(|(_, token)| remote(&token.keys)).map(|(nth, _)| {
+            format!("token[{nth}].keys: edges fetch no keys and let nobody in; name a file on each of them")
         });
+        let many =
+            self.tokens.iter().enumerate().filter(|(_, token)| token.streams_max.is_some()).map(
+                |(nth, _)| format!("token[{nth}].streams_max: edges do not count the viewers of a token"),
+            );
         let limits =
             self.limits.iter().enumerate().filter(|(_, l)| l.connections.is_some()).map(|(nth, _)| {
                 format!("limit[{nth}].connections: edges do not count them; write requests_per_s too")
             });
-        access.chain(tokens).chain(limits).collect()
+        access.chain(keys).chain(many).chain(limits).collect()
     }
 }

@@ -6,6 +6,7 @@
 
 mod cache;
 mod config;
+mod feed;
 mod network;
 mod serve;
 mod start;
@@ -14,4 +15,4 @@ pub use cache::{CacheConfig, Prefetch, Secret, UpstreamConfig};
 pub use config::{Config, HttpConfig, HttpsConfig};
 pub use network::NetworkConfig;
 pub use nx_delivery::Directory;
-pub use start::{start, start_alone};
+pub use start::{Playback, start, start_alone};

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};
-use nx_delivery::{Answer, Body, Certs, Handler, Media, Metrics, Problem, Request, Response};
+use nx_access::{Gate, Shown};
+use nx_delivery::{Answer, Body, Certs, Guest, Handler, Media, Metrics, Problem, Request, Response};
 use nx_live_plane::Browsers;
 use nx_media::StreamKey;
 use nx_web::Page;
@@ -23,6 +24,8 @@ pub(crate) struct Face {
     /// What a network says, if this node is part of one.
     pub(crate) network: Option<Arc<Control>>,
     pub(crate) browsers: Option<Arc<Browsers>>,
+    /// Which streams ask for a token.
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl Face {
@@ -39,13 +42,20 @@ impl Face {
         Some(page)
     }
 
-    async fn answer(&self, request: Request, peer: SocketAddr) -> Result<Response, Problem> {
+    /// `shown` is a token that came in front of the path.
+    async fn answer(
+        &self,
+        mut request: Request,
+        shown: Option<Shown>,
+        peer: SocketAddr,
+    ) -> Result<Response, Problem> {
         let upstream = self.cache.as_ref().and_then(|cache| cache.route(&request));
         let Some(network) = &self.network else {
-            return match &self.cache {
-                Some(cache) if Order::is_in(&request) => cache.purge(request).await,
-                _ => self.serve(upstream, request, peer).await,
-            };
+            if let Some(cache) = self.cache.as_ref().filter(|_| Order::is_in(&request)) {
+                return cache.purge(request).await;
+            }
+            let guest = Guest::enter(&self.gate, &mut request, shown, (peer.ip(), None))?;
+            return Ok(nx_delivery::personal(guest, self.serve(upstream, request, peer).await?));
         };
         if Order::is_in(&request) {
             return network.purge(request).await;
@@ -62,8 +72,13 @@ impl Face {
         }
         let upstream = upstream.ok_or_else(|| network.no_route())?;
         let meter = network.admit(&upstream.rules, peer.ip(), &request)?;
+        // Who must have a token is said by the route, else by the stream.
+        let gate = upstream.rules.token.clone().unwrap_or_else(|| self.gate.clone());
+        let countries = network.countries();
+        let country = countries.of(peer.ip()).map(|country| country.as_str());
+        let guest = Guest::enter(&gate, &mut request, shown, (peer.ip(), country))?;
         let response = self.serve(Some(upstream), request, peer).await?;
-        Ok(network.count(meter, response))
+        Ok(nx_delivery::personal(guest, network.count(meter, response)))
     }
 
     /// Live windows first: what is not in them, such as a stream's past, may be behind an upstream.
@@ -102,11 +117,12 @@ fn not_live(status: StatusCode) -> bool {
 }
 
 impl Handler for Face {
-    fn handle(&self, request: Request, peer: SocketAddr) -> Answer<'_> {
+    fn handle(&self, mut request: Request, peer: SocketAddr) -> Answer<'_> {
         Box::pin(async move {
+            let shown = nx_access::unfold(&mut request);
             match self.page(&request) {
                 Some(answer) => answer,
-                None => self.answer(request, peer).await,
+                None => self.answer(request, shown, peer).await,
             }
         })
     }
@@ -127,6 +143,7 @@ impl Handler for Face {
         self.cache.iter().for_each(|cache| cache.metrics(out));
         self.network.iter().for_each(|network| network.metrics(out));
         self.certs.metrics(out);
+        nx_delivery::gate_metrics(&self.gate, out);
         self.browsers.iter().for_each(|browsers| browsers.metrics(out));
     }
 }

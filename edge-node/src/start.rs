@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nx_access::Gate;
 use nx_delivery::{Certs, Directory, Handler, Limits, Listening, LiveStream, Media};
 use nx_live_plane::{Browsers, Edge, Started};
 use nx_media::StreamKey;
@@ -11,8 +12,19 @@ use tokio::sync::watch;
 
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::feed;
 use crate::network::{Control, Opened, Parts};
 use crate::serve::Face;
+
+/// Who may watch here, as section `playback` says it.
+pub struct Playback {
+    /// Which streams ask for a token, and what opens them.
+    pub gate: Arc<Gate>,
+    /// What this node shows others.
+    pub node_token: Option<String>,
+    /// Where it learns what was taken back.
+    pub revocations: Vec<String>,
+}
 
 /// Listeners by name; that for plain HTTP comes first.
 type Listeners = Vec<(&'static str, Listening)>;
@@ -24,14 +36,14 @@ type Listeners = Vec<(&'static str, Listening)>;
 /// In words, with what to do: an address or the cache's folder cannot be had, the network has mistakes.
 pub async fn start(
     config: &Config,
-    certs: &Arc<Certs>,
+    (certs, doors): (&Arc<Certs>, &Playback),
     directory: Arc<dyn Directory>,
     stop: &watch::Receiver<bool>,
     grace: Duration,
 ) -> Result<Listeners, String> {
     // The node itself has what a plane would bring.
     let network = Opened::read(&config.network, true)?;
-    let faces = face(config, certs, directory, (None, network), stop)?;
+    let faces = face(config, (certs, doors), directory, (None, network), stop)?;
     listen(config, certs, faces, stop, grace).await
 }
 
@@ -42,21 +54,24 @@ pub async fn start(
 /// In words, with what to do: an address cannot be had, the files of the plane cannot be used, it names no origin.
 pub async fn start_alone(
     config: &Config,
-    certs: &Arc<Certs>,
+    (certs, doors): (&Arc<Certs>, &Playback),
     stop: &watch::Receiver<bool>,
     grace: Duration,
 ) -> Result<(Listeners, Option<SocketAddr>), String> {
     let plane = &config.plane;
     let network = Opened::read(&config.network, plane.ca.is_some())?;
     if plane.ca.is_none() {
-        let faces = face(config, certs, Arc::new(Nothing), (None, network), stop)?;
+        let faces = face(config, (certs, doors), Arc::new(Nothing), (None, network), stop)?;
         let listening = listen(config, certs, faces, stop, grace).await?;
         nx_delivery::ready();
         return Ok((listening, None));
     }
     let edge = Edge::start(plane, stop)?;
-    let offered = nx_live_plane::publish(plane, edge.clone(), edge.figures().clone(), stop.clone())?;
-    let faces = face(config, certs, edge.clone(), (Some(edge), network), stop)?;
+    let gate = doors.gate.clone();
+    edge.guard(Arc::new(move |key| gate.guards(key)));
+    let offers = (edge.clone() as Arc<dyn Directory>, Some(doors.gate.clone()));
+    let offered = nx_live_plane::publish(plane, offers, edge.figures().clone(), stop.clone())?;
+    let faces = face(config, (certs, doors), edge.clone(), (Some(edge), network), stop)?;
     let listening = listen(config, certs, faces, stop, grace).await?;
     nx_delivery::ready();
     Ok((listening, offered))
@@ -80,7 +95,7 @@ type Faces = (Arc<dyn Handler>, Option<Started>);
 
 fn face(
     config: &Config,
-    certs: &Arc<Certs>,
+    (certs, doors): (&Arc<Certs>, &Playback),
     directory: Arc<dyn Directory>,
     (plane, network): (Option<Arc<Edge>>, Option<Opened>),
     stop: &watch::Receiver<bool>,
@@ -90,15 +105,19 @@ fn face(
             "edge.moq.listen does not know whom a network lets in: leave it out beside edge.network".into()
         );
     }
-    let browsers = Browsers::start(&config.moq, &directory, stop)?;
+    feed::start(doors, stop)?;
+    let browsers = Browsers::start(&config.moq, (&directory, &doors.gate), stop)?;
     let upstreams = config.upstreams();
     let needed = network.is_some() || !upstreams.is_empty();
-    let cache = needed.then(|| Cache::open(&config.cache, &upstreams, stop)).transpose()?;
+    let cache = needed
+        .then(|| Cache::open(&config.cache, &upstreams, doors.node_token.as_deref(), stop))
+        .transpose()?;
     let media = Arc::new(Media::new(directory, "edge", config.http.held_max));
-    let certs = certs.clone();
+    let (certs, gate) = (certs.clone(), doors.gate.clone());
     let network = match (network, &cache) {
         (Some(opened), Some(cache)) => {
-            let parts = Parts { cache: cache.clone(), media: media.clone(), plane, certs: certs.clone() };
+            let (cache, media) = (cache.clone(), media.clone());
+            let parts = Parts { cache, media, plane, certs: certs.clone(), gate: gate.clone() };
             let control = Control::start(opened, parts)?;
             tokio::spawn(control.clone().watch(stop.clone()));
             tokio::spawn(control.clone().beat(stop.clone()));
@@ -107,7 +126,7 @@ fn face(
         _ => None,
     };
     let told = browsers.as_ref().map(|(browsers, _)| browsers.clone());
-    Ok((Arc::new(Face { media, cache, certs, network, browsers: told }), browsers))
+    Ok((Arc::new(Face { media, cache, certs, network, browsers: told, gate }), browsers))
 }
 
 async fn listen(

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use nx_access::{Gate, Pass};
 use nx_delivery::{Directory, Metrics};
 use nx_media::StreamKey;
 use quinn::{Endpoint, IdleTimeout, Incoming, TransportConfig, VarInt};
@@ -33,6 +34,8 @@ const VALID: Duration = Duration::from_secs(13 * 86_400);
 const EARLIER: Duration = Duration::from_secs(3_600);
 /// A page connects with what it was told a moment ago, so that the one before need not be known.
 const RENEW: Duration = Duration::from_secs(6 * 86_400);
+/// How often it is looked whether a token still holds.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Streams of QUIC at a time that a browser opens: its session, and two for each track it asks for.
 const QUIC_STREAMS_MAX: u32 = 32;
 /// A browser that says nothing for this long has gone, milliseconds.
@@ -67,7 +70,7 @@ impl Browsers {
     /// In words, with what to do: the address cannot be had.
     pub fn start(
         config: &BrowserConfig,
-        directory: &Arc<dyn Directory>,
+        (directory, gate): (&Arc<dyn Directory>, &Arc<Gate>),
         stop: &watch::Receiver<bool>,
     ) -> Result<Option<Started>, String> {
         let Some(address) = config.listen else { return Ok(None) };
@@ -76,8 +79,8 @@ impl Browsers {
         let address = endpoint.local_addr().map_err(|e| e.to_string())?;
         let browsers = Arc::new(Self { address, hash: RwLock::new(hash), figures: Arc::default() });
         tokio::spawn(browsers.clone().renew(endpoint.clone(), stop.clone()));
-        let (directory, figures) = (directory.clone(), browsers.figures.clone());
-        let serve = move |incoming| serve(incoming, directory.clone(), figures.clone());
+        let (directory, gate, figures) = (directory.clone(), gate.clone(), browsers.figures.clone());
+        let serve = move |incoming| serve(incoming, (directory.clone(), gate.clone()), figures.clone());
         let done = tokio::spawn(accept(endpoint, config.sessions_max, stop.clone(), serve));
         Ok(Some((browsers, done)))
     }
@@ -157,13 +160,18 @@ fn transport() -> TransportConfig {
 }
 
 /// Serves one browser until its connection ends.
-async fn serve(incoming: Incoming, directory: Arc<dyn Directory>, figures: Arc<Watched>) {
+async fn serve(
+    incoming: Incoming,
+    (directory, gate): (Arc<dyn Directory>, Arc<Gate>),
+    figures: Arc<Watched>,
+) {
     let peer = incoming.remote_address();
+    let enter = |key: &StreamKey, token: Option<&str>| gate.play(key, token, ("https", peer.ip()), now_s());
     let greeting = async {
         let connection = incoming.await.map_err(|e| e.to_string())?;
-        moq::welcome(connection).await.map_err(|e| e.to_string())
+        moq::welcome(connection, enter).await.map_err(|e| e.to_string())
     };
-    let (session, own) = match tokio::time::timeout(HANDSHAKE_MAX, greeting).await {
+    let (session, own, pass) = match tokio::time::timeout(HANDSHAKE_MAX, greeting).await {
         Ok(Ok(welcome)) => welcome,
         Ok(Err(error)) => return tracing::debug!(%peer, error, "a browser was turned away"),
         Err(_) => return tracing::debug!(%peer, "a browser was turned away: it took too long to greet"),
@@ -172,7 +180,23 @@ async fn serve(incoming: Incoming, directory: Arc<dyn Directory>, figures: Arc<W
     let _session = One::of(&counted.sessions);
     // Who was let in for one stream gets that one.
     let feed = move |key: StreamKey, asked: Asked| feed(directory.clone(), figures.clone(), key, asked);
-    if let Err(error) = moq::offer(session, Some(&own), feed).await {
-        tracing::debug!(%peer, %error, "the session of a browser is over");
+    tokio::select! {
+        offered = moq::offer(session, Some(&own), feed) => if let Err(error) = offered {
+            tracing::debug!(%peer, %error, "the session of a browser is over");
+        },
+        () = ends(&gate, pass.as_ref()) => tracing::debug!(%peer, "the token of a browser has ended"),
     }
+}
+
+/// Returns when who was let in must leave.
+async fn ends(gate: &Gate, pass: Option<&Pass>) {
+    let Some(pass) = pass else { return std::future::pending().await };
+    while gate.holds(pass, now_s()) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Unix time in seconds.
+fn now_s() -> i64 {
+    nx_delivery::wall_ms().div_euclid(1000)
 }

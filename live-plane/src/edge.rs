@@ -26,6 +26,12 @@ const UNKNOWN_MAX: usize = 1_024;
 /// The addresses of the nodes that may have a stream, in the order in which they are asked.
 pub type Choose = Arc<dyn Fn(&StreamKey) -> Vec<String> + Send + Sync>;
 
+/// Whether this node asks viewers of a stream for a token.
+pub type Guards = Arc<dyn Fn(&StreamKey) -> bool + Send + Sync>;
+
+/// What the track of a node that asks viewers for a token begins with: a stream that must have that goes to no other.
+pub(crate) const GUARDED: &str = "guarded-";
+
 /// Whom an edge asks.
 #[derive(Default)]
 struct Sources {
@@ -41,6 +47,7 @@ pub struct Edge {
     stop: watch::Receiver<bool>,
     pub(crate) linger: Duration,
     streams_max: usize,
+    guards: RwLock<Option<Guards>>,
     streams: Mutex<HashMap<StreamKey, Arc<Followed>>>,
     unknown: Mutex<VecDeque<(StreamKey, Instant)>>,
     figures: Arc<Figures>,
@@ -61,6 +68,7 @@ impl Edge {
             stop: stop.clone(),
             linger: Duration::from_secs(config.linger_s.into()),
             streams_max: config.streams_max,
+            guards: RwLock::default(),
             streams: Mutex::default(),
             unknown: Mutex::default(),
             figures: Arc::default(),
@@ -85,6 +93,18 @@ impl Edge {
         let gone = |origin: &&Arc<Origin>| !addresses.contains(&origin.address);
         sources.origins.iter().filter(gone).for_each(|origin| origin.give_up());
         *sources = Arc::new(Sources { origins, choose });
+    }
+
+    /// From now on origins are told so of streams that this node asks viewers of for a token.
+    pub fn guard(&self, guards: Guards) {
+        *self.guards.write().unwrap_or_else(PoisonError::into_inner) = Some(guards);
+    }
+
+    /// What this node calls its share of a stream. It is its own: nobody else begins where it does.
+    pub(crate) fn track(&self, key: &StreamKey) -> String {
+        let guards = self.guards.read().unwrap_or_else(PoisonError::into_inner);
+        let guarded = guards.as_ref().is_some_and(|guards| guards(key));
+        format!("{}{}", if guarded { GUARDED } else { "" }, nx_delivery::random_id())
     }
 
     fn connect(&self, address: &str) -> Arc<Origin> {

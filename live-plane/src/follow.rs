@@ -124,8 +124,7 @@ impl Followed {
         for (nth, origin) in origins {
             let asked = async {
                 let link: Arc<Link> = origin.link().await.ok_or(Over::Lost)?;
-                // A track of its own: nobody else begins where this node does.
-                link.ask(self.live.key(), &nx_delivery::random_id()).await
+                link.ask(self.live.key(), &edge.track(self.live.key())).await
             };
             let answer = tokio::time::timeout(ANSWER_MAX, asked).await.unwrap_or(Err(Over::Lost));
             let frames = match answer {

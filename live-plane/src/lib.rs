@@ -27,7 +27,7 @@ mod watch;
 
 pub use browsers::{Browsers, Started};
 pub use config::{BrowserConfig, Config};
-pub use edge::{Choose, Edge};
+pub use edge::{Choose, Edge, Guards};
 pub use figures::Figures;
 pub use nx_delivery::Directory;
 pub use publish::publish;

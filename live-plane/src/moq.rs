@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use moq_net::{Error, Timestamp, broadcast, group, origin, time, track};
+use nx_access::{Denial, Pass};
 use nx_media::StreamKey;
 use tokio::task::AbortHandle;
 use web_transport_quinn::http::StatusCode;
@@ -72,18 +73,30 @@ pub(crate) fn session(connection: quinn::Connection) -> Result<Session, Error> {
     if able { Ok(Session::raw(connection)) } else { Err(Error::Unsupported) }
 }
 
-/// Greets a browser; gives its session, and the stream that the address of the session names.
-pub(crate) async fn welcome(connection: quinn::Connection) -> Result<(Session, StreamKey), Unwelcome> {
+/// Greets a browser; gives its session, the stream that the address of the session names, and what let it in by `enter`,
+/// which is told of the token in the address.
+pub(crate) async fn welcome(
+    connection: quinn::Connection,
+    enter: impl FnOnce(&StreamKey, Option<&str>) -> Result<Option<Pass>, Denial>,
+) -> Result<(Session, StreamKey, Option<Pass>), Unwelcome> {
     let request = Request::accept(connection).await?;
     let Ok(key) = StreamKey::parse(request.url.path().trim_start_matches('/')) else {
         request.reject(StatusCode::NOT_FOUND).await?;
         return Err(Unwelcome::Address);
     };
+    let mut pairs = request.url.query().unwrap_or_default().split('&');
+    let pass = match enter(&key, pairs.find_map(|pair| pair.strip_prefix("token="))) {
+        Ok(pass) => pass,
+        Err(denial) => {
+            request.reject(denial.status()).await?;
+            return Err(denial.into());
+        }
+    };
     if request.protocols.iter().all(|offered| offered != VERSION) {
         request.reject(StatusCode::BAD_REQUEST).await?;
         return Err(Unwelcome::Version);
     }
-    Ok((request.respond(ConnectResponse::OK.with_protocol(VERSION)).await?, key))
+    Ok((request.respond(ConnectResponse::OK.with_protocol(VERSION)).await?, key, pass))
 }
 
 /// Why a browser was turned away.
@@ -95,6 +108,9 @@ pub(crate) enum Unwelcome {
     /// It does not offer [`VERSION`].
     #[error("it does not speak {VERSION}")]
     Version,
+    /// It may not watch.
+    #[error("{0}")]
+    Denied(#[from] Denial),
     /// It broke the handshake, or went away.
     #[error("no WebTransport: {0}")]
     Broken(#[from] ServerError),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use nx_access::Gate;
 use nx_delivery::{Directory, LiveStream, Step};
 use nx_hls::{Event, Window};
 use nx_media::StreamKey;
@@ -14,6 +15,7 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
+use crate::edge::GUARDED;
 use crate::endpoint::Identity;
 use crate::figures::{Figures, One, add};
 use crate::moq::{self, Asked, Sink};
@@ -26,20 +28,21 @@ pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Offers the streams of `directory` to nodes with a certificate of the plane's authority, until `stop` turns true;
-/// gives the address. Nothing is opened without `config.listen`.
+/// gives the address. Nothing is opened without `config.listen`. What `gate` guards goes only to nodes that say that they
+/// guard it too.
 ///
 /// # Errors
 /// In words, with what to do: the address cannot be had, or the files cannot be used.
 pub fn publish(
     config: &Config,
-    directory: Arc<dyn Directory>,
+    (directory, gate): (Arc<dyn Directory>, Option<Arc<Gate>>),
     figures: Arc<Figures>,
     stop: watch::Receiver<bool>,
 ) -> Result<Option<SocketAddr>, String> {
     let Some(address) = config.listen else { return Ok(None) };
     let endpoint = Identity::read(config)?.listen(address)?;
     let address = endpoint.local_addr().map_err(|e| e.to_string())?;
-    let serve = move |incoming| serve(incoming, directory.clone(), figures.clone());
+    let serve = move |incoming| serve(incoming, (directory.clone(), gate.clone()), figures.clone());
     tokio::spawn(accept(endpoint, EDGES_MAX, stop, serve));
     Ok(Some(address))
 }
@@ -82,7 +85,11 @@ pub(crate) async fn accept<F, Fut>(
 }
 
 /// Serves one node until its connection ends.
-async fn serve(incoming: Incoming, directory: Arc<dyn Directory>, figures: Arc<Figures>) {
+async fn serve(
+    incoming: Incoming,
+    (directory, gate): (Arc<dyn Directory>, Option<Arc<Gate>>),
+    figures: Arc<Figures>,
+) {
     let peer = incoming.remote_address();
     let connection = match tokio::time::timeout(HANDSHAKE_MAX, incoming).await {
         Ok(Ok(connection)) => connection,
@@ -92,7 +99,20 @@ async fn serve(incoming: Incoming, directory: Arc<dyn Directory>, figures: Arc<F
     tracing::info!(%peer, "a node has connected to fetch streams");
     let _edge = One::of(&figures.edges);
     let feeds = figures.clone();
-    let feed = move |key, asked| feed(directory.clone(), feeds.clone(), key, asked);
+    let feed = move |key: StreamKey, asked: Asked| {
+        let shut = gate.as_ref().is_some_and(|gate| gate.guards(&key)) && !asked.track().starts_with(GUARDED);
+        let (directory, figures) = (directory.clone(), feeds.clone());
+        async move {
+            if shut {
+                tracing::warn!(
+                    %peer, stream = %key,
+                    "a node that asks its viewers for no token wants a stream that asks for one; see its playback.protect"
+                );
+                return asked.refuse();
+            }
+            feed(directory, figures, key, asked).await;
+        }
+    };
     let offered = match moq::session(connection) {
         Ok(session) => moq::offer(session, None, feed).await,
         Err(error) => Err(error),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use nx_access::{Claims, Gate, Terms, What};
 use nx_delivery::{Directory, LiveStream};
 use nx_hls::{Config as Packaging, Packager, Start, TrackSpec, Window};
 use nx_media::{AudioCodec, AudioParams, Params, Sample, StreamKey, TrackId};
@@ -83,12 +84,37 @@ fn identity(name: &str) -> Config {
     }
 }
 
+/// Asks nobody for a token.
+fn open() -> Arc<Gate> {
+    Gate::open(Terms::default()).unwrap()
+}
+
+/// Asks everybody, and a token that it lets in until then.
+fn guarded(name: &str, expires_s: i64) -> (Arc<Gate>, String) {
+    let file = std::env::temp_dir().join(format!("nx-live-plane-{}-{name}.json", std::process::id()));
+    let (keys, _) = nx_access::generate("k", nx_access::Algorithm::Hs256).unwrap();
+    std::fs::write(&file, &*keys).unwrap();
+    let gate = open().whole(file, None);
+    let claims = Claims { expires_s, issued_s: Some(0), subject: Some("alice".into()), ..Claims::default() };
+    let token = gate.make(claims).unwrap();
+    (gate, token)
+}
+
 /// An origin that offers the stream, and an edge that knows it.
 fn pair(live: &Arc<LiveStream>, name: &str, stop: &watch::Receiver<bool>) -> (Arc<Figures>, Arc<Edge>) {
+    guarded_pair(live, (name, None), stop)
+}
+
+fn guarded_pair(
+    live: &Arc<LiveStream>,
+    (name, gate): (&str, Option<Arc<Gate>>),
+    stop: &watch::Receiver<bool>,
+) -> (Arc<Figures>, Arc<Edge>) {
     let (figures, identity) = (Arc::<Figures>::default(), identity(name));
     let listen = Config { listen: Some("127.0.0.1:0".parse().unwrap()), ..identity.clone() };
-    let address =
-        publish(&listen, Arc::new(One(live.clone())), figures.clone(), stop.clone()).unwrap().unwrap();
+    let address = publish(&listen, (Arc::new(One(live.clone())), gate), figures.clone(), stop.clone())
+        .unwrap()
+        .unwrap();
     let config = Config { origins: vec![address.to_string()], streams_max: 2, ..identity };
     (figures, Edge::start(&config, stop).unwrap())
 }
@@ -176,7 +202,7 @@ async fn a_browser_gets_what_the_window_has_as_it_comes() {
     let (live, mut second) = stream();
     let directory: Arc<dyn Directory> = Arc::new(One(live.clone()));
     let config = BrowserConfig { listen: Some("127.0.0.1:0".parse().unwrap()), ..BrowserConfig::default() };
-    let (browsers, _done) = Browsers::start(&config, &directory, &stopped).unwrap().unwrap();
+    let (browsers, _done) = Browsers::start(&config, (&directory, &open()), &stopped).unwrap().unwrap();
     let page = page(&browsers.told(), "live/cam1", VERSION).await.unwrap();
     let cam = key("live/cam1");
     let mut catalog = page.ask(&cam, "catalog").await.unwrap();
@@ -214,7 +240,7 @@ async fn a_browser_gets_the_stream_that_it_came_for_and_no_other() {
     let (live, _) = stream();
     let directory: Arc<dyn Directory> = Arc::new(One(live));
     let config = BrowserConfig { listen: Some("127.0.0.1:0".parse().unwrap()), ..BrowserConfig::default() };
-    let (browsers, _done) = Browsers::start(&config, &directory, &stopped).unwrap().unwrap();
+    let (browsers, _done) = Browsers::start(&config, (&directory, &open()), &stopped).unwrap().unwrap();
     let told = browsers.told();
     let other = page(&told, "live/other", VERSION).await.unwrap();
     for (stream, track) in [("live/cam1", "catalog"), ("live/other", "catalog")] {
@@ -233,6 +259,39 @@ async fn a_browser_gets_the_stream_that_it_came_for_and_no_other() {
     }
     let stranger = serde_json::json!({"port": told["port"], "sha256": "00".repeat(32)});
     assert!(page(&stranger, "live/cam1", VERSION).await.is_err());
+}
+
+#[tokio::test]
+async fn a_browser_shows_its_token_and_leaves_when_that_ends() {
+    let (_stop, stopped) = watch::channel(false);
+    let (live, _) = stream();
+    let directory: Arc<dyn Directory> = Arc::new(One(live));
+    let config = BrowserConfig { listen: Some("127.0.0.1:0".parse().unwrap()), ..BrowserConfig::default() };
+    let (gate, token) = guarded("browsers", i64::MAX);
+    let (browsers, _done) = Browsers::start(&config, (&directory, &gate), &stopped).unwrap().unwrap();
+    let told = browsers.told();
+    for path in ["live/cam1", "live/cam1?token=", "live/cam1?token=AAAA"] {
+        assert!(page(&told, path, VERSION).await.is_err(), "{path}");
+    }
+    let link = page(&told, &format!("live/cam1?token={token}"), VERSION).await.unwrap();
+    let mut catalog = link.ask(&key("live/cam1"), "catalog").await.unwrap();
+    assert!(catalog.next().await.is_ok());
+    gate.revoke(What::Subject("alice".into()), 0).unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(10), link.lost()).await.expect("it is sent away");
+}
+
+#[tokio::test]
+async fn a_node_that_guards_nothing_gets_nothing_that_is_guarded() {
+    let (_stop, stopped) = watch::channel(false);
+    let (live, _) = stream();
+    let (gate, _) = guarded("nodes", i64::MAX);
+    let (figures, edge) = guarded_pair(&live, ("guarded", Some(gate)), &stopped);
+    assert!(edge.seek(&key("live/cam1")).await.is_err(), "it is there, and not for this node");
+    assert_eq!(edges_and_feeds(&figures), (1, 0));
+    let (gate, _) = guarded("nodes", i64::MAX);
+    let (_, edge) = guarded_pair(&live, ("guarding", Some(gate)), &stopped);
+    edge.guard(Arc::new(|key| key.as_str() == "live/cam1"));
+    assert!(edge.seek(&key("live/cam1")).await.unwrap().is_some());
 }
 
 #[test]

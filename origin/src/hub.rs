@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use nx_access::Gate;
 use nx_admission::{Admission, Secret};
 use nx_contract::streams::{Ingest, Refusal, Server, State, Stream, Streams};
 use nx_delivery::{Directory, LiveStream, Painter};
@@ -39,6 +40,8 @@ pub struct Hub {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) admission: Admission,
+    /// Which streams ask players for a token.
+    pub(crate) gate: Arc<Gate>,
     pub(crate) logins: Logins,
     /// What operators want beyond the configuration.
     pub(crate) book: Book,
@@ -109,7 +112,7 @@ impl Hub {
     /// # Errors
     /// In words, with what to do: the journal cannot be read, what was wanted, a slate or the admission
     /// rules cannot be used.
-    pub fn new(config: Config, data: &Path) -> Result<Arc<Self>, String> {
+    pub fn new(config: Config, gate: Arc<Gate>, data: &Path) -> Result<Arc<Self>, String> {
         let wall_ms = nx_delivery::wall_ms();
         let (journal, marks) = Journal::open(data, wall_ms).map_err(|e| {
             format!(
@@ -130,6 +133,7 @@ impl Hub {
             // An empty one opens nothing.
             pass: Secret::new(secret().unwrap_or_default()),
             admission: Admission::new(config.admission.clone()).map_err(faults)?,
+            gate,
             slates: Slates::load(&config)?,
             kept: Kept::open(&config.store, data, config.stream.reconnect_s)?.map(Arc::new),
             titles: Titles::new(&config, data, &keys),

@@ -36,6 +36,7 @@ mod open;
 mod outbound;
 mod picture;
 mod pipeline;
+mod playback;
 mod restream;
 mod retry;
 mod serve;

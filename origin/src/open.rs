@@ -79,11 +79,16 @@ impl Doors {
             ));
         }
         self.outbound.mix_all();
-        let plane = nx_live_plane::publish(&config.plane, hub.clone(), hub.plane.clone(), self.stop.clone())?;
+        let plane = nx_live_plane::publish(
+            &config.plane,
+            (hub.clone(), Some(hub.gate.clone())),
+            hub.plane.clone(),
+            self.stop.clone(),
+        )?;
         opened.extend(plane.map(|address| ("plane", address)));
         if let Some(twins) = hub.twins.get() {
             let (plane, stop) = (&twins.plane, self.stop.clone());
-            let twin = nx_live_plane::publish(plane, twins.clone(), Arc::default(), stop)?;
+            let twin = nx_live_plane::publish(plane, (twins.clone(), None), Arc::default(), stop)?;
             opened.extend(twin.map(|address| ("twin", address)));
         }
         Ok(opened)

@@ -100,7 +100,7 @@ impl Claims {
             CATV if number(value) != Some(VERSION) => return Err(unclear),
             // 0: it may be shown again.
             REPLAY if number(value) != Some(0) => return Err(unclear),
-            NETWORKS => self.networks = list(value)?.iter().filter_map(network).collect::<Vec<_>>(),
+            NETWORKS => self.networks = list(value)?.iter().filter_map(tagged).collect::<Vec<_>>(),
             URI => self.places = uri::read(value).ok_or(unclear)?,
             METHODS => self.methods = texts(value)?,
             COUNTRIES => self.countries = texts(value)?,
@@ -220,7 +220,7 @@ fn seconds(value: &Value) -> Result<i64, Denial> {
 }
 
 /// An address or a network (RFC 9164). What is none, such as the number of a system, is nobody's place here.
-fn network(value: &Value) -> Option<IpNet> {
+fn tagged(value: &Value) -> Option<IpNet> {
     let (tag, inner) = value.as_tag()?;
     let (length, bytes) = match inner {
         Value::Bytes(bytes) => (None, bytes),
@@ -256,4 +256,29 @@ fn written(network: &IpNet) -> Value {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An address or a network.
+///
+/// # Errors
+/// What to write instead.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    net.map_err(|_| "is neither address nor network, as 192.0.2.7 or 192.0.2.0/24".to_owned())
+}
+
+/// What the paths of a stream, or of those whose names begin so, begin with.
+#[must_use]
+pub fn below(pattern: &str) -> String {
+    pattern.strip_suffix('*').map_or_else(|| format!("/{pattern}/"), |beginning| format!("/{beginning}"))
+}
+
+/// Bytes that nobody can guess.
+///
+/// # Errors
+/// There is no randomness.
+pub fn random(bytes: usize) -> Result<Vec<u8>, String> {
+    let mut random = vec![0; bytes];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| "there is no randomness here")?;
+    Ok(random)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use nx_media::StreamPattern;
 
-use crate::claims::{Claims, NODE, hex};
+use crate::claims::{Claims, NODE, below, hex, network, random};
 use crate::gate::{make, read_keys};
 use crate::keys::{Algorithm, generate};
 use crate::uri::{Match, Part};
@@ -99,11 +99,6 @@ fn pattern(text: &str) -> Result<String, String> {
     StreamPattern::new(text).map(|_| text.to_owned())
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-    net.map_err(|_| "is neither address nor network, as 192.0.2.7 or 192.0.2.0/24".to_owned())
-}
-
 fn span(text: &str) -> Result<Duration, String> {
     let wrong = || "is a number with s, m, h or d behind it, as 6h".to_owned();
     let unit = text.chars().next_back().ok_or_else(wrong)?;
@@ -181,15 +176,4 @@ fn token(wish: &Make, now_s: i64) -> Result<String, String> {
     };
     make(&claims, key)
         .ok_or_else(|| format!("key {} can only prove tokens; take the set with its private half", key.id()))
-}
-
-/// What the paths of a stream, or of those whose names begin so, begin with.
-fn below(pattern: &str) -> String {
-    pattern.strip_suffix('*').map_or_else(|| format!("/{pattern}/"), |beginning| format!("/{beginning}"))
-}
-
-fn random(bytes: usize) -> Result<Vec<u8>, String> {
-    let mut random = vec![0; bytes];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| "there is no randomness here")?;
-    Ok(random)
 }

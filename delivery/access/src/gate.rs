@@ -1,10 +1,12 @@
 //! The gate that every door of a node asks.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,12 +34,21 @@ pub struct Gate {
     issuer: Option<String>,
     keys: RwLock<Arc<Keys>>,
     keys_file: Option<PathBuf>,
+    /// Of the file, as it was read last.
+    stamp: Mutex<Option<Stamp>>,
     known: Mutex<Known>,
-    revoked: Revoked,
+    revoked: Arc<Revoked>,
     /// What other nodes have taken back is known.
-    fed: AtomicBool,
+    fed: Arc<AtomicBool>,
     admitted: AtomicU64,
     refused: AtomicU64,
+}
+
+/// No key and no token is in it.
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("rules", &self.rules).field("whole", &self.whole).finish_non_exhaustive()
+    }
 }
 
 /// Tokens that were proved lately. The keys that proved them are those in force.
@@ -112,38 +123,62 @@ impl Gate {
         let keys = terms.keys_file.as_deref().map(read_keys).transpose()?.unwrap_or_else(Keys::none);
         let revoked = Revoked::open(terms.revoked_file.as_deref())
             .map_err(|e| format!("what was taken back cannot be read: {e}"))?;
-        Ok(Arc::new(Self {
+        let fed = AtomicBool::new(!terms.waits);
+        Ok(Arc::new(Self::of(terms, keys, (Arc::new(revoked), Arc::new(fed)))))
+    }
+
+    /// A gate in front of everything, by other keys, that knows what this one knows to be taken back. Keys that cannot be
+    /// read open nothing until they can.
+    #[must_use]
+    pub fn whole(&self, keys_file: PathBuf, issuer: Option<String>) -> Arc<Self> {
+        let keys = read_keys(&keys_file).unwrap_or_else(|error| {
+            tracing::error!(error, "nobody is let in by these keys");
+            Keys::none()
+        });
+        let terms = Terms { whole: true, issuer, keys_file: Some(keys_file), ..Terms::default() };
+        Arc::new(Self::of(terms, keys, (self.revoked.clone(), self.fed.clone())))
+    }
+
+    /// A gate that opens to nobody.
+    #[must_use]
+    pub fn shut(&self) -> Arc<Self> {
+        let terms = Terms { whole: true, ..Terms::default() };
+        Arc::new(Self::of(terms, Keys::none(), (self.revoked.clone(), self.fed.clone())))
+    }
+
+    fn of(terms: Terms, keys: Keys, (revoked, fed): (Arc<Revoked>, Arc<AtomicBool>)) -> Self {
+        Self {
             rules: terms.rules,
             whole: terms.whole,
             issuer: terms.issuer,
             keys: RwLock::new(Arc::new(keys)),
+            stamp: Mutex::new(terms.keys_file.as_deref().and_then(stamp)),
             keys_file: terms.keys_file,
             known: Mutex::default(),
             revoked,
-            fed: AtomicBool::new(!terms.waits),
+            fed,
             admitted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-        }))
+        }
     }
 
-    /// Reads the keys again, if there is a file of them; what cannot be read changes nothing.
+    /// Reads the keys again if their file has changed, and whether it has; what cannot be read changes nothing.
     ///
     /// # Errors
     /// In words, with what to do.
-    pub fn reload(&self) -> Result<(), String> {
-        let Some(file) = &self.keys_file else { return Ok(()) };
+    pub fn refresh(&self) -> Result<bool, String> {
+        let Some(file) = &self.keys_file else { return Ok(false) };
+        let now = stamp(file);
+        let mut seen = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *seen, now) == now {
+            return Ok(false);
+        }
         let keys = Arc::new(read_keys(file)?);
         // Under one lock, so that nothing that an old key has proved is remembered afterwards.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         *known = Known::default();
-        Ok(())
-    }
-
-    /// The file of keys.
-    #[must_use]
-    pub fn keys_file(&self) -> Option<&std::path::Path> {
-        self.keys_file.as_deref()
+        Ok(true)
     }
 
     /// Whether a stream asks for a token.
@@ -178,6 +213,17 @@ impl Gate {
         let visit = visit::of_request(request, address, country);
         let claims = self.admit(token, &visit, stream.as_ref(), now_s)?;
         Ok(Some(Pass { claims, stream, shown }))
+    }
+
+    /// Lets another node in, by its token alone.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn node<B>(&self, request: &mut Request<B>, address: IpAddr, now_s: i64) -> Result<Pass, Denial> {
+        let shown = visit::take(request);
+        let token = shown.as_ref().map(|shown| shown.token.as_str());
+        let claims = self.admit(token, &visit::of_request(request, address, None), None, now_s)?;
+        if claims.is_node() { Ok(Pass { claims, stream: None, shown }) } else { Err(Denial::Foreign) }
     }
 
     /// Lets a player of a whole stream in, by a protocol that has no files. `None`: it is open to all.
@@ -257,6 +303,13 @@ impl Gate {
         Ok(claims)
     }
 
+    /// A token that says this and is let in here; `None` when no key of this gate can make one.
+    #[must_use]
+    pub fn make(&self, claims: Claims) -> Option<String> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        make(&Claims { issuer: self.issuer.clone(), ..claims }, keys.maker(None)?)
+    }
+
     /// Takes tokens back that were made up to now. Waits for the disk.
     ///
     /// # Errors
@@ -283,14 +336,11 @@ impl Gate {
         self.fed.store(true, Ordering::Release);
     }
 
-    /// Counts of who was let in, who was not, and what was taken back.
+    /// How many requests were let in and how many not, and how much is known to be taken back.
     #[must_use]
-    pub fn figures(&self) -> [(&'static str, u64); 3] {
-        [
-            ("admitted", self.admitted.load(Ordering::Relaxed)),
-            ("refused", self.refused.load(Ordering::Relaxed)),
-            ("revocations", self.revoked.count() as u64),
-        ]
+    pub fn figures(&self) -> (u64, u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (count(&self.admitted), count(&self.refused), self.revoked.count() as u64)
     }
 }
 
@@ -321,11 +371,19 @@ pub fn make(claims: &Claims, key: &Key) -> Option<String> {
     Some(URL_SAFE_NO_PAD.encode(cose::seal(claims.write(), key)?))
 }
 
+/// Size and time of change of a file.
+type Stamp = (u64, SystemTime);
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let meta = std::fs::metadata(file).ok()?;
+    Some((meta.len(), meta.modified().ok()?))
+}
+
 /// The keys in a file.
 ///
 /// # Errors
 /// In words, with what to do.
-pub fn read_keys(file: &std::path::Path) -> Result<Keys, String> {
+pub fn read_keys(file: &Path) -> Result<Keys, String> {
     let text = std::fs::read_to_string(file)
         .map(zeroize::Zeroizing::new)
         .map_err(|e| format!("{} cannot be read: {e}; make keys with: nexus token keys", file.display()))?;

@@ -33,7 +33,7 @@ pub struct Key {
 }
 
 enum Material {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Ec { public: Vec<u8>, pair: Option<EcdsaKeyPair> },
     Ed { public: Vec<u8>, pair: Option<Ed25519KeyPair> },
 }
@@ -127,7 +127,7 @@ impl Key {
                 if secret.len() < SECRET_BYTES_MIN {
                     return Err("k is shorter than 32 bytes");
                 }
-                Material::Secret(hmac::Key::new(hmac::HMAC_SHA256, &secret))
+                Material::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &secret)))
             }
             ("EC", "P-256") => {
                 let (x, y) = (half(&jwk.x, "x is not 32 bytes")?, half(&jwk.y, "y is not 32 bytes")?);

@@ -30,7 +30,7 @@ mod visit;
 #[cfg(test)]
 mod tests;
 
-pub use claims::{Claims, NODE};
+pub use claims::{Claims, NODE, below, network, random};
 pub use config::Config;
 pub use denial::Denial;
 pub use gate::{Gate, Pass, Terms, VIEWER, make, read_keys};

@@ -75,6 +75,8 @@ pub struct UpstreamConfig {
     pub health: Option<String>,
     /// Share the objects out among the origins (rendezvous hashing), for origins that are caches themselves.
     pub spread: bool,
+    /// They are nodes of ours, which are shown `playback.node_token_file`.
+    pub ours: bool,
     /// What is fetched before it is asked for.
     pub prefetch: Prefetch,
 }
@@ -102,6 +104,7 @@ impl Default for UpstreamConfig {
             timeout_ms: 10_000,
             health: None,
             spread: false,
+            ours: false,
             prefetch: Prefetch::Cmcd,
         }
     }
@@ -113,7 +116,7 @@ impl UpstreamConfig {
     pub fn of_nodes(nodes: &[String]) -> Self {
         let host = |node: &String| node.rsplit_once(':').map_or(node.as_str(), |(host, _)| host).to_owned();
         let origins = nodes.iter().map(|node| format!("http://{}:{ORIGIN_PORT}", host(node))).collect();
-        Self { origins, ..Self::default() }
+        Self { origins, ours: true, ..Self::default() }
     }
 }
 

@@ -17,7 +17,8 @@ mod upstream;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use nx_access::Gate;
 use nx_cache::{Bounds, Budget, Coding, Failure, Fill, Key, Object, Reader, Standing, Terms};
 use nx_cdn_config::Network;
 use nx_delivery::{Problem, Request, Response, wall_ms};
@@ -62,6 +63,8 @@ pub(crate) struct Cache {
     ahead: Arc<Semaphore>,
     counters: Counters,
     purge_key: Option<Secret>,
+    /// What nodes of ours are shown.
+    node_token: Option<HeaderValue>,
     /// This node in [`CDN_LOOP`].
     node: String,
 }
@@ -82,12 +85,14 @@ impl Cache {
     pub(crate) fn open(
         config: &CacheConfig,
         upstreams: &[UpstreamConfig],
+        node_token: Option<&str>,
         stop: &watch::Receiver<bool>,
     ) -> Result<Arc<Self>, String> {
         let ms = |s: u64| i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX);
         let client = client()?;
         let places = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
-        let upstreams = Upstream::all(upstreams);
+        let node_token = node_token.map(secret).transpose()?;
+        let upstreams = Upstream::all(upstreams, node_token.as_ref());
         let checks = upstreams.iter().filter_map(|u| u.clone().watch(client.clone(), stop.clone()));
         checks.for_each(|check| drop(tokio::spawn(check)));
         let cache = Self {
@@ -108,6 +113,7 @@ impl Cache {
             ahead: places(AHEAD_MAX),
             counters: Counters::default(),
             purge_key: config.purge_key.clone(),
+            node_token,
             node: format!("nexus-{}", nx_delivery::random_id()),
             client,
         };
@@ -115,9 +121,16 @@ impl Cache {
     }
 
     /// From now on requests take the routes of this network; those that run go on as they began.
-    pub(crate) fn take(&self, network: &Network) {
+    pub(crate) fn take(&self, network: &Network, gate: &Gate) {
         let mut upstreams = self.upstreams.write().unwrap_or_else(PoisonError::into_inner);
-        *upstreams = Arc::new(Upstream::of_network(network, &upstreams));
+        *upstreams = Arc::new(Upstream::of_network(network, &upstreams, (gate, self.node_token.as_ref())));
+    }
+
+    /// Reads the keys of tokens again that have changed.
+    pub(crate) fn refresh_keys(&self) {
+        let upstreams = self.upstreams();
+        let gates = upstreams.iter().filter_map(|upstream| upstream.rules.token.as_ref());
+        gates.for_each(|gate| nx_delivery::refresh_keys(gate));
     }
 
     fn upstreams(&self) -> Arc<Vec<Arc<Upstream>>> {
@@ -394,3 +407,11 @@ fn problem(failure: &Failure) -> Problem {
 
 #[cfg(test)]
 mod tests;
+
+/// A field that is not shown in logs.
+fn secret(text: &str) -> Result<HeaderValue, String> {
+    let mut value =
+        HeaderValue::from_str(text).map_err(|_| "playback.node_token_file holds no token".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}

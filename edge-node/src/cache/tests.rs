@@ -1,6 +1,7 @@
 //! Routing of requests.
 
 use http::Method;
+use nx_access::Gate;
 use nx_delivery::Upload;
 
 use super::*;
@@ -30,7 +31,7 @@ fn hosts_are_told_by_name_whatever_their_port_and_version_of_http() {
 
 fn cache(upstream: &UpstreamConfig) -> Arc<Cache> {
     let (_stop, stopped) = watch::channel(false);
-    let cache = Cache::open(&CacheConfig::default(), std::slice::from_ref(upstream), &stopped);
+    let cache = Cache::open(&CacheConfig::default(), std::slice::from_ref(upstream), None, &stopped);
     cache.expect("sound settings")
 }
 
@@ -79,10 +80,19 @@ fn routes_of_a_network_keep_what_is_known_of_origins() {
         )
     };
     let network = |more: &str| Network::from_toml(&text(more)).expect("a network");
-    let first = Upstream::of_network(&network(""), &[]);
+    let gate = Gate::open(nx_access::Terms::default()).expect("a gate");
+    let token = HeaderValue::from_static("node");
+    let shown = (&*gate, Some(&token));
+    let first = Upstream::of_network(&network(""), &[], shown);
     let second = Upstream::of_network(
         &network("[[route]]\npath = \"/*\"\norigins = [\"ours\", \"theirs\"]\n"),
         &first,
+        shown,
+    );
+    let shows = |upstream: &Upstream, nth| upstream.origin(nth).shows_token();
+    assert!(
+        !shows(&first[0], 0) && shows(&second[1], 0) && !shows(&second[1], 1),
+        "only nodes of ours see the token"
     );
     let find = |path: &str| second.iter().find(|u| u.takes("any", path)).expect("a route");
     let (hls, all) = (find("/hls/a.m3u8"), find("/live/a"));

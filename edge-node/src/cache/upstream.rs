@@ -1,10 +1,12 @@
 //! Where objects come from: the origins of a route, asked in turn over connections that are kept.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use nx_access::Gate;
 use nx_cache::{Failure, Health, Query, Terms};
 use nx_cdn_config::{Access, Limit, Network, PathPattern, Route};
 use nx_delivery::wall_ms;
@@ -45,16 +47,23 @@ pub(crate) fn client() -> Result<Client, String> {
 pub(super) struct Origin {
     /// Without a slash at its end.
     base: String,
+    /// What it is shown to give out what asks for a token.
+    token: Option<HeaderValue>,
     health: Mutex<Health>,
 }
 
 impl Origin {
-    fn new(base: &str) -> Self {
-        Self { base: base.to_owned(), health: Mutex::default() }
+    fn new(base: &str, token: Option<HeaderValue>) -> Self {
+        Self { base: base.to_owned(), token, health: Mutex::default() }
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn shows_token(&self) -> bool {
+        self.token.is_some()
     }
 
     fn good(&self) {
@@ -87,8 +96,8 @@ pub(crate) struct Rules {
     pub(crate) access: Option<Access>,
     /// How much one may ask.
     pub(crate) limit: Option<Limit>,
-    /// One must have a token.
-    pub(crate) token: bool,
+    /// One must have a token that this opens to.
+    pub(crate) token: Option<Arc<Gate>>,
     /// None of its origins is a node of ours.
     pub(crate) foreign: bool,
     /// How long answers are kept.
@@ -118,8 +127,9 @@ pub(super) struct Answer {
 }
 
 impl Upstream {
-    fn new(config: &UpstreamConfig) -> Self {
-        let origin = |base: &String| Arc::new(Origin::new(base.trim_end_matches('/')));
+    fn new(config: &UpstreamConfig, token: Option<&HeaderValue>) -> Self {
+        let token = token.filter(|_| config.ours);
+        let origin = |base: &String| Arc::new(Origin::new(base.trim_end_matches('/'), token.cloned()));
         Self {
             rules: Rules::default(),
             name: config.name.clone(),
@@ -135,17 +145,30 @@ impl Upstream {
     }
 
     /// Those of the configuration, the narrowest first.
-    pub(super) fn all(configs: &[UpstreamConfig]) -> Vec<Arc<Self>> {
+    pub(super) fn all(configs: &[UpstreamConfig], token: Option<&HeaderValue>) -> Vec<Arc<Self>> {
         let mut configs: Vec<&UpstreamConfig> = configs.iter().collect();
         configs.sort_by_key(|config| std::cmp::Reverse((!config.hosts.is_empty(), config.path.len())));
-        configs.into_iter().map(|config| Arc::new(Self::new(config))).collect()
+        configs.into_iter().map(|config| Arc::new(Self::new(config, token))).collect()
     }
 
     /// The routes of a network, the narrowest first. What is known of the health of origins stays from `before`. A
-    /// route is named by host and path, so that what is kept for it outlives other changes.
-    pub(super) fn of_network(network: &Network, before: &[Arc<Self>]) -> Vec<Arc<Self>> {
-        let known = |base: &str| before.iter().flat_map(|u| &u.origins).find(|o| o.base == base).cloned();
-        let origin = |base: String| known(&base).unwrap_or_else(|| Arc::new(Origin::new(&base)));
+    /// route is named by host and path, so that what is kept for it outlives other changes. Nodes of ours are shown `token`.
+    pub(super) fn of_network(
+        network: &Network,
+        before: &[Arc<Self>],
+        (gate, token): (&Gate, Option<&HeaderValue>),
+    ) -> Vec<Arc<Self>> {
+        let origin = |described: &nx_cdn_config::Origin| {
+            let (base, token) = (described.http.to_string(), token.filter(|_| described.plane.is_some()));
+            let mut known = before.iter().flat_map(|u| &u.origins);
+            let known = known.find(|o| o.base == base && o.token.as_ref() == token).cloned();
+            known.unwrap_or_else(|| Arc::new(Origin::new(&base, token.cloned())))
+        };
+        let gates: HashMap<&str, Arc<Gate>> = network
+            .tokens
+            .iter()
+            .map(|policy| (policy.name.as_str(), gate.whole((&policy.keys).into(), policy.issuer.clone())))
+            .collect();
         let one = |route: &Route| {
             let lifetimes = network.cache_of(route);
             let usual = UpstreamConfig::default();
@@ -154,7 +177,10 @@ impl Upstream {
                 rules: Rules {
                     access: network.access_of(route).cloned(),
                     limit: network.limit_of(route).cloned(),
-                    token: route.token.is_some(),
+                    token: route
+                        .token
+                        .as_ref()
+                        .map(|name| gates.get(name.as_str()).cloned().unwrap_or_else(|| gate.shut())),
                     foreign: origins().all(|origin| origin.plane.is_none()),
                     lifetimes: Some(lifetimes.clone()),
                 },
@@ -164,7 +190,7 @@ impl Upstream {
                 timeout: Duration::from_millis(usual.timeout_ms),
                 reach: Reach::Pattern(route.path.clone()),
                 hosts: route.host.iter().map(ToString::to_string).collect(),
-                origins: origins().map(|o| origin(o.http.to_string())).collect(),
+                origins: origins().map(origin).collect(),
                 check: None,
                 spread: false,
             })
@@ -269,7 +295,11 @@ impl Upstream {
         headers: &HeaderMap,
     ) -> Result<Answer, Failure> {
         let asked_ms = wall_ms();
-        let request = client.get(format!("{}{target}", origin.base)).headers(headers.clone());
+        let mut headers = headers.clone();
+        if let Some(token) = &origin.token {
+            headers.insert(nx_access::HEADER, token.clone());
+        }
+        let request = client.get(format!("{}{target}", origin.base)).headers(headers);
         let failure = match tokio::time::timeout(self.timeout, request.send()).await {
             Ok(Ok(response)) => match sound(&response) {
                 Ok(()) => {
@@ -353,12 +383,15 @@ mod tests {
             hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
             ..Default::default()
         };
-        let all = Upstream::all(&[
-            config("all", "/", &[]),
-            config("vod", "/vod", &[]),
-            config("deep", "/vod/deep/", &[]),
-            config("a", "/", &["A.example"]),
-        ]);
+        let all = Upstream::all(
+            &[
+                config("all", "/", &[]),
+                config("vod", "/vod", &[]),
+                config("deep", "/vod/deep/", &[]),
+                config("a", "/", &["A.example"]),
+            ],
+            None,
+        );
         for (host, path, want) in [
             ("x", "/other", "all"),
             ("x", "/vod", "vod"),
@@ -371,7 +404,7 @@ mod tests {
             let found = all.iter().find(|u| u.takes(host, path)).map(|u| u.name.as_str());
             assert_eq!(found, Some(want), "{host}{path}");
         }
-        let only = Upstream::all(&[config("a", "/", &["a.example"])]);
+        let only = Upstream::all(&[config("a", "/", &["a.example"])], None);
         assert!(!only[0].takes("b.example", "/"));
     }
 }

@@ -33,6 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use http::StatusCode;
+use nx_access::Gate;
 use nx_cdn_config::{
     Buckets, Countries, Fault, History, HistoryError, Kind, Name, Network, Route, Tls, difference,
 };
@@ -55,6 +56,7 @@ pub(crate) struct Parts {
     /// Fetches live streams, if this node does.
     pub(crate) plane: Option<Arc<Edge>>,
     pub(crate) certs: Arc<Certs>,
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// A version.
@@ -142,7 +144,7 @@ impl Control {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn countries(&self) -> Arc<Countries> {
+    pub(crate) fn countries(&self) -> Arc<Countries> {
         self.countries.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -172,8 +174,8 @@ impl Control {
 
     /// What comes from now on follows this version; what runs goes on.
     fn apply(&self, number: u64, network: Network) {
-        let Parts { cache, media, plane, certs } = &self.parts;
-        cache.take(&network);
+        let Parts { cache, media, plane, certs, gate } = &self.parts;
+        cache.take(&network, gate);
         media.steer(network.steering.is_some());
         certs.require_tls13(network.tls.as_ref().is_some_and(|tls| tls.min == "1.3"));
         let named = |tls: &Tls| tls.hosts.iter().map(ToString::to_string).collect();
@@ -187,6 +189,8 @@ impl Control {
             let chosen = held.clone();
             let choose = Arc::new(move |key: &StreamKey| sources(&chosen.network, key));
             plane.ask(&planes(&held.network), Some(choose));
+            let (gate, chosen) = (gate.clone(), held.clone());
+            plane.guard(Arc::new(move |key| gate.guards(key) || all_guard(&chosen.network, key)));
         }
         let edges = &held.network.edges;
         lock(&self.peers).retain(|name, _| edges.iter().any(|edge| edge.name == *name));
@@ -212,11 +216,6 @@ impl Control {
             self.refused.access.fetch_add(1, Ordering::Relaxed);
             let detail = "this cannot be watched from your address";
             return Err(Problem::new(StatusCode::FORBIDDEN, "not-from-here", "Not from here", detail));
-        }
-        if rules.token {
-            return Err(Problem::not_built(
-                "who may watch this is told by a token, which edges cannot prove yet",
-            ));
         }
         if let Some(limit) = &rules.limit {
             let (now_ms, stream) = (nx_delivery::wall_ms(), stream_of(request.uri().path()));
@@ -293,6 +292,13 @@ fn sources(network: &Network, key: &StreamKey) -> Vec<String> {
     let path = format!("/{key}/index.m3u8");
     let routes = network.ranked().into_iter().filter(|route| route.path.takes(&path));
     routes.map(|route| planes_of(network, route)).find(|planes| !planes.is_empty()).unwrap_or_default()
+}
+
+/// Whether every route to a stream asks for a token.
+fn all_guard(network: &Network, key: &StreamKey) -> bool {
+    let path = format!("/{key}/index.m3u8");
+    let mut routes = network.ranked().into_iter().filter(|route| route.path.takes(&path)).peekable();
+    routes.peek().is_some() && routes.all(|route| route.token.is_some())
 }
 
 /// Why a network, good in itself, cannot be in force at this node.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{Method, header};
 use http_body_util::BodyExt as _;
+use nx_access::{Claims, Denial, Keys, Shown, Way, What};
 use nx_delivery::{Directory, LiveStream, TlsConfig, Upload};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -68,12 +69,23 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let opened = Opened::read(&config, false).expect("good").expect("it is named");
         let parts = Parts {
-            cache: Cache::open(&CacheConfig::default(), &[], &stopped).expect("a cache"),
+            cache: Cache::open(&CacheConfig::default(), &[], None, &stopped).expect("a cache"),
             media: Arc::new(Media::new(Arc::new(Empty), "edge", 1)),
             plane: None,
             certs: TlsConfig::default().certs(&folder).expect("certificates"),
+            gate: Gate::open(nx_access::Terms::default()).expect("a gate"),
         };
         Self { control: Control::start(opened, parts).expect("it starts"), folder, _stop: stop }
+    }
+
+    /// Whether the route of a path lets somebody in who is in Germany.
+    fn opens(&self, path: &str, token: &str) -> Result<(), Denial> {
+        let mut request = request(path, "");
+        let route = self.control.parts.cache.route(&request).expect("a route");
+        let gate = route.rules.token.clone().expect("it asks for a token");
+        let shown = Shown { token: token.to_owned(), way: Way::Header };
+        let place = ("198.51.100.7".parse().expect("an address"), Some("DE"));
+        gate.enter(&mut request, Some(shown), place, 1).map(|pass| assert!(pass.is_some()))
     }
 
     /// Status and body of an answer of the API.
@@ -207,8 +219,42 @@ async fn access_and_limits_are_in_force_at_once() {
     assert_eq!([german(), german(), german()], [(200, None), (200, None), (429, Some(1))]);
     let token = "token = \"shop\"\n[[token]]\nname = \"shop\"\nkeys = \"https://id.example.com/keys\"\n";
     let (_, told) = node.put(&format!("{EDGES}{ROUTE}{token}")).await;
-    assert!(told["notes"][0].as_str().is_some_and(|note| note.contains("501")), "{told:#}");
-    assert_eq!(german().0, 501, "who cannot be asked for a token is not let in without");
+    assert!(told["notes"][0].as_str().is_some_and(|note| note.contains("name a file")), "{told:#}");
+    assert_eq!(node.opens("/hls/a", ""), Err(Denial::Missing));
+    assert_eq!(
+        node.opens("/hls/a", "AAAA"),
+        Err(Denial::Malformed),
+        "nobody is let in by keys that are not read"
+    );
+}
+
+#[tokio::test]
+async fn a_route_is_opened_by_tokens_of_its_own_keys() {
+    let node = Node::start("tokens", &format!("{EDGES}{ROUTE}"));
+    let (keys, _) = nx_access::generate("k", nx_access::Algorithm::Es256).expect("a key");
+    let file = node.folder.join("shop.json");
+    std::fs::write(&file, &*keys).expect("written");
+    let policy = format!(
+        "token = \"shop\"\n[[token]]\nname = \"shop\"\nissuer = \"shop\"\nkeys = \"{}\"\n",
+        file.display()
+    );
+    assert_eq!(node.put(&format!("{EDGES}{ROUTE}{policy}")).await.0, 200);
+    let set = Keys::parse(&keys).expect("keys");
+    let claims = Claims { expires_s: i64::MAX, issuer: Some("shop".into()), ..Claims::default() };
+    let made = |claims: &Claims| nx_access::make(claims, set.maker(None).expect("a key")).expect("a token");
+    assert_eq!(node.opens("/hls/a", &made(&claims)), Ok(()));
+    assert_eq!(node.opens("/hls/a", &made(&Claims { issuer: None, ..claims.clone() })), Err(Denial::Foreign));
+    let french = Claims { countries: vec!["FR".into()], ..claims.clone() };
+    assert_eq!(node.opens("/hls/a", &made(&french)), Err(Denial::Place));
+    let german = Claims { countries: vec!["DE".into()], ..claims.clone() };
+    assert_eq!(node.opens("/hls/a", &made(&german)), Ok(()));
+    // What is taken back at the node is taken back for its routes.
+    node.control.parts.gate.revoke(What::Everything, 0).expect("taken back");
+    assert_eq!(
+        node.opens("/hls/a", &made(&claims)),
+        Err(Denial::Revoked),
+        "it does not say when it was made"
+    );
 }
 
 #[tokio::test]

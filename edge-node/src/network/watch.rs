@@ -82,6 +82,7 @@ impl Control {
                 _ = told => true,
                 () = tokio::time::sleep(LOOK_EVERY) => false,
             };
+            self.parts.cache.refresh_keys();
             let stamps = self.stamps();
             if forced || stamps != seen {
                 seen = stamps;

@@ -161,7 +161,7 @@ fn assets_are_found_by_stream_time_kind_and_words_page_by_page() {
 fn hub(folder: &Folder, keep_s: u32) -> Arc<Hub> {
     let mut config = Config::default();
     config.store.keep_s = keep_s;
-    Hub::new(config, &folder.0).expect("opens")
+    Hub::new(config, nx_access::Gate::open(nx_access::Terms::default()).unwrap(), &folder.0).expect("opens")
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::ingest::player::Player;
 use crate::ingest::rtmp_input::RtmpInput;
 use crate::ingest::shard::{Join, Shards};
 use crate::ingest::socket::Socket;
+use crate::ingest::viewer::Viewer;
 
 /// A listener at work.
 pub(crate) struct Door {
@@ -283,20 +284,23 @@ impl Guest {
     async fn play(mut self, key: StreamKey, ask: Ask, place: OwnedSemaphorePermit, shards: &Shards) {
         // Our mixers need no leave, and come again until somebody publishes.
         let own = ask.key.as_ref() == Some(&self.hub.pass);
-        let admitted = if own {
-            Ok(())
-        } else {
-            self.hub.admission.decide(&ask, crate::clock::unix_s()).await.map(|_| ())
+        let admitted = if own { Ok(Viewer::own()) } else { Viewer::enter(&self.hub, &ask).await };
+        let viewer = match admitted {
+            Err(refusal) => Err(refusal.text),
+            Ok(_) if self.hub.entry(&key).is_none() => Err(format!("nobody publishes {key}")),
+            Ok(viewer) => self.hub.keys.refusal(&key).map_or(Ok(viewer), Err),
         };
-        let refusal = match admitted {
-            Err(refusal) => Some(refusal.text),
-            Ok(()) if self.hub.entry(&key).is_none() => Some(format!("nobody publishes {key}")),
-            Ok(()) => self.hub.keys.refusal(&key),
+        let viewer = match viewer {
+            Ok(viewer) => viewer,
+            Err(reason) => {
+                self.session.refuse_play(&reason);
+                return if own {
+                    self.say_goodbye().await
+                } else {
+                    self.turn_away(key.as_str(), &reason).await
+                };
+            }
         };
-        if let Some(reason) = refusal {
-            self.session.refuse_play(&reason);
-            return if own { self.say_goodbye().await } else { self.turn_away(key.as_str(), &reason).await };
-        }
         tracing::info!(stream = %key, peer = %self.peer, protocol = self.protocol.name(), "playing");
         self.session.accept_play();
         if !self.flush().await {
@@ -305,7 +309,13 @@ impl Guest {
         let Ok((tcp, tls)) = self.line.into_parts() else { return };
         let socket = Socket::new(tcp, tls);
         let now_ms = self.hub.clock.ms();
-        let player = Player::new(socket, self.peer, self.session, self.codecs, self.since, now_ms, place);
+        let player = Player::new(
+            (socket, self.peer),
+            self.session,
+            self.codecs,
+            (self.since, now_ms),
+            (viewer, place),
+        );
         shards.join(Join::Player { key, player: Box::new(player) });
     }
 

@@ -17,3 +17,4 @@ mod status;
 mod stream;
 pub(crate) mod ts_input;
 mod ts_reader;
+pub(crate) mod viewer;

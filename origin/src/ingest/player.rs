@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::ingest::socket::Socket;
+use crate::ingest::viewer::Viewer;
 
 /// Slices handed to the kernel in one call.
 const SLICES_MAX: usize = 64;
@@ -42,6 +43,7 @@ pub(crate) struct Player {
     /// Lost its place: waits for the next key frame.
     skipping: bool,
     progress_ms: i64,
+    viewer: Viewer,
     _place: OwnedSemaphorePermit,
 }
 
@@ -50,13 +52,11 @@ pub(crate) struct Closed(pub(crate) String);
 
 impl Player {
     pub(crate) fn new(
-        socket: Socket,
-        peer: SocketAddr,
+        (socket, peer): (Socket, SocketAddr),
         session: Session,
         codecs: Vec<String>,
-        since: Instant,
-        now_ms: i64,
-        place: OwnedSemaphorePermit,
+        (since, now_ms): (Instant, i64),
+        (viewer, place): (Viewer, OwnedSemaphorePermit),
     ) -> Self {
         Self {
             socket,
@@ -69,8 +69,14 @@ impl Player {
             queued: 0,
             skipping: false,
             progress_ms: now_ms,
+            viewer,
             _place: place,
         }
+    }
+
+    /// Whether what let it in still does.
+    pub(crate) fn may_stay(&self) -> bool {
+        self.viewer.may_stay()
     }
 
     pub(crate) fn session(&mut self) -> &mut Session {

@@ -16,6 +16,7 @@ use crate::hub::Hub;
 use crate::ingest::input::{About, Wire};
 use crate::ingest::shard::{Join, Shards};
 use crate::ingest::ts_input::{TsInput, TsSource};
+use crate::ingest::viewer::Viewer;
 use crate::restream;
 
 /// Takes callers on `address`; must be called within the runtime.
@@ -66,10 +67,6 @@ async fn attend(hub: &Arc<Hub>, shards: Shards, request: Request) -> Result<(), 
         Ok(wish) => wish,
         Err(text) => return refuse(answer, Reject::BadRequest, text),
     };
-    let grant = match hub.admission.decide(&ask, crate::clock::unix_s()).await {
-        Ok(grant) => grant,
-        Err(refusal) => return refuse(answer, code_of(refusal.kind), refusal.text),
-    };
     let passphrase =
         match hub.admission.passphrase(&key).map(|p| Passphrase::try_from(p.reveal().to_owned())).transpose()
         {
@@ -78,7 +75,12 @@ async fn attend(hub: &Arc<Hub>, shards: Shards, request: Request) -> Result<(), 
                 return refuse(answer, Reject::InternalError, format!("the stream's passphrase: {error}"));
             }
         };
+    let refused = |refusal: nx_admission::Refusal| (code_of(refusal.kind), refusal.text);
     if ask.action == Action::Play {
+        let viewer = match Viewer::enter(hub, &ask).await.map_err(refused) {
+            Ok(viewer) => viewer,
+            Err((code, text)) => return refuse(answer, code, text),
+        };
         let Some(entry) = hub.entry(&key) else {
             return refuse(answer, Reject::NotFound, format!("nobody publishes {key}"));
         };
@@ -89,10 +91,14 @@ async fn attend(hub: &Arc<Hub>, shards: Shards, request: Request) -> Result<(), 
         tracing::info!(stream = %key, %peer, "playing over SRT");
         answer.accept(
             passphrase,
-            Box::new(move |link| drop(runtime.spawn(restream::play_srt(live, link, grant)))),
+            Box::new(move |link| drop(runtime.spawn(restream::play_srt(live, link, viewer)))),
         );
         return Ok(());
     }
+    let grant = match hub.admission.decide(&ask, crate::clock::unix_s()).await.map_err(refused) {
+        Ok(grant) => grant,
+        Err((code, text)) => return refuse(answer, code, text),
+    };
     let claim = Claim::new(nx_delivery::random_id(), hub.clock.ms());
     let role = Role::from(grant.input);
     let entry = match hub.take_name(&key, role, &claim).await {

@@ -366,6 +366,10 @@ impl Stream {
         }
         self.pipeline.turn_key(nx_delivery::wall_ms());
         self.pipeline.look();
+        for (token, player) in self.players.iter().filter(|(_, player)| !player.may_stay()) {
+            tracing::info!(stream = %self.key, peer = %player.peer, reason = "its token has ended", "player left");
+            self.fallen.push(*token);
+        }
         if let Some(input) = self.switch.active().and_then(|role| self.take_input(role)) {
             self.prepare_slate(hub, &input);
             self.put_input(input);

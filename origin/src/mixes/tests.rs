@@ -48,7 +48,8 @@ impl Server {
         config.mixer.worker = Some(folder.join("mixer.sh"));
         change(&mut config);
         let (stop, stopped) = watch::channel(false);
-        let hub = Hub::new(config, &folder).unwrap();
+        let hub =
+            Hub::new(config, nx_access::Gate::open(nx_access::Terms::default()).unwrap(), &folder).unwrap();
         let mut doors = Doors::new(&hub, stopped).unwrap();
         let certs: Arc<Certs> = TlsConfig::default().certs(&folder).unwrap();
         doors.open(&certs).await.unwrap();

@@ -44,7 +44,8 @@ impl Server {
         config.stream.segment_ms = 1_000;
         config.rtmp.shards = 1;
         let (stop, stopped) = watch::channel(false);
-        let hub = Hub::new(config, &folder).unwrap();
+        let hub =
+            Hub::new(config, nx_access::Gate::open(nx_access::Terms::default()).unwrap(), &folder).unwrap();
         let doors = Doors::new(&hub, stopped).unwrap();
         Self { folder, hub, doors, stop }
     }

@@ -9,22 +9,26 @@ mod tls;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nx_admission::Grant;
 use nx_container::ts;
 use nx_delivery::LiveStream;
 use nx_media::{AudioParams, Params, Sample, VideoParams};
 use nx_srt::{Link, SendError};
 
 use crate::follow::{Follower, Next, Piece};
+use crate::ingest::viewer::Viewer;
 
 /// Seven transport packets: what an SRT message usually holds; bytes.
 pub(crate) const MESSAGE: usize = 7 * ts::PACKET_LEN;
 
 /// Sends a stream to an SRT player until either is over.
-pub(crate) async fn play_srt(live: Arc<LiveStream>, link: Link, grant: Grant) {
+pub(crate) async fn play_srt(live: Arc<LiveStream>, link: Link, viewer: Viewer) {
     let mut follower = Follower::new(live.clone());
     let reason = loop {
-        let next = follower.next().await;
+        let next = tokio::select! {
+            biased;
+            () = viewer.ends() => break "its token has ended".into(),
+            next = follower.next() => next,
+        };
         if let Some(reason) = link.closed() {
             break reason;
         }
@@ -40,7 +44,7 @@ pub(crate) async fn play_srt(live: Arc<LiveStream>, link: Link, grant: Grant) {
     };
     tracing::info!(stream = %live.key(), peer = %link.peer(), reason, "player left");
     link.close();
-    drop(grant);
+    drop(viewer);
 }
 
 /// Sends a piece as transport packets.

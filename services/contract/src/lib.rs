@@ -5,6 +5,7 @@ pub mod assets;
 pub mod desired;
 pub mod keys;
 pub mod mixes;
+pub mod playback;
 pub mod recordings;
 pub mod sources;
 pub mod streams;

@@ -13,6 +13,7 @@ mod door;
 mod guard;
 mod limits;
 mod mixes;
+mod playback;
 mod recordings;
 mod registry;
 mod serve;

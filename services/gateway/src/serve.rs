@@ -12,6 +12,7 @@ use nx_contract::announce::Announce;
 use nx_contract::assets::Assets;
 use nx_contract::desired::Desired;
 use nx_contract::mixes::Mixes;
+use nx_contract::playback::Playback;
 use nx_contract::recordings::Recordings;
 use nx_contract::streams::{State, Streams};
 use nx_contract::titles::{Titles, Work};
@@ -24,7 +25,7 @@ use crate::config::{Config, Token};
 use crate::desired::{self, Asked};
 use crate::limits::{Asker, Limits, Standing};
 use crate::services::{self, Services};
-use crate::{announce, assets, mixes, recordings, registry, titles, uploads, work};
+use crate::{announce, assets, guard, mixes, playback, recordings, registry, titles, uploads, work};
 
 /// What belongs to the streaming core.
 pub(crate) const CORE: &str = "/api/streamcore/v1";
@@ -57,19 +58,21 @@ pub struct Core {
     pub announce: Arc<dyn Announce>,
     /// Programmes.
     pub mixes: Arc<dyn Mixes>,
+    /// Who may watch.
+    pub playback: Arc<dyn Playback>,
 }
 
 impl Core {
     /// A hub that is all of them, and what goes in and out of it.
     pub fn new<H, O>(hub: &Arc<H>, out: &Arc<O>) -> Self
     where
-        H: Streams + Recordings + Assets + Titles + Work + Directory,
+        H: Streams + Recordings + Assets + Titles + Work + Directory + Playback,
         O: Desired + Announce + Mixes,
     {
         let (streams, recordings, assets) = (hub.clone(), hub.clone(), hub.clone());
-        let (titles, work, posters) = (hub.clone(), hub.clone(), hub.clone());
+        let (titles, work, posters, playback) = (hub.clone(), hub.clone(), hub.clone(), hub.clone());
         let (desired, announce, mixes) = (out.clone(), out.clone(), out.clone());
-        Self { streams, recordings, assets, titles, work, posters, desired, announce, mixes }
+        Self { streams, recordings, assets, titles, work, posters, desired, announce, mixes, playback }
     }
 }
 
@@ -178,7 +181,15 @@ impl Face {
         if let Some(rest) = below(WORK) {
             return work::answer(&core.work, self.token.as_ref(), rest, asked(), body).await;
         }
+        if let Some(route) = playback::route(head.uri.path()) {
+            let edge = edge_url(&head.headers, self.edge);
+            return playback::answer(&core.playback, self.token.as_ref(), &edge, route, asked(), body).await;
+        }
         if head.uri.path().ends_with("/poster.jpg") {
+            // What viewers need a token for is shown to operators alone.
+            if core.playback.asks_for_token(head.uri.path()) {
+                guard::admit(&head.headers, &head.uri, peer, self.token.as_ref())?;
+            }
             return media.answer(&http::Request::from_parts(head, Upload::None), peer).await;
         }
         if let Some(route) = head.uri.path().strip_prefix(CORE).and_then(assets::route) {

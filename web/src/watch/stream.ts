@@ -8,7 +8,9 @@ export interface Stream {
   path: string;
   /** The page was asked for with `player=moq`: by WebTransport if that can be had, else as always. */
   moq: boolean;
-  /** Path of the multivariant playlist, with the playback token of the page, if it has one. */
+  /** What follows the address of a player that has no paths: the playback token of the page, if it has one. */
+  query: string;
+  /** Path of the multivariant playlist, behind the token: what it names beside itself is asked for with it too. */
   playlist: string;
   /** Path of a picture to show before the first of the player. */
   poster: string;
@@ -16,28 +18,31 @@ export interface Stream {
   links: { hls: string; dash: string; ts: string; rtmp: string };
 }
 
-/** Reads `/watch/APP/STREAM`; null when the path names no stream. */
+/** Reads `/watch/APP/STREAM`, with `/token=TOKEN` in front or `?token=TOKEN` behind; null when the path names no stream. */
 export function streamFromPath(path: string, search: string): Stream | null {
-  const [, watch, app, ...rest] = path.split("/");
+  const folded = /^\/token=([^/]*)(\/.*)$/.exec(path);
+  const [, watch, app, ...rest] = (folded?.[2] ?? path).split("/");
   const name = rest.filter((part) => part !== "").join("/");
   if (watch !== "watch" || !app || !name) return null;
   const asked = new URLSearchParams(search);
-  const token = asked.get("token");
-  const query = token === null ? "" : `?${new URLSearchParams({ token })}`;
-  const base = `/${app}/${name}`;
-  const at = (path: string) => `${location.origin}${base}${path}${query}`;
+  const given = folded?.[1] ?? asked.get("token") ?? "";
+  const token = /^[\w=-]+$/.test(given) ? given : null;
+  const query = token ? `?token=${token}` : "";
+  const base = token ? `/token=${token}/${app}/${name}` : `/${app}/${name}`;
+  const at = (path: string) => `${location.origin}${base}${path}`;
   return {
     app: readable(app),
     name: readable(name),
     path: readable(`${app}/${name}`),
     moq: asked.get("player") === "moq" && "WebTransport" in window,
-    playlist: `${base}/index.m3u8${query}`,
-    poster: `${base}/poster.jpg${query}`,
+    query,
+    playlist: `${base}/index.m3u8`,
+    poster: `${base}/poster.jpg`,
     links: {
       hls: at("/index.m3u8"),
       dash: at("/manifest.mpd"),
       ts: at("/ts/index.m3u8"),
-      rtmp: `rtmp://${location.hostname}${base}${query}`,
+      rtmp: `rtmp://${location.hostname}/${app}/${name}${query}`,
     },
   };
 }

@@ -7,6 +7,7 @@ use nx_contract::announce::{Announce, DateRange, NewCaptions, NewDateRange, Rang
 use nx_contract::desired::{Held, LinkState, Status};
 use nx_contract::keys::{Key, MadeKey};
 use nx_contract::mixes::{Mix, Mixes, Scene, Standing};
+use nx_contract::playback::{MadeToken, NewToken, Playback, Revoke, Revoked};
 use nx_contract::sources::{InputRole, Source};
 use nx_contract::streams::{Ingest, Server, Stream, Streams};
 use nx_contract::targets::Target;
@@ -143,6 +144,26 @@ impl nx_contract::recordings::Recordings for Fake {
 }
 
 /// Has one programme, and takes another.
+impl Playback for Fake {
+    fn asks_for_token(&self, path: &str) -> bool {
+        path.starts_with("/live/paid/")
+    }
+
+    fn make_token(&self, wish: &NewToken) -> Result<MadeToken, Fault> {
+        let subject = wish.subject.clone().unwrap_or_default();
+        Ok(MadeToken { id: "01".into(), expires_at: wish.lasts_s.to_string(), token: format!("t-{subject}") })
+    }
+
+    fn revoke(&self, what: Revoke) -> Result<Revoked, Fault> {
+        Ok(Revoked { seq: 7, what, before: String::new() })
+    }
+
+    fn revoked(&self, after: u64, limit: usize) -> Vec<Revoked> {
+        let one = |seq| Revoked { seq, what: Revoke::Everything(true), before: String::new() };
+        (after + 1..=5).take(limit).map(one).collect()
+    }
+}
+
 impl Mixes for Fake {
     fn mixes(&self) -> Vec<Mix> {
         let scene = serde_json::from_value(json!({"inputs": [{"stream": "live/a"}]})).unwrap();
@@ -258,6 +279,66 @@ pub(crate) fn face(token: bool) -> Face {
     let fake = Arc::new(Fake::default());
     let core = Core::new(&fake, &fake);
     Face::new(Some(core), &config, ([127, 0, 0, 1], 8888).into(), &Arc::default(), stop).unwrap()
+}
+
+/// Names of viewers are in it: even reading is for those who may.
+#[tokio::test]
+async fn tokens_are_made_and_taken_back_by_those_who_may() {
+    let bearer = ("authorization", "Bearer 0123456789abcdef");
+    let (made, back) = ("/playback-tokens", "/revocations");
+    let wish = r#"{"stream": "live/paid", "lasts_s": 60, "subject": "alice"}"#;
+    for (method, path, token, peer, headers, body, want) in [
+        ("POST", made, true, AFAR, &[bearer, JSON][..], wish, 201),
+        ("POST", made, false, LOCAL, &[JSON], wish, 201),
+        ("POST", made, false, AFAR, &[JSON], wish, 403),
+        ("POST", made, true, LOCAL, &[JSON], wish, 401),
+        ("POST", made, true, AFAR, &[bearer, JSON], r#"{"stream": "live/paid"}"#, 400),
+        (
+            "POST",
+            made,
+            true,
+            AFAR,
+            &[bearer, JSON],
+            r#"{"stream": "live/paid", "lasts_s": 60, "sub": "x"}"#,
+            400,
+        ),
+        ("GET", made, true, AFAR, &[bearer], "", 405),
+        ("POST", back, true, AFAR, &[bearer, JSON], r#"{"subject": "alice"}"#, 201),
+        ("POST", back, true, AFAR, &[bearer, JSON], r#"{"everything": true}"#, 201),
+        ("POST", back, true, AFAR, &[bearer, JSON], r#"{"viewer": "alice"}"#, 400),
+        ("POST", back, true, AFAR, &[JSON], r#"{"subject": "alice"}"#, 401),
+        ("GET", back, true, AFAR, &[bearer], "", 200),
+        ("GET", back, true, AFAR, &[], "", 401),
+        ("GET", back, false, AFAR, &[], "", 403),
+    ] {
+        let (status, answer, _) = ask_at(&face(token), peer, CORE, (method, path, headers, body)).await;
+        assert_eq!(status, want, "{method} {path} {token} {peer} {body}: {answer}");
+    }
+    let (_, answer, _) = ask_at(&face(true), AFAR, CORE, ("POST", made, &[bearer, JSON], wish)).await;
+    assert_eq!(answer["token"], "t-alice");
+    let hls = answer["urls"]["hls"].as_str().unwrap();
+    assert!(hls.ends_with(":8888/token=t-alice/live/paid/index.m3u8"), "{hls}");
+    let (_, page, _) = ask_at(&face(true), AFAR, CORE, ("GET", "/revocations?limit=2", &[bearer], "")).await;
+    assert_eq!(
+        (page["items"][1]["seq"].as_u64(), page["next_cursor"].as_str()),
+        (Some(2), Some("2")),
+        "{page}"
+    );
+    let (_, page, _) = ask_at(&face(true), AFAR, CORE, ("GET", "/revocations?cursor=4", &[bearer], "")).await;
+    assert_eq!(page["items"], json!([{"seq": 5, "everything": true, "before": ""}]));
+}
+
+/// A picture of what viewers need a token for is for operators alone.
+#[tokio::test]
+async fn the_poster_of_a_protected_stream_is_not_for_everybody() {
+    for (path, peer, want) in [
+        ("/live/paid/poster.jpg", AFAR, 403),
+        ("/live/paid/poster.jpg", LOCAL, 404),
+        ("/live/free/poster.jpg", AFAR, 404),
+    ] {
+        let (status, answer, _) = ask_at(&face(false), peer, "", ("GET", path, &[], "")).await;
+        assert_eq!(status, want, "{path} {peer}: {answer}");
+    }
 }
 
 /// Uploads are as guarded as everything else that changes something.
