@@ -51,7 +51,7 @@ fn the_watch_page_plays_over_http2() {
 }
 
 /// What came of watching a page.
-fn watch(url: &str, args: &[&str]) -> Value {
+pub(crate) fn watch(url: &str, args: &[&str]) -> Value {
     let script = script("watch.mjs");
     let (ok, out, err) = run("node", &[&[&script, url], args].concat(), Duration::from_secs(60));
     assert!(ok, "{out}\n{err}");

@@ -9,6 +9,7 @@
 mod support;
 
 mod abuse;
+mod access;
 mod admission;
 mod api;
 mod assets;

@@ -171,5 +171,6 @@ fn what_edges_do_not_enforce_is_said() {
     assert!(foreign.len() == 1 && foreign[0].contains("edge.network.countries"), "{foreign:?}");
     assert_eq!(told("foreign-origin", true), Vec::<String>::new());
     let two = told("two-regions", true);
-    assert!(two.len() == 2 && two[0].contains("token") && two[1].contains("connections"), "{two:?}");
+    let about = |what: &str| two.iter().any(|note| note.contains(what));
+    assert!(about("].keys") && about("].connections"), "{two:?}");
 }
