@@ -138,7 +138,7 @@ pub(crate) fn load(
     let (mut values, mut places) =
         file.map_or_else(|| Ok(Default::default()), read).map_err(|fault| vec![fault])?;
     for (key, value) in environment {
-        set(&mut values, &key, value);
+        nx_settings::set(&mut values, &key, value);
         places.environment.insert(key);
     }
     let fitted = nx_settings::fit::<Config>(Value::Object(values));
@@ -160,19 +160,6 @@ fn read(path: &Path) -> Result<(Map<String, Value>, Places), Fault> {
     })?;
     let values = if let Value::Object(values) = value { values } else { Map::new() };
     Ok((values, Places { file, lines, ..Places::default() }))
-}
-
-/// Puts a value from the environment into its place; what reads as a number or a truth value is one.
-fn set(values: &mut Map<String, Value>, key: &str, text: String) {
-    let mut table = values;
-    let (sections, last) = key.rsplit_once('.').unwrap_or(("", key));
-    for section in sections.split('.').filter(|s| !s.is_empty()) {
-        let inner = table.entry(section).or_insert_with(|| Value::Object(Map::new()));
-        let Value::Object(inner) = inner else { return };
-        table = inner;
-    }
-    let value = text.parse::<i64>().map(Value::from).or_else(|_| text.parse().map(Value::Bool));
-    table.insert(last.to_owned(), value.unwrap_or(Value::String(text)));
 }
 
 #[cfg(test)]

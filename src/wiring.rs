@@ -76,7 +76,7 @@ type Stopped = watch::Receiver<bool>;
 
 /// The listeners of an edge that fetches its streams from elsewhere.
 async fn edge(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Roles> {
-    let playback = playback(cli, config, stopped)?;
+    let playback = Playback::open(&config.playback, &cli.data, stopped).map_err(Error::msg)?;
     let edge = nx_edge_node::start_alone(&config.edge, (certs, &playback), stopped, GRACE).await;
     let (edge, plane) = edge.map_err(Error::msg)?;
     plane.iter().for_each(|address| announce("plane", *address));
@@ -117,7 +117,7 @@ async fn gateway(
 
 /// An origin at work, with edge, gateway and services for `up`.
 async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Roles> {
-    let playback = playback(cli, config, stopped)?;
+    let playback = Playback::open(&config.playback, &cli.data, stopped).map_err(Error::msg)?;
     let hub = Hub::new(config.origin.clone(), playback.gate.clone(), &cli.data).map_err(Error::msg)?;
     let mut media = Doors::new(&hub, stopped.clone()).context("cannot start the threads that carry media")?;
     let opened = media.open(certs).await.map_err(Error::msg)?;
@@ -141,14 +141,6 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
         }
     }
     Ok(Roles { origin: Some((hub, media)), ring, http })
-}
-
-/// Who may watch, the same at every door.
-fn playback(cli: &Cli, config: &Config, stopped: &Stopped) -> Result<Playback> {
-    let gate = config.playback.gate(&cli.data).map_err(Error::msg)?;
-    tokio::spawn(nx_delivery::watch_keys(gate.clone(), stopped.clone()));
-    let node_token = config.playback.node_token().map_err(Error::msg)?;
-    Ok(Playback { gate, node_token, revocations: config.playback.revocations.clone() })
 }
 
 async fn listen(

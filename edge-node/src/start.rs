@@ -1,6 +1,7 @@
 //! Opens the edge's listeners.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,23 @@ pub struct Playback {
     pub node_token: Option<String>,
     /// Where it learns what was taken back.
     pub revocations: Vec<String>,
+}
+
+impl Playback {
+    /// Reads what the section names; `data` is the folder for what is taken back here. Keys are read again when they change,
+    /// until `stop` turns true. Must be called within the runtime.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub fn open(
+        config: &nx_access::Config,
+        data: &Path,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Self, String> {
+        let gate = config.gate(data)?;
+        tokio::spawn(nx_delivery::watch_keys(gate.clone(), stop.clone()));
+        Ok(Self { gate, node_token: config.node_token()?, revocations: config.revocations.clone() })
+    }
 }
 
 /// Listeners by name; that for plain HTTP comes first.

@@ -4,6 +4,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod lines;
+mod set;
 mod taken;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use lines::Lines;
+pub use set::set;
 pub use taken::Taken;
 
 /// Mistakes that are reported; a file with more is another kind of file.

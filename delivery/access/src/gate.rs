@@ -188,8 +188,7 @@ impl Gate {
     }
 
     /// Whether anything does.
-    #[must_use]
-    pub fn guards_any(&self) -> bool {
+    fn guards_any(&self) -> bool {
         self.whole || !self.rules.is_empty()
     }
 
@@ -204,6 +203,9 @@ impl Gate {
         (address, country): (IpAddr, Option<&str>),
         now_s: i64,
     ) -> Result<Option<Pass>, Denial> {
+        if !self.guards_any() {
+            return Ok(None);
+        }
         let stream = stream_of(request.uri().path());
         if !self.whole && !stream.as_ref().is_some_and(|stream| self.guards(stream)) {
             return Ok(None);

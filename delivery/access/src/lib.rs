@@ -21,6 +21,7 @@ pub mod cli;
 mod config;
 mod cose;
 mod denial;
+pub mod fuzz;
 mod gate;
 mod keys;
 mod revoked;

@@ -1,3 +1,5 @@
+//! Who is let in, and for how long.
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;

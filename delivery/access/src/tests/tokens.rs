@@ -1,3 +1,5 @@
+//! Tokens as they are made, altered and read.
+
 use std::net::IpAddr;
 
 use coset::cbor::Value;
