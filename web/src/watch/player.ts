@@ -265,12 +265,14 @@ export class Player {
       endedIsNew = false;
       // Whatever it could not be had by before, it begins anew.
       if (answer.kind === "missing") this.moq = this.stream.moq;
+      // No answer of the same address will be another.
+      if (answer.kind === "denied") return this.enter("denied", answer.detail);
       this.tell(answer);
       await sleep(POLL_MS);
     }
   }
 
-  private tell(answer: Exclude<Awaited<ReturnType<typeof probe>>, { kind: "live" }>): void {
+  private tell(answer: Exclude<Awaited<ReturnType<typeof probe>>, { kind: "live" | "denied" }>): void {
     if (this.over && this.view.phase !== "ended") return; // The rest of the buffer is still playing.
     if (answer.kind === "ended" || (answer.kind === "missing" && this.view.phase === "ended")) this.enter("ended");
     else if (answer.kind === "missing") this.enter("waiting", answer.detail);

@@ -1,10 +1,14 @@
 // Asks the edge how a stream is doing, without playing it.
 
-/** How a stream is doing. `missing`: no such broadcast now; `failed`: the edge gave no usable answer. */
+/**
+ * How a stream is doing. `missing`: no such broadcast now; `denied`: this page may not watch it; `failed`: the edge gave no
+ * usable answer.
+ */
 export type Probe =
   | { kind: "live" }
   | { kind: "ended" }
   | { kind: "missing"; detail: string }
+  | { kind: "denied"; detail: string }
   | { kind: "failed"; detail: string };
 
 const TIMEOUT_MS = 5000;
@@ -28,6 +32,9 @@ async function get(url: URL): Promise<{ text: string; url: URL } | Probe> {
   if (answer.ok) return { text: await answer.text(), url: new URL(answer.url) };
   const detail = await problem(answer);
   if (answer.status === 404) return { kind: "missing", detail };
+  // What is said to who has no token is for those who build pages.
+  if (answer.status === 401) return { kind: "denied", detail: "" };
+  if (answer.status === 403) return { kind: "denied", detail };
   return { kind: "failed", detail: detail || `The server answers ${answer.status}.` };
 }
 

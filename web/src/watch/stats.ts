@@ -1,7 +1,7 @@
 // The numbers of a playback, as shown on the page and as read by tests at `window.nexus.stats`.
 
 /** What the player is doing. `holding`: the playlist stands still, the newest picture stays on screen. */
-export type Phase = "loading" | "playing" | "holding" | "waiting" | "reconnecting" | "ended" | "unsupported";
+export type Phase = "loading" | "playing" | "holding" | "waiting" | "reconnecting" | "ended" | "denied" | "unsupported";
 
 /** One sample of every number; null where it is not known (yet). */
 export interface Stats {
