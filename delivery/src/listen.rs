@@ -282,7 +282,7 @@ pub(crate) async fn respond(handler: &dyn Handler, request: Request, peer: Socke
     let id = request_id(&request);
     let head = request.method() == Method::HEAD;
     tracing::trace!(
-        request_id = id, %peer, method = %request.method(), path = request.uri().path(),
+        request_id = id, %peer, method = %request.method(), path = nx_access::without_token(request.uri().path()),
         traceparent = request.headers().get("traceparent").and_then(|v| v.to_str().ok()), "request"
     );
     let mut response = match own_page(handler, &request) {

@@ -18,6 +18,8 @@ use crate::listen::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
+/// What is not longer than this is sent to its end.
+const AT_ONCE_BYTES: u64 = 1 << 20;
 /// How often a file of keys is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -74,7 +76,12 @@ impl Guest {
     #[must_use]
     pub fn answer(self, mut response: Response) -> Response {
         self.pass.dress(response.headers_mut(), self.list, now_s());
-        if matches!(response.body(), Body::Channel(_) | Body::Film(_) | Body::Stream(_)) {
+        let long = match response.body() {
+            Body::Empty => false,
+            Body::Slices(_) => response.body().size().is_some_and(|bytes| bytes > AT_ONCE_BYTES),
+            Body::Channel(_) | Body::Growing(_) | Body::Film(_) | Body::Stream(_) => true,
+        };
+        if long {
             let body = std::mem::take(response.body_mut());
             *response.body_mut() = Body::Stream(Stream::new(While { guest: self, body }));
         }
@@ -128,12 +135,15 @@ pub async fn watch_keys(gate: Arc<Gate>, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             () = crate::stopped(&mut stop) => return,
-            () = tokio::time::sleep(LOOK_EVERY) => refresh_keys(&gate),
+            () = tokio::time::sleep(LOOK_EVERY) => {
+                let gate = gate.clone();
+                let _ = tokio::task::spawn_blocking(move || refresh_keys(&gate)).await;
+            }
         }
     }
 }
 
-/// Reads a gate's keys again if their file has changed; the log says what came of it.
+/// Reads a gate's keys again if their file has changed; the log says what came of it. Waits for the disk.
 pub fn refresh_keys(gate: &Gate) {
     match gate.refresh() {
         Ok(true) => tracing::info!("playback keys read again"),

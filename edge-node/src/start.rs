@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nx_access::Gate;
 use nx_delivery::{Certs, Directory, Handler, Limits, Listening, LiveStream, Media};
-use nx_live_plane::{Browsers, Edge, Started};
+use nx_live_plane::{Browsers, Edge, Guards, Started};
 use nx_media::StreamKey;
 use tokio::sync::watch;
 
@@ -22,9 +22,7 @@ pub struct Playback {
     /// Which streams ask for a token, and what opens them.
     pub gate: Arc<Gate>,
     /// What this node shows others.
-    pub node_token: Option<String>,
-    /// Where it learns what was taken back.
-    pub revocations: Vec<String>,
+    node_token: Option<String>,
 }
 
 impl Playback {
@@ -38,9 +36,10 @@ impl Playback {
         data: &Path,
         stop: &watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        let gate = config.gate(data)?;
+        let (gate, node_token) = (config.gate(data)?, config.node_token()?);
         tokio::spawn(nx_delivery::watch_keys(gate.clone(), stop.clone()));
-        Ok(Self { gate, node_token: config.node_token()?, revocations: config.revocations.clone() })
+        feed::start(&gate, (&config.revocations, node_token.as_deref()), data, stop)?;
+        Ok(Self { gate, node_token })
     }
 }
 
@@ -85,9 +84,10 @@ pub async fn start_alone(
         return Ok((listening, None));
     }
     let edge = Edge::start(plane, stop)?;
-    let gate = doors.gate.clone();
+    let (gate, own) = (doors.gate.clone(), edge.clone());
     edge.guard(Arc::new(move |key| gate.guards(key)));
-    let offers = (edge.clone() as Arc<dyn Directory>, Some(doors.gate.clone()));
+    let guards: Guards = Arc::new(move |key| own.guards(key));
+    let offers = (edge.clone() as Arc<dyn Directory>, Some(guards));
     let offered = nx_live_plane::publish(plane, offers, edge.figures().clone(), stop.clone())?;
     let faces = face(config, (certs, doors), edge.clone(), (Some(edge), network), stop)?;
     let listening = listen(config, certs, faces, stop, grace).await?;
@@ -123,12 +123,11 @@ fn face(
             "edge.moq.listen does not know whom a network lets in: leave it out beside edge.network".into()
         );
     }
-    feed::start(doors, stop)?;
     let browsers = Browsers::start(&config.moq, (&directory, &doors.gate), stop)?;
     let upstreams = config.upstreams();
     let needed = network.is_some() || !upstreams.is_empty();
     let cache = needed
-        .then(|| Cache::open(&config.cache, &upstreams, doors.node_token.as_deref(), stop))
+        .then(|| Cache::open(&config.cache, &upstreams, (&doors.gate, doors.node_token.as_deref()), stop))
         .transpose()?;
     let media = Arc::new(Media::new(directory, "edge", config.http.held_max));
     let (certs, gate) = (certs.clone(), doors.gate.clone());

@@ -100,11 +100,16 @@ impl Edge {
         *self.guards.write().unwrap_or_else(PoisonError::into_inner) = Some(guards);
     }
 
+    /// Whether this node asks viewers of a stream for a token.
+    #[must_use]
+    pub fn guards(&self, key: &StreamKey) -> bool {
+        let guards = self.guards.read().unwrap_or_else(PoisonError::into_inner);
+        guards.as_ref().is_some_and(|guards| guards(key))
+    }
+
     /// What this node calls its share of a stream. It is its own: nobody else begins where it does.
     pub(crate) fn track(&self, key: &StreamKey) -> String {
-        let guards = self.guards.read().unwrap_or_else(PoisonError::into_inner);
-        let guarded = guards.as_ref().is_some_and(|guards| guards(key));
-        format!("{}{}", if guarded { GUARDED } else { "" }, nx_delivery::random_id())
+        format!("{}{}", if self.guards(key) { GUARDED } else { "" }, nx_delivery::random_id())
     }
 
     fn connect(&self, address: &str) -> Arc<Origin> {

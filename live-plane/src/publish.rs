@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nx_access::Gate;
 use nx_delivery::{Directory, LiveStream, Step};
 use nx_hls::{Event, Window};
 use nx_media::StreamKey;
@@ -15,7 +14,7 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
-use crate::edge::GUARDED;
+use crate::edge::{GUARDED, Guards};
 use crate::endpoint::Identity;
 use crate::figures::{Figures, One, add};
 use crate::moq::{self, Asked, Sink};
@@ -28,21 +27,21 @@ pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Offers the streams of `directory` to nodes with a certificate of the plane's authority, until `stop` turns true;
-/// gives the address. Nothing is opened without `config.listen`. What `gate` guards goes only to nodes that say that they
-/// guard it too.
+/// gives the address. Nothing is opened without `config.listen`. What this node guards goes only to nodes
+/// that say that they guard it too.
 ///
 /// # Errors
 /// In words, with what to do: the address cannot be had, or the files cannot be used.
 pub fn publish(
     config: &Config,
-    (directory, gate): (Arc<dyn Directory>, Option<Arc<Gate>>),
+    (directory, guards): (Arc<dyn Directory>, Option<Guards>),
     figures: Arc<Figures>,
     stop: watch::Receiver<bool>,
 ) -> Result<Option<SocketAddr>, String> {
     let Some(address) = config.listen else { return Ok(None) };
     let endpoint = Identity::read(config)?.listen(address)?;
     let address = endpoint.local_addr().map_err(|e| e.to_string())?;
-    let serve = move |incoming| serve(incoming, (directory.clone(), gate.clone()), figures.clone());
+    let serve = move |incoming| serve(incoming, (directory.clone(), guards.clone()), figures.clone());
     tokio::spawn(accept(endpoint, EDGES_MAX, stop, serve));
     Ok(Some(address))
 }
@@ -87,7 +86,7 @@ pub(crate) async fn accept<F, Fut>(
 /// Serves one node until its connection ends.
 async fn serve(
     incoming: Incoming,
-    (directory, gate): (Arc<dyn Directory>, Option<Arc<Gate>>),
+    (directory, guards): (Arc<dyn Directory>, Option<Guards>),
     figures: Arc<Figures>,
 ) {
     let peer = incoming.remote_address();
@@ -100,7 +99,7 @@ async fn serve(
     let _edge = One::of(&figures.edges);
     let feeds = figures.clone();
     let feed = move |key: StreamKey, asked: Asked| {
-        let shut = gate.as_ref().is_some_and(|gate| gate.guards(&key)) && !asked.track().starts_with(GUARDED);
+        let shut = guards.as_ref().is_some_and(|guards| guards(&key)) && !asked.track().starts_with(GUARDED);
         let (directory, figures) = (directory.clone(), feeds.clone());
         async move {
             if shut {

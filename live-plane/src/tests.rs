@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::config::host;
 use crate::moq::{Link, Over, VERSION};
-use crate::{BrowserConfig, Browsers, Config, Edge, Figures, publish};
+use crate::{BrowserConfig, Browsers, Config, Edge, Figures, Guards, publish};
 
 /// Serves one stream.
 struct One(Arc<LiveStream>);
@@ -107,12 +107,12 @@ fn pair(live: &Arc<LiveStream>, name: &str, stop: &watch::Receiver<bool>) -> (Ar
 
 fn guarded_pair(
     live: &Arc<LiveStream>,
-    (name, gate): (&str, Option<Arc<Gate>>),
+    (name, guards): (&str, Option<Guards>),
     stop: &watch::Receiver<bool>,
 ) -> (Arc<Figures>, Arc<Edge>) {
     let (figures, identity) = (Arc::<Figures>::default(), identity(name));
     let listen = Config { listen: Some("127.0.0.1:0".parse().unwrap()), ..identity.clone() };
-    let address = publish(&listen, (Arc::new(One(live.clone())), gate), figures.clone(), stop.clone())
+    let address = publish(&listen, (Arc::new(One(live.clone())), guards), figures.clone(), stop.clone())
         .unwrap()
         .unwrap();
     let config = Config { origins: vec![address.to_string()], streams_max: 2, ..identity };
@@ -284,13 +284,12 @@ async fn a_browser_shows_its_token_and_leaves_when_that_ends() {
 async fn a_node_that_guards_nothing_gets_nothing_that_is_guarded() {
     let (_stop, stopped) = watch::channel(false);
     let (live, _) = stream();
-    let (gate, _) = guarded("nodes", i64::MAX);
-    let (figures, edge) = guarded_pair(&live, ("guarded", Some(gate)), &stopped);
+    let guards = || Some(Arc::new(|key: &StreamKey| key.as_str() == "live/cam1") as Guards);
+    let (figures, edge) = guarded_pair(&live, ("guarded", guards()), &stopped);
     assert!(edge.seek(&key("live/cam1")).await.is_err(), "it is there, and not for this node");
     assert_eq!(edges_and_feeds(&figures), (1, 0));
-    let (gate, _) = guarded("nodes", i64::MAX);
-    let (_, edge) = guarded_pair(&live, ("guarding", Some(gate)), &stopped);
-    edge.guard(Arc::new(|key| key.as_str() == "live/cam1"));
+    let (_, edge) = guarded_pair(&live, ("guarding", guards()), &stopped);
+    edge.guard(guards().unwrap());
     assert!(edge.seek(&key("live/cam1")).await.unwrap().is_some());
 }
 

@@ -157,6 +157,12 @@ impl Hub {
         Ok(hub)
     }
 
+    /// Whether a stream asks viewers for a token, for other nodes.
+    pub(crate) fn guards(&self) -> nx_live_plane::Guards {
+        let gate = self.gate.clone();
+        Arc::new(move |key| gate.guards(key))
+    }
+
     /// Streams that an earlier process carried and that may still be taken up: they wait for their publishers.
     pub(crate) fn resume(&self) -> Vec<(StreamKey, Arc<Entry>)> {
         let patience_ms = i64::from(self.config.stream.reconnect_s) * 1000;

@@ -36,6 +36,7 @@ impl Doors {
     /// When the threads cannot be started, or the files of the plane with another origin cannot be used.
     pub fn new(hub: &Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<Self> {
         if let Some(twins) = Twins::open(&hub.config, &stop).map_err(io::Error::other)? {
+            twins.edge.guard(hub.guards());
             let _ = hub.twins.set(twins);
         }
         let shards = Shards::start(hub)?;
@@ -81,14 +82,15 @@ impl Doors {
         self.outbound.mix_all();
         let plane = nx_live_plane::publish(
             &config.plane,
-            (hub.clone(), Some(hub.gate.clone())),
+            (hub.clone(), Some(hub.guards())),
             hub.plane.clone(),
             self.stop.clone(),
         )?;
         opened.extend(plane.map(|address| ("plane", address)));
         if let Some(twins) = hub.twins.get() {
             let (plane, stop) = (&twins.plane, self.stop.clone());
-            let twin = nx_live_plane::publish(plane, (twins.clone(), None), Arc::default(), stop)?;
+            let twin =
+                nx_live_plane::publish(plane, (twins.clone(), Some(hub.guards())), Arc::default(), stop)?;
             opened.extend(twin.map(|address| ("twin", address)));
         }
         Ok(opened)

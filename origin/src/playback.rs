@@ -69,8 +69,8 @@ impl Playback for Hub {
     }
 
     fn revoked(&self, after: u64, limit: usize) -> Vec<Revoked> {
-        let page = self.gate.revocations("", 0);
-        page.items.into_iter().filter(|item| item.seq > after).take(limit).map(told).collect()
+        let name = self.gate.revocations("", 0, 0).log;
+        self.gate.revocations(&name, after, limit).items.into_iter().map(told).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 
-use nx_access::Gate;
+use nx_access::{Gate, REVOCATIONS_MAX};
 use nx_contract::desired::Fault;
 use nx_contract::playback::Playback;
 use nx_contract::streams::Streams;
@@ -19,8 +19,6 @@ use crate::hub::Hub;
 const HELD_MAX: u64 = 50_000;
 /// Longest body of a request.
 const BODY_BYTES_MAX: usize = 4096;
-/// Where edges ask what was taken back.
-const REVOCATIONS: &str = "/revocations";
 /// How long they wait for something new.
 const NEWS: Duration = Duration::from_secs(15);
 
@@ -61,11 +59,11 @@ impl Face {
         let log = value("log").map_or("", |(_, log)| log);
         let since = value("since").and_then(|(_, seq)| seq.parse().ok()).unwrap_or(0);
         let mut newest = self.gate.newest();
-        let mut page = self.gate.revocations(log, since);
-        if page.log == log && page.items.is_empty() {
+        let mut page = self.gate.revocations(log, since, REVOCATIONS_MAX);
+        if page.log == log && page.newest == since {
             let news = newest.wait_for(|newest| *newest > since);
             let _ = tokio::time::timeout(NEWS, news).await;
-            page = self.gate.revocations(log, since);
+            page = self.gate.revocations(log, since, REVOCATIONS_MAX);
         }
         serde_json::to_string(&page).unwrap_or_default()
     }
@@ -98,7 +96,7 @@ impl Handler for Face {
     fn handle(&self, mut request: Request, peer: SocketAddr) -> Answer<'_> {
         Box::pin(async move {
             let shown = nx_access::unfold(&mut request);
-            if request.uri().path() == REVOCATIONS {
+            if request.uri().path() == nx_access::REVOCATIONS {
                 return self.revocations(request, peer).await;
             }
             let guest = Guest::enter(&self.gate, &mut request, shown, (peer.ip(), None))?;

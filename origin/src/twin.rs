@@ -149,7 +149,7 @@ type Known = (Arc<LiveStream>, Arc<Standing>);
 pub(crate) struct Twins {
     config: TwinConfig,
     pub(crate) plane: nx_live_plane::Config,
-    edge: Arc<Edge>,
+    pub(crate) edge: Arc<Edge>,
     runtime: Handle,
     streams: Mutex<HashMap<StreamKey, Known>>,
 }
@@ -198,7 +198,7 @@ impl Directory for Twins {
 
 /// Asks the other origin for one stream, again and again.
 struct Ear {
-    edge: Arc<Edge>,
+    pub(crate) edge: Arc<Edge>,
     key: StreamKey,
     standing: Arc<Standing>,
     said: SyncSender<Word>,

@@ -1,6 +1,6 @@
 //! What a token says, and whether that lets a visit in.
 //!
-//! Spec: RFC 8392 §3, CTA-5007 §4. What a claim of CTA's might forbid and is not understood here refuses the token;
+//! Spec: RFC 8392 §3, CTA-5007 §4. A claim with a number that is not understood here might forbid something and refuses the token;
 //! what tells how to renew it (`catr`), or what to say when it does not hold (`catif`, `catifdata`), is passed over.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,6 +16,8 @@ use crate::visit::Visit;
 pub const NODE: &str = "node";
 /// How far clocks may be apart where a token does not hold yet, seconds.
 const SKEW_S: i64 = 60;
+/// How far the clock of who makes tokens may be ahead, seconds.
+pub(crate) const CLOCKS_S: i64 = 5;
 /// The version of CTA-5007.
 const VERSION: i128 = 1;
 
@@ -26,8 +28,6 @@ const EXP: i64 = 4;
 const NBF: i64 = 5;
 const IAT: i64 = 6;
 const CTI: i64 = 7;
-const CNF: i64 = 8;
-const GEOHASH: i64 = 282;
 const REPLAY: i64 = 308;
 const CATV: i64 = 310;
 const NETWORKS: i64 = 311;
@@ -36,8 +36,6 @@ const METHODS: i64 = 313;
 const COUNTRIES: i64 = 316;
 /// How to go on when it does not hold, and how to renew it.
 const HARMLESS: [i64; 3] = [320, 322, 323];
-/// Where CTA-5007 has its claims.
-const CTA: std::ops::RangeInclusive<i64> = 308..=340;
 
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,7 +73,7 @@ impl Claims {
         let mut claims = Self::default();
         let (mut seen, mut ends) = (Vec::with_capacity(entries.len()), false);
         for (label, value) in &entries {
-            // Claims of others, under names or far numbers, mean nothing here.
+            // Claims under names, or numbers below 0, are private (RFC 8392 §9.1).
             let Some(label) = label.as_integer().and_then(|n| i64::try_from(n).ok()) else { continue };
             if seen.contains(&label) {
                 return Err(Denial::Malformed);
@@ -104,10 +102,9 @@ impl Claims {
             URI => self.places = uri::read(value).ok_or(unclear)?,
             METHODS => self.methods = texts(value)?,
             COUNTRIES => self.countries = texts(value)?,
-            CNF | GEOHASH => return Err(unclear),
-            _ if CTA.contains(&label) && ![CATV, REPLAY].contains(&label) && !HARMLESS.contains(&label) => {
-                return Err(unclear);
-            }
+            CATV | REPLAY => {}
+            // Whoever gives out such numbers may mean a restriction.
+            _ if label >= 0 && !HARMLESS.contains(&label) => return Err(unclear),
             _ => {}
         }
         // A list of which nothing is left lets nobody in.
@@ -159,6 +156,10 @@ impl Claims {
             return Err(Denial::Expired);
         }
         if self.not_before_s.is_some_and(|from| now_s.saturating_add(SKEW_S) < from) {
+            return Err(Denial::NotYet);
+        }
+        // It could not be taken back: that goes by when it was made.
+        if self.issued_s.is_some_and(|made| made > now_s.saturating_add(CLOCKS_S)) {
             return Err(Denial::NotYet);
         }
         if !uri::fit(&self.places, visit) {

@@ -23,7 +23,7 @@ Examples:
                                             whoever makes tokens keeps the one, edges need the other only
   nexus token make --keys playback.json --stream live/cam1 --lasts 6h
   nexus token make --keys playback.json --stream 'live/*' --subject alice --network 192.0.2.0/24
-  nexus token make --keys playback.json --node --lasts 365d > node.token
+  nexus token make --keys playback.json --node --lasts 365d --out node.token
 
 Watch with it: http://HOST:8888/token=TOKEN/live/cam1/index.m3u8
 
@@ -90,6 +90,9 @@ struct Make {
     /// Where the viewer must be: an address or a network; may be given again
     #[arg(long, value_name = "NETWORK", value_parser = network)]
     network: Vec<IpNet>,
+    /// Where to: a new file that only you may read; by default standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// In which country (ISO 3166-1), for edges with a table of countries; may be given again
     #[arg(long, value_name = "COUNTRY")]
     country: Vec<String>,
@@ -123,9 +126,9 @@ fn span(text: &str) -> Result<Duration, String> {
 pub fn run(args: &Args, now_s: i64) -> ExitCode {
     let done = match &args.task {
         Task::Keys { out, public, algorithm, id } => keys(out, public.as_deref(), *algorithm, id.as_deref()),
-        Task::Make(make) => token(make, now_s).and_then(|token| {
-            let mut out = std::io::stdout().lock();
-            writeln!(out, "{token}").map_err(|e| e.to_string())
+        Task::Make(make) => token(make, now_s).and_then(|token| match &make.out {
+            Some(file) => write(file, &format!("{token}\n"), 0o600),
+            None => writeln!(std::io::stdout(), "{token}").map_err(|e| e.to_string()),
         }),
     };
     match done {

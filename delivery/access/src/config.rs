@@ -64,7 +64,7 @@ impl Config {
             issuer: self.issuer.clone(),
             keys_file: self.keys_file.clone(),
             revoked_file: Some(data.join(REVOKED)),
-            waits: !self.revocations.is_empty(),
+            others: self.revocations.len(),
         })
     }
 

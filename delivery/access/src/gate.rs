@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, Request, header};
 use nx_media::{StreamKey, StreamPattern};
 use tokio::sync::watch;
 
-use crate::claims::Claims;
+use crate::claims::{Claims, NODE};
 use crate::cose;
 use crate::denial::Denial;
 use crate::keys::{Key, Keys};
@@ -22,9 +23,9 @@ use crate::revoked::{Page, Revocation, RevokeError, Revoked, What};
 use crate::visit::{self, HEADER, Shown, Visit, Way, stream_of};
 
 /// Longest token, characters.
-const TOKEN_LEN_MAX: usize = 4096;
+const TOKEN_LEN_MAX: usize = 2048;
 /// Tokens that are remembered as proved, in each of two generations.
-const KNOWN_MAX: usize = 1 << 14;
+const KNOWN_MAX: usize = 1 << 13;
 
 /// What opens and what is behind it.
 pub struct Gate {
@@ -33,15 +34,28 @@ pub struct Gate {
     whole: bool,
     issuer: Option<String>,
     keys: RwLock<Arc<Keys>>,
+    /// How often they were changed.
+    turns: AtomicU64,
     keys_file: Option<PathBuf>,
-    /// Of the file, as it was read last.
-    stamp: Mutex<Option<Stamp>>,
+    stamps: Mutex<Stamps>,
     known: Mutex<Known>,
-    revoked: Arc<Revoked>,
-    /// What other nodes have taken back is known.
-    fed: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+/// What all gates of a node have in common.
+struct Shared {
+    revoked: Revoked,
+    /// Other nodes of which it is not known yet what they have taken back.
+    unheard: AtomicUsize,
     admitted: AtomicU64,
     refused: AtomicU64,
+}
+
+/// Of the file of keys, as it was read last, and as it could not be read.
+#[derive(Default)]
+struct Stamps {
+    read: Option<Stamp>,
+    failed: Option<Stamp>,
 }
 
 /// No key and no token is in it.
@@ -54,9 +68,12 @@ impl fmt::Debug for Gate {
 /// Tokens that were proved lately. The keys that proved them are those in force.
 #[derive(Default)]
 struct Known {
-    young: HashMap<Box<str>, Arc<Claims>>,
-    old: HashMap<Box<str>, Arc<Claims>>,
+    young: HashMap<Digest, Arc<Claims>>,
+    old: HashMap<Digest, Arc<Claims>>,
 }
+
+/// SHA-256 of a token.
+type Digest = [u8; 32];
 
 /// Somebody was let in.
 #[derive(Debug, Clone)]
@@ -65,7 +82,9 @@ pub struct Pass {
     pub claims: Arc<Claims>,
     /// What it was shown for.
     pub stream: Option<StreamKey>,
-    shown: Option<Shown>,
+    shown: Shown,
+    /// Of the keys that proved it.
+    turn: u64,
 }
 
 impl Pass {
@@ -82,7 +101,7 @@ impl Pass {
             return;
         }
         visit::keep_private(headers);
-        let query = self.shown.as_ref().filter(|shown| shown.way == Way::Query && list);
+        let query = Some(&self.shown).filter(|shown| shown.way == Way::Query && list);
         if let (Some(shown), Some(stream)) = (query, &self.stream) {
             let rest_s = self.claims.expires_s.saturating_sub(now_s).max(0);
             let cookie = format!(
@@ -110,8 +129,8 @@ pub struct Terms {
     pub keys_file: Option<PathBuf>,
     /// Where what is taken back here is written down.
     pub revoked_file: Option<PathBuf>,
-    /// Other nodes take tokens back too: nobody is let in before it is known which.
-    pub waits: bool,
+    /// So many other nodes take tokens back too: nobody is let in before it is known which.
+    pub others: usize,
 }
 
 impl Gate {
@@ -120,64 +139,79 @@ impl Gate {
     /// # Errors
     /// In words, with what to do.
     pub fn open(terms: Terms) -> Result<Arc<Self>, String> {
+        let seen = terms.keys_file.as_deref().and_then(stamp);
         let keys = terms.keys_file.as_deref().map(read_keys).transpose()?.unwrap_or_else(Keys::none);
-        let revoked = Revoked::open(terms.revoked_file.as_deref())
+        let revoked = Revoked::open(terms.revoked_file.clone())
             .map_err(|e| format!("what was taken back cannot be read: {e}"))?;
-        let fed = AtomicBool::new(!terms.waits);
-        Ok(Arc::new(Self::of(terms, keys, (Arc::new(revoked), Arc::new(fed)))))
+        let shared = Shared {
+            revoked,
+            unheard: AtomicUsize::new(terms.others),
+            admitted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        };
+        Ok(Arc::new(Self::of(terms, (keys, seen), Arc::new(shared))))
     }
 
     /// A gate in front of everything, by other keys, that knows what this one knows to be taken back. Keys that cannot be
     /// read open nothing until they can.
     #[must_use]
     pub fn whole(&self, keys_file: PathBuf, issuer: Option<String>) -> Arc<Self> {
-        let keys = read_keys(&keys_file).unwrap_or_else(|error| {
+        let seen = stamp(&keys_file);
+        let keys = read_keys(&keys_file).map(|keys| (keys, seen)).unwrap_or_else(|error| {
             tracing::error!(error, "nobody is let in by these keys");
-            Keys::none()
+            (Keys::none(), None)
         });
         let terms = Terms { whole: true, issuer, keys_file: Some(keys_file), ..Terms::default() };
-        Arc::new(Self::of(terms, keys, (self.revoked.clone(), self.fed.clone())))
+        Arc::new(Self::of(terms, keys, self.shared.clone()))
     }
 
     /// A gate that opens to nobody.
     #[must_use]
     pub fn shut(&self) -> Arc<Self> {
         let terms = Terms { whole: true, ..Terms::default() };
-        Arc::new(Self::of(terms, Keys::none(), (self.revoked.clone(), self.fed.clone())))
+        Arc::new(Self::of(terms, (Keys::none(), None), self.shared.clone()))
     }
 
-    fn of(terms: Terms, keys: Keys, (revoked, fed): (Arc<Revoked>, Arc<AtomicBool>)) -> Self {
+    fn of(terms: Terms, (keys, read): (Keys, Option<Stamp>), shared: Arc<Shared>) -> Self {
         Self {
             rules: terms.rules,
             whole: terms.whole,
             issuer: terms.issuer,
             keys: RwLock::new(Arc::new(keys)),
-            stamp: Mutex::new(terms.keys_file.as_deref().and_then(stamp)),
+            turns: AtomicU64::new(0),
+            stamps: Mutex::new(Stamps { read, failed: None }),
             keys_file: terms.keys_file,
             known: Mutex::default(),
-            revoked,
-            fed,
-            admitted: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            shared,
         }
     }
 
-    /// Reads the keys again if their file has changed, and whether it has; what cannot be read changes nothing.
+    /// Reads the keys again if their file has changed, and whether they have; what cannot be read changes nothing, and is
+    /// said once. Waits for the disk.
     ///
     /// # Errors
     /// In words, with what to do.
     pub fn refresh(&self) -> Result<bool, String> {
         let Some(file) = &self.keys_file else { return Ok(false) };
         let now = stamp(file);
-        let mut seen = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut *seen, now) == now {
+        let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        if stamps.read == now {
             return Ok(false);
         }
-        let keys = Arc::new(read_keys(file)?);
+        let keys = match read_keys(file) {
+            Ok(keys) => Arc::new(keys),
+            Err(_) if stamps.failed == now && now.is_some() => return Ok(false),
+            Err(error) => {
+                stamps.failed = now;
+                return Err(error);
+            }
+        };
+        *stamps = Stamps { read: now, failed: None };
         // Under one lock, so that nothing that an old key has proved is remembered afterwards.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         *known = Known::default();
+        self.turns.fetch_add(1, Ordering::AcqRel);
         Ok(true)
     }
 
@@ -210,11 +244,10 @@ impl Gate {
         if !self.whole && !stream.as_ref().is_some_and(|stream| self.guards(stream)) {
             return Ok(None);
         }
-        let shown = folded.or_else(|| visit::take(request));
-        let token = shown.as_ref().map(|shown| shown.token.as_str());
+        // Whichever counts, none stays in the address.
+        let taken = visit::take(request);
         let visit = visit::of_request(request, address, country);
-        let claims = self.admit(token, &visit, stream.as_ref(), now_s)?;
-        Ok(Some(Pass { claims, stream, shown }))
+        self.admit(folded.or(taken), &visit, stream, now_s).map(Some)
     }
 
     /// Lets another node in, by its token alone.
@@ -223,9 +256,8 @@ impl Gate {
     /// Why not.
     pub fn node<B>(&self, request: &mut Request<B>, address: IpAddr, now_s: i64) -> Result<Pass, Denial> {
         let shown = visit::take(request);
-        let token = shown.as_ref().map(|shown| shown.token.as_str());
-        let claims = self.admit(token, &visit::of_request(request, address, None), None, now_s)?;
-        if claims.is_node() { Ok(Pass { claims, stream: None, shown }) } else { Err(Denial::Foreign) }
+        let pass = self.admit(shown, &visit::of_request(request, address, None), None, now_s)?;
+        if pass.is_node() { Ok(pass) } else { Err(Denial::Foreign) }
     }
 
     /// Lets a player of a whole stream in, by a protocol that has no files. `None`: it is open to all.
@@ -244,38 +276,40 @@ impl Gate {
         }
         let folder = format!("/{stream}/");
         let visit = Visit::of_stream(scheme, &folder, address);
-        let claims = self.admit(token, &visit, Some(stream), now_s)?;
-        Ok(Some(Pass { claims, stream: Some(stream.clone()), shown: None }))
+        let shown = token.map(|token| Shown { token: token.to_owned(), way: Way::Query });
+        let pass = self.admit(shown, &visit, Some(stream.clone()), now_s)?;
+        // Nodes do not come this way.
+        if pass.is_node() { Err(Denial::Foreign) } else { Ok(Some(pass)) }
     }
 
     fn admit(
         &self,
-        token: Option<&str>,
+        shown: Option<Shown>,
         visit: &Visit<'_>,
-        stream: Option<&StreamKey>,
+        stream: Option<StreamKey>,
         now_s: i64,
-    ) -> Result<Arc<Claims>, Denial> {
+    ) -> Result<Pass, Denial> {
         let decided = || {
-            let claims = self.prove(token.filter(|t| !t.is_empty()).ok_or(Denial::Missing)?)?;
+            let shown = shown.filter(|shown| !shown.token.is_empty()).ok_or(Denial::Missing)?;
+            let turn = self.turns.load(Ordering::Acquire);
+            let claims = self.prove(&shown.token)?;
             let issued = self.issuer.as_ref().is_none_or(|issuer| claims.issuer.as_ref() == Some(issuer));
-            if !issued
-                || !(claims.audience.is_empty()
-                    || claims.is_node()
-                    || claims.audience.iter().any(|a| a == VIEWER))
-            {
+            let meant =
+                claims.audience.is_empty() || claims.audience.iter().any(|a| a == VIEWER || a == NODE);
+            if !issued || !meant {
                 return Err(Denial::Foreign);
             }
             claims.admit(visit, now_s)?;
-            if !self.fed.load(Ordering::Acquire) {
+            if self.shared.unheard.load(Ordering::Acquire) > 0 {
                 return Err(Denial::NotReady);
             }
-            if self.revoked.has(&claims, stream.map(StreamKey::as_str)) {
+            if self.shared.revoked.has(&claims, stream.as_ref().map(StreamKey::as_str)) {
                 return Err(Denial::Revoked);
             }
-            Ok(claims)
+            Ok(Pass { claims, stream, shown, turn })
         };
         let decided = decided();
-        let counter = if decided.is_ok() { &self.admitted } else { &self.refused };
+        let counter = if decided.is_ok() { &self.shared.admitted } else { &self.shared.refused };
         counter.fetch_add(1, Ordering::Relaxed);
         decided
     }
@@ -284,7 +318,8 @@ impl Gate {
     #[must_use]
     pub fn holds(&self, pass: &Pass, now_s: i64) -> bool {
         now_s < pass.claims.expires_s
-            && !self.revoked.has(&pass.claims, pass.stream.as_ref().map(StreamKey::as_str))
+            && !self.shared.revoked.has(&pass.claims, pass.stream.as_ref().map(StreamKey::as_str))
+            && (pass.turn == self.turns.load(Ordering::Acquire) || self.prove(&pass.shown.token).is_ok())
     }
 
     /// What a token says, proved.
@@ -292,15 +327,17 @@ impl Gate {
         if token.len() > TOKEN_LEN_MAX {
             return Err(Denial::Malformed);
         }
-        if let Some(claims) = self.known.lock().unwrap_or_else(PoisonError::into_inner).find(token) {
+        let digest = digest(token);
+        if let Some(claims) = self.known.lock().unwrap_or_else(PoisonError::into_inner).find(digest) {
             return Ok(claims);
         }
-        let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| Denial::Malformed)?;
+        let bare = token.strip_suffix("==").or(token.strip_suffix('=')).unwrap_or(token);
+        let bytes = URL_SAFE_NO_PAD.decode(bare).map_err(|_| Denial::Malformed)?;
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
         let claims = Arc::new(Claims::read(&cose::open(&bytes, &keys)?)?);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&keys, &self.keys.read().unwrap_or_else(PoisonError::into_inner)) {
-            known.put(token, claims.clone());
+            known.put(digest, claims.clone());
         }
         Ok(claims)
     }
@@ -317,32 +354,37 @@ impl Gate {
     /// # Errors
     /// It was not written down.
     pub fn revoke(&self, what: What, now_s: i64) -> Result<Revocation, RevokeError> {
-        self.revoked.revoke(what, now_s)
+        self.shared.revoked.revoke(what, now_s)
     }
 
-    /// What was taken back here since a place in the list with this name.
+    /// What was taken back here since a place in the list with this name, `limit` of it.
     #[must_use]
-    pub fn revocations(&self, log: &str, since: u64) -> Page {
-        self.revoked.since(log, since)
+    pub fn revocations(&self, log: &str, since: u64, limit: usize) -> Page {
+        self.shared.revoked.since(log, since, limit)
     }
 
     /// Changes when something is taken back here.
     #[must_use]
     pub fn newest(&self) -> watch::Receiver<u64> {
-        self.revoked.newest()
+        self.shared.revoked.newest()
     }
 
     /// Takes over what another node has taken back.
     pub fn learn(&self, page: &Page) {
-        self.revoked.learn(&page.items);
-        self.fed.store(true, Ordering::Release);
+        self.shared.revoked.learn(&page.items);
+    }
+
+    /// One more of the other nodes is known.
+    pub fn heard(&self) {
+        let less = |unheard: usize| Some(unheard.saturating_sub(1));
+        let _ = self.shared.unheard.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 
     /// How many requests were let in and how many not, and how much is known to be taken back.
     #[must_use]
     pub fn figures(&self) -> (u64, u64, u64) {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (count(&self.admitted), count(&self.refused), self.revoked.count() as u64)
+        let Shared { revoked, admitted, refused, .. } = &*self.shared;
+        (admitted.load(Ordering::Relaxed), refused.load(Ordering::Relaxed), revoked.count() as u64)
     }
 }
 
@@ -350,21 +392,27 @@ impl Gate {
 pub const VIEWER: &str = "viewer";
 
 impl Known {
-    fn find(&mut self, token: &str) -> Option<Arc<Claims>> {
-        if let Some(claims) = self.young.get(token) {
+    fn find(&mut self, token: Digest) -> Option<Arc<Claims>> {
+        if let Some(claims) = self.young.get(&token) {
             return Some(claims.clone());
         }
-        let claims = self.old.get(token)?.clone();
+        let claims = self.old.get(&token)?.clone();
         self.put(token, claims.clone());
         Some(claims)
     }
 
-    fn put(&mut self, token: &str, claims: Arc<Claims>) {
+    fn put(&mut self, token: Digest, claims: Arc<Claims>) {
         if self.young.len() >= KNOWN_MAX {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(token.into(), claims);
+        self.young.insert(token, claims);
     }
+}
+
+fn digest(token: &str) -> Digest {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    digest
 }
 
 /// A token that says this, made with a key; `None` when that can only prove.

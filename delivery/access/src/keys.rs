@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 
 /// Most keys of a set.
 const KEYS_MAX: usize = 64;
+/// Keys that are tried for a token that names none.
+const TRIED_MAX: usize = 4;
 /// Shortest shared secret, bytes: as long as what it makes (RFC 7518 §3.2).
 const SECRET_BYTES_MIN: usize = 32;
 
@@ -103,11 +105,11 @@ impl Keys {
         Self(Vec::new())
     }
 
-    /// Those that a token may have been made with: the one that it names, else each of its kind.
+    /// Those that a token may have been made with: the one that it names, else the first few of its kind.
     pub(crate) fn fitting(&self, id: &[u8], algorithm: Algorithm) -> impl Iterator<Item = &Key> {
-        self.0
-            .iter()
-            .filter(move |key| key.algorithm() == algorithm && (id.is_empty() || key.id.as_bytes() == id))
+        let fits =
+            move |key: &&Key| key.algorithm() == algorithm && (id.is_empty() || key.id.as_bytes() == id);
+        self.0.iter().filter(fits).take(TRIED_MAX)
     }
 
     /// The key with this id, or the first that can make tokens.

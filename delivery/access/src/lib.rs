@@ -36,6 +36,6 @@ pub use config::Config;
 pub use denial::Denial;
 pub use gate::{Gate, Pass, Terms, VIEWER, make, read_keys};
 pub use keys::{Algorithm, Key, Keys, KeysError, generate};
-pub use revoked::{Page, REVOCATIONS_MAX, Revocation, RevokeError, What};
+pub use revoked::{List, Page, REVOCATIONS, REVOCATIONS_MAX, Revocation, RevokeError, What};
 pub use uri::{Match, Part};
-pub use visit::{HEADER, Shown, Visit, Way, stream_of, unfold};
+pub use visit::{HEADER, Shown, Visit, Way, stream_of, unfold, without_token};

@@ -1,23 +1,29 @@
 //! What was taken back: one token, all of one viewer, all for one stream, or all there were.
 //!
 //! ```text
-//! whoever may ─► POST …/revocations ─► on disk here ─► asked for by edges (GET /revocations), which wait for more
+//! whoever may ─► POST …/revocations ─► on disk here ─► asked for by other nodes (GET /revocations), which wait for more
 //! ```
 //!
-//! Nothing is ever given back: a list that a node has may only grow, so it can be put together out of several.
+//! Nothing is ever given back: what a node knows only grows, so it can be put together out of several lists.
+
+mod list;
+mod log;
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use nx_media::StreamKey;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::claims::{Claims, hex};
+use crate::claims::{CLOCKS_S, Claims};
+pub use list::List;
+use log::Log;
 
+/// Where an origin says what is taken back.
+pub const REVOCATIONS: &str = "/revocations";
 /// Most that is remembered; then [`What::Everything`] makes room.
 pub const REVOCATIONS_MAX: usize = 1 << 16;
 /// Longest name in one, bytes.
@@ -48,6 +54,7 @@ impl What {
             Self::Token(id) | Self::Subject(id) if id.is_empty() || id.len() > NAME_BYTES_MAX => {
                 Some("must have 1 to 256 characters")
             }
+            Self::Subject(id) if id.chars().any(char::is_control) => Some("must have no control characters"),
             Self::Token(id) if !hex(id) => Some("must be the token's cti in lower-case hexadecimal digits"),
             Self::Stream(name) if StreamKey::parse(name).is_err() => Some("must be APPLICATION/STREAM"),
             _ => None,
@@ -62,12 +69,12 @@ pub struct Revocation {
     pub seq: u64,
     /// What is taken back.
     pub what: What,
-    /// Tokens made later hold again; Unix seconds.
+    /// Tokens made later hold again, unless it is about a single one; Unix seconds.
     pub before_s: i64,
 }
 
 /// The list, from a place on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Page {
     /// Which list it is: another one begins anew.
     pub log: String,
@@ -80,52 +87,54 @@ pub struct Page {
 /// What was taken back, as far as it is known here.
 pub(crate) struct Revoked {
     known: RwLock<HashMap<What, i64>>,
+    /// What was taken back here. Never held while waiting for the disk.
+    own: Mutex<List>,
+    /// Locked while something is written down, so that it is in order.
     log: Mutex<Log>,
     newest: watch::Sender<u64>,
 }
 
-#[derive(Default)]
-struct Log {
-    name: String,
-    items: Vec<Revocation>,
-    file: Option<File>,
-}
-
 impl Revoked {
-    /// Reads what this node has taken back, in `file`; without one nothing outlives the process.
-    pub(crate) fn open(file: Option<&Path>) -> io::Result<Self> {
-        let log = file.map(Log::open).transpose()?.unwrap_or_default();
+    /// Reads what this node has taken back, in `file`, which is made when there is something to write; without one nothing
+    /// outlives the process.
+    pub(crate) fn open(file: Option<PathBuf>) -> io::Result<Self> {
+        let (log, own) = Log::open(file)?;
         let this = Self {
             known: RwLock::default(),
-            newest: watch::Sender::new(log.newest()),
-            log: Mutex::new(Log::default()),
+            newest: watch::Sender::new(own.newest()),
+            own: Mutex::default(),
+            log: Mutex::new(log),
         };
-        this.learn(&log.items);
-        *this.log() = log;
+        this.learn(own.items());
+        *this.own() = own;
         Ok(this)
     }
 
-    fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    fn own(&self) -> MutexGuard<'_, List> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes something back, for good: it is on disk when this returns.
     pub(crate) fn revoke(&self, what: What, now_s: i64) -> Result<Revocation, RevokeError> {
-        let mut log = self.log();
-        if log.items.len() >= REVOCATIONS_MAX && what != What::Everything {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let (name, newest, count) = {
+            let own = self.own();
+            (own.log.clone(), own.newest(), own.len())
+        };
+        if count >= REVOCATIONS_MAX && what != What::Everything {
             return Err(RevokeError::Full);
         }
-        let item = Revocation { seq: log.newest() + 1, what, before_s: now_s };
-        log.append(&item).map_err(RevokeError::Disk)?;
-        let newest = log.newest();
-        drop(log);
-        self.learn(std::slice::from_ref(&item));
-        self.newest.send_replace(newest);
+        let item = Revocation { seq: newest + 1, what, before_s: now_s };
+        log.write(&name, count, &item, || self.own().items().cloned().collect())
+            .map_err(RevokeError::Disk)?;
+        self.own().put(item.clone());
+        self.learn([&item]);
+        self.newest.send_replace(item.seq);
         Ok(item)
     }
 
     /// Takes over what another node has taken back.
-    pub(crate) fn learn(&self, items: &[Revocation]) {
+    pub(crate) fn learn<'a>(&self, items: impl IntoIterator<Item = &'a Revocation>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for item in items {
             let before = known.entry(item.what.clone()).or_insert(item.before_s);
@@ -136,12 +145,9 @@ impl Revoked {
         }
     }
 
-    /// What follows a place of the list with this name.
-    pub(crate) fn since(&self, log: &str, seq: u64) -> Page {
-        let own = self.log();
-        let from = if own.name == log { seq } else { 0 };
-        let items = own.items.iter().filter(|item| item.seq > from).cloned().collect();
-        Page { log: own.name.clone(), newest: own.newest(), items }
+    /// See [`List::since`].
+    pub(crate) fn since(&self, log: &str, place: u64, limit: usize) -> Page {
+        self.own().since(log, place, limit)
     }
 
     pub(crate) fn newest(&self) -> watch::Receiver<u64> {
@@ -154,10 +160,10 @@ impl Revoked {
         if known.is_empty() {
             return false;
         }
-        let hit =
-            |what: What| known.get(&what).is_some_and(|before| claims.issued_s.is_none_or(|s| s <= *before));
+        let early = |before: &i64| claims.issued_s.is_none_or(|s| s <= before.saturating_add(CLOCKS_S));
+        let hit = |what: What| known.get(&what).is_some_and(early);
         hit(What::Everything)
-            || (!claims.id.is_empty() && hit(What::Token(claims.id_text())))
+            || (!claims.id.is_empty() && known.contains_key(&What::Token(claims.id_text())))
             || claims.subject.clone().is_some_and(|subject| hit(What::Subject(subject)))
             || stream.is_some_and(|stream| hit(What::Stream(stream.to_owned())))
     }
@@ -178,56 +184,4 @@ pub enum RevokeError {
     /// It could not be written down.
     #[error("it could not be written down: {0}")]
     Disk(io::Error),
-}
-
-impl Log {
-    /// A file of lines: its name, then one revocation each. A line that was cut off was never acknowledged.
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        let mut log = Self::default();
-        let (mut whole, mut line) = (0, String::new());
-        let mut reader = BufReader::new(&file);
-        while reader.read_line(&mut line)? > 0 {
-            let Some(text) = line.strip_suffix('\n') else { break };
-            if log.name.is_empty() {
-                text.clone_into(&mut log.name);
-            } else {
-                let item: Revocation = serde_json::from_str(text).map_err(|e| {
-                    io::Error::new(io::ErrorKind::InvalidData, format!("{}: {e}", path.display()))
-                })?;
-                log.items.push(item);
-            }
-            whole += line.len() as u64;
-            line.clear();
-        }
-        file.set_len(whole)?;
-        file.seek(SeekFrom::End(0))?;
-        if log.name.is_empty() {
-            let mut name = [0; 8];
-            aws_lc_rs::rand::fill(&mut name).map_err(|_| io::Error::other("no randomness"))?;
-            log.name = hex(&name);
-            file.write_all(format!("{}\n", log.name).as_bytes())?;
-            file.sync_data()?;
-        }
-        log.file = Some(file);
-        Ok(log)
-    }
-
-    fn newest(&self) -> u64 {
-        self.items.last().map_or(0, |item| item.seq)
-    }
-
-    fn append(&mut self, item: &Revocation) -> io::Result<()> {
-        if let Some(file) = &mut self.file {
-            let before = file.metadata()?.len();
-            let line = format!("{}\n", serde_json::to_string(item).map_err(io::Error::other)?);
-            // What was written in part must not be read as a line later.
-            if let Err(error) = file.write_all(line.as_bytes()).and_then(|()| file.sync_data()) {
-                let _ = file.set_len(before);
-                return Err(error);
-            }
-        }
-        self.items.push(item.clone());
-        Ok(())
-    }
 }

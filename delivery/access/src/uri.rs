@@ -10,7 +10,7 @@ use crate::visit::Visit;
 /// Part of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// `https`
+    /// `https`. Over HTTP it is not known here which of the two it is: either will do.
     Scheme,
     /// Without port.
     Host,
@@ -124,6 +124,9 @@ pub(crate) fn fit(places: &[(Part, Match)], visit: &Visit<'_>) -> bool {
     let (folder, file) = visit.path.rsplit_once('/').unwrap_or(("", visit.path));
     let (stem, extension) = file.split_at(file.find('.').unwrap_or(file.len()));
     places.iter().all(|(part, how)| {
+        if *part == Part::Scheme && visit.scheme == "http" && how.fits("https") {
+            return true;
+        }
         how.fits(match part {
             Part::Scheme => visit.scheme,
             Part::Host => visit.host,

@@ -4,6 +4,7 @@
 //! whatever plays it), as `?token=TOKEN`, in the header `CTA-Common-Access-Token` or in a cookie of that name. It is taken
 //! off the address, which is the same for everybody from there on.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
@@ -19,7 +20,7 @@ const IN_QUERY: &str = "token=";
 pub struct Visit<'a> {
     /// `GET`, or what is nearest to it.
     pub method: &'a str,
-    /// As `https`.
+    /// As `rtmp`; over HTTP always `http`.
     pub scheme: &'a str,
     /// Without port.
     pub host: &'a str,
@@ -57,12 +58,28 @@ pub enum Way {
 }
 
 /// A token as it was brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Shown {
     /// As text.
     pub token: String,
     /// How it came.
     pub way: Way,
+}
+
+/// The token is a secret.
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shown").field("way", &self.way).finish_non_exhaustive()
+    }
+}
+
+/// A path without the token in front of it, for logs.
+#[must_use]
+pub fn without_token(path: &str) -> &str {
+    let behind = path
+        .strip_prefix(IN_PATH)
+        .map(|rest| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default());
+    behind.unwrap_or(path)
 }
 
 /// Takes a token off the front of a path.
@@ -118,7 +135,8 @@ pub(crate) fn of_request<'a, B>(
         Some((host, port)) if !port.contains(']') => (host, port),
         _ => (authority, ""),
     };
-    let (method, scheme) = (request.method().as_str(), uri.scheme_str().unwrap_or("http"));
+    // What a client says of the scheme proves nothing.
+    let (method, scheme) = (request.method().as_str(), "http");
     let (path, query) = (uri.path(), uri.query().unwrap_or_default());
     Visit { method, scheme, host, port, path, query, address, country }
 }

@@ -85,14 +85,14 @@ impl Cache {
     pub(crate) fn open(
         config: &CacheConfig,
         upstreams: &[UpstreamConfig],
-        node_token: Option<&str>,
+        (gate, node_token): (&Arc<Gate>, Option<&str>),
         stop: &watch::Receiver<bool>,
     ) -> Result<Arc<Self>, String> {
         let ms = |s: u64| i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX);
         let client = client()?;
         let places = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
         let node_token = node_token.map(secret).transpose()?;
-        let upstreams = Upstream::all(upstreams, node_token.as_ref());
+        let upstreams = Upstream::all(upstreams, (gate, node_token.as_ref()));
         let checks = upstreams.iter().filter_map(|u| u.clone().watch(client.clone(), stop.clone()));
         checks.for_each(|check| drop(tokio::spawn(check)));
         let cache = Self {
@@ -121,9 +121,10 @@ impl Cache {
     }
 
     /// From now on requests take the routes of this network; those that run go on as they began.
-    pub(crate) fn take(&self, network: &Network, gate: &Gate) {
-        let mut upstreams = self.upstreams.write().unwrap_or_else(PoisonError::into_inner);
-        *upstreams = Arc::new(Upstream::of_network(network, &upstreams, (gate, self.node_token.as_ref())));
+    pub(crate) fn take(&self, network: &Network, gate: &Arc<Gate>) {
+        // Keys are read: nobody shall wait for that.
+        let upstreams = Upstream::of_network(network, &self.upstreams(), (gate, self.node_token.as_ref()));
+        *self.upstreams.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(upstreams);
     }
 
     /// Reads the keys of tokens again that have changed.

@@ -31,7 +31,8 @@ fn hosts_are_told_by_name_whatever_their_port_and_version_of_http() {
 
 fn cache(upstream: &UpstreamConfig) -> Arc<Cache> {
     let (_stop, stopped) = watch::channel(false);
-    let cache = Cache::open(&CacheConfig::default(), std::slice::from_ref(upstream), None, &stopped);
+    let gate = Gate::open(nx_access::Terms::default()).expect("a gate");
+    let cache = Cache::open(&CacheConfig::default(), std::slice::from_ref(upstream), (&gate, None), &stopped);
     cache.expect("sound settings")
 }
 
@@ -82,7 +83,7 @@ fn routes_of_a_network_keep_what_is_known_of_origins() {
     let network = |more: &str| Network::from_toml(&text(more)).expect("a network");
     let gate = Gate::open(nx_access::Terms::default()).expect("a gate");
     let token = HeaderValue::from_static("node");
-    let shown = (&*gate, Some(&token));
+    let shown = (&gate, Some(&token));
     let first = Upstream::of_network(&network(""), &[], shown);
     let second = Upstream::of_network(
         &network("[[route]]\npath = \"/*\"\norigins = [\"ours\", \"theirs\"]\n"),

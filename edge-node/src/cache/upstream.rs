@@ -108,6 +108,8 @@ pub(crate) struct Rules {
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) rules: Rules,
+    /// Which streams ask for a token.
+    gate: Arc<Gate>,
     pub(super) name: String,
     pub(super) query: Query,
     pub(super) prefetch: Prefetch,
@@ -127,11 +129,12 @@ pub(super) struct Answer {
 }
 
 impl Upstream {
-    fn new(config: &UpstreamConfig, token: Option<&HeaderValue>) -> Self {
+    fn new(config: &UpstreamConfig, (gate, token): (&Arc<Gate>, Option<&HeaderValue>)) -> Self {
         let token = token.filter(|_| config.ours);
         let origin = |base: &String| Arc::new(Origin::new(base.trim_end_matches('/'), token.cloned()));
         Self {
             rules: Rules::default(),
+            gate: gate.clone(),
             name: config.name.clone(),
             query: config.query.clone().map_or(Query::All, Query::Named),
             prefetch: config.prefetch,
@@ -145,10 +148,13 @@ impl Upstream {
     }
 
     /// Those of the configuration, the narrowest first.
-    pub(super) fn all(configs: &[UpstreamConfig], token: Option<&HeaderValue>) -> Vec<Arc<Self>> {
+    pub(super) fn all(
+        configs: &[UpstreamConfig],
+        shown: (&Arc<Gate>, Option<&HeaderValue>),
+    ) -> Vec<Arc<Self>> {
         let mut configs: Vec<&UpstreamConfig> = configs.iter().collect();
         configs.sort_by_key(|config| std::cmp::Reverse((!config.hosts.is_empty(), config.path.len())));
-        configs.into_iter().map(|config| Arc::new(Self::new(config, token))).collect()
+        configs.into_iter().map(|config| Arc::new(Self::new(config, shown))).collect()
     }
 
     /// The routes of a network, the narrowest first. What is known of the health of origins stays from `before`. A
@@ -156,7 +162,7 @@ impl Upstream {
     pub(super) fn of_network(
         network: &Network,
         before: &[Arc<Self>],
-        (gate, token): (&Gate, Option<&HeaderValue>),
+        (gate, token): (&Arc<Gate>, Option<&HeaderValue>),
     ) -> Vec<Arc<Self>> {
         let origin = |described: &nx_cdn_config::Origin| {
             let (base, token) = (described.http.to_string(), token.filter(|_| described.plane.is_some()));
@@ -184,6 +190,7 @@ impl Upstream {
                     foreign: origins().all(|origin| origin.plane.is_none()),
                     lifetimes: Some(lifetimes.clone()),
                 },
+                gate: gate.clone(),
                 name: route.title(),
                 query: Query::Named(lifetimes.parameters().map(str::to_owned).collect()),
                 prefetch: usual.prefetch,
@@ -279,6 +286,12 @@ impl Upstream {
         refused.ok_or(failure)
     }
 
+    /// Whether viewers are asked for a token before they get this.
+    fn is_guarded(&self, target: &str) -> bool {
+        let path = target.split('?').next().unwrap_or_default();
+        self.rules.token.is_some() || nx_access::stream_of(path).is_some_and(|key| self.gate.guards(&key))
+    }
+
     fn order(&self, target: &str) -> Vec<usize> {
         if !self.spread {
             return (0..self.origins.len()).collect();
@@ -296,7 +309,8 @@ impl Upstream {
     ) -> Result<Answer, Failure> {
         let asked_ms = wall_ms();
         let mut headers = headers.clone();
-        if let Some(token) = &origin.token {
+        // What is open to all here is asked for as anybody would.
+        if let Some(token) = origin.token.as_ref().filter(|_| self.is_guarded(target)) {
             headers.insert(nx_access::HEADER, token.clone());
         }
         let request = client.get(format!("{}{target}", origin.base)).headers(headers);
@@ -377,6 +391,7 @@ mod tests {
 
     #[test]
     fn the_narrowest_upstream_takes_a_request_and_no_other_host_its_path() {
+        let gate = Gate::open(nx_access::Terms::default()).expect("a gate");
         let config = |name: &str, path: &str, hosts: &[&str]| UpstreamConfig {
             name: name.into(),
             path: path.into(),
@@ -390,7 +405,7 @@ mod tests {
                 config("deep", "/vod/deep/", &[]),
                 config("a", "/", &["A.example"]),
             ],
-            None,
+            (&gate, None),
         );
         for (host, path, want) in [
             ("x", "/other", "all"),
@@ -404,7 +419,7 @@ mod tests {
             let found = all.iter().find(|u| u.takes(host, path)).map(|u| u.name.as_str());
             assert_eq!(found, Some(want), "{host}{path}");
         }
-        let only = Upstream::all(&[config("a", "/", &["a.example"])], None);
+        let only = Upstream::all(&[config("a", "/", &["a.example"])], (&gate, None));
         assert!(!only[0].takes("b.example", "/"));
     }
 }

@@ -294,10 +294,14 @@ fn sources(network: &Network, key: &StreamKey) -> Vec<String> {
     routes.map(|route| planes_of(network, route)).find(|planes| !planes.is_empty()).unwrap_or_default()
 }
 
-/// Whether every route to a stream asks for a token.
+/// Whether every route to something of a stream asks for a token.
 fn all_guard(network: &Network, key: &StreamKey) -> bool {
-    let path = format!("/{key}/index.m3u8");
-    let mut routes = network.ranked().into_iter().filter(|route| route.path.takes(&path)).peekable();
+    let folder = format!("/{key}/");
+    let leads = |route: &&Route| {
+        let begins = route.path.prefix().unwrap_or(route.path.as_str());
+        begins.starts_with(&folder) || (route.path.prefix().is_some() && folder.starts_with(begins))
+    };
+    let mut routes = network.routes.iter().filter(leads).peekable();
     routes.peek().is_some() && routes.all(|route| route.token.is_some())
 }
 

@@ -68,12 +68,13 @@ impl Node {
         };
         let (stop, stopped) = watch::channel(false);
         let opened = Opened::read(&config, false).expect("good").expect("it is named");
+        let gate = Gate::open(nx_access::Terms::default()).expect("a gate");
         let parts = Parts {
-            cache: Cache::open(&CacheConfig::default(), &[], None, &stopped).expect("a cache"),
+            cache: Cache::open(&CacheConfig::default(), &[], (&gate, None), &stopped).expect("a cache"),
             media: Arc::new(Media::new(Arc::new(Empty), "edge", 1)),
             plane: None,
             certs: TlsConfig::default().certs(&folder).expect("certificates"),
-            gate: Gate::open(nx_access::Terms::default()).expect("a gate"),
+            gate,
         };
         Self { control: Control::start(opened, parts).expect("it starts"), folder, _stop: stop }
     }
@@ -226,6 +227,33 @@ async fn access_and_limits_are_in_force_at_once() {
         Err(Denial::Malformed),
         "nobody is let in by keys that are not read"
     );
+}
+
+#[test]
+fn a_stream_is_guarded_when_no_way_to_it_is_open() {
+    let key = StreamKey::parse("live/cam1").expect("a name");
+    let guarded = |routes: &[(&str, bool)]| {
+        let route = |(path, token): &(&str, bool)| {
+            let token = if *token { "token = \"shop\"\n" } else { "" };
+            format!("[[route]]\npath = \"{path}\"\norigins = [\"theirs\"]\n{token}")
+        };
+        let text: String = routes.iter().map(route).collect();
+        let shop = "[[token]]\nname = \"shop\"\nkeys = \"shop.json\"\n";
+        let network = Network::from_toml(&format!("{EDGES}{text}{shop}")).expect("a network");
+        all_guard(&network, &key)
+    };
+    for (routes, want) in [
+        (&[("/live/*", true)][..], true),
+        (&[("/live/*", false)], false),
+        (&[("/other/*", true)], false),
+        (&[("/live/*", true), ("/live/cam1/ts/*", false)], false),
+        (&[("/live/*", true), ("/live/cam1/thumbnail.jpg", false)], false),
+        (&[("/live/*", true), ("/live/cam2/*", false)], true),
+        (&[("/live/cam1/*", true), ("/*", false)], false),
+        (&[("/live/cam1/*", true), ("/*", true)], true),
+    ] {
+        assert_eq!(guarded(routes), want, "{routes:?}");
+    }
 }
 
 #[tokio::test]

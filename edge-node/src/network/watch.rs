@@ -82,7 +82,8 @@ impl Control {
                 _ = told => true,
                 () = tokio::time::sleep(LOOK_EVERY) => false,
             };
-            self.parts.cache.refresh_keys();
+            let cache = self.parts.cache.clone();
+            let _ = tokio::task::spawn_blocking(move || cache.refresh_keys()).await;
             let stamps = self.stamps();
             if forced || stamps != seen {
                 seen = stamps;
