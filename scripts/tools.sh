@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, tus-python, moto_server, nginx-new, shaka-packager,
-# sentry-python, sentry-node, schemathesis and promtool into the given folder unless they are on the PATH already.
+# sentry-python, sentry-node, cat-node, schemathesis and promtool into the given folder unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -95,6 +95,18 @@ has sentry-node || {
     chmod +x "$into/bin/sentry-node"
   else
     echo "no npm here: Sentry's Node SDK is not tried in the tests"
+  fi
+}
+# Node with another library for playback tokens.
+has cat-node || {
+  if command -v npm >/dev/null; then
+    echo "installing cat-node"
+    npm install --prefix "$into/npm" --no-audit --no-fund --ignore-scripts --loglevel=error @eyevinn/cat@0.16.4
+    mkdir -p "$into/bin"
+    printf '#!/bin/sh\nNODE_PATH="%s" exec node "$@"\n' "$into/npm/node_modules" >"$into/bin/cat-node"
+    chmod +x "$into/bin/cat-node"
+  else
+    echo "no npm here: playback tokens are not tried with another library in the tests"
   fi
 }
 # Asks services everything that their description allows, and some that it does not.

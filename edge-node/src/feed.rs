@@ -1,8 +1,9 @@
 //! What other nodes have taken back: asked for at origins, which answer when there is more, and kept on disk, so that a node
 //! that starts while an origin is away knows what it knew.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,7 +144,8 @@ fn read(file: &Path) -> Result<Option<Page>, String> {
 
 fn keep(file: &Path, page: &Page) -> std::io::Result<()> {
     let new = file.with_extension("new");
-    let mut out = File::create(&new)?;
+    // Names of viewers are in it.
+    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     out.write_all(&serde_json::to_vec(page).map_err(std::io::Error::other)?)?;
     out.sync_all()?;
     fs::rename(&new, file)

@@ -334,10 +334,10 @@ fn another_library_understands_our_tokens_and_we_its() {
     let keys = house.folder.join("shared.json");
     let ours =
         token(&format!("make --keys {} --stream live/paid --issuer shop --subject alice", keys.display()));
-    let script = format!("{}/web/e2e/cat.mjs", env!("CARGO_MANIFEST_DIR"));
+    let script = format!("{}/tests/support/cat.cjs", env!("CARGO_MANIFEST_DIR"));
     let judge = |words: &[&str]| {
         let (ok, out, err) =
-            run("node", &[&[&*script, keys.to_str().expect("a path")], words].concat(), LIMIT);
+            run("cat-node", &[&[&*script, keys.to_str().expect("a path")], words].concat(), LIMIT);
         assert!(ok, "{err}");
         serde_json::from_str::<Value>(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
     };

@@ -4,7 +4,7 @@
 //! whoever may ─► POST …/revocations ─► on disk here ─► asked for by other nodes (GET /revocations), which wait for more
 //! ```
 //!
-//! Nothing is ever given back: what a node knows only grows, so it can be put together out of several lists.
+//! Nothing is given back: what a node knows only grows, so it can be put together out of several lists.
 
 mod list;
 mod log;
