@@ -23,7 +23,7 @@ pub struct Config {
     pub issuer: Option<String>,
     /// Where an edge learns what was taken back: HTTP addresses of origins.
     pub revocations: Vec<String>,
-    /// What a node shows others to get what is behind a token, for itself and whom it lets in.
+    /// What a node shows others to get what it asks viewers for a token for.
     pub node_token_file: Option<PathBuf>,
 }
 
@@ -38,10 +38,6 @@ impl Config {
         if !self.protect.is_empty() && self.keys_file.is_none() {
             let text = "is needed to prove tokens: make one with nexus token keys";
             faults.push(("keys_file".into(), text.into()));
-        }
-        if self.node_token_file.is_some() && self.protect.is_empty() {
-            let text = "would have this node fetch what asks for a token and give it to everybody: say in protect what does";
-            faults.push(("node_token_file".into(), text.into()));
         }
         for (nth, base) in self.revocations.iter().enumerate() {
             if !base.starts_with("http://") && !base.starts_with("https://") {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{HeaderMap, Request, header};
 use nx_media::{StreamKey, StreamPattern};
@@ -339,4 +340,36 @@ fn keys_are_changed_while_tokens_are_shown() {
     std::fs::write(&file, &*next).unwrap();
     assert_eq!(house.gate.refresh(), Ok(true));
     assert_eq!((enter(&old), enter(&new)), (Err(Denial::Unproven), Ok(())), "remembered or not");
+}
+
+#[test]
+fn a_key_comes_and_goes_while_thousands_of_tokens_are_shown_and_none_is_refused() {
+    let house = House::new("load", |_| {});
+    let set = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["keys"][0].clone();
+    let file = house.folder.join("keys.json");
+    let stays = set(&std::fs::read_to_string(&file).unwrap());
+    let shown = AtomicUsize::new(0);
+    let rounds = |thread: usize| {
+        for nth in 0..2_500 {
+            // Each a token of its own: none is remembered.
+            let claims = Claims { id: format!("{thread}-{nth}").into_bytes(), ..claims() };
+            let played =
+                house.gate.play(&stream("live/paid"), Some(&house.token(&claims)), ("srt", HERE), NOW_S);
+            assert!(played.is_ok_and(|pass| pass.is_some()), "{thread}-{nth}");
+            shown.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|thread| scope.spawn(move || rounds(thread))).collect();
+        let mut turns = 0;
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            let comes = set(&generate(&format!("next-{turns}"), Algorithm::Es256).unwrap().0);
+            let next = serde_json::json!({"keys": [comes, stays]}).to_string();
+            std::fs::write(house.folder.join("next.json"), next).unwrap();
+            std::fs::rename(house.folder.join("next.json"), &file).unwrap();
+            turns += usize::from(house.gate.refresh().unwrap());
+        }
+        assert!(turns > 2, "the keys were changed {turns} times");
+    });
+    assert_eq!(shown.into_inner(), 10_000);
 }
