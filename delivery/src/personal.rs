@@ -132,6 +132,9 @@ fn now_s() -> i64 {
 
 /// Reads a gate's keys again when their file changes, until `stop` turns true.
 pub async fn watch_keys(gate: Arc<Gate>, mut stop: watch::Receiver<bool>) {
+    if !gate.has_file() {
+        return;
+    }
     loop {
         tokio::select! {
             () = crate::stopped(&mut stop) => return,

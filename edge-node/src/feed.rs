@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use nx_access::{Gate, List, Page, REVOCATIONS, REVOCATIONS_MAX};
+use nx_access::{Gate, List, Page, REVOCATIONS};
 use reqwest::Client;
 use tokio::sync::watch;
 
@@ -30,11 +30,15 @@ pub(crate) fn start(
     data: &Path,
     stop: &watch::Receiver<bool>,
 ) -> Result<(), String> {
+    if origins.is_empty() {
+        return Ok(());
+    }
     let client = crate::cache::client()?;
     for base in origins {
         let base = base.trim_end_matches('/').to_owned();
         let named: String = base.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let file = data.join(format!("revocations-of-{named}.json"));
+        let number = crc32fast::hash(base.as_bytes());
+        let file = data.join(format!("revocations-of-{named}-{number:08x}.json"));
         let kept = read(&file)?;
         if let Some(page) = &kept {
             gate.learn(page);
@@ -71,7 +75,12 @@ impl Feed {
             };
             match answer {
                 Ok(page) => {
+                    let other = !self.list.name().is_empty() && self.list.name() != page.log;
                     self.take(page).await;
+                    if other {
+                        // Several may answer in turn under one address.
+                        tokio::time::sleep(PAUSE).await;
+                    }
                     if !std::mem::replace(&mut good, true) {
                         tracing::info!(origin = self.base, "it is known again what is taken back");
                     }
@@ -99,7 +108,7 @@ impl Feed {
             self.gate.heard();
         }
         if news {
-            let (all, file) = (self.list.since("", 0, REVOCATIONS_MAX), self.file.clone());
+            let (all, file) = (self.list.since("", 0, usize::MAX), self.file.clone());
             let kept = tokio::task::spawn_blocking(move || keep(&file, &all)).await;
             if let Ok(Err(error)) = kept {
                 tracing::error!(%error, "what is taken back cannot be kept; the next process has to ask");

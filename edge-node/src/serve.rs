@@ -49,9 +49,6 @@ impl Face {
         shown: Option<Shown>,
         peer: SocketAddr,
     ) -> Result<Response, Problem> {
-        if request.uri().path() == nx_access::REVOCATIONS {
-            return Err(Problem::not_found("origins say what is taken back, to nodes"));
-        }
         let upstream = self.cache.as_ref().and_then(|cache| cache.route(&request));
         let Some(network) = &self.network else {
             if let Some(cache) = self.cache.as_ref().filter(|_| Order::is_in(&request)) {

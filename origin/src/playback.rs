@@ -70,7 +70,8 @@ impl Playback for Hub {
 
     fn revoked(&self, after: u64, limit: usize) -> Vec<Revoked> {
         let name = self.gate.revocations("", 0, 0).log;
-        self.gate.revocations(&name, after, limit).items.into_iter().map(told).collect()
+        let page = self.gate.revocations(&name, after, limit);
+        page.items.into_iter().filter(|item| item.seq > after).map(told).collect()
     }
 }
 

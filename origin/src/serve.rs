@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 
-use nx_access::{Gate, REVOCATIONS_MAX};
+use nx_access::Gate;
 use nx_contract::desired::Fault;
 use nx_contract::playback::Playback;
 use nx_contract::streams::Streams;
@@ -59,11 +59,11 @@ impl Face {
         let log = value("log").map_or("", |(_, log)| log);
         let since = value("since").and_then(|(_, seq)| seq.parse().ok()).unwrap_or(0);
         let mut newest = self.gate.newest();
-        let mut page = self.gate.revocations(log, since, REVOCATIONS_MAX);
+        let mut page = self.gate.revocations(log, since, usize::MAX);
         if page.log == log && page.newest == since {
             let news = newest.wait_for(|newest| *newest > since);
             let _ = tokio::time::timeout(NEWS, news).await;
-            page = self.gate.revocations(log, since, REVOCATIONS_MAX);
+            page = self.gate.revocations(log, since, usize::MAX);
         }
         serde_json::to_string(&page).unwrap_or_default()
     }

@@ -44,6 +44,10 @@ impl Config {
                 let text = "must be the address of an origin's HTTP listener, as http://10.0.0.1:8887";
                 faults.push((format!("revocations.{nth}"), text.into()));
             }
+            let same = |other: &String| other.trim_end_matches('/') == base.trim_end_matches('/');
+            if self.revocations.iter().take(nth).any(same) {
+                faults.push((format!("revocations.{nth}"), "is named twice".into()));
+            }
         }
         faults
     }
@@ -71,7 +75,10 @@ impl Config {
     pub fn node_token(&self) -> Result<Option<String>, String> {
         let Some(file) = &self.node_token_file else { return Ok(None) };
         let text = std::fs::read_to_string(file).map_err(|e| {
-            format!("{} cannot be read: {e}; make a token with: nexus token make --node", file.display())
+            format!(
+                "{} cannot be read: {e}; make a token with: nexus token make --node --keys FILE",
+                file.display()
+            )
         })?;
         Ok(Some(text.trim().to_owned()))
     }

@@ -55,7 +55,7 @@ struct Shared {
 #[derive(Default)]
 struct Stamps {
     read: Option<Stamp>,
-    failed: Option<Stamp>,
+    failed: Option<Option<Stamp>>,
 }
 
 /// No key and no token is in it.
@@ -186,6 +186,18 @@ impl Gate {
         }
     }
 
+    /// Whether its keys are those of a file.
+    #[must_use]
+    pub fn has_file(&self) -> bool {
+        self.keys_file.is_some()
+    }
+
+    /// Whether it is a gate of these keys and this maker.
+    #[must_use]
+    pub fn is_of(&self, keys_file: &Path, issuer: Option<&str>) -> bool {
+        self.keys_file.as_deref() == Some(keys_file) && self.issuer.as_deref() == issuer
+    }
+
     /// Reads the keys again if their file has changed, and whether they have; what cannot be read changes nothing, and is
     /// said once. Waits for the disk.
     ///
@@ -200,9 +212,9 @@ impl Gate {
         }
         let keys = match read_keys(file) {
             Ok(keys) => Arc::new(keys),
-            Err(_) if stamps.failed == now && now.is_some() => return Ok(false),
+            Err(_) if stamps.failed == Some(now) => return Ok(false),
             Err(error) => {
-                stamps.failed = now;
+                stamps.failed = Some(now);
                 return Err(error);
             }
         };
@@ -247,7 +259,8 @@ impl Gate {
         // Whichever counts, none stays in the address.
         let taken = visit::take(request);
         let visit = visit::of_request(request, address, country);
-        self.admit(folded.or(taken), &visit, stream, now_s).map(Some)
+        let pass = self.admit(folded.or(taken), &visit, stream, now_s)?;
+        self.is_ready().map(|()| Some(pass))
     }
 
     /// Lets another node in, by its token alone.
@@ -279,7 +292,10 @@ impl Gate {
         let shown = token.map(|token| Shown { token: token.to_owned(), way: Way::Query });
         let pass = self.admit(shown, &visit, Some(stream.clone()), now_s)?;
         // Nodes do not come this way.
-        if pass.is_node() { Err(Denial::Foreign) } else { Ok(Some(pass)) }
+        if pass.is_node() {
+            return Err(Denial::Foreign);
+        }
+        self.is_ready().map(|()| Some(pass))
     }
 
     fn admit(
@@ -300,9 +316,6 @@ impl Gate {
                 return Err(Denial::Foreign);
             }
             claims.admit(visit, now_s)?;
-            if self.shared.unheard.load(Ordering::Acquire) > 0 {
-                return Err(Denial::NotReady);
-            }
             if self.shared.revoked.has(&claims, stream.as_ref().map(StreamKey::as_str)) {
                 return Err(Denial::Revoked);
             }
@@ -312,6 +325,11 @@ impl Gate {
         let counter = if decided.is_ok() { &self.shared.admitted } else { &self.shared.refused };
         counter.fetch_add(1, Ordering::Relaxed);
         decided
+    }
+
+    /// What the others have taken back is known. Nodes that ask for that do not wait for it: two may ask each other.
+    fn is_ready(&self) -> Result<(), Denial> {
+        if self.shared.unheard.load(Ordering::Acquire) == 0 { Ok(()) } else { Err(Denial::NotReady) }
     }
 
     /// Whether who was let in may stay.

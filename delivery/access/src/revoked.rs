@@ -117,11 +117,11 @@ impl Revoked {
     /// Takes something back, for good: it is on disk when this returns.
     pub(crate) fn revoke(&self, what: What, now_s: i64) -> Result<Revocation, RevokeError> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let (name, newest, count) = {
+        let (name, newest, count, has) = {
             let own = self.own();
-            (own.log.clone(), own.newest(), own.len())
+            (own.log.clone(), own.newest(), own.len(), own.has(&what))
         };
-        if count >= REVOCATIONS_MAX && what != What::Everything {
+        if count >= REVOCATIONS_MAX && !has && what != What::Everything {
             return Err(RevokeError::Full);
         }
         let item = Revocation { seq: newest + 1, what, before_s: now_s };

@@ -141,24 +141,28 @@ pub(crate) fn of_request<'a, B>(
     Visit { method, scheme, host, port, path, query, address, country }
 }
 
+/// What is for one viewer alone: no cache that others share may keep it.
+pub(crate) fn keep_private(headers: &mut HeaderMap) {
+    // Some caches believe these before the other.
+    for name in ["cdn-cache-control", "surrogate-control"] {
+        headers.remove(name);
+    }
+    let told = headers.get_all(header::CACHE_CONTROL).into_iter().filter_map(|v| v.to_str().ok());
+    let told: Vec<&str> = told.flat_map(|line| line.split(',')).map(str::trim).collect();
+    let is =
+        |told: &str, name: &str| told.get(..name.len()).is_some_and(|front| front.eq_ignore_ascii_case(name));
+    let shared = |told: &&str| !["public", "private", "s-maxage"].iter().any(|name| is(told, name));
+    let rest = told.into_iter().filter(shared).filter(|told| !told.is_empty());
+    let kept = ["private"].into_iter().chain(rest).collect::<Vec<_>>().join(", ");
+    if let Ok(value) = HeaderValue::from_str(&kept) {
+        headers.insert(header::CACHE_CONTROL, value);
+    }
+}
+
 /// The stream whose resource a path names.
 #[must_use]
 pub fn stream_of(path: &str) -> Option<StreamKey> {
     let mut halves = path.strip_prefix('/')?.splitn(3, '/');
     let (app, name, _) = (halves.next()?, halves.next()?, halves.next()?);
     StreamKey::new(app, name).ok()
-}
-
-/// What is for one viewer alone: no cache that others share may keep it.
-pub(crate) fn keep_private(headers: &mut HeaderMap) {
-    let told = headers.get(header::CACHE_CONTROL).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let kept = match told.strip_prefix("public") {
-        Some(rest) => format!("private{rest}"),
-        None if told.is_empty() => "private".to_owned(),
-        None if told.contains("no-store") => return,
-        None => format!("private, {told}"),
-    };
-    if let Ok(value) = HeaderValue::from_str(&kept) {
-        headers.insert(header::CACHE_CONTROL, value);
-    }
 }

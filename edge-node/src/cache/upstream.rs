@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use nx_access::Gate;
 use nx_cache::{Failure, Health, Query, Terms};
-use nx_cdn_config::{Access, Limit, Network, PathPattern, Route};
+use nx_cdn_config::{Access, Limit, Network, PathPattern, Route, TokenPolicy};
 use nx_delivery::wall_ms;
 use reqwest::{Client, Response};
 use tokio::sync::watch;
@@ -170,11 +171,15 @@ impl Upstream {
             let known = known.find(|o| o.base == base && o.token.as_ref() == token).cloned();
             known.unwrap_or_else(|| Arc::new(Origin::new(&base, token.cloned())))
         };
-        let gates: HashMap<&str, Arc<Gate>> = network
-            .tokens
-            .iter()
-            .map(|policy| (policy.name.as_str(), gate.whole((&policy.keys).into(), policy.issuer.clone())))
-            .collect();
+        // Who was let in by a gate is watched as long as that is there.
+        let opened = |policy: &TokenPolicy| {
+            let (file, issuer) = (Path::new(&policy.keys), policy.issuer.as_deref());
+            let mut before = before.iter().filter_map(|upstream| upstream.rules.token.as_ref());
+            let known = before.find(|gate| gate.is_of(file, issuer)).cloned();
+            known.unwrap_or_else(|| gate.whole(file.to_owned(), policy.issuer.clone()))
+        };
+        let gates: HashMap<&str, Arc<Gate>> =
+            network.tokens.iter().map(|policy| (policy.name.as_str(), opened(policy))).collect();
         let one = |route: &Route| {
             let lifetimes = network.cache_of(route);
             let usual = UpstreamConfig::default();
@@ -289,6 +294,10 @@ impl Upstream {
     /// Whether viewers are asked for a token before they get this.
     fn is_guarded(&self, target: &str) -> bool {
         let path = target.split('?').next().unwrap_or_default();
+        // Who was sent away is told to nodes, not to whom they serve.
+        if path == nx_access::REVOCATIONS {
+            return false;
+        }
         self.rules.token.is_some() || nx_access::stream_of(path).is_some_and(|key| self.gate.guards(&key))
     }
 

@@ -16,6 +16,16 @@ pub struct List {
 }
 
 impl List {
+    /// Its name; nothing before anything is known of it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.log
+    }
+
+    pub(super) fn has(&self, what: &What) -> bool {
+        self.places.contains_key(what)
+    }
+
     /// The last place that is taken.
     pub(super) fn newest(&self) -> u64 {
         self.newest
@@ -37,7 +47,10 @@ impl List {
             self.places.retain(|_, place| by_place.contains_key(place));
         }
         if let Some(place) = self.places.insert(item.what.clone(), item.seq)
-            && self.by_place.get(&place).is_some_and(|old| old.before_s <= item.before_s)
+            && self
+                .by_place
+                .get(&place)
+                .is_some_and(|old| old.what == item.what && old.before_s <= item.before_s)
         {
             self.by_place.remove(&place);
         }
@@ -54,9 +67,9 @@ impl List {
         Page { log: self.log.clone(), newest: self.newest, items }
     }
 
-    /// Goes on with what the node said; a list that began anew is read anew.
+    /// Goes on with what the node said; a list that began anew, or that an older state was put back of, is read anew.
     pub fn follow(&mut self, page: Page) {
-        if page.log != self.log {
+        if page.log != self.log || page.newest < self.newest {
             *self = Self { log: page.log, ..Self::default() };
         }
         page.items.into_iter().for_each(|item| self.put(item));

@@ -24,13 +24,13 @@ impl Log {
         let mut log = Self { path, file: None, lines: 0 };
         let mut list = List::default();
         if let Some(file) = log.path.as_ref().filter(|path| path.exists()).map(File::open).transpose()? {
-            let (mut reader, mut line) = (BufReader::new(file), String::new());
-            while reader.read_line(&mut line)? > 0 {
-                let Some(text) = line.strip_suffix('\n') else { break };
+            let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+            while reader.read_until(b'\n', &mut line)? > 0 {
+                let Some(text) = line.strip_suffix(b"\n") else { break };
                 if list.log.is_empty() {
-                    text.clone_into(&mut list.log);
+                    list.log = String::from_utf8_lossy(text).into_owned();
                 } else {
-                    let item: Revocation = serde_json::from_str(text).map_err(|e| {
+                    let item: Revocation = serde_json::from_slice(text).map_err(|e| {
                         io::Error::new(io::ErrorKind::InvalidData, format!("line {}: {e}", log.lines + 2))
                     })?;
                     list.put(item);

@@ -12,8 +12,8 @@ use super::{NOW_S, claims};
 use crate::revoked::REVOCATIONS_MAX;
 use crate::uri::{Match, Part};
 use crate::{
-    Algorithm, Claims, Denial, Gate, HEADER, Key, Keys, NODE, Page, Pass, Revocation, RevokeError, Terms,
-    What, generate, make, unfold,
+    Algorithm, Claims, Denial, Gate, HEADER, Key, Keys, List, NODE, Page, Pass, Revocation, RevokeError,
+    Terms, What, generate, make, unfold,
 };
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -160,13 +160,22 @@ fn answers_are_kept_by_the_viewer_alone_and_by_nodes_for_all() {
         let pass = house.ask(&address, None).0.unwrap().unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, told.parse().unwrap());
+        headers.insert("cdn-cache-control", "public, max-age=60".parse().unwrap());
         pass.dress(&mut headers, true, NOW_S);
+        assert_eq!(headers.contains_key("cdn-cache-control"), claims.is_node());
         let text = |name| headers.get(name).map(|v: &http::HeaderValue| v.to_str().unwrap().to_owned());
         (text(header::CACHE_CONTROL).unwrap(), text(header::SET_COOKIE))
     };
     assert_eq!(dressed(&claims(), "public, max-age=1", false), ("private, max-age=1".into(), None));
     assert_eq!(dressed(&claims(), "max-age=5", false).0, "private, max-age=5");
-    assert_eq!(dressed(&claims(), "no-store", false).0, "no-store");
+    for (told, want) in [
+        ("no-store", "private, no-store"),
+        ("max-age=5, public", "private, max-age=5"),
+        ("Public, s-maxage=9, max-age=5, stale-if-error=7", "private, max-age=5, stale-if-error=7"),
+        ("", "private"),
+    ] {
+        assert_eq!(dressed(&claims(), told, false).0, want, "{told}");
+    }
     let (_, cookie) = dressed(&claims(), "public, max-age=1", true);
     let cookie = cookie.unwrap();
     assert!(cookie.ends_with("; Path=/live/paid/; Max-Age=60; HttpOnly; SameSite=Lax"), "{cookie}");
@@ -214,8 +223,8 @@ fn what_is_taken_back_is_refused_and_stays_so() {
     assert_eq!(again(&file).revocations("", 0, 99), before, "after a restart");
     // The process died while it wrote: what was cut off was never acknowledged.
     let mut text = std::fs::read_to_string(&file).unwrap();
-    text.push_str("{\"seq\":4,\"what\":{\"tok");
-    std::fs::write(&file, text).unwrap();
+    text.push_str("{\"seq\":4,\"what\":{\"subject\":\"zo\u{eb}");
+    std::fs::write(&file, text.as_bytes().split_last().unwrap().1).unwrap();
     let gate = again(&file);
     assert_eq!(gate.revocations("", 0, 99), before);
     gate.revoke(What::Everything, NOW_S + 5).unwrap();
@@ -372,4 +381,39 @@ fn a_key_comes_and_goes_while_thousands_of_tokens_are_shown_and_none_is_refused(
         assert!(turns > 2, "the keys were changed {turns} times");
     });
     assert_eq!(shown.into_inner(), 10_000);
+}
+
+#[test]
+fn nodes_ask_each_other_before_either_is_ready() {
+    let [one, other] = ["one", "other"].map(|name| House::new(name, |terms| terms.others = 1));
+    for house in [&one, &other] {
+        let node = Claims { audience: vec![NODE.into()], ..claims() };
+        let mut request = Request::get("/revocations").header(HEADER, house.token(&node)).body(()).unwrap();
+        assert!(house.gate.node(&mut request, HERE, NOW_S).is_ok());
+        let mut request =
+            Request::get("/revocations").header(HEADER, house.token(&claims())).body(()).unwrap();
+        assert_eq!(
+            house.gate.node(&mut request, HERE, NOW_S).unwrap_err(),
+            Denial::Foreign,
+            "viewers are none"
+        );
+    }
+}
+
+#[test]
+fn a_list_that_an_older_state_was_put_back_of_is_read_anew() {
+    let item = |seq, who: &str| Revocation { seq, what: What::Subject(who.into()), before_s: NOW_S };
+    let page = |log: &str, newest, items| Page { log: log.into(), newest, items };
+    let mut list = List::default();
+    list.follow(page("a", 3, vec![item(1, "x"), item(2, "y"), item(3, "z")]));
+    list.follow(page("a", 4, vec![item(4, "x")]));
+    let names = |list: &List| -> Vec<u64> { list.since("", 0, 9).items.iter().map(|i| i.seq).collect() };
+    assert_eq!(names(&list), [2, 3, 4], "what is said again takes the last place");
+    list.follow(page("a", 2, vec![item(1, "x"), item(2, "y")]));
+    assert_eq!(names(&list), [1, 2]);
+    list.follow(page("a", 3, vec![item(3, "other")]));
+    list.follow(page("a", 4, vec![item(4, "z")]));
+    assert_eq!(names(&list), [1, 2, 3, 4], "nobody's place is taken");
+    list.follow(page("b", 0, vec![]));
+    assert_eq!(names(&list), [0; 0]);
 }
