@@ -165,7 +165,9 @@ fn a_mixer_that_is_killed_is_replaced_and_goes_with_its_programme() {
     assert!(near(-21.0).is_some(), "{:?}", loudness(&server));
     put_with(&server, 0.1, r#""layout": "side_by_side""#);
     assert!(near(-41.0).is_some(), "{:?}", loudness(&server));
-    let worker = mix(&server)["worker"].clone();
+    let told = mix(&server);
+    assert_eq!(told["crashes"].as_u64(), Some(0), "it died by itself: {told:#}\n{}", server.log());
+    let worker = told["worker"].clone();
     assert!(Command::new("kill").args(["-9", &worker.to_string()]).status().expect("kill runs").success());
     let another = || Some(mix(&server)).filter(|m| m["worker"].is_u64() && m["worker"] != worker);
     let told =
