@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Command::Check { file } => check(file),
         Command::Doctor(args) => nx_doctor::cli::run(args),
         Command::Cdn(args) => nx_cdn_config::cli::run(args),
-        Command::Token(args) => nx_access::cli::run(args, nx_delivery::wall_ms() / 1000),
+        Command::Token(args) => nx_access::cli::run(args, nx_delivery::wall_s()),
         Command::Catalog { json } => println_out(&nx_catalog::text(*json)),
         _ => run(&cli),
     }

@@ -80,6 +80,12 @@ pub fn wall_ms() -> i64 {
     now.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Unix time in seconds.
+#[must_use]
+pub fn wall_s() -> i64 {
+    wall_ms().div_euclid(1000)
+}
+
 /// A date as HTTP writes it (RFC 9110 §5.6.7), from Unix milliseconds.
 #[must_use]
 pub fn http_date(unix_ms: i64) -> String {

@@ -17,6 +17,7 @@ use crate::body::{Body, Stream};
 use crate::listen::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::wall_s;
 
 /// What is not longer than this is sent to its end.
 const AT_ONCE_BYTES: u64 = 1 << 20;
@@ -58,7 +59,7 @@ impl Guest {
         if *request.method() == Method::OPTIONS {
             return Ok(None);
         }
-        let pass = gate.enter(request, folded, (address, country), now_s())?;
+        let pass = gate.enter(request, folded, (address, country), wall_s())?;
         let list = [".m3u8", ".mpd"].iter().any(|ending| request.uri().path().ends_with(ending));
         Ok(pass.map(|pass| Self { gate: gate.clone(), pass, list }))
     }
@@ -68,14 +69,14 @@ impl Guest {
     /// # Errors
     /// A [`Problem`] for who is none.
     pub fn node(gate: &Arc<Gate>, request: &mut Request, address: IpAddr) -> Result<Self, Problem> {
-        let pass = gate.node(request, address, now_s())?;
+        let pass = gate.node(request, address, wall_s())?;
         Ok(Self { gate: gate.clone(), pass, list: false })
     }
 
     /// Makes an answer the guest's alone. One that is still being sent when the token ends or is taken back breaks off.
     #[must_use]
     pub fn answer(self, mut response: Response) -> Response {
-        self.pass.dress(response.headers_mut(), self.list, now_s());
+        self.pass.dress(response.headers_mut(), self.list, wall_s());
         let long = match response.body() {
             Body::Empty => false,
             Body::Slices(_) => response.body().size().is_some_and(|bytes| bytes > AT_ONCE_BYTES),
@@ -110,7 +111,7 @@ impl HttpBody for While {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        if !this.guest.gate.holds(&this.guest.pass, now_s()) {
+        if !this.guest.gate.holds(&this.guest.pass, wall_s()) {
             return Poll::Ready(Some(Err(io::Error::other("the token has ended"))));
         }
         Pin::new(&mut this.body).poll_frame(cx)
@@ -123,11 +124,6 @@ impl HttpBody for While {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
-}
-
-/// Unix time in seconds.
-fn now_s() -> i64 {
-    crate::wall_ms().div_euclid(1000)
 }
 
 /// Reads a gate's keys again when their file changes, until `stop` turns true.

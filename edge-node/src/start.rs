@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use nx_access::Gate;
 use nx_delivery::{Certs, Directory, Handler, Limits, Listening, LiveStream, Media};
 use nx_live_plane::{Browsers, Edge, Guards, Started};
@@ -22,7 +23,7 @@ pub struct Playback {
     /// Which streams ask for a token, and what opens them.
     pub gate: Arc<Gate>,
     /// What this node shows others.
-    node_token: Option<String>,
+    node_token: Option<HeaderValue>,
 }
 
 impl Playback {
@@ -38,7 +39,7 @@ impl Playback {
     ) -> Result<Self, String> {
         let (gate, node_token) = (config.gate(data)?, config.node_token()?);
         tokio::spawn(nx_delivery::watch_keys(gate.clone(), stop.clone()));
-        feed::start(&gate, (&config.revocations, node_token.as_deref()), data, stop)?;
+        feed::start(&gate, (&config.revocations, node_token.as_ref()), data, stop)?;
         Ok(Self { gate, node_token })
     }
 }
@@ -127,7 +128,7 @@ fn face(
     let upstreams = config.upstreams();
     let needed = network.is_some() || !upstreams.is_empty();
     let cache = needed
-        .then(|| Cache::open(&config.cache, &upstreams, (&doors.gate, doors.node_token.as_deref()), stop))
+        .then(|| Cache::open(&config.cache, &upstreams, (&doors.gate, doors.node_token.as_ref()), stop))
         .transpose()?;
     let media = Arc::new(Media::new(directory, "edge", config.http.held_max));
     let (certs, gate) = (certs.clone(), doors.gate.clone());

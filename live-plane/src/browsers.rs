@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use nx_access::{Gate, Pass};
-use nx_delivery::{Directory, Metrics};
+use nx_delivery::{Directory, Metrics, wall_s};
 use nx_media::StreamKey;
 use quinn::{Endpoint, IdleTimeout, Incoming, TransportConfig, VarInt};
 use rcgen::{CertificateParams, KeyPair};
@@ -166,7 +166,7 @@ async fn serve(
     figures: Arc<Watched>,
 ) {
     let peer = incoming.remote_address();
-    let enter = |key: &StreamKey, token: Option<&str>| gate.play(key, token, ("https", peer.ip()), now_s());
+    let enter = |key: &StreamKey, token: Option<&str>| gate.play(key, token, ("https", peer.ip()), wall_s());
     let greeting = async {
         let connection = incoming.await.map_err(|e| e.to_string())?;
         moq::welcome(connection, enter).await.map_err(|e| e.to_string())
@@ -191,12 +191,7 @@ async fn serve(
 /// Returns when who was let in must leave.
 async fn ends(gate: &Gate, pass: Option<&Pass>) {
     let Some(pass) = pass else { return std::future::pending().await };
-    while gate.holds(pass, now_s()) {
+    while gate.holds(pass, wall_s()) {
         tokio::time::sleep(LOOK_EVERY).await;
     }
-}
-
-/// Unix time in seconds.
-fn now_s() -> i64 {
-    nx_delivery::wall_ms().div_euclid(1000)
 }

@@ -3,18 +3,14 @@
 use nx_access::{Claims, Match, Part, RevokeError, What};
 use nx_contract::desired::Fault;
 use nx_contract::playback::{MadeToken, NewToken, Playback, Revoke, Revoked};
+use nx_delivery::wall_s;
 use nx_hls::Rfc3339;
 use nx_media::StreamPattern;
 
-use crate::clock::unix_s;
 use crate::hub::Hub;
 
 /// Longest name of a subject, bytes.
 const SUBJECT_BYTES_MAX: usize = 256;
-
-fn now_s() -> i64 {
-    i64::try_from(unix_s()).unwrap_or(i64::MAX)
-}
 
 impl Playback for Hub {
     fn asks_for_token(&self, path: &str) -> bool {
@@ -31,7 +27,7 @@ impl Playback for Hub {
         }
         let networks = wish.networks.iter().map(|text| nx_access::network(text));
         let networks = networks.collect::<Result<_, _>>();
-        let now_s = now_s();
+        let now_s = wall_s();
         let claims = Claims {
             subject: wish.subject.clone(),
             expires_s: now_s.saturating_add(wish.lasts_s.into()),
@@ -60,7 +56,7 @@ impl Playback for Hub {
         if let Some(why) = what.fault() {
             return Err(Fault::Invalid(format!("it {why}")));
         }
-        let done = self.gate.revoke(what, now_s()).map_err(|error| match error {
+        let done = self.gate.revoke(what, wall_s()).map_err(|error| match error {
             RevokeError::Full => Fault::Full(error.to_string()),
             RevokeError::Disk(_) => Fault::Storage(error.to_string()),
         })?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http::HeaderValue;
 use nx_media::StreamPattern;
 use serde::{Deserialize, Serialize};
 
@@ -68,11 +69,11 @@ impl Config {
         })
     }
 
-    /// What this node shows others.
+    /// What this node shows others, as a field that no log shows.
     ///
     /// # Errors
     /// In words, with what to do.
-    pub fn node_token(&self) -> Result<Option<String>, String> {
+    pub fn node_token(&self) -> Result<Option<HeaderValue>, String> {
         let Some(file) = &self.node_token_file else { return Ok(None) };
         let text = std::fs::read_to_string(file).map_err(|e| {
             format!(
@@ -80,6 +81,9 @@ impl Config {
                 file.display()
             )
         })?;
-        Ok(Some(text.trim().to_owned()))
+        let mut token = HeaderValue::from_str(text.trim())
+            .map_err(|_| "playback.node_token_file holds no token".to_owned())?;
+        token.set_sensitive(true);
+        Ok(Some(token))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nx_access::{Denial, Gate, Pass};
 use nx_admission::{Ask, Grant, Refusal, RefusalKind};
+use nx_delivery::wall_s;
 
 use crate::clock::unix_s;
 use crate::hub::Hub;
@@ -22,12 +23,11 @@ pub(crate) struct Viewer {
 impl Viewer {
     /// Lets a player in, by a playback token where the stream asks for one, else by the rules of admission.
     pub(crate) async fn enter(hub: &Hub, ask: &Ask) -> Result<Self, Refusal> {
-        let (now_s, token) = (unix_s(), ask.token.as_ref().map(|token| token.reveal()));
-        let asker = (ask.protocol.name(), ask.peer);
-        let pass = hub.gate.play(&ask.stream, token, asker, i64::try_from(now_s).unwrap_or(i64::MAX));
+        let token = ask.token.as_ref().map(|token| token.reveal());
+        let pass = hub.gate.play(&ask.stream, token, (ask.protocol.name(), ask.peer), wall_s());
         match pass.map_err(refused)? {
             Some(pass) => Ok(Self { token: Some((hub.gate.clone(), pass)), _grant: None }),
-            None => Ok(Self { token: None, _grant: Some(hub.admission.decide(ask, now_s).await?) }),
+            None => Ok(Self { token: None, _grant: Some(hub.admission.decide(ask, unix_s()).await?) }),
         }
     }
 
@@ -45,8 +45,7 @@ impl Viewer {
 
     /// Whether it may go on.
     pub(crate) fn may_stay(&self) -> bool {
-        let now_s = i64::try_from(unix_s()).unwrap_or(i64::MAX);
-        self.token.as_ref().is_none_or(|(gate, pass)| gate.holds(pass, now_s))
+        self.token.as_ref().is_none_or(|(gate, pass)| gate.holds(pass, wall_s()))
     }
 }
 
