@@ -28,7 +28,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/webhooks", &["nx-chassis"]),
     ("services/reporter", &["nx-chassis"]),
     ("services/platform", &["nx-chassis", "nx-webhooks"]),
-    ("services/ring", &["nx-chassis", "nx-platform", "nx-reporter", "nx-webhooks"]),
+    ("services/identity", &["nx-chassis", "nx-contract"]),
+    (
+        "services/ring",
+        &["nx-chassis", "nx-contract", "nx-identity", "nx-platform", "nx-reporter", "nx-webhooks"],
+    ),
     ("delivery/access", &["nx-media"]),
     ("delivery/h2", &[]),
     (

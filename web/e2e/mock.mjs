@@ -1,17 +1,26 @@
 // A stand-in for the server while there is none: serves web/dist, the JSON and events of the status
-// page, and a real low-latency HLS stream (/live/cam1) that ffmpeg makes. For development only.
+// page, accounts in memory (identity.mjs), empty lists of recordings and errors, and a real low-latency
+// HLS stream (/live/cam1) that ffmpeg makes. For development only.
 //
-//   node e2e/mock.mjs [--port 8899] [--empty]
-//   then open /watch/live/cam1 and /; POST /mock/stop, /mock/end, /mock/freeze and /mock/start steer the stream.
+//   node e2e/mock.mjs [--port 8899] [--dist DIR] [--empty] [--still] [--fresh] [--sign-up]
+//   --still makes no HLS stream; --fresh knows nobody; --sign-up lets everybody make an account. Otherwise sign in as
+//   anna (an operator) or ben, with "correct horse battery"; /account#invite=welcome and /account#reset=forgotten work once.
+//   Then open /watch/live/cam1, /, /recordings, /errors, /account and /people; POST /mock/stop, /mock/end, /mock/freeze and /mock/start steer the stream.
 import { spawn } from "node:child_process";
 import { createReadStream, existsSync } from "node:fs";
 import { createServer } from "node:http";
-import { extname, join, normalize } from "node:path";
+import { extname, join, normalize, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { identity } from "./identity.mjs";
 
-const { values: args } = parseArgs({ options: { port: { type: "string", default: "8899" }, empty: { type: "boolean", default: false } } });
-const DIST = fileURLToPath(new URL("../dist", import.meta.url));
+const flag = { type: "boolean", default: false };
+const { values: args } = parseArgs({
+  options: { port: { type: "string", default: "8899" }, dist: { type: "string" }, empty: flag, still: flag, fresh: flag, "sign-up": flag },
+});
+const DIST = args.dist ? resolve(args.dist) : fileURLToPath(new URL("../dist", import.meta.url));
+const PAGES = { "/": "status.html", "/recordings": "recordings.html", "/errors": "errors.html", "/account": "account.html", "/people": "people.html" };
+const people = identity({ fresh: args.fresh, signUp: args["sign-up"] ? "open" : "closed" });
 const CSP =
   "default-src 'self'; connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'";
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css" };
@@ -247,8 +256,8 @@ function list() {
   };
 }
 
-const problem = (reply, detail, headers = {}) =>
-  send(reply, 404, "application/problem+json", JSON.stringify({ type: "stream-not-found", title: "No such stream", status: 404, detail }), headers);
+const problem = (reply, detail, headers = {}, status = 404) =>
+  send(reply, status, "application/problem+json", JSON.stringify({ type: "stream-not-found", title: "No such stream", status, detail }), headers);
 
 function send(reply, status, type, body, headers = {}) {
   reply.writeHead(status, { "Content-Type": type, "Content-Security-Policy": CSP, ...headers });
@@ -297,9 +306,15 @@ const server = createServer((request, reply) => {
     const timer = setInterval(tell, 1000);
     return request.on("close", () => clearInterval(timer));
   }
+  if (people.takes(url)) return void people.serve(request, url, reply);
+  if (/^\/api\/(streamcore|glitch)\//.test(url.pathname)) {
+    const closed = url.pathname.startsWith("/api/glitch/") || request.method !== "GET";
+    if (closed && people.locked(request)) return problem(reply, "sign in first", {}, 401);
+    return send(reply, 200, "application/json", JSON.stringify(url.pathname.endsWith("/projects") ? [] : { items: [], next_cursor: null }));
+  }
   if (url.pathname.startsWith("/live/cam1/")) return void media(reply, url);
-  if (url.pathname === "/" || url.pathname.startsWith("/watch") || url.pathname.startsWith("/assets/")) {
-    const path = url.pathname === "/" ? "status.html" : url.pathname.startsWith("/watch") ? "watch.html" : normalize(url.pathname);
+  if (PAGES[url.pathname] || url.pathname.startsWith("/watch") || url.pathname.startsWith("/assets/")) {
+    const path = PAGES[url.pathname] ?? (url.pathname.startsWith("/watch") ? "watch.html" : normalize(url.pathname));
     const file = join(DIST, path);
     if (file.startsWith(DIST) && existsSync(file)) {
       reply.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", "Content-Security-Policy": CSP });
@@ -309,6 +324,6 @@ const server = createServer((request, reply) => {
   return problem(reply, `Nothing is known of ${url.pathname}.`);
 });
 
-start();
+if (!args.still) start();
 server.listen(Number(args.port), "127.0.0.1", () => console.log(`listening on http://127.0.0.1:${server.address().port}`));
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => (stop(), process.exit(0)));

@@ -1,6 +1,9 @@
-//! Who asks.
+//! Who asks, and from where.
 
-use axum::extract::FromRequestParts;
+use std::net::IpAddr;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use http::HeaderName;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +11,10 @@ use crate::problem::Problem;
 
 /// A role that may do everything.
 const OPERATOR: &str = "operator";
+/// A role that nobody is given: services have it.
+const SERVICE: &str = "service";
+/// Where a request came from, as the gateway has seen it; what others say of it is taken off.
+pub const CLIENT: HeaderName = HeaderName::from_static("x-nexus-client");
 
 /// Who asks, as the gateway has found out. It travels with the request, and from process to process under the ring's seal:
 /// nobody outside can name one.
@@ -17,17 +24,53 @@ pub struct Caller {
     pub subject: String,
     /// What they are; `operator` may do everything.
     pub roles: Vec<String>,
+    /// The session that they speak in; none for a key, a service or this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 impl Caller {
     /// Who runs the system.
     pub fn operator() -> Self {
-        Self { subject: OPERATOR.into(), roles: vec![OPERATOR.into()] }
+        Self::new(OPERATOR, &[OPERATOR])
     }
 
     /// Another service.
     pub fn service(id: &str) -> Self {
-        Self { subject: format!("service:{id}"), roles: vec![OPERATOR.into()] }
+        Self::new(&format!("service:{id}"), &[OPERATOR, SERVICE])
+    }
+
+    /// Somebody with these roles.
+    pub fn new(subject: &str, roles: &[&str]) -> Self {
+        let roles = roles.iter().map(|&role| role.to_owned()).collect();
+        Self { subject: subject.into(), roles, session: None }
+    }
+
+    /// Whether they may do everything.
+    pub fn is_operator(&self) -> bool {
+        self.has(OPERATOR)
+    }
+
+    fn has(&self, role: &str) -> bool {
+        self.roles.iter().any(|r| r == role)
+    }
+
+    /// Refuses all but services of the ring.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn must_be_service(&self) -> Result<(), Problem> {
+        let told = || Problem::forbidden("only services of the ring ask for that");
+        if self.has(SERVICE) { Ok(()) } else { Err(told()) }
+    }
+
+    /// Refuses all but this person and who may do everything: whose things these are is nobody else's business.
+    ///
+    /// # Errors
+    /// 404.
+    pub fn must_own(&self, subject: &str) -> Result<(), Problem> {
+        let told = || Problem::not_found("there is nothing of that name");
+        if self.subject == subject || self.is_operator() { Ok(()) } else { Err(told()) }
     }
 
     /// Refuses those who have not this role.
@@ -35,7 +78,7 @@ impl Caller {
     /// # Errors
     /// 403, with the role that is missing.
     pub fn must_be(&self, role: &str) -> Result<(), Problem> {
-        if self.roles.iter().any(|r| r == role || r == OPERATOR) {
+        if self.has(role) || self.is_operator() {
             return Ok(());
         }
         Err(Problem::forbidden(format!("only who has the role {role} may do that")))
@@ -47,5 +90,26 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get().cloned().ok_or_else(|| Problem::unauthorized("say who you are"))
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        Ok(parts.extensions.get().cloned())
+    }
+}
+
+/// The address that a request came from; unknown in tests and for what services ask each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Client(pub Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let told = parts.headers.get(CLIENT).and_then(|v| v.to_str().ok());
+        Ok(Self(told.and_then(|v| v.parse().ok())))
     }
 }

@@ -13,7 +13,7 @@ use crate::service::Service;
 use crate::tx::Tx;
 use nx_bus::{Bus, Publisher};
 use nx_db::{Db, DbError, Open, Value};
-use nx_mesh::{Clock, Links, Mesh};
+use nx_mesh::{Clock, Links, Mesh, Vault};
 
 /// Requests of one service that run at the same time; further ones are told to come again.
 pub(crate) const REQUESTS_MAX: u32 = 256;
@@ -123,6 +123,11 @@ impl Ctx {
     /// A new identifier; those made later sort behind.
     pub fn new_id(&self) -> String {
         crate::new_id(self.now_ms())
+    }
+
+    /// What encrypts fields of this service's store.
+    pub fn vault(&self) -> Vault {
+        self.shared().mesh.vault(self.0.service.id)
     }
 
     /// A service that this one needs, as the catalogue says.

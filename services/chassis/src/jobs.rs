@@ -12,12 +12,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use crate::cron::Cron;
 use crate::ctx::Ctx;
 use crate::events::{back_off_ms, cause};
 use crate::problem::Problem;
 use crate::{args, row};
 use nx_db::{DbError, Value};
+use nx_mesh::Cron;
 
 /// How long a worker has a job before it must say that it is still at it.
 const LEASE: Duration = Duration::from_secs(60);

@@ -10,10 +10,9 @@
 //!
 //! What is between processes lies beside it: the bus in `nx-bus`; instances, breakers and the clock in `nx-mesh`.
 //!
-//! Not here yet: encryption of fields, `Sunset`.
+//! Not here yet: `Sunset`.
 
 mod caller;
-mod cron;
 mod ctx;
 mod events;
 mod http;
@@ -32,15 +31,14 @@ pub use axum::body::Body as RawBody;
 pub use axum::extract::Path;
 pub use chrono_tz::Tz;
 
-pub use caller::Caller;
-pub use cron::{Cron, zone};
+pub use caller::{CLIENT, Caller, Client};
 pub use ctx::Ctx;
 pub use events::{Event, Reaction};
-pub use http::{Api, Created, Describe, IfMatch, JsonBody as Body, List, Operation, Page, Tagged};
+pub use http::{Api, Created, Describe, IfMatch, JsonBody as Body, List, Operation, Page, ShownOnce, Tagged};
 pub use jobs::{Job, NewJob};
 pub use mesh::Call;
 pub use nx_db::{Column, Db, DbError, FromRow, Row, Time, Value, args, row};
-pub use nx_mesh::{Clock, Config, Secret, new_id};
+pub use nx_mesh::{Clock, Config, Cron, Secret, Vault, VaultError, fresh, new_id, zone};
 pub use problem::Problem;
 pub use pulse::Pulse;
 pub use ring::{Ring, Run};

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use nx_bus::BusError;
 use nx_db::DbError;
+use nx_mesh::VaultError;
 
 /// An error that a client is told. The only type of a service that knows HTTP.
 #[must_use = "an error that nobody is told"]
@@ -117,6 +118,12 @@ impl std::error::Error for Problem {}
 
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<VaultError> for Problem {
+    fn from(error: VaultError) -> Self {
         Self::internal(error)
     }
 }

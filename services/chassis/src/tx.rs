@@ -44,6 +44,11 @@ impl Tx {
         Ok(self.open.insert(open))
     }
 
+    /// Unix time, milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.cx.now_ms()
+    }
+
     /// Every row that a statement finds or returns.
     ///
     /// # Errors

@@ -1,21 +1,26 @@
 //! What processes of the ring share: who is where ([`Registry`]), which instance is asked next ([`Balance`]), whether a way
-//! is open ([`Link`]), who asks ([`Seal`]), and the [`Clock`]. [`Mesh`] asks services of other processes over HTTP/1.1;
-//! [`beat`] has a process known, and knows of the others. What can be set of it is [`Config`].
+//! is open ([`Link`]), who asks ([`Seal`]), what only the ring can read ([`Vault`]), the [`Clock`] and times that come again
+//! ([`Cron`]). [`Mesh`] asks services of other processes over HTTP/1.1; [`beat`] has a process known, and knows of the
+//! others. What can be set of it is [`Config`].
 
 mod balance;
 pub mod beat;
 mod breaker;
 mod clock;
 mod config;
+mod cron;
 mod link;
 mod registry;
 mod seal;
 mod send;
+mod vault;
 
 pub use balance::Balance;
 pub use clock::{Clock, hex, new_id};
 pub use config::{Config, Secret};
+pub use cron::{Cron, zone};
 pub use link::{Asked, Link, Links};
 pub use registry::{BEAT, Instance, Listed, Registry, RegistryError};
 pub use seal::Seal;
 pub use send::{CALLER, Mesh, SendError};
+pub use vault::{Vault, VaultError, fresh};

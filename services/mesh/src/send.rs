@@ -16,6 +16,7 @@ use crate::balance::{Balance, Choice};
 use crate::clock::Clock;
 use crate::registry::{Instance, Listed, Registry, RegistryError};
 use crate::seal::Seal;
+use crate::vault::Vault;
 
 /// Who asks, sealed. What bears it from outside is taken off or refused.
 pub const CALLER: HeaderName = HeaderName::from_static("x-nexus-caller");
@@ -77,6 +78,12 @@ pub struct Mesh {
 }
 
 impl Mesh {
+    /// What only the services of this name can read, in whichever process of the ring.
+    #[must_use]
+    pub fn vault(&self, service: &str) -> Vault {
+        Vault::new(&self.seal, service)
+    }
+
     /// Nobody is known yet.
     #[must_use]
     pub fn new(clock: Clock, seal: Seal, balance: Balance) -> Self {

@@ -196,7 +196,7 @@ async fn what_is_no_address_is_refused(app: TestApp) {
     for url in ["", "hello", "ftp://example.org/", "mailto:", "mailto:nobody", "javascript:alert(1)"] {
         assert_eq!(add(&app, url, &[]).await.slug(), "invalid", "{url}");
     }
-    let nobody = nx_chassis::Caller { subject: "somebody".into(), roles: vec![] };
+    let nobody = nx_chassis::Caller::new("somebody", &[]);
     let theirs = app.send_as(Some(nobody), Method::GET, "/bells/v1/webhooks", &[], &()).await;
     assert_eq!(theirs.slug(), "forbidden");
 }

@@ -1,7 +1,7 @@
 // The API of glitch: projects, issues, their events, monitors.
+import { ask as bear, type More, type Page } from "../lib/ask";
 
 const BASE = "/api/glitch/v1";
-const TOKEN = "nexus-token";
 
 export type State = "unresolved" | "resolved" | "ignored";
 
@@ -52,44 +52,13 @@ export interface Monitor {
   next_at: string | null;
 }
 
-interface Page<T> {
-  items: T[];
-  next_cursor: string | null;
-}
-
 export interface Wanted {
   project: string;
   state: State | "";
   words: string;
 }
 
-/** What the server said was wrong; `locked` when it wants the gateway's token. */
-export class Refused extends Error {
-  constructor(
-    message: string,
-    readonly locked: boolean,
-  ) {
-    super(message);
-  }
-}
-
-export const setToken = (token: string) => sessionStorage.setItem(TOKEN, token);
-
-async function ask<T>(method: string, path: string, more: { body?: unknown; version?: number; signal?: AbortSignal } = {}): Promise<T> {
-  const headers: Record<string, string> = {};
-  const token = sessionStorage.getItem(TOKEN);
-  if (token) headers["Authorization"] = `Bearer ${token}`;
-  if (more.body !== undefined) headers["Content-Type"] = "application/json";
-  if (more.version !== undefined) headers["If-Match"] = `"${more.version}"`;
-  // `crypto.randomUUID` is kept from pages on plain-HTTP addresses.
-  if (method === "POST") headers["Idempotency-Key"] = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16)).join("");
-  const body = more.body === undefined ? null : JSON.stringify(more.body);
-  const reply = await fetch(BASE + path, { method, headers, body, signal: more.signal ?? null });
-  const json: unknown = await reply.json().catch(() => null);
-  if (reply.ok) return json as T;
-  const detail = (json as { detail?: unknown } | null)?.detail;
-  throw new Refused(typeof detail === "string" && detail ? detail : `The server answered ${reply.status}.`, reply.status === 401);
-}
+const ask = <T>(method: string, path: string, more: More = {}) => bear<T>(method, BASE + path, { once: method === "POST", ...more });
 
 export const listProjects = (signal: AbortSignal) => ask<Project[]>("GET", "/projects", { signal });
 

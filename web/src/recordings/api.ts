@@ -1,8 +1,9 @@
 // The API of recordings and clips: /assets, /cuts, and /recordings for what is only kept for a while.
+import { ask as bear, type Page } from "../lib/ask";
+import { refusal } from "../lib/problem";
 
 const BASE = "/api/streamcore/v1";
 const PAGE = 50;
-const TOKEN = "nexus-token";
 
 export interface Asset {
   id: string;
@@ -41,11 +42,6 @@ export interface Room {
   trash_s: number;
 }
 
-interface Page<T> {
-  items: T[];
-  next_cursor: string | null;
-}
-
 export interface Wanted {
   words: string;
   /** The page's own times: local, without a zone. */
@@ -53,37 +49,14 @@ export interface Wanted {
   to: string;
 }
 
-/** What the server said was wrong; `locked` when it wants the gateway's token. */
-export class Refused extends Error {
-  constructor(
-    message: string,
-    readonly locked: boolean,
-  ) {
-    super(message);
-  }
+/** What is only read needs no bearer, and so does not wait for it. */
+async function read(path: string, signal?: AbortSignal): Promise<unknown> {
+  const reply = await fetch(BASE + path, { signal: signal ?? null });
+  if (!reply.ok) throw await refusal(reply);
+  return reply.json();
 }
 
-export const setToken = (token: string) => sessionStorage.setItem(TOKEN, token);
-
-async function ask(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
-  const headers: Record<string, string> = {};
-  const token = sessionStorage.getItem(TOKEN);
-  if (token && method !== "GET") headers["Authorization"] = `Bearer ${token}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (method === "POST") headers["Idempotency-Key"] = onceOf();
-  const sent = body === undefined ? null : JSON.stringify(body);
-  const reply = await fetch(BASE + path, { method, headers, body: sent, signal: signal ?? null });
-  if (reply.status === 204) return null;
-  const json: unknown = await reply.json().catch(() => null);
-  if (reply.ok) return json;
-  const detail = (json as { detail?: unknown } | null)?.detail;
-  throw new Refused(typeof detail === "string" ? detail : `The server answered ${reply.status}.`, reply.status === 401);
-}
-
-/** `crypto.randomUUID` is kept from pages on plain-HTTP addresses. */
-function onceOf(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
+const ask = <T>(method: string, path: string, body?: unknown) => bear<T>(method, BASE + path, { body, once: method === "POST" });
 
 function query(wanted: Wanted, more: Record<string, string | null>): string {
   const date = (local: string) => (local ? new Date(local).toISOString() : null);
@@ -100,20 +73,20 @@ function page<T>(json: unknown): Page<T> {
 
 export async function listAssets(wanted: Wanted, deleted: boolean, cursor: string | null, signal: AbortSignal) {
   const asked = query(wanted, { q: wanted.words.trim(), deleted: deleted ? "true" : null, cursor, limit: String(PAGE) });
-  const json = await ask("GET", `/assets?${asked}`, undefined, signal);
+  const json = await read(`/assets?${asked}`, signal);
   return { ...page<Asset>(json), room: (json as { room?: Room }).room ?? null };
 }
 
 /** What is kept for a while; the server filters by time, the page by words. */
 export async function listStretches(wanted: Wanted, cursor: string | null, signal: AbortSignal): Promise<Page<Stretch>> {
-  const { items, next_cursor } = page<Stretch>(await ask("GET", `/recordings?${query(wanted, { cursor, limit: String(PAGE) })}`, undefined, signal));
+  const { items, next_cursor } = page<Stretch>(await read(`/recordings?${query(wanted, { cursor, limit: String(PAGE) })}`, signal));
   const words = wanted.words.trim().toLowerCase();
   return { items: items.filter((item) => item.stream.toLowerCase().includes(words)), next_cursor };
 }
 
-export const readAsset = (id: string, signal?: AbortSignal) => ask("GET", `/assets/${id}`, undefined, signal) as Promise<Asset>;
+export const readAsset = (id: string, signal?: AbortSignal) => read(`/assets/${id}`, signal) as Promise<Asset>;
 export const cut = (stream: string, from: number, to: number, title: string) =>
-  ask("POST", "/cuts", { stream, from: from / 1000, to: to / 1000, ...(title ? { title } : {}) }) as Promise<Asset>;
-export const rename = (id: string, title: string) => ask("PATCH", `/assets/${id}`, { title }) as Promise<Asset>;
-export const remove = (id: string) => ask("DELETE", `/assets/${id}`);
-export const restore = (id: string) => ask("POST", `/assets/${id}/restore`) as Promise<Asset>;
+  ask<Asset>("POST", "/cuts", { stream, from: from / 1000, to: to / 1000, ...(title ? { title } : {}) });
+export const rename = (id: string, title: string) => ask<Asset>("PATCH", `/assets/${id}`, { title });
+export const remove = (id: string) => ask<unknown>("DELETE", `/assets/${id}`);
+export const restore = (id: string) => ask<Asset>("POST", `/assets/${id}/restore`);

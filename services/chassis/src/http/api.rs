@@ -14,9 +14,9 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::once::KEY;
-use super::reply::{Created, List, Tagged};
+use super::reply::{Created, List, ShownOnce, Tagged};
 use super::take::{Body, IfMatch, Page};
-use crate::caller::Caller;
+use crate::caller::{Caller, Client};
 use crate::ctx::Ctx;
 use crate::problem::Problem;
 use crate::tx::Tx;
@@ -201,7 +201,7 @@ macro_rules! unseen {
     )*};
 }
 // Parts of a path are described where the route is.
-unseen!(Ctx, Tx, Caller, Path<String>, Path<(String, String)>);
+unseen!(Ctx, Tx, Caller, Client, Option<Caller>, http::HeaderMap, Path<String>, Path<(String, String)>);
 
 impl<T: JsonSchema> Describe for Body<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
@@ -245,6 +245,12 @@ impl<T: JsonSchema> Describe for List<T> {
 impl<T: JsonSchema> Describe for Created<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
         operation.answer::<T>(StatusCode::CREATED, schemas);
+    }
+}
+
+impl<R: Describe> Describe for ShownOnce<R> {
+    fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
+        R::describe(operation, schemas);
     }
 }
 

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::problem::Problem;
 pub use api::{Api, Describe, Operation};
 pub(crate) use layers::router;
-pub use reply::{Created, List, Tagged};
+pub use reply::{Created, List, ShownOnce, Tagged};
 pub use take::{Body as JsonBody, IfMatch, Page};
 pub(crate) use traffic::Traffic;
 

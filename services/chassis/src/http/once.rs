@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::limited;
+use super::reply::Unkept;
 use super::take::BODY_BYTES_MAX;
 use crate::caller::Caller;
 use crate::ctx::Ctx;
@@ -32,6 +33,8 @@ const KEPT_MS: i64 = 24 * 3_600_000;
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Largest answer that is kept, bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Stands for the status of an answer that had a secret in it.
+const SHOWN: i64 = 0;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 struct Kept {
@@ -146,8 +149,12 @@ impl Once {
         open.run(sql, args![&self.caller, &self.key, now_ms - KEPT_MS]).await?;
         let sql = "INSERT INTO chassis_once (caller, key, fingerprint, status, headers, body, at_ms) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        let (status, headers) = (head.status.as_u16(), crate::Value::json(&kept));
-        let args = args![&self.caller, &self.key, &self.fingerprint, status, headers, body.to_vec(), now_ms];
+        let (status, body) = match head.extensions.get::<Unkept>() {
+            Some(_) => (SHOWN, Vec::new()),
+            None => (head.status.as_u16().into(), body.to_vec()),
+        };
+        let headers = crate::Value::json(&kept);
+        let args = args![&self.caller, &self.key, &self.fingerprint, status, headers, body, now_ms];
         open.run(sql, args).await?;
         cx.commit(open).await
     }
@@ -158,6 +165,10 @@ impl Kept {
         if self.fingerprint != once.fingerprint {
             let text = "this Idempotency-Key was given with another request: take a new one";
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", text));
+        }
+        if self.status == SHOWN {
+            let text = "it was done, and its secret was shown then and is not kept: look at the list, and make another";
+            return Err(Problem::conflict("shown-once", text));
         }
         let mut response = Response::new(Body::from(self.body));
         let status = u16::try_from(self.status).ok().and_then(|s| StatusCode::from_u16(s).ok());

@@ -69,3 +69,19 @@ impl<T: Serialize> IntoResponse for List<T> {
         Json(self).into_response()
     }
 }
+
+/// An answer with a secret, which is not kept for who asks again under the same `Idempotency-Key`.
+#[derive(Debug)]
+pub struct ShownOnce<R>(pub R);
+
+/// Marks a response as one.
+#[derive(Clone, Copy)]
+pub(super) struct Unkept;
+
+impl<R: IntoResponse> IntoResponse for ShownOnce<R> {
+    fn into_response(self) -> Response {
+        let mut response = self.0.into_response();
+        response.extensions_mut().insert(Unkept);
+        response
+    }
+}

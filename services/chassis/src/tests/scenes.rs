@@ -50,7 +50,7 @@ pub(super) async fn a_key_is_for_one_request(app: TestApp) {
     assert_eq!(app.sell("k", "tea", 3).await.slug(), "key-reused");
     assert_eq!(app.sell("k", "tea", 2).await.is(201), first.is(201));
     assert_ne!(app.sell("l", "tea", 2).await.is(201), first.is(201));
-    let other = Some(crate::Caller { subject: "somebody else".into(), roles: vec![] });
+    let other = Some(crate::Caller::new("somebody else", &[]));
     let headers = [("idempotency-key", "k")];
     let theirs = app.send_as(other, Method::POST, "/till/v1/sales", &headers, &sale_of("tea", 3)).await;
     assert_ne!(theirs.is(201), first.is(201), "keys belong to callers");

@@ -102,7 +102,7 @@ async fn only_a_key_of_the_project_opens_it(app: TestApp) {
     ] {
         assert_eq!(send(project, query).await, status, "{project} {query}");
     }
-    let nobody = Caller { subject: "somebody".into(), roles: vec![] };
+    let nobody = Caller::new("somebody", &[]);
     for path in ["projects", "issues", "projects/1/keys", "events/x"] {
         let theirs =
             app.send_as(Some(nobody.clone()), Method::GET, &format!("/glitch/v1/{path}"), &[], &()).await;

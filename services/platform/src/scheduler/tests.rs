@@ -141,7 +141,7 @@ async fn what_cannot_be_is_refused_with_its_place(app: TestApp) {
         let refused = add(&app, pointer, body).await;
         assert_eq!(refused.is(422)["errors"][0]["pointer"], pointer);
     }
-    let nobody = nx_chassis::Caller { subject: "somebody".into(), roles: vec![] };
+    let nobody = nx_chassis::Caller::new("somebody", &[]);
     let theirs = app.send_as(Some(nobody), Method::GET, "/scheduler/v1/schedules", &[], &()).await;
     assert_eq!(theirs.slug(), "forbidden");
 }

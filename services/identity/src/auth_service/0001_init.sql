@@ -1,0 +1,7 @@
+CREATE TABLE credential (person_id TEXT PRIMARY KEY, handle TEXT NOT NULL UNIQUE, password TEXT NOT NULL);
+CREATE TABLE totp (person_id TEXT PRIMARY KEY, sealed BYTEA NOT NULL, confirmed BIGINT NOT NULL, step BIGINT NOT NULL);
+CREATE TABLE recovery_code (person_id TEXT NOT NULL, hash BYTEA NOT NULL, PRIMARY KEY (person_id, hash));
+CREATE TABLE challenge (hash BYTEA PRIMARY KEY, person_id TEXT NOT NULL, tries BIGINT NOT NULL, ends_ms BIGINT NOT NULL);
+CREATE TABLE link (id TEXT PRIMARY KEY, hash BYTEA NOT NULL UNIQUE, kind TEXT NOT NULL, person_id TEXT, roles TEXT NOT NULL,
+    claim TEXT, claimed_ms BIGINT NOT NULL, ends_ms BIGINT NOT NULL);
+CREATE TABLE attempt (name TEXT PRIMARY KEY, count BIGINT NOT NULL, next_ms BIGINT NOT NULL, last_ms BIGINT NOT NULL);

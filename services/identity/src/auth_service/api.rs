@@ -1,0 +1,274 @@
+//! Signing up, in and out, and the password.
+
+use garde::Validate;
+use http::{HeaderMap, header};
+use nx_chassis::{Api, Body, Caller, Client, Ctx, Json, Problem, ShownOnce, Time};
+use nx_contract::identity::{SignUp, VIEWER};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::attempts::{self, Names};
+use super::{factors, links, passwords, rules, store};
+use crate::answer::{InCookie, Tokens, set_cookie};
+use crate::session_mgr::{NewSession, Session};
+use crate::token_mgr::NewFamily;
+use crate::user_auth::{self, NewUser, User};
+use crate::{CREDENTIAL_CHANGED, Changed, Done, SIGNED_IN};
+
+/// Longest name of a device, characters.
+const DEVICE_MAX: usize = 200;
+
+pub(super) fn routes(api: Api, how: SignUp) -> Api {
+    let up = move |cx: Ctx, from: Client, headers: HeaderMap, body: Body<NewAccount>| {
+        sign_up(cx, from, headers, body, how)
+    };
+    api.get("/state", move |cx: Ctx| state(cx, how))
+        .post("/signup", up)
+        .post("/login", log_in)
+        .post("/logout", log_out)
+        .post("/password", change_password)
+}
+
+/// How one gets in here.
+#[derive(Debug, Serialize, JsonSchema)]
+struct State {
+    /// Whether one has to: while nobody may do everything, this machine does without.
+    sign_in: bool,
+    /// `open` or `closed`.
+    sign_up: &'static str,
+}
+
+async fn state(cx: Ctx, how: SignUp) -> Result<Json<State>, Problem> {
+    // Who cannot be asked may well say yes.
+    let sign_in = cx.call("user-auth")?.get("/v1/operators").await.unwrap_or(true);
+    let sign_up = match how {
+        SignUp::Open => "open",
+        SignUp::Closed => "closed",
+    };
+    Ok(Json(State { sign_in, sign_up }))
+}
+
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewAccount {
+    #[garde(length(max = 100))]
+    handle: String,
+    #[garde(length(max = 1024))]
+    password: String,
+    /// What others see; by default the handle.
+    #[garde(length(max = 100))]
+    #[serde(default)]
+    name: String,
+    /// From an invitation.
+    #[garde(length(max = 100))]
+    #[serde(default)]
+    invite: Option<String>,
+    #[garde(dive)]
+    #[serde(flatten)]
+    place: Place,
+}
+
+/// Where somebody signs in.
+#[derive(Debug, Default, Deserialize, Validate, JsonSchema)]
+pub(super) struct Place {
+    /// What it is called in the list of sessions; by default what the browser calls itself.
+    #[garde(length(max = 200))]
+    #[serde(default)]
+    device: Option<String>,
+    /// Whether the refresh token comes as a cookie that no script reads, for browsers.
+    #[garde(skip)]
+    #[serde(default)]
+    cookie: bool,
+}
+
+async fn sign_up(
+    cx: Ctx,
+    Client(from): Client,
+    headers: HeaderMap,
+    Body(new): Body<NewAccount>,
+    how: SignUp,
+) -> Result<ShownOnce<InCookie<Tokens>>, Problem> {
+    let NewAccount { handle, password, name, invite, place } = new;
+    let handle = user_auth::handle(&handle).map_err(|e| Problem::invalid("/handle", e))?;
+    rules::password(&password, &handle).map_err(|e| Problem::invalid("/password", e))?;
+    let network = rules::network(from);
+    attempts::count(&cx, &vec![(format!("s|{network}"), rules::NETWORK)]).await?;
+    let id = cx.new_id();
+    let (roles, method) = match (&invite, how) {
+        (Some(token), _) => (links::claim(&cx, token, &id).await?, "invite"),
+        (None, SignUp::Open) => (vec![VIEWER.to_owned()], "password"),
+        (None, SignUp::Closed) => {
+            return Err(Problem::forbidden("accounts are made by invitation here: ask who runs it for one"));
+        }
+    };
+    let made = make(&cx, NewUser { id: id.clone(), handle: handle.clone(), name, roles }, password).await;
+    if let (Err(_), Some(token)) = (&made, &invite) {
+        links::give_back(&cx, token, &id).await?;
+    }
+    let hash = made?;
+    let mut tx = cx.begin();
+    if let Some(token) = &invite {
+        links::use_up(&mut tx, token, &id).await?;
+    }
+    store::put(&mut tx, &id, &handle, &hash).await?;
+    tx.emit(SIGNED_IN, &id, &json!({"method": method})).await?;
+    tx.commit().await?;
+    sign_in(&cx, &id, method, &network, &headers, place).await
+}
+
+/// Has user-auth know somebody new; what is kept of their password.
+async fn make(cx: &Ctx, new: NewUser, password: String) -> Result<String, Problem> {
+    let hash = passwords::hash(password).await?;
+    let made = cx.call("user-auth")?.post::<User>("/v1/users", &new.id, &new).await;
+    // The names that it refuses are refused before, all but those that somebody has.
+    let taken = "somebody has this handle, or one that looks like it: take another";
+    made.map(|_| hash).map_err(|e| if e.slug == "refused" { Problem::conflict("taken", taken) } else { e })
+}
+
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LogIn {
+    #[garde(length(max = 100))]
+    handle: String,
+    #[garde(length(max = 1024))]
+    password: String,
+    #[garde(dive)]
+    #[serde(flatten)]
+    place: Place,
+}
+
+/// Somebody who is in, or the way on.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+enum LoggedIn {
+    In(Box<Tokens>),
+    Second { mfa: factors::Challenge },
+}
+
+async fn log_in(
+    cx: Ctx,
+    Client(from): Client,
+    headers: HeaderMap,
+    Body(given): Body<LogIn>,
+) -> Result<ShownOnce<InCookie<LoggedIn>>, Problem> {
+    let (handle, network) = (given.handle.trim().to_lowercase(), rules::network(from));
+    let names: Names = vec![
+        (format!("a|{handle}|{network}"), rules::GUESSES),
+        (format!("h|{handle}"), rules::ACCOUNT),
+        (format!("n|{network}"), rules::NETWORK),
+    ];
+    attempts::count(&cx, &names).await?;
+    let known = store::by_handle(&cx, &handle).await?;
+    let (person, hash) = known.map(|c| (c.person_id, c.password)).unzip();
+    let right = passwords::is(given.password, hash).await?;
+    let Some(person) = person.filter(|_| right) else {
+        return Err(Problem::unauthorized("handle or password is wrong"));
+    };
+    let second = store::totp(&cx, &person).await?.is_some_and(|totp| totp.confirmed);
+    let mut tx = cx.begin();
+    attempts::succeeded(&mut tx, &names).await?;
+    if second {
+        let mfa = factors::challenge(&mut tx, &person).await?;
+        tx.commit().await?;
+        return Ok(ShownOnce(InCookie { body: LoggedIn::Second { mfa }, cookie: None }));
+    }
+    tx.emit(SIGNED_IN, &person, &json!({"method": "password"})).await?;
+    tx.commit().await?;
+    let ShownOnce(InCookie { body, cookie }) =
+        sign_in(&cx, &person, "password", &network, &headers, given.place).await?;
+    Ok(ShownOnce(InCookie { body: LoggedIn::In(Box::new(body)), cookie }))
+}
+
+/// A session and its first tokens, for somebody who has shown who they are and may come in.
+pub(super) async fn sign_in(
+    cx: &Ctx,
+    person: &str,
+    method: &str,
+    network: &str,
+    headers: &HeaderMap,
+    place: Place,
+) -> Result<ShownOnce<InCookie<Tokens>>, Problem> {
+    let user: User = cx.call("user-auth")?.get(&format!("/v1/users/{person}")).await?;
+    if user.disabled {
+        return Err(Problem::new(
+            http::StatusCode::FORBIDDEN,
+            "disabled",
+            "this account is shut out: ask who runs it",
+        ));
+    }
+    let agent =
+        || headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("unknown").to_owned();
+    let device = place.device.filter(|d| !d.is_empty()).unwrap_or_else(agent);
+    let device = device.chars().take(DEVICE_MAX).collect();
+    let (user_id, network, method) = (person.to_owned(), network.to_owned(), method.to_owned());
+    let new = NewSession { user_id, device, network, method };
+    let session: Session = cx.call("session-mgr")?.post("/v1/sessions", &cx.new_id(), &new).await?;
+    let ends_ms = session.expires_at.0;
+    let new = NewFamily { session_id: session.id, user: user.person(), ends_ms };
+    let mut body: Tokens = cx.call("token-mgr")?.post("/v1/tokens", &cx.new_id(), &new).await?;
+    let lasts_s = (ends_ms - cx.now_ms()).div_euclid(1000);
+    let cookie = place.cookie.then(|| body.to_cookie(headers, lasts_s));
+    Ok(ShownOnce(InCookie { body, cookie }))
+}
+
+async fn log_out(by: Caller, cx: Ctx, headers: HeaderMap) -> Result<InCookie<Done>, Problem> {
+    let session = in_session(&by)?;
+    let path = format!("/v1/sessions/{session}/end");
+    let ended = cx.call("session-mgr")?.post::<Done>(&path, &cx.new_id(), &Done {}).await;
+    // One that is over already is no failure.
+    ended.map(drop).or_else(|e| if e.slug == "refused" { Ok(()) } else { Err(e) })?;
+    Ok(InCookie { body: Done {}, cookie: Some(set_cookie(&headers, "", 0)) })
+}
+
+/// The session that somebody speaks in.
+pub(super) fn in_session(by: &Caller) -> Result<&str, Problem> {
+    let none = || Problem::forbidden("sign in for that: a key or this machine will not do");
+    by.session.as_deref().ok_or_else(none)
+}
+
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPassword {
+    #[garde(length(max = 1024))]
+    current: String,
+    #[garde(length(max = 1024))]
+    new: String,
+}
+
+async fn change_password(by: Caller, cx: Ctx, Body(given): Body<NewPassword>) -> Result<Json<Done>, Problem> {
+    let session = in_session(&by)?.to_owned();
+    let handle = confirm(&cx, &by, "/current", given.current).await?;
+    rules::password(&given.new, &handle).map_err(|e| Problem::invalid("/new", e))?;
+    let hash = passwords::hash(given.new).await?;
+    let mut tx = cx.begin();
+    store::put(&mut tx, &by.subject, &handle, &hash).await?;
+    store::end_challenges(&mut tx, &by.subject).await?;
+    tx.emit(CREDENTIAL_CHANGED, &by.subject, &Changed { keep: Some(session) }).await?;
+    tx.commit().await?;
+    Ok(Json(Done {}))
+}
+
+/// Has somebody who is signed in show the password again, which is at `pointer` of the body; their handle.
+pub(super) async fn confirm(
+    cx: &Ctx,
+    by: &Caller,
+    pointer: &str,
+    password: String,
+) -> Result<String, Problem> {
+    let names: Names = vec![(format!("p|{}", by.subject), rules::SECOND)];
+    attempts::count(cx, &names).await?;
+    let known = store::by_person(cx, &by.subject).await?;
+    let (handle, hash) = known.map(|c| (c.handle, c.password)).unzip();
+    let right = passwords::is(password, hash).await?;
+    let handle = handle.filter(|_| right).ok_or_else(|| Problem::invalid(pointer, "is not your password"))?;
+    let mut tx = cx.begin();
+    attempts::succeeded(&mut tx, &names).await?;
+    tx.commit().await?;
+    Ok(handle)
+}
+
+/// How long a one-time thing holds, as it is told.
+pub(super) fn until(cx: &Ctx, lasts_s: i64) -> Time {
+    Time(cx.now_ms() + lasts_s * 1000)
+}

@@ -1,0 +1,44 @@
+//! auth-service: that people are who they say.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `api.rs` | signing up, in and out, the password |
+//! | `factors.rs` | the second step: codes of an app, codes on paper |
+//! | `links.rs` | what works once: invitations, a new password, the first administrator |
+//! | `rules.rs`, `totp.rs` | what a password must be, how long a guesser waits, codes by the clock: no I/O |
+//! | `passwords.rs` | Argon2id, one at a time, behind everything else that the machine does |
+//!
+//! Never: an answer or a pause that tells whether somebody exists; a code or link that works twice; a log-in of who is shut
+//! out; more hashing at a time than the machine has room for.
+
+mod api;
+mod attempts;
+mod factors;
+mod links;
+mod passwords;
+mod rules;
+mod store;
+mod totp;
+
+use nx_chassis::{Api, Event, Problem, Service, Tx};
+use nx_contract::identity::Config;
+
+use crate::{CREDENTIAL_CHANGED, SIGNED_IN, USER_ERASED};
+
+#[cfg(test)]
+pub(crate) use totp::code_of;
+
+pub(crate) fn service(config: &Config) -> Service {
+    Service::new("auth-service")
+        .migration(include_str!("0001_init.sql"))
+        .api(links::routes(factors::routes(api::routes(Api::new(), config.sign_up))))
+        .emits(SIGNED_IN)
+        .emits(CREDENTIAL_CHANGED)
+        .on(USER_ERASED, erased)
+        .job("sweep", store::sweep)
+        .every("11 * * * *", "sweep")
+}
+
+async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    store::erase(tx, &event.subject).await
+}

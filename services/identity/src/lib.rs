@@ -1,0 +1,97 @@
+//! Services of identity: who people are, that they are it, where they are signed in, and what they show for it.
+//!
+//! ```text
+//! log-in ─► auth-service ─► user-auth     who is it, with which roles; may they
+//!                        ─► session-mgr   a session, which ends when it is ended or nobody comes back
+//!                        ─► token-mgr     an access token for five minutes, and one to get the next with
+//! ```
+//!
+//! What changes in one of them the others hear as a fact: a person who is shut out loses sessions, tokens and keys without
+//! anybody asking.
+//!
+//! Not here yet: OAuth and OpenID for programs of others, SCIM, organisations, passkeys, mail.
+
+mod answer;
+mod auth_service;
+mod session_mgr;
+mod token_mgr;
+mod user_auth;
+
+use nx_chassis::{Problem, Service};
+use nx_contract::identity::Config;
+use sha2::{Digest, Sha256};
+
+/// A person is there. Subject: their id.
+const USER_CREATED: &str = "cos.identity.user.created.v1";
+/// Their name or roles are others, or they are shut out, or let in again.
+const USER_CHANGED: &str = "cos.identity.user.changed.v1";
+/// Nothing of them is to be left.
+const USER_ERASED: &str = "cos.identity.user.erased.v1";
+/// Their password is another one. Data: [`Changed`].
+const CREDENTIAL_CHANGED: &str = "cos.identity.credential.changed.v1";
+/// Somebody signed in. Subject: their id.
+const SIGNED_IN: &str = "cos.identity.login.succeeded.v1";
+/// A session began. Subject: its id.
+const SESSION_CREATED: &str = "cos.identity.session.created.v1";
+/// It is over.
+const SESSION_REVOKED: &str = "cos.identity.session.revoked.v1";
+/// Tokens of a session were made anew. Subject: its id.
+const TOKENS_REFRESHED: &str = "cos.identity.tokens.refreshed.v1";
+/// A refresh token came that had been used long before: somebody has stolen it. Subject: the session.
+const TOKENS_REUSED: &str = "cos.identity.tokens.reused.v1";
+/// Somebody may watch a stream. Subject: the lease.
+const LEASE_GRANTED: &str = "cos.identity.lease.granted.v1";
+/// And does no more.
+const LEASE_ENDED: &str = "cos.identity.lease.ended.v1";
+
+/// Those that are built.
+#[must_use]
+pub fn services(config: &Config) -> Vec<Service> {
+    vec![
+        auth_service::service(config),
+        user_auth::service(),
+        session_mgr::service(config),
+        token_mgr::service(),
+    ]
+}
+
+/// A person, as the services tell each other and people about themselves.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+struct Person {
+    id: String,
+    handle: String,
+    name: String,
+    roles: Vec<String>,
+}
+
+/// What [`USER_CHANGED`] tells.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct PersonNow {
+    #[serde(flatten)]
+    person: Person,
+    disabled: bool,
+}
+
+/// What [`CREDENTIAL_CHANGED`] tells: the session in which it was done goes on.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Changed {
+    keep: Option<String>,
+}
+
+/// It is done, and there is nothing to say of it.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema, garde::Validate)]
+#[garde(allow_unvalidated)]
+struct Done {}
+
+/// What is kept of a secret that has 256 random bits: who reads the store cannot show it.
+fn hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+/// Something that nobody is to be told more about.
+fn gone(detail: &str) -> Problem {
+    Problem::new(http::StatusCode::GONE, "gone", detail)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Refresh tokens: `nxr.FAMILY.GENERATION.TAG`. All those of one log-in are a family, of which one generation is good.
+//!
+//! Taking the next generation is one statement that only one of several can win. The tag comes from the ring's secret and what
+//! stands before it, so that the losers, and who did not get the answer, can be given the very same successor for half a
+//! minute. Later, the old one is a stolen one: the whole family is over.
+
+use garde::Validate;
+use http::HeaderMap;
+use nx_chassis::{Api, Body, Caller, Ctx, DbError, Job, Json, Problem, ShownOnce, Tx, Value, args};
+use nx_contract::identity::ACCESS_S;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::keys;
+use crate::answer::{self, InCookie, Tokens};
+use crate::{Person, PersonNow, TOKENS_REFRESHED, TOKENS_REUSED};
+
+/// How long a token that was used gives its successor again.
+const AGAIN_MS: i64 = 30_000;
+
+pub(super) fn routes(api: Api) -> Api {
+    api.post("/tokens/refresh", refresh).post("/tokens", begin)
+}
+
+struct Family {
+    id: String,
+    session_id: String,
+    person: Person,
+    generation: i64,
+    rotated_ms: i64,
+    ends_ms: i64,
+}
+
+impl nx_chassis::FromRow for Family {
+    fn from_row(row: &nx_chassis::Row) -> Result<Self, DbError> {
+        Ok(Self {
+            id: row.get("id")?,
+            session_id: row.get("session_id")?,
+            person: row.json("person")?,
+            generation: row.get("generation")?,
+            rotated_ms: row.get("rotated_ms")?,
+            ends_ms: row.get("ends_ms")?,
+        })
+    }
+}
+
+/// The first tokens of a session, for auth-service.
+#[derive(Debug, Serialize, Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub(crate) struct NewFamily {
+    pub(crate) session_id: String,
+    pub(crate) user: Person,
+    /// When the session ends, Unix milliseconds.
+    pub(crate) ends_ms: i64,
+}
+
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Refresh {
+    /// Absent where a cookie has it.
+    #[garde(length(max = 300))]
+    #[serde(default)]
+    refresh_token: Option<String>,
+}
+
+async fn begin(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    Body(new): Body<NewFamily>,
+) -> Result<ShownOnce<Json<Tokens>>, Problem> {
+    by.must_be_service()?;
+    let NewFamily { session_id, user: person, ends_ms } = new;
+    let family =
+        Family { id: cx.new_id(), session_id, person, generation: 1, rotated_ms: cx.now_ms(), ends_ms };
+    // Before anything is written: the first key of all is written in a transaction of its own.
+    let tokens = tokens(&cx, &family).await?;
+    let sql = "INSERT INTO family (id, session_id, person_id, person, generation, rotated_ms, ends_ms) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let Family { id, session_id, person, generation, rotated_ms, ends_ms } = &family;
+    let row = args![id, session_id, &person.id, Value::json(person), *generation, *rotated_ms, *ends_ms];
+    tx.run(sql, row).await?;
+    Ok(ShownOnce(Json(tokens)))
+}
+
+async fn refresh(
+    cx: Ctx,
+    headers: HeaderMap,
+    Body(asked): Body<Refresh>,
+) -> Result<ShownOnce<InCookie<Tokens>>, Problem> {
+    let by_cookie = asked.refresh_token.is_none();
+    let token = asked.refresh_token.or_else(|| answer::cookie(&headers)).ok_or_else(signed_out)?;
+    let family = next(&cx, &token).await?;
+    let mut body = tokens(&cx, &family).await?;
+    let lasts_s = (family.ends_ms - cx.now_ms()).div_euclid(1000);
+    let cookie = by_cookie.then(|| body.to_cookie(&headers, lasts_s));
+    Ok(ShownOnce(InCookie { body, cookie }))
+}
+
+/// The family of a token, in the generation behind it.
+async fn next(cx: &Ctx, token: &str) -> Result<Family, Problem> {
+    let (id, used) = read(cx, token).ok_or_else(signed_out)?;
+    let now_ms = cx.now_ms();
+    let mut tx = cx.begin();
+    let sql = "UPDATE family SET generation = generation + 1, rotated_ms = $1 \
+               WHERE id = $2 AND generation = $3 AND ends_ms > $1 RETURNING *";
+    if let Some(family) = tx.one::<Family>(sql, args![now_ms, id, used]).await? {
+        tx.emit(TOKENS_REFRESHED, &family.session_id, &json!({"user_id": family.person.id})).await?;
+        tx.commit().await?;
+        return Ok(family);
+    }
+    let sql = "SELECT * FROM family WHERE id = $1 AND ends_ms > $2";
+    let family: Family = tx.one(sql, args![id, now_ms]).await?.ok_or_else(signed_out)?;
+    if family.generation == used + 1 && now_ms - family.rotated_ms <= AGAIN_MS {
+        return Ok(family);
+    }
+    tracing::warn!(session = family.session_id, "a refresh token came again: the session is over");
+    tx.run("DELETE FROM family WHERE id = $1", args![id]).await?;
+    tx.emit(TOKENS_REUSED, &family.session_id, &json!({"user_id": family.person.id})).await?;
+    tx.commit().await?;
+    Err(signed_out())
+}
+
+async fn tokens(cx: &Ctx, family: &Family) -> Result<Tokens, Problem> {
+    Ok(Tokens {
+        access_token: keys::sign(cx, &family.person, &family.session_id).await?,
+        expires_in_s: ACCESS_S,
+        refresh_token: Some(write(cx, family)),
+        session_id: family.session_id.clone(),
+        user: family.person.clone(),
+    })
+}
+
+fn write(cx: &Ctx, family: &Family) -> String {
+    let text = format!("nxr.{}.{}", family.id, family.generation);
+    format!("{text}.{}", cx.vault().tag(&text))
+}
+
+/// Family and generation of a token that we have written.
+fn read<'t>(cx: &Ctx, token: &'t str) -> Option<(&'t str, i64)> {
+    let (text, tag) = token.rsplit_once('.')?;
+    let (id, generation) = text.strip_prefix("nxr.")?.split_once('.')?;
+    let generation = generation.parse().ok()?;
+    cx.vault().is_tag(text, tag).then_some((id, generation))
+}
+
+fn signed_out() -> Problem {
+    Problem::unauthorized("you are not signed in, or not any more: sign in")
+}
+
+pub(super) async fn end_of_session(tx: &mut Tx, session: &str) -> Result<(), Problem> {
+    Ok(tx.run("DELETE FROM family WHERE session_id = $1", args![session]).await.map(drop)?)
+}
+
+pub(super) async fn end_of_person(tx: &mut Tx, person: &str) -> Result<(), Problem> {
+    Ok(tx.run("DELETE FROM family WHERE person_id = $1", args![person]).await.map(drop)?)
+}
+
+/// Name and roles as they are now stand in the next tokens.
+pub(super) async fn changed(tx: &mut Tx, now: &PersonNow) -> Result<(), Problem> {
+    if now.disabled {
+        return end_of_person(tx, &now.person.id).await;
+    }
+    let sql = "UPDATE family SET person = $1 WHERE person_id = $2";
+    Ok(tx.run(sql, args![Value::json(&now.person), &now.person.id]).await.map(drop)?)
+}
+
+pub(super) async fn sweep(cx: Ctx, _: Job) -> Result<(), Problem> {
+    let now_ms = cx.now_ms();
+    cx.run("DELETE FROM family WHERE ends_ms <= $1", args![now_ms]).await?;
+    cx.run("DELETE FROM api_key WHERE ends_ms <= $1", args![now_ms]).await?;
+    Ok(())
+}

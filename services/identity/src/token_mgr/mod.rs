@@ -1,0 +1,50 @@
+//! token-mgr: what people and programs show.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `keys.rs` | what access tokens are signed with, and who may know: a key signs only when everybody can know it |
+//! | `families.rs` | refresh tokens: each works once, its successor is always the same one |
+//! | `api_keys.rs` | keys for programs, of which only a hash is kept |
+//!
+//! Never: a family that forks; a key that signs before it is published for as long as verifiers keep what they have read; an
+//! API key in the store.
+
+mod api_keys;
+mod families;
+mod keys;
+
+use nx_chassis::{Api, Event, Problem, Service, Tx};
+
+use crate::{PersonNow, SESSION_REVOKED, TOKENS_REFRESHED, TOKENS_REUSED, USER_CHANGED, USER_ERASED};
+
+pub(crate) use families::NewFamily;
+
+pub(crate) fn service() -> Service {
+    Service::new("token-mgr")
+        .migration(include_str!("0001_init.sql"))
+        .api(api_keys::routes(families::routes(keys::routes(Api::new()))))
+        .emits(TOKENS_REFRESHED)
+        .emits(TOKENS_REUSED)
+        .on(SESSION_REVOKED, revoked)
+        .on(USER_CHANGED, changed)
+        .on(USER_ERASED, erased)
+        .job("rotate", keys::rotate)
+        .every("17 3 * * 1", "rotate")
+        .job("sweep", families::sweep)
+        .every("29 * * * *", "sweep")
+}
+
+async fn revoked(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    families::end_of_session(tx, &event.subject).await
+}
+
+async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    let now: PersonNow = event.data()?;
+    families::changed(tx, &now).await?;
+    api_keys::changed(tx, &now).await
+}
+
+async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    families::end_of_person(tx, &event.subject).await?;
+    api_keys::erase(tx, &event.subject).await
+}

@@ -1,0 +1,23 @@
+//! user-auth: who there is, and what they may do.
+//!
+//! Never: two people whose names look the same; a role that somebody gives themselves; nobody left who may do everything.
+
+mod api;
+mod rules;
+mod store;
+
+use nx_chassis::Service;
+
+use crate::{USER_CHANGED, USER_CREATED, USER_ERASED};
+
+pub(crate) use api::{NewUser, User};
+pub(crate) use rules::{handle, roles};
+
+pub(crate) fn service() -> Service {
+    Service::new("user-auth")
+        .migration(include_str!("0001_init.sql"))
+        .api(api::routes())
+        .emits(USER_CREATED)
+        .emits(USER_CHANGED)
+        .emits(USER_ERASED)
+}

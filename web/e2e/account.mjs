@@ -1,0 +1,229 @@
+// Uses the account page and the page of people as persons would, and prints one line of JSON with what came of it.
+//
+//   node e2e/account.mjs GATEWAY_URL [--screenshots DIR] [--width 1280] [--dark]
+//
+// For a server that has no administrator yet, asked from its own machine. Invites the first operator and accepts that,
+// changes name and password, turns two-step verification on, makes and deletes an API key, signs out and in again with a
+// recovery code, invites a viewer, changes their roles, disables, resets and deletes them. Fails at the first step that
+// does not come about.
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { audit, launch } from "./browser.mjs";
+import { totp } from "./identity.mjs";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { screenshots: { type: "string" }, width: { type: "string", default: "1280" }, dark: { type: "boolean", default: false } },
+});
+const [gateway] = positionals;
+if (!gateway) {
+  console.error("usage: node e2e/account.mjs GATEWAY_URL [--screenshots DIR] [--width 1280] [--dark]");
+  process.exit(2);
+}
+
+const suffix = Date.now().toString(36);
+const [boss, guest] = [`boss-${suffix}`, `guest-${suffix}`];
+const [first, second, third] = ["correct horse battery", "another horse battery", "a third horse battery"];
+const at = (path) => new URL(path, gateway).href;
+const wide = [];
+const browser = await launch();
+
+async function person() {
+  const context = await browser.newContext({ viewport: { width: Number(values.width), height: 900 }, colorScheme: values.dark ? "dark" : "light" });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  const noted = audit(page, gateway);
+  const shot = async (name) => {
+    if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) wide.push(name);
+    if (!values.screenshots) return;
+    mkdirSync(values.screenshots, { recursive: true });
+    await page.screenshot({ path: join(values.screenshots, `${name}.png`), fullPage: true });
+  };
+  const press = (name, within = page) => within.getByRole("button", { name, exact: true }).click();
+  const fill = (label, text, within = page) => within.getByLabel(label, { exact: true }).fill(text);
+  const sees = (text, within = page) => within.getByText(text).first().waitFor();
+  const part = (name) => page.getByRole("region", { name, exact: true });
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute("name") ?? document.activeElement?.getAttribute("role") ?? document.activeElement?.tagName);
+  const open = (path) => page.goto(at(path), { waitUntil: "domcontentloaded" });
+  return { page, noted, shot, press, fill, sees, part, focused, open };
+}
+
+function same(what, is, wanted) {
+  if (is !== wanted) throw new Error(`${what}: ${is} instead of ${wanted}`);
+}
+
+const one = await person();
+const two = await person();
+try {
+  // The first administrator.
+  await one.open("/account");
+  await one.sees("Nobody needs to sign in yet");
+  await one.shot("account-nobody");
+  await one.open("/people");
+  await one.sees("Nobody has an account yet");
+  await one.shot("people-nobody");
+  await one.press("Invite somebody");
+  await one.shot("people-inviting");
+  await one.press("Make the link");
+  const invited = async () => (await one.page.locator("code", { hasText: "#invite=" }).innerText()).trim();
+  const link = await invited();
+  await one.shot("people-invited");
+  await one.page.goto(link, { waitUntil: "domcontentloaded" });
+  await one.sees("this invitation makes you one");
+  same("address", one.page.url(), at("/account"));
+  await one.shot("account-first");
+  await one.fill("Name to sign in with", "No Such Name");
+  await one.fill("Password", "short");
+  await one.press("Create the account");
+  await one.page.locator("[aria-invalid='true']").first().waitFor();
+  await one.shot("account-first-wrong");
+  same("focus", await one.focused(), "handle");
+  await one.fill("Name to sign in with", boss);
+  await one.fill("Password", first);
+  await one.press("Create the account");
+  await one.sees("Signed in as");
+  await one.shot("account-mine");
+
+  // Their own things.
+  await one.fill("Your name", "The Boss", one.part("Name"));
+  await one.press("Save");
+  await one.sees("The name is saved");
+  await one.fill("Current password", "not the password");
+  await one.fill("New password", second);
+  await one.press("Change the password");
+  await one.page.locator("[name='current'][aria-invalid='true']").waitFor();
+  same("focus", await one.focused(), "current");
+  await one.shot("account-password-wrong");
+  await one.fill("Current password", first);
+  await one.press("Change the password");
+  await one.sees("The password is changed");
+
+  const step = one.part("Two-step verification");
+  await one.press("Set up", step);
+  await one.fill("Your password", second, step);
+  await one.press("Set up", step);
+  await step.getByRole("img").waitFor();
+  await one.shot("account-setup");
+  const secret = (await step.locator("code").innerText()).trim();
+  await one.fill("Code that the app shows", "000000", step);
+  await one.press("Turn on", step);
+  await step.locator("[aria-invalid='true']").waitFor();
+  await one.fill("Code that the app shows", totp(secret), step);
+  await one.press("Turn on", step);
+  await one.sees("Recovery codes", step);
+  const codes = await step.locator("li").allInnerTexts();
+  await one.shot("account-codes");
+  await one.press("I have kept them", step);
+  await one.sees(`${codes.length} recovery codes left`, step);
+
+  const keys = one.part("API keys");
+  await one.press("New key", keys);
+  await one.fill("What it is for", "Studio", keys);
+  await one.shot("account-key-new");
+  await one.press("Make the key", keys);
+  await one.sees("shown only now", keys);
+  await one.shot("account-key-made");
+  await one.press("Done", keys);
+  await one.press("Delete: Studio", keys);
+  await one.press("Delete", keys);
+  await one.sees("Studio is deleted", keys);
+
+  // Out and in again.
+  await one.press("Sign out", one.page.locator(".me"));
+  await one.sees("An operator makes invitations");
+  await one.shot("account-signed-out");
+  await one.open("/people");
+  await one.sees("Only operators can see people");
+  await one.shot("people-signed-out");
+  await one.open("/errors");
+  await one.sees("This server wants you to sign in");
+  await one.shot("errors-signed-out");
+  await one.page.getByRole("alert").getByRole("link", { name: "Sign in" }).click();
+  await one.sees("Then you go on to");
+  await one.fill("Name", boss);
+  await one.fill("Password", first);
+  await one.press("Sign in");
+  await one.page.getByRole("alert").waitFor();
+  await one.shot("account-wrong");
+  same("focus", await one.focused(), "alert");
+  await one.fill("Password", second);
+  await one.press("Sign in");
+  await one.fill("Code of your authenticator app", "000000");
+  await one.press("Go on");
+  await one.page.locator("[name='code'][aria-invalid='true']").waitFor();
+  await one.shot("account-code-wrong");
+  await one.press("Use a recovery code");
+  await one.fill("Recovery code", codes[0]);
+  await one.press("Go on");
+  await one.page.waitForURL(at("/errors"));
+  await one.page.getByRole("link", { name: boss }).waitFor();
+  await one.shot("errors-signed-in");
+
+  // Others.
+  await one.open("/people");
+  await one.press("Invite somebody");
+  await one.press("Make the link");
+  const other = await invited();
+  await one.press("Done");
+  await two.page.goto(other, { waitUntil: "domcontentloaded" });
+  await two.fill("Name to sign in with", guest);
+  await two.fill("Your name (may stay empty)", "A Guest");
+  await two.fill("Password", first);
+  await two.shot("account-invited");
+  await two.press("Create the account");
+  await two.sees("Signed in as");
+  await two.open("/people");
+  await two.sees(`You are signed in as ${guest}`);
+  await two.shot("people-viewer");
+
+  await one.open("/people");
+  const row = (handle) => one.page.getByRole("article", { name: handle, exact: true });
+  const change = (handle) => row(handle).locator("[aria-expanded]").click();
+  await row(guest).waitFor();
+  await one.shot("people");
+  await change(boss);
+  await row(boss).getByRole("checkbox", { name: "operator" }).uncheck();
+  await row(boss).getByRole("checkbox", { name: "viewer" }).check();
+  await one.press("Save the roles", row(boss));
+  await row(boss).getByRole("alert").waitFor();
+  await one.shot("people-last-operator");
+  await change(guest);
+  await row(guest).getByRole("checkbox", { name: "creator" }).check();
+  await one.press("Save the roles", row(guest));
+  await one.sees("The roles are saved", row(guest));
+  await one.press("Link to a new password", row(guest));
+  const reset = (await one.page.locator("code", { hasText: "#reset=" }).innerText()).trim();
+  await one.shot("people-reset");
+  await one.press("Done", row(guest));
+  await two.page.goto(reset, { waitUntil: "domcontentloaded" });
+  await two.fill("New password", third);
+  await two.shot("account-reset");
+  await two.press("Use this password");
+  await two.sees("The password is changed");
+  await two.press("Sign in");
+  await two.fill("Name", guest);
+  await two.fill("Password", third);
+  await two.press("Sign in");
+  await two.sees("Signed in as");
+  await one.press("Disable", row(guest));
+  await one.sees("is disabled", row(guest));
+  await two.page.reload({ waitUntil: "domcontentloaded" });
+  await two.page.getByRole("button", { name: "Sign in", exact: true }).waitFor();
+  await one.press("Delete", row(guest));
+  await one.shot("people-deleting");
+  await one.fill(`Type ${guest} to delete it`, guest);
+  await one.press("Delete for good", row(guest));
+  await one.sees(`${guest} is deleted`);
+  await one.shot("people-deleted");
+
+  // Requests that are refused are part of it; nothing else may be on the consoles.
+  const errors = [one, two].flatMap(({ noted }) => noted.console_errors).filter((text) => !text.startsWith("Failed to load resource"));
+  const external = [one, two].flatMap(({ noted }) => noted.external_requests);
+  console.log(JSON.stringify({ boss, codes: codes.length, sideways_scroll: wide, console_errors: errors, external_requests: external }));
+} catch (error) {
+  for (const { page } of [one, two]) console.error(page.url(), await page.innerText("body").catch(() => "no page"));
+  throw error;
+} finally {
+  await browser.close();
+}

@@ -1,0 +1,85 @@
+// The API of accounts: signing in and up, one's own password, second step, sessions and API keys.
+import { ask, type Page } from "../lib/ask";
+import { refusal } from "../lib/problem";
+import { send, type Role, type SignedIn } from "../lib/session";
+
+const AUTH = "/api/auth-service/v1";
+const SESSIONS = "/api/session-mgr/v1/sessions";
+const KEYS = "/api/token-mgr/v1/api-keys";
+const USERS = "/api/user-auth/v1/users";
+const PAGE = 50;
+
+/** The second step that an account asks for. */
+export interface Challenge {
+  challenge: string;
+  expires_at: string;
+}
+
+export interface Factors {
+  totp: boolean;
+  recovery_codes_left: number;
+}
+
+export interface Device {
+  id: string;
+  device: string;
+  network: string;
+  method: "password" | "totp" | "recovery" | "invite";
+  created_at: string;
+  seen_at: string;
+  expires_at: string;
+  current: boolean;
+}
+
+export interface Key {
+  id: string;
+  name: string;
+  roles: Role[];
+  created_at: string;
+  expires_at: string | null;
+  used_at: string | null;
+}
+
+const post = <T>(path: string, body: unknown, more: { secret?: boolean; once?: boolean } = {}) => ask<T>("POST", path, { body, ...more });
+/** What a person types to prove something goes with it: see `secret` of `ask`. */
+const prove = <T>(path: string, body: unknown) => post<T>(AUTH + path, body, { secret: true });
+const here = () => ({ device: deviceName(navigator.userAgent), cookie: true });
+const after = (cursor: string | null) => `?limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
+
+export const signUp = (of: { handle: string; password: string; name?: string; invite?: string }) => prove<SignedIn>("/signup", { ...of, ...here() });
+export const signIn = (handle: string, password: string) => prove<SignedIn | { mfa: Challenge }>("/login", { handle, password, ...here() });
+export const secondStep = (challenge: string, given: { code: string } | { recovery_code: string }) => prove<SignedIn>("/mfa", { challenge, ...given, ...here() });
+export const resetPassword = (token: string, password: string) => prove<object>("/password/reset", { token, password });
+
+export const changePassword = (current: string, wanted: string) => prove<object>("/password", { current, new: wanted });
+export const readFactors = () => ask<Factors>("GET", `${AUTH}/factors`);
+export const beginTotp = (password: string) => prove<{ secret: string; uri: string }>("/totp", { password });
+export const confirmTotp = (code: string) => prove<{ recovery_codes: string[] }>("/totp/confirm", { code });
+export const removeTotp = (password: string) => prove<object>("/totp/remove", { password });
+export const newCodes = (password: string) => prove<{ recovery_codes: string[] }>("/recovery-codes", { password });
+
+export const listDevices = (cursor: string | null) => ask<Page<Device>>("GET", SESSIONS + after(cursor));
+export const endDevice = (id: string) => ask<unknown>("DELETE", `${SESSIONS}/${id}`);
+
+export const listKeys = (cursor: string | null) => ask<Page<Key>>("GET", KEYS + after(cursor));
+export const addKey = (name: string, roles: Role[], lasts_s: number) =>
+  post<Key & { key: string }>(KEYS, { name, roles, ...(lasts_s > 0 ? { lasts_s } : {}) }, { once: true });
+export const dropKey = (id: string) => ask<unknown>("DELETE", `${KEYS}/${id}`);
+
+/** Changes the name, if nobody has changed the account in between. */
+export async function setName(id: string, name: string): Promise<void> {
+  const reply = await send(`${USERS}/${id}`);
+  if (!reply.ok) throw await refusal(reply);
+  const { version } = (await reply.json()) as { version?: number };
+  const tag = reply.headers.get("ETag")?.replace(/^(?:W\/)?"|"$/g, "");
+  await ask<unknown>("PATCH", `${USERS}/${id}`, { body: { name }, version: tag ?? version });
+}
+
+const BROWSERS: [RegExp, string][] = [[/Edg\//, "Edge"], [/OPR\//, "Opera"], [/Firefox\//, "Firefox"], [/Chrome\//, "Chrome"], [/Safari\//, "Safari"]];
+const SYSTEMS: [RegExp, string][] = [[/iPhone|iPad/, "iOS"], [/Android/, "Android"], [/Windows/, "Windows"], [/Mac OS X/, "macOS"], [/CrOS/, "ChromeOS"], [/Linux/, "Linux"]];
+
+/** `Firefox on Linux`: what the list of sessions calls this one. */
+function deviceName(agent: string): string {
+  const of = (names: [RegExp, string][]) => names.find(([pattern]) => pattern.test(agent))?.[1];
+  return [of(BROWSERS) ?? "Browser", of(SYSTEMS)].filter(Boolean).join(" on ");
+}
