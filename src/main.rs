@@ -49,8 +49,7 @@ fn run(cli: &Cli) -> ExitCode {
     };
     if matches!(cli.command, Command::Edge) && loaded.config.edge.knows_nobody() {
         let key = "edge.plane.origins".to_owned();
-        let text =
-            "is empty: name the nodes to fetch streams from, HOST:PORT, an edge.upstream or edge.network.file".to_owned();
+        let text = "is empty: name nodes as HOST:PORT, or set edge.upstream or edge.network.file".to_owned();
         return complain(&[config::Fault { place: loaded.place(&key), key, text }]);
     }
     if let Err(errors) = allowed(&loaded, cli) {
@@ -91,11 +90,10 @@ fn complain(errors: &[config::Fault]) -> ExitCode {
     ExitCode::from(MISUSED)
 }
 
-/// One line on standard output, at once.
+/// One line on standard output, at once; whoever has closed it does not want to know.
 fn println_out(line: &str) -> ExitCode {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    // Whoever closed our standard output does not want to know.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     ExitCode::SUCCESS
 }

@@ -86,14 +86,18 @@ async fn edge(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stopped)
 
 /// Services that run apart from the gateway, or the gateway alone.
 async fn ring(cli: &Cli, config: &Config, run: Run<'_>, stopped: &Stopped) -> Result<Roles> {
-    let ring = nx_ring::start(&config.gateway.ring, &config.gateway.notify, &cli.data, run)
-        .await
-        .map_err(Error::msg)?;
+    let ring = start(cli, config, run).await?;
     let http = match run {
         Run::None => vec![gateway(None, config, config.edge.http.listen, &ring, stopped).await?],
         _ => doors(config, &ring, false, stopped).await?,
     };
     Ok(Roles { ring: Some(ring), http, ..Roles::default() })
+}
+
+/// The services that are to run.
+async fn start(cli: &Cli, config: &Config, run: Run<'_>) -> Result<Arc<Ring>> {
+    let nx_gateway::Config { ring, notify, identity, .. } = &config.gateway;
+    nx_ring::start(ring, notify, identity, &cli.data, run).await.map_err(Error::msg)
 }
 
 /// The ports of services themselves.
@@ -112,7 +116,7 @@ async fn gateway(
 ) -> Result<Listening> {
     let face = nx_gateway::Face::new(core, &config.gateway, viewers, ring, stopped.clone());
     let face = Arc::new(face.map_err(Error::msg)?);
-    listen("gateway", "gateway.listen", config.gateway.listen, face, Limits::default(), stopped).await
+    listen("gateway", "gateway.listen", config.gateway.listen, face, stopped).await
 }
 
 /// An origin at work, with edge, gateway and services for `up`.
@@ -120,11 +124,10 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
     let playback = Playback::open(&config.playback, &cli.data, stopped).map_err(Error::msg)?;
     let hub = Hub::new(config.origin.clone(), playback.gate.clone(), &cli.data).map_err(Error::msg)?;
     let mut media = Doors::new(&hub, stopped.clone()).context("cannot start the threads that carry media")?;
-    let opened = media.open(certs).await.map_err(Error::msg)?;
-    opened.into_iter().for_each(|(name, address)| announce(name, address));
+    media.open(certs).await.map_err(Error::msg)?.into_iter().for_each(|(name, at)| announce(name, at));
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
-    let (usual, address) = (Limits::default(), config.origin.http.listen);
-    let mut http = vec![listen("origin-http", "origin.http.listen", address, face, usual, stopped).await?];
+    let address = config.origin.http.listen;
+    let mut http = vec![listen("origin-http", "origin.http.listen", address, face, stopped).await?];
     let mut ring = None;
     if let Command::Up { compat_ports } = cli.command {
         let edge = nx_edge_node::start(&config.edge, (certs, &playback), hub.clone(), stopped, GRACE).await;
@@ -133,9 +136,12 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
         let viewers = edge[0].1.address;
         http.extend(edge.into_iter().map(|(_, listening)| listening));
         let core = Core::new(&hub, &media.outbound());
-        let started = nx_ring::start(&config.gateway.ring, &config.gateway.notify, &cli.data, Run::All).await;
-        let ring = &*ring.insert(started.map_err(Error::msg)?);
-        http.push(gateway(Some(core), config, viewers, ring, stopped).await?);
+        let ring = &*ring.insert(start(cli, config, Run::All).await?);
+        let gateway = gateway(Some(core), config, viewers, ring, stopped).await?;
+        if let Some(link) = nx_ring::first_invite(ring, gateway.address).await {
+            crate::println_out(&format!("administrator {link}"));
+        }
+        http.push(gateway);
         if compat_ports {
             http.extend(doors(config, ring, true, stopped).await?);
         }
@@ -148,11 +154,10 @@ async fn listen(
     key: &str,
     address: SocketAddr,
     handler: Arc<dyn Handler>,
-    limits: Limits,
     stopped: &Stopped,
 ) -> Result<Listening> {
     let listener = bind(key, address).await.map_err(Error::msg)?;
-    let listening = nx_delivery::serve(listener, handler, limits, stopped.clone(), GRACE)?;
+    let listening = nx_delivery::serve(listener, handler, Limits::default(), stopped.clone(), GRACE)?;
     announce(name, listening.address);
     Ok(listening)
 }
@@ -162,7 +167,7 @@ fn announce(name: &str, address: SocketAddr) {
     tracing::info!(name, %address, "listening");
 }
 
-/// Those that stop the process, and the one that has it read its configuration again; what the one for upgrades has done.
+/// Those that stop the process or have it read its configuration again; what the one for upgrades has done.
 fn signals() -> std::io::Result<([Signal; 3], Stopped)> {
     let [term, int, hup] =
         [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);

@@ -79,8 +79,8 @@ export function identity({ fresh = false, signUp = "closed" } = {}) {
   const goodPassword = (password, pointer) => {
     if (typeof password !== "string" || password.length < 10) throw invalid([pointer, "has at least 10 characters"]);
   };
-  const theirs = (user, password) => {
-    if (user.password !== password) throw new Problem(401, "unauthorized", "this is not your password");
+  const theirs = (user, password, pointer = "/password") => {
+    if (user.password !== password) throw invalid([pointer, "is not your password"]);
   };
 
   function signIn(user, device, method) {
@@ -164,7 +164,7 @@ export function identity({ fresh = false, signUp = "closed" } = {}) {
   const own = {
     "POST auth-service/v1/logout": ({ session }) => (sessions.delete(session.id), { body: {} }),
     "POST auth-service/v1/password": ({ user, session, body }) => {
-      theirs(user, body.current);
+      theirs(user, body.current, "/current");
       goodPassword(body.new, "/new");
       user.password = body.new;
       endAll(user, session.id);

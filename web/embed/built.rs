@@ -17,6 +17,8 @@ pub(crate) fn page(name: Page) -> Asset {
         Page::Status => "status.html",
         Page::Recordings => "recordings.html",
         Page::Errors => "errors.html",
+        Page::Account => "account.html",
+        Page::People => "people.html",
     };
     file(path).expect("the build script saw every page")
 }

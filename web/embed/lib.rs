@@ -1,4 +1,5 @@
-//! The web pages of Nexus COS: the watch page of the edge, and the gateway's pages of streams, of recordings and of errors.
+//! The web pages of Nexus COS: the watch page of the edge, and the gateway's pages of streams, of recordings, of errors, of
+//! one's own account and of people.
 //!
 //! The pages are built by Node into `web/dist` and embedded in debug and release builds alike, so the
 //! server has no files to lose. Where they have not been built, the crate still builds, and each page
@@ -44,6 +45,10 @@ pub enum Page {
     Recordings,
     /// Lists what went wrong; served at `/errors` by the gateway.
     Errors,
+    /// Signs people in, and shows them what is theirs; served at `/account` by the gateway.
+    Account,
+    /// Lists who may do what; served at `/people` by the gateway.
+    People,
 }
 
 /// A file to answer a request with.

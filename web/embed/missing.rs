@@ -7,6 +7,8 @@ const WATCH: &str = include_str!("missing-watch.html");
 const STATUS: &str = include_str!("missing-status.html");
 const RECORDINGS: &str = include_str!("missing-recordings.html");
 const ERRORS: &str = include_str!("missing-errors.html");
+const ACCOUNT: &str = include_str!("missing-account.html");
+const PEOPLE: &str = include_str!("missing-people.html");
 
 pub(crate) fn page(name: Page) -> Asset {
     let (html, etag) = match name {
@@ -14,6 +16,8 @@ pub(crate) fn page(name: Page) -> Asset {
         Page::Status => (STATUS, "\"missing-status\""),
         Page::Recordings => (RECORDINGS, "\"missing-recordings\""),
         Page::Errors => (ERRORS, "\"missing-errors\""),
+        Page::Account => (ACCOUNT, "\"missing-account\""),
+        Page::People => (PEOPLE, "\"missing-people\""),
     };
     Asset {
         bytes: Cow::Borrowed(html.as_bytes()),

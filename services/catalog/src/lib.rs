@@ -31,9 +31,12 @@ pub struct Entry {
     pub aliases: Vec<String>,
     /// When it is built; 0 comes first.
     pub wave: u8,
-    /// What its paths begin with that find out by themselves who asks, behind `/api/ID/`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub open: Option<String>,
+    /// What its paths begin with that anybody may ask for, behind `/api/ID/`: the service finds out who that is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<String>,
+    /// Whether all who are signed in may ask for the others, and it looks at what they may; else only operators.
+    #[serde(default)]
+    pub people: bool,
     /// Whether this version has it.
     #[serde(default)]
     pub built: bool,

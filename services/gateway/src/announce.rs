@@ -7,7 +7,6 @@ use http::{HeaderValue, Method, StatusCode, header};
 use nx_contract::announce::{Announce, NewCaptions, NewDateRange};
 use nx_delivery::{Problem, Response};
 
-use crate::config::Token;
 use crate::desired::{Asked, problem, shown, text, waiting};
 use crate::guard;
 use crate::serve::{STREAMS, json, no_content};
@@ -42,10 +41,9 @@ pub(crate) fn route(rest: &str) -> Option<Route> {
     good.then(|| Route { stream: format!("{app}/{name}"), kind, id })
 }
 
-/// Answers; what changes something only whom [`guard::admit`] lets pass.
+/// Answers; what changes something only whom may do everything.
 pub(crate) async fn answer<B>(
     announce: &Arc<dyn Announce>,
-    token: Option<&Token>,
     route: Route,
     asked: Asked<'_>,
     body: B,
@@ -54,7 +52,7 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Asked { method, uri, headers, peer } = asked;
+    let Asked { method, headers, who, .. } = asked;
     let allowed = match (route.kind, route.id.is_some()) {
         (_, false) => "GET, HEAD, POST",
         (Kind::Captions, true) => "GET, HEAD",
@@ -69,7 +67,7 @@ where
             Kind::DateRange => shown(announce.date_ranges(&stream).map_err(problem)?, id, |r| &r.id),
         };
     }
-    guard::admit(headers, uri, peer, token)?;
+    who.operator()?;
     let (announce, once) = (announce.clone(), guard::once(headers)?);
     match (id, kind) {
         (Some(id), _) => {

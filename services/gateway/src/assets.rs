@@ -11,7 +11,6 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::api::Paging;
-use crate::config::Token;
 use crate::desired::{Asked, text, waiting};
 use crate::guard;
 use crate::serve::{CORE, json, json_body, no_content};
@@ -86,10 +85,9 @@ impl Item {
     }
 }
 
-/// Answers; what changes something only whom [`guard::admit`] lets pass. `edge` is where assets are played.
+/// Answers; what changes something only whom may do everything. `edge` is where assets are played.
 pub(crate) async fn answer<B>(
     assets: &Arc<dyn Assets>,
-    token: Option<&Token>,
     edge: &str,
     route: Route,
     asked: Asked<'_>,
@@ -99,12 +97,12 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Asked { method, uri, headers, peer } = asked;
+    let Asked { method, uri, headers, who, .. } = asked;
     let allowed = route.methods();
     guard::takes(method, allowed)?;
     let reads = matches!(*method, Method::GET | Method::HEAD);
     if !reads {
-        guard::admit(headers, uri, peer, token)?;
+        who.operator()?;
     }
     let (assets, once) = (assets.clone(), guard::once(headers)?);
     let shown = |asset| text(&Item::new(asset, edge));

@@ -24,6 +24,8 @@ pub struct Config {
     pub token_file: Option<PathBuf>,
     /// How often somebody may ask.
     pub limits: limits::Config,
+    /// Who may have an account, and what it is good for.
+    pub identity: nx_contract::identity::Config,
     /// The services behind it.
     pub ring: nx_chassis::Config,
     /// What services tell people and programs outside.
@@ -40,6 +42,7 @@ impl Default for Config {
             token: None,
             token_file: None,
             limits: limits::Config::default(),
+            identity: nx_contract::identity::Config::default(),
             ring: nx_chassis::Config::default(),
             notify: nx_webhooks::Config::default(),
             reports_to: None,
@@ -55,6 +58,7 @@ impl Config {
             faults.into_iter().map(|(key, text)| (format!("{name}.{key}"), text)).collect()
         };
         let mut faults = section("ring", self.ring.validate());
+        faults.extend(section("identity", self.identity.validate()));
         faults.extend(section("limits", self.limits.validate()));
         faults.extend(section("notify", self.notify.validate()));
         if self.token.is_some() && self.token_file.is_some() {

@@ -12,8 +12,8 @@ use nx_contract::targets::NewTarget;
 use nx_delivery::{Problem, Response};
 use serde::Serialize;
 
-use crate::config::Token;
 use crate::guard;
+use crate::identity::Who;
 use crate::serve::{STREAMS, json, no_content};
 
 /// What is asked for.
@@ -60,12 +60,12 @@ pub(crate) struct Asked<'a> {
     pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) peer: SocketAddr,
+    pub(crate) who: &'a Who,
 }
 
-/// Answers; what changes something only whom [`guard::admit`] lets pass.
+/// Answers; what changes something only whom may do everything.
 pub(crate) async fn answer<B>(
     desired: &Arc<dyn Desired>,
-    token: Option<&Token>,
     route: Route,
     asked: Asked<'_>,
     body: B,
@@ -74,7 +74,7 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Asked { method, uri, headers, peer } = asked;
+    let Asked { method, headers, who, .. } = asked;
     let allowed = match (route.id.is_some(), route.kind) {
         (false, _) => "GET, HEAD, POST",
         (true, Kind::Keys) => "GET, HEAD, DELETE",
@@ -84,7 +84,7 @@ where
     if matches!(*method, Method::GET | Method::HEAD) {
         return read(desired, &route);
     }
-    guard::admit(headers, uri, peer, token)?;
+    who.operator()?;
     let (desired, once) = (desired.clone(), guard::once(headers)?);
     let Route { stream, kind, id } = route;
     let id = id.unwrap_or_default();

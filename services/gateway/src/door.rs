@@ -10,6 +10,7 @@ use nx_delivery::{Answer, Handler, Limits, Listening, Metrics, Request};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::identity::Identity;
 use crate::services::Services;
 
 /// The door of one service.
@@ -50,6 +51,7 @@ pub async fn doors(
     grace: Duration,
 ) -> Result<Vec<(String, Listening)>, String> {
     let mut open = Vec::new();
+    let identity = Arc::new(Identity::new(ring.clone(), config.token()?));
     for service in ring.here().filter_map(nx_catalog::find) {
         let further = service.other_ports.iter().filter(|_| more && !config.ring.free_ports);
         let mut pulse = None;
@@ -61,7 +63,7 @@ pub async fn doors(
                 Some(pulse) => pulse,
                 None => pulse.insert(ring.look_after(&service.id, address, stop.clone()).await),
             };
-            let services = Services::new(ring.clone(), config.token()?, stop.clone());
+            let services = Services::new(ring.clone(), identity.clone(), stop.clone());
             let door = Door { service, services, pulse: pulse.clone() };
             let served = nx_delivery::serve(listener, Arc::new(door), Limits::default(), stop.clone(), grace);
             open.push((service.id.clone(), served.map_err(|e| e.to_string())?));

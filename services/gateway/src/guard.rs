@@ -8,23 +8,16 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use nx_delivery::Problem;
 use serde::de::DeserializeOwned;
 
-use crate::config::Token;
-
 /// Largest body, bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Longest idempotency key, bytes.
 const ONCE_BYTES_MAX: usize = 255;
 
-/// Lets a request that changes something pass, or says why not.
+/// Refuses what the page of another site has a browser send: it must not speak for who looks at it.
 ///
-/// With a token, who bears it. Without one, this machine only, and only under a name of its own: a page elsewhere that
-/// has its name resolve to this machine must not speak for it.
-pub(crate) fn admit(
-    headers: &HeaderMap,
-    uri: &Uri,
-    peer: SocketAddr,
-    token: Option<&Token>,
-) -> Result<(), Problem> {
+/// # Errors
+/// 403.
+pub(crate) fn same_site(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
     let authority = authority(headers, uri);
     let site = headers.get("sec-fetch-site").map(|v| v.as_bytes());
     let foreign = headers.get(header::ORIGIN).is_some_and(|origin| {
@@ -34,22 +27,22 @@ pub(crate) fn admit(
     if foreign || site.is_some_and(|s| s != b"same-origin" && s != b"none") {
         return Err(forbidden("requests from pages of other sites change nothing here"));
     }
-    let Some(token) = token else {
-        return match (peer.ip().to_canonical().is_loopback(), is_own_name(&authority)) {
-            (true, true) => Ok(()),
-            (true, false) => Err(forbidden("without gateway.token, call it as localhost or by its address")),
-            _ => Err(forbidden(
-                "only this machine may change something: set gateway.token, and send it as Authorization: Bearer",
-            )),
-        };
-    };
-    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    let given =
-        given.and_then(|v| v.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    match given {
-        Some((_, given)) if token.is(given.trim()) => Ok(()),
-        Some(_) => Err(unauthorized("the token is not the one of gateway.token")),
-        None => Err(unauthorized("send gateway.token as Authorization: Bearer")),
+    Ok(())
+}
+
+/// Lets this machine pass, and only under a name of its own: a page elsewhere that has its name resolve to this machine must
+/// not speak for it.
+///
+/// # Errors
+/// 403, with what to do.
+pub(crate) fn local(headers: &HeaderMap, uri: &Uri, peer: SocketAddr) -> Result<(), Problem> {
+    match (peer.ip().to_canonical().is_loopback(), is_own_name(&authority(headers, uri))) {
+        (true, true) => Ok(()),
+        (true, false) => Err(forbidden("without gateway.token, call it as localhost or by its address")),
+        _ => Err(forbidden(
+            "only this machine may change something: make an administrator with the link that it prints at its start, or set \
+             gateway.token, and send it as Authorization: Bearer",
+        )),
     }
 }
 
@@ -110,11 +103,11 @@ pub(crate) fn once(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     once.map(|v| Some(v.to_owned())).ok_or_else(text)
 }
 
-fn forbidden(detail: &str) -> Problem {
+pub(crate) fn forbidden(detail: &str) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
 }
 
-fn unauthorized(detail: &str) -> Problem {
+pub(crate) fn unauthorized(detail: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
 }
 

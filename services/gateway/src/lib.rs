@@ -11,6 +11,7 @@ mod config;
 mod desired;
 mod door;
 mod guard;
+mod identity;
 mod limits;
 mod mixes;
 mod playback;

@@ -7,7 +7,6 @@ use http::{Method, StatusCode};
 use nx_contract::mixes::{Mixes, Scene};
 use nx_delivery::{Problem, Response};
 
-use crate::config::Token;
 use crate::desired::{Asked, shown, text, waiting};
 use crate::guard;
 use crate::serve::{json, no_content};
@@ -15,7 +14,6 @@ use crate::serve::{json, no_content};
 /// Answers; `rest` is what follows `…/mixes`.
 pub(crate) async fn answer<B>(
     mixes: &Arc<dyn Mixes>,
-    token: Option<&Token>,
     rest: &str,
     asked: Asked<'_>,
     body: B,
@@ -24,13 +22,13 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Asked { method, uri, headers, peer } = asked;
+    let Asked { method, headers, who, .. } = asked;
     let name = rest.strip_prefix('/').map(str::to_owned);
     guard::takes(method, if name.is_some() { "GET, HEAD, PUT, DELETE" } else { "GET, HEAD" })?;
     let (Some(stream), &(Method::PUT | Method::DELETE)) = (&name, method) else {
         return shown(mixes.mixes(), name.as_deref(), |mix| &mix.stream);
     };
-    guard::admit(headers, uri, peer, token)?;
+    who.operator()?;
     let (mixes, stream) = (mixes.clone(), stream.clone());
     if *method == Method::DELETE {
         waiting(move || mixes.remove_mix(&stream)).await?;

@@ -9,7 +9,6 @@ use nx_delivery::{Problem, Response};
 use serde::Serialize;
 
 use crate::api::Paging;
-use crate::config::Token;
 use crate::desired::{Asked, text, waiting};
 use crate::guard;
 use crate::serve::{CORE, json};
@@ -47,10 +46,9 @@ struct Urls {
     watch: String,
 }
 
-/// Answers whom [`guard::admit`] lets pass: names of viewers are in it. `edge` is where viewers go.
+/// Answers who may do everything: names of viewers are in it. `edge` is where viewers go.
 pub(crate) async fn answer<B>(
     playback: &Arc<dyn Playback>,
-    token: Option<&Token>,
     edge: &str,
     route: Route,
     asked: Asked<'_>,
@@ -60,9 +58,9 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Asked { method, uri, headers, peer } = asked;
+    let Asked { method, uri, headers, who, .. } = asked;
     guard::takes(method, if route == Route::Tokens { "POST" } else { "GET, HEAD, POST" })?;
-    guard::admit(headers, uri, peer, token)?;
+    who.operator()?;
     let playback = playback.clone();
     if *method != Method::POST {
         let paging = Paging::parse(uri.query().unwrap_or_default())?;

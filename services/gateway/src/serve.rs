@@ -21,11 +21,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{self, Paging};
-use crate::config::{Config, Token};
+use crate::config::Config;
 use crate::desired::{self, Asked};
+use crate::identity::{Identity, Who};
 use crate::limits::{Asker, Limits, Standing};
 use crate::services::{self, Services};
-use crate::{announce, assets, guard, mixes, playback, recordings, registry, titles, uploads, work};
+use crate::{announce, assets, mixes, playback, recordings, registry, titles, uploads, work};
 
 /// What belongs to the streaming core.
 pub(crate) const CORE: &str = "/api/streamcore/v1";
@@ -87,8 +88,8 @@ pub struct Face {
     core: Option<Behind>,
     ring: Arc<Ring>,
     services: Services,
+    identity: Arc<Identity>,
     limits: Limits,
-    token: Option<Token>,
     edge: SocketAddr,
     stop: watch::Receiver<bool>,
 }
@@ -107,10 +108,10 @@ impl Face {
         stop: watch::Receiver<bool>,
     ) -> Result<Self, String> {
         let behind = |core: Core| Behind { media: Media::new(core.posters.clone(), "gateway", 0), core };
-        let token = config.token()?;
-        let services = Services::new(ring.clone(), token.clone(), stop.clone());
+        let identity = Arc::new(Identity::new(ring.clone(), config.token()?));
+        let services = Services::new(ring.clone(), identity.clone(), stop.clone());
         let limits = Limits::new(config.limits.clone())?;
-        Ok(Self { core: core.map(behind), ring: ring.clone(), services, limits, token, edge, stop })
+        Ok(Self { core: core.map(behind), ring: ring.clone(), services, identity, limits, edge, stop })
     }
 
     /// Answers any request within what its sender may ask; `B` is its body.
@@ -123,79 +124,82 @@ impl Face {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
+        let who = self.identity.find_out(&head, peer).await;
         let counts = head.uri.path().starts_with("/api/") && head.method != Method::OPTIONS;
         if !counts || !self.limits.any() || self.services.is_ours(&head.headers) {
-            return self.within_limits(head, body, peer).await;
+            return self.within_limits(head, body, peer, &who).await;
         }
-        let user = self.services.caller(&head, peer).ok();
-        let asker =
-            Asker { peer, headers: &head.headers, user: user.as_ref().map(|user| user.subject.as_str()) };
+        let user = who.caller().ok().map(|user| user.subject.as_str());
+        let asker = Asker { peer, headers: &head.headers, user };
         let standing = self.limits.count(asker, nx_delivery::wall_ms()).await;
         if let Some(refusal) = standing.as_ref().and_then(Standing::refusal) {
             return Ok(refusal);
         }
-        if let Some(user) = user {
-            head.extensions.insert(user);
-        }
-        let mut answer = self.within_limits(head, body, peer).await;
+        let mut answer = self.within_limits(head, body, peer, &who).await;
         if let (Ok(response), Some(standing)) = (&mut answer, standing) {
             standing.write(response.headers_mut());
         }
         answer
     }
 
-    async fn within_limits<B>(&self, head: Parts, body: B, peer: SocketAddr) -> Result<Response, Problem>
+    async fn within_limits<B>(
+        &self,
+        head: Parts,
+        body: B,
+        peer: SocketAddr,
+        who: &Who,
+    ) -> Result<Response, Problem>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if let Some(path) = services::path(head.uri.path()) {
-            return self.services.answer(path, &head, body, peer).await;
+            return self.services.answer(path, &head, body, peer, who).await;
         }
         let Some(Behind { core, media }) = &self.core else {
             return self.without_core(&http::Request::from_parts(head, ()));
         };
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(desired::route) {
-            let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
-            return desired::answer(&core.desired, self.token.as_ref(), route, asked, body).await;
+            let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer, who };
+            return desired::answer(&core.desired, route, asked, body).await;
         }
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(announce::route) {
-            let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
-            return announce::answer(&core.announce, self.token.as_ref(), route, asked, body).await;
+            let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer, who };
+            return announce::answer(&core.announce, route, asked, body).await;
         }
         let below = |place| {
             head.uri.path().strip_prefix(place).filter(|rest: &&str| rest.is_empty() || rest.starts_with('/'))
         };
-        let asked = || Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
+        let asked = || Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer, who };
         if let Some(rest) = below(TITLES) {
             let edge = edge_url(&head.headers, self.edge);
-            return titles::answer(&core.titles, self.token.as_ref(), rest, asked(), edge).await;
+            return titles::answer(&core.titles, rest, asked(), edge).await;
         }
         if let Some(rest) = below(MIXES) {
-            return mixes::answer(&core.mixes, self.token.as_ref(), rest, asked(), body).await;
+            return mixes::answer(&core.mixes, rest, asked(), body).await;
         }
         if let Some(rest) = below(UPLOADS) {
-            return Ok(uploads::answer(&core.titles, self.token.as_ref(), rest, asked(), body).await);
+            return Ok(uploads::answer(&core.titles, rest, asked(), body).await);
         }
         if let Some(rest) = below(WORK) {
-            return work::answer(&core.work, self.token.as_ref(), rest, asked(), body).await;
+            return work::answer(&core.work, rest, asked(), body).await;
         }
         if let Some(route) = playback::route(head.uri.path()) {
             let edge = edge_url(&head.headers, self.edge);
-            return playback::answer(&core.playback, self.token.as_ref(), &edge, route, asked(), body).await;
+            return playback::answer(&core.playback, &edge, route, asked(), body).await;
         }
         if head.uri.path().ends_with("/poster.jpg") {
             // What viewers need a token for is shown to operators alone.
             if core.playback.asks_for_token(head.uri.path()) {
-                guard::admit(&head.headers, &head.uri, peer, self.token.as_ref())?;
+                who.operator()?;
             }
             return media.answer(&http::Request::from_parts(head, Upload::None), peer).await;
         }
         if let Some(route) = head.uri.path().strip_prefix(CORE).and_then(assets::route) {
-            let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer };
+            let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer, who };
             let (assets, edge) = (&core.assets, edge_url(&head.headers, self.edge));
-            return assets::answer(assets, self.token.as_ref(), &edge, route, asked, body).await;
+            return assets::answer(assets, &edge, route, asked, body).await;
         }
         self.answer(core, &http::Request::from_parts(head, ()))
     }
@@ -231,6 +235,8 @@ impl Face {
         }
         match path {
             "/" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Status), request.headers())),
+            "/account" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Account), request.headers())),
+            "/people" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::People), request.headers())),
             "/errors" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Errors), request.headers())),
             "/recordings" => Ok(assets::page(request.headers(), &edge_url(request.headers(), self.edge))),
             STREAMS => {

@@ -9,36 +9,20 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use nx_catalog::Entry;
-use nx_chassis::{Caller, RawBody, Ring};
+use nx_chassis::{CLIENT, Caller, RawBody, Ring};
 use nx_delivery::{Body, Problem, Response, Stream};
 use nx_mesh::CALLER;
 use nx_mesh::beat::HOLDER;
 use tokio::sync::watch;
 
-use crate::config::Token;
-use crate::{guard, registry};
+use crate::identity::{Identity, Who};
+use crate::registry;
 
 /// The core's own resources are answered by the gateway itself.
 const CORE: &str = "streamcore";
 
 /// Longest answer that is sent in one piece, bytes.
 const WHOLE_BYTES_MAX: u64 = 1 << 20;
-
-/// Finds out who asks.
-pub(crate) trait Verifier: Send + Sync {
-    /// Who asks, from the head of the request and the other end of its connection.
-    ///
-    /// # Errors
-    /// 401 or 403: the request goes no further.
-    fn verify(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Problem>;
-}
-
-/// Who bears the token of the configuration is the operator; without one, who is on this machine.
-impl Verifier for Option<Token> {
-    fn verify(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Problem> {
-        guard::admit(&head.headers, &head.uri, peer, self.as_ref()).map(|()| Caller::operator())
-    }
-}
 
 /// Headers by which others say who asks. Services are told in another way; no request shall seem to be somebody's to whoever
 /// reads them all the same.
@@ -56,7 +40,7 @@ const IDENTITY: [&str; 8] = [
 /// The services of the ring.
 pub(crate) struct Services {
     ring: Arc<Ring>,
-    verifier: Box<dyn Verifier>,
+    identity: Arc<Identity>,
     stop: watch::Receiver<bool>,
 }
 
@@ -67,12 +51,8 @@ pub(crate) fn path(path: &str) -> Option<&str> {
 }
 
 impl Services {
-    pub(crate) fn new(
-        ring: Arc<Ring>,
-        verifier: impl Verifier + 'static,
-        stop: watch::Receiver<bool>,
-    ) -> Self {
-        Self { ring, verifier: Box::new(verifier), stop }
+    pub(crate) fn new(ring: Arc<Ring>, identity: Arc<Identity>, stop: watch::Receiver<bool>) -> Self {
+        Self { ring, identity, stop }
     }
 
     /// All services' description as JSON.
@@ -85,13 +65,6 @@ impl Services {
         headers.contains_key(CALLER) && self.ring.sealed(HOLDER, &mut headers.clone()).is_ok()
     }
 
-    /// Who asks, as far as the head of the request shows it.
-    pub(crate) fn caller(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Problem> {
-        // Found out before, for the limits.
-        let known = head.extensions.get::<Caller>().cloned();
-        known.map_or_else(|| self.verifier.verify(head, peer), Ok)
-    }
-
     /// Answers for `path`, which follows `/api/`.
     pub(crate) async fn answer<B>(
         &self,
@@ -99,6 +72,7 @@ impl Services {
         head: &Parts,
         body: B,
         peer: SocketAddr,
+        who: &Who,
     ) -> Result<Response, Problem>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -114,19 +88,16 @@ impl Services {
         let mut headers = head.headers.clone();
         if service.id == HOLDER {
             if self.ring.sealed(HOLDER, &mut headers).map_err(told)?.is_none() {
-                self.caller(head, peer)?;
+                who.operator()?;
             }
             return registry::answer(&self.ring, rest, head, body, self.stop.clone()).await;
         }
         if !self.ring.has(&service.id) {
             return Err(not_built(service));
         }
-        // What finds out by itself who asks is not asked for more; who asks is nobody there.
-        let caller = match &service.open {
-            Some(open) if rest.starts_with(open) => None,
-            _ => Some(self.caller(head, peer)?),
-        };
+        let caller = allowed(service, rest, who)?;
         headers.remove(CALLER);
+        told_by_us(&mut headers, peer);
         IDENTITY.iter().for_each(|name| drop(headers.remove(*name)));
         let request = request(&head.method, &format!("/{rest}{query}"), headers, body, caller)?;
         reply(self.ring.ask(&service.id, request).await).await
@@ -148,12 +119,34 @@ impl Services {
         let mut headers = head.headers.clone();
         let caller = match self.ring.sealed(&service.id, &mut headers).map_err(told)? {
             Some(caller) => caller,
-            None => Some(self.caller(head, peer)?),
+            None => {
+                told_by_us(&mut headers, peer);
+                let who = self.identity.find_out(head, peer).await;
+                allowed(service, head.uri.path().trim_start_matches('/'), &who)?
+            }
         };
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let request = request(&head.method, path, headers, body, caller)?;
         reply(self.ring.answer(&service.id, request).await).await
     }
+}
+
+/// Who asks for something below a service, if they may. Where anybody may, nobody need be somebody.
+fn allowed(service: &Entry, rest: &str, who: &Who) -> Result<Option<Caller>, Problem> {
+    if service.open.iter().any(|open| rest.starts_with(open)) {
+        return Ok(who.caller().ok().cloned());
+    }
+    if !service.people {
+        who.operator()?;
+    }
+    who.caller().cloned().map(Some)
+}
+
+/// Where a request comes from, whatever it says itself.
+fn told_by_us(headers: &mut HeaderMap, peer: SocketAddr) {
+    headers.remove(CLIENT);
+    let peer = HeaderValue::from_str(&peer.ip().to_string());
+    peer.into_iter().for_each(|peer| drop(headers.insert(CLIENT, peer)));
 }
 
 /// A request as services get it.

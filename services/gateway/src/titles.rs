@@ -8,7 +8,6 @@ use nx_delivery::{Problem, Response};
 use serde::Serialize;
 
 use crate::api::Paging;
-use crate::config::Token;
 use crate::desired::{self, Asked};
 use crate::guard;
 use crate::serve::{json, no_content};
@@ -31,12 +30,11 @@ struct Item {
 /// Answers; `rest` is what follows `…/titles`, `edge` is where titles are played.
 pub(crate) async fn answer(
     titles: &Arc<dyn Titles>,
-    token: Option<&Token>,
     rest: &str,
     asked: Asked<'_>,
     edge: String,
 ) -> Result<Response, Problem> {
-    let Asked { method, uri, headers, peer } = asked;
+    let Asked { method, uri, who, .. } = asked;
     let titles = titles.clone();
     match (method, rest.strip_prefix('/')) {
         (&(Method::GET | Method::HEAD), None) => {
@@ -51,7 +49,7 @@ pub(crate) async fn answer(
                 let ladder = desired::waiting(move || titles.ladder(&name)).await?;
                 return Ok(json(&desired::text(&ladder)));
             }
-            guard::admit(headers, uri, peer, token)?;
+            who.operator()?;
             if *method == Method::POST {
                 let ladder = desired::waiting(move || titles.begin_ladder(&name)).await?;
                 let mut response = json(&desired::text(&ladder));
@@ -62,7 +60,7 @@ pub(crate) async fn answer(
             Ok(no_content())
         }
         (&Method::DELETE, Some(name)) if !name.is_empty() => {
-            guard::admit(headers, uri, peer, token)?;
+            who.operator()?;
             let name = name.to_owned();
             desired::waiting(move || titles.remove_title(&name)).await?;
             Ok(no_content())

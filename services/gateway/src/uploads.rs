@@ -14,9 +14,7 @@ use http_body_util::BodyExt;
 use nx_contract::titles::{Append, NewUpload, Titles, Upload, UploadFault};
 use nx_delivery::{Problem, Response};
 
-use crate::config::Token;
 use crate::desired::{self, Asked};
-use crate::guard;
 use crate::serve::UPLOADS;
 use checksum::Checksum;
 
@@ -35,18 +33,12 @@ const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 
 /// Answers; `rest` is what follows `…/uploads`. An error says the version too.
-pub(crate) async fn answer<B>(
-    titles: &Arc<dyn Titles>,
-    token: Option<&Token>,
-    rest: &str,
-    asked: Asked<'_>,
-    body: B,
-) -> Response
+pub(crate) async fn answer<B>(titles: &Arc<dyn Titles>, rest: &str, asked: Asked<'_>, body: B) -> Response
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut response = match try_answer(titles, token, rest, asked, body).await {
+    let mut response = match try_answer(titles, rest, asked, body).await {
         Ok(response) => response,
         Err(problem) => problem.response(&nx_delivery::random_id()),
     };
@@ -59,7 +51,6 @@ where
 
 async fn try_answer<B>(
     titles: &Arc<dyn Titles>,
-    token: Option<&Token>,
     rest: &str,
     asked: Asked<'_>,
     body: B,
@@ -68,7 +59,7 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Asked { method, uri, headers, peer } = asked;
+    let Asked { method, headers, who, .. } = asked;
     let over = headers.get("x-http-method-override").map(|m| Method::from_bytes(m.as_bytes()));
     let method = match over {
         Some(over) => over.map_err(|_| Problem::bad_request("X-HTTP-Method-Override is no method"))?,
@@ -77,7 +68,7 @@ where
     if method == Method::OPTIONS {
         return Ok(options(titles.upload_bytes_max()));
     }
-    guard::admit(headers, uri, peer, token)?;
+    who.operator()?;
     let spoken = headers.get(RESUMABLE).and_then(|v| v.to_str().ok());
     if spoken != Some(VERSION) {
         let detail = format!("send Tus-Resumable: {VERSION}; it is the only version that is spoken here");

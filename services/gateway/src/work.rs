@@ -17,9 +17,7 @@ use nx_contract::titles::{Coded, Taken, Work};
 use nx_delivery::{Body, Problem, Response};
 use tokio::sync::mpsc;
 
-use crate::config::Token;
 use crate::desired::{Asked, waiting};
-use crate::guard;
 use crate::serve::{WORK, no_content};
 
 /// Longest silence of a worker.
@@ -32,7 +30,6 @@ const NAME_BYTES_MAX: usize = 64;
 /// Answers; `rest` is what follows `…/work`.
 pub(crate) async fn answer<B>(
     work: &Arc<dyn Work>,
-    token: Option<&Token>,
     rest: &str,
     asked: Asked<'_>,
     body: B,
@@ -41,8 +38,8 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Asked { method, uri, headers, peer } = asked;
-    guard::admit(headers, uri, peer, token)?;
+    let Asked { method, headers, peer, who, .. } = asked;
+    who.operator()?;
     let work = work.clone();
     match (method, rest.strip_prefix('/')) {
         (&Method::POST, None) => {

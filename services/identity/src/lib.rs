@@ -17,7 +17,9 @@ mod session_mgr;
 mod token_mgr;
 mod user_auth;
 
-use nx_chassis::{Problem, Service};
+use std::net::SocketAddr;
+
+use nx_chassis::{Caller, Problem, RawBody, Ring, Service};
 use nx_contract::identity::Config;
 use sha2::{Digest, Sha256};
 
@@ -53,6 +55,16 @@ pub fn services(config: &Config) -> Vec<Service> {
         session_mgr::service(config),
         token_mgr::service(),
     ]
+}
+
+/// The link that makes whoever opens it the first administrator, while there is none, on the gateway at `address`. It is for
+/// the terminal and for no log; every start makes another.
+pub async fn first_invite(ring: &Ring, address: SocketAddr) -> Option<String> {
+    let request = http::Request::post("/v1/first-invite").extension(Caller::service("process"));
+    let answer = ring.answer("auth-service", request.body(RawBody::empty()).ok()?).await.ok()?;
+    let made = axum::body::to_bytes(answer.into_body(), 4096).await.ok()?;
+    let made: serde_json::Value = serde_json::from_slice(&made).ok()?;
+    Some(format!("http://{address}/account#invite={}", made.get("token")?.as_str()?))
 }
 
 /// A person, as the services tell each other and people about themselves.

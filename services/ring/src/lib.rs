@@ -4,14 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nx_chassis::{Config, Service};
+use nx_contract::identity::Config as IdentityConfig;
 use nx_webhooks::Sender;
 
 pub use nx_chassis::{Ring, Run};
+pub use nx_identity::first_invite;
 pub use nx_reporter::{layer as reports, report_to};
 
 /// Every service that is built, by domain.
-fn services(sender: &Sender) -> Vec<Service> {
-    [nx_platform::services(sender)].concat()
+fn services(sender: &Sender, identity: &IdentityConfig) -> Vec<Service> {
+    [nx_platform::services(sender), nx_identity::services(identity)].concat()
 }
 
 /// Starts those that are to run, with their stores below `data`. Errors of the process are reported to them, unless they go
@@ -22,10 +24,11 @@ fn services(sender: &Sender) -> Vec<Service> {
 pub async fn start(
     config: &Config,
     notify: &nx_webhooks::Config,
+    identity: &IdentityConfig,
     data: &Path,
     run: Run<'_>,
 ) -> Result<Arc<Ring>, String> {
-    let all = services(&Sender::new(notify, data)?);
+    let all = services(&Sender::new(notify, data)?, identity);
     if let Run::Apart(names) = run {
         let unknown = names.iter().find(|name| !all.iter().any(|service| service.id() == *name));
         let built = || all.iter().map(Service::id).collect::<Vec<_>>().join(", ");
@@ -56,7 +59,7 @@ mod tests {
         let mut listed: Vec<_> = listed.filter(|id| !["streamcore", "backend-api"].contains(id)).collect();
         let sender =
             Sender::new(&nx_webhooks::Config::default(), Path::new("")).expect("the defaults are good");
-        let services = services(&sender);
+        let services = services(&sender, &IdentityConfig::default());
         let mut built: Vec<_> = services.iter().map(Service::id).collect();
         listed.sort_unstable();
         built.sort_unstable();

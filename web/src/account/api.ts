@@ -51,12 +51,12 @@ export const signIn = (handle: string, password: string) => prove<SignedIn | { m
 export const secondStep = (challenge: string, given: { code: string } | { recovery_code: string }) => prove<SignedIn>("/mfa", { challenge, ...given, ...here() });
 export const resetPassword = (token: string, password: string) => prove<object>("/password/reset", { token, password });
 
-export const changePassword = (current: string, wanted: string) => prove<object>("/password", { current, new: wanted });
+export const changePassword = (current: string, wanted: string) => post<object>(`${AUTH}/password`, { current, new: wanted });
 export const readFactors = () => ask<Factors>("GET", `${AUTH}/factors`);
-export const beginTotp = (password: string) => prove<{ secret: string; uri: string }>("/totp", { password });
-export const confirmTotp = (code: string) => prove<{ recovery_codes: string[] }>("/totp/confirm", { code });
-export const removeTotp = (password: string) => prove<object>("/totp/remove", { password });
-export const newCodes = (password: string) => prove<{ recovery_codes: string[] }>("/recovery-codes", { password });
+export const beginTotp = (password: string) => post<{ secret: string; uri: string }>(`${AUTH}/totp`, { password });
+export const confirmTotp = (code: string) => post<{ recovery_codes: string[] }>(`${AUTH}/totp/confirm`, { code });
+export const removeTotp = (password: string) => post<object>(`${AUTH}/totp/remove`, { password });
+export const newCodes = (password: string) => post<{ recovery_codes: string[] }>(`${AUTH}/recovery-codes`, { password });
 
 export const listDevices = (cursor: string | null) => ask<Page<Device>>("GET", SESSIONS + after(cursor));
 export const endDevice = (id: string) => ask<unknown>("DELETE", `${SESSIONS}/${id}`);

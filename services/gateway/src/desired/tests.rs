@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::Config;
+use crate::config::Token;
 use crate::serve::{CORE, Core, Face};
 
 /// Remembers targets; sources and keys only as far as the routes are concerned.
