@@ -23,6 +23,8 @@ pub(crate) struct Server {
     /// Its own data folder, which goes with it.
     data: Option<PathBuf>,
     listeners: HashMap<String, SocketAddr>,
+    /// What it printed before it was ready.
+    said: Vec<String>,
     log: Arc<Log>,
 }
 
@@ -124,11 +126,16 @@ impl Server {
         let (err, into) = (child.stderr.take().expect("a pipe"), log.clone());
         std::thread::spawn(move || into.take(BufReader::new(err)));
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let listeners = ready_lines(out).unwrap_or_else(|| {
+        let (listeners, said) = ready_lines(out).unwrap_or_else(|| {
             let _ = child.wait();
             panic!("nexus did not get ready:\n{}", log.text())
         });
-        Self { child, data: None, listeners, log }
+        Self { child, data: None, listeners, said, log }
+    }
+
+    /// What followed this in a line that was printed before `ready`.
+    pub(crate) fn said(&self, start: &str) -> Option<&str> {
+        self.said.iter().find_map(|line| line.strip_prefix(start))
     }
 
     /// Where a listener of this name is.
@@ -265,16 +272,17 @@ impl Log {
 }
 
 /// Reads `listening NAME ADDRESS` lines up to `ready`.
-fn ready_lines(out: impl BufRead) -> Option<HashMap<String, SocketAddr>> {
-    let mut listeners = HashMap::new();
+fn ready_lines(out: impl BufRead) -> Option<(HashMap<String, SocketAddr>, Vec<String>)> {
+    let (mut listeners, mut said) = (HashMap::new(), Vec::new());
     for line in out.lines().map_while(Result::ok) {
         if line == "ready" {
-            return Some(listeners);
+            return Some((listeners, said));
         }
         let mut words = line.split(' ').skip_while(|w| *w == "listening");
         if let (Some(name), Some(Ok(address))) = (words.next(), words.next().map(str::parse)) {
             listeners.insert(name.to_owned(), address);
         }
+        said.push(line);
     }
     None
 }

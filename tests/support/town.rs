@@ -49,23 +49,22 @@ pub(crate) struct Town {
     apart: bool,
     processes: BTreeMap<&'static str, Server>,
     encoder: Option<Child>,
+    /// What somebody bears who is signed in.
+    pub(crate) bearer: Option<String>,
 }
-
-/// Services that run on their own when the town is apart.
-const SERVICES: [&str; 1] = ["scheduler"];
 
 impl Town {
     /// Everything in one process, on what that brings.
-    pub(crate) fn in_one_process(name: &str) -> Self {
-        Self::build(name, None)
+    pub(crate) fn in_one_process(name: &str, services: &[&'static str]) -> Self {
+        Self::build(name, None, services)
     }
 
-    /// A gateway, an origin and a process for each service.
-    pub(crate) fn apart(name: &str, peers: &Peers) -> Self {
-        Self::build(name, Some(peers))
+    /// A gateway, an origin and a process for each of these services.
+    pub(crate) fn apart(name: &str, peers: &Peers, services: &[&'static str]) -> Self {
+        Self::build(name, Some(peers), services)
     }
 
-    fn build(name: &str, peers: Option<&Peers>) -> Self {
+    fn build(name: &str, peers: Option<&Peers>, services: &[&'static str]) -> Self {
         let data = std::env::temp_dir().join(format!("nexus-town-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&data).expect("a folder");
         // The port must be the same after a kill, since the others know it.
@@ -85,13 +84,16 @@ impl Town {
             apart: peers.is_some(),
             processes: BTreeMap::new(),
             encoder: None,
+            bearer: None,
         };
         town.pass(Duration::ZERO);
         town.revive("gateway");
-        for service in SERVICES.iter().filter(|_| peers.is_some()) {
+        for service in services.iter().filter(|_| peers.is_some()) {
             town.revive(service);
         }
-        town.until("the services answer", |town| town.get("/api/scheduler/health/ready").status == 200);
+        town.until("the services answer", |town| {
+            services.iter().all(|service| town.get(&format!("/api/{service}/health/ready")).status == 200)
+        });
         town
     }
 
@@ -156,14 +158,22 @@ impl Town {
     }
 
     pub(crate) fn get(&self, path: &str) -> Said {
-        said(http::get(self.gateway, path))
+        let bearer = self.bearer();
+        let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+        said(http::get_with(self.gateway, path, &headers))
     }
 
     /// A POST under an idempotency key.
     pub(crate) fn post(&self, path: &str, key: &str, body: &Value) -> Said {
-        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        let bearer = self.bearer();
+        let mut headers = vec![("content-type", "application/json"), ("idempotency-key", key)];
+        headers.extend(bearer.iter().map(|bearer| ("authorization", bearer.as_str())));
         let text = body.to_string();
         said(Client::connect(self.gateway).and_then(|mut c| c.ask("POST", path, &headers, text.as_bytes())))
+    }
+
+    fn bearer(&self) -> Option<String> {
+        self.bearer.as_ref().map(|bearer| format!("Bearer {bearer}"))
     }
 
     /// The items of a list.

@@ -28,6 +28,7 @@ mod files;
 mod glitch;
 mod h2_abuse;
 mod https;
+mod identity;
 mod images;
 mod inputs;
 mod kills;

@@ -2,6 +2,7 @@
 //!
 //! A bad day is told as far as its services are built: without errors that are grouped, alerts and webhooks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,18 +11,22 @@ use crate::support::http;
 use crate::support::town::{Peers, Said, Town};
 
 const SCHEDULES: &str = "/api/scheduler/v1/schedules";
+const AUTH: &str = "/api/auth-service/v1";
+const IDENTITY: [&str; 5] = ["auth-service", "user-auth", "session-mgr", "token-mgr", "scheduler"];
 
 #[test]
 fn in_one_process() {
-    kill_9(Town::in_one_process("kill"));
-    a_bad_day(Town::in_one_process("day"));
+    kill_9(Town::in_one_process("kill", &["scheduler"]));
+    a_bad_day(Town::in_one_process("day", &["scheduler"]));
+    who_is_who(Town::in_one_process("who", &IDENTITY));
 }
 
 #[test]
 fn as_processes_of_their_own() {
     let peers = Peers::start();
-    kill_9(Town::apart("kill", &peers));
-    a_bad_day(Town::apart("day", &peers));
+    kill_9(Town::apart("kill", &peers, &["scheduler"]));
+    a_bad_day(Town::apart("day", &peers, &["scheduler"]));
+    who_is_who(Town::apart("who", &peers, &IDENTITY));
 }
 
 /// A schedule that posts a further schedule when it runs, which is an effect that can be counted.
@@ -99,11 +104,7 @@ fn kill_9(mut town: Town) {
 /// while it does not answer.
 fn a_bad_day(mut town: Town) {
     let watched = town.publish("live/day");
-    let newest = || {
-        let list = http::get(watched, "/live/day/ts/index.m3u8").ok()?.body;
-        let list = String::from_utf8_lossy(&list).into_owned();
-        list.lines().rfind(|line| !line.starts_with('#')).map(str::to_owned)
-    };
+    let newest = || newest(watched, "live/day");
     town.until("the stream is on", |_| newest().is_some());
     let missed = insist(&town, SCHEDULES, "hourly", &planting("made up for", "0 * * * *"));
     assert_eq!(missed.status, 201, "{missed:?}");
@@ -125,6 +126,63 @@ fn a_bad_day(mut town: Town) {
         }
         assert_eq!(circuit(&town), "up", "three that went well");
     }
+}
+
+/// The segment that a stream got last.
+fn newest(watched: SocketAddr, stream: &str) -> Option<String> {
+    let list = http::get(watched, &format!("/{stream}/ts/index.m3u8")).ok()?.body;
+    let list = String::from_utf8_lossy(&list).into_owned();
+    list.lines().rfind(|line| !line.starts_with('#')).map(str::to_owned)
+}
+
+/// From the first administrator to an account that is shut out. Any service of identity that dies keeps nobody from what they
+/// do, and no stream from going on; it keeps people from signing in, and says so.
+fn who_is_who(mut town: Town) {
+    let password = "correct horse";
+    let account =
+        |handle: &str, invite: &Value| json!({"handle": handle, "password": password, "invite": invite});
+    let log_in = |town: &Town, handle: &str| {
+        town.post(&format!("{AUTH}/login"), "", &json!({"handle": handle, "password": password}))
+    };
+    let text = |said: &Said, at: &str| said.body.pointer(at).and_then(Value::as_str).map(str::to_owned);
+    let watched = town.publish("live/who");
+    let invite = town.post(&format!("{AUTH}/invites"), "first", &json!({"roles": ["operator"]}));
+    assert_eq!(invite.status, 201, "this machine may, while there is nobody: {invite:?}");
+    let root = town.post(&format!("{AUTH}/signup"), "root", &account("root", &invite.body["token"]));
+    assert_eq!(root.status, 200, "{root:?}");
+    let ada = town.post(&format!("{AUTH}/signup"), "ada", &account("ada", &Value::Null));
+    town.until("who bears nothing is nobody", |town| town.get(SCHEDULES).status == 401);
+    town.bearer = text(&ada, "/access_token");
+    assert_eq!(town.get(SCHEDULES).status, 403, "a viewer");
+    town.bearer = text(&root, "/access_token");
+    assert_eq!(town.get(SCHEDULES).status, 200, "the operator");
+    town.until("the stream is on", |_| newest(watched, "live/who").is_some());
+
+    if town.is_apart() {
+        for service in &IDENTITY[..4] {
+            town.kill(service);
+            let before = newest(watched, "live/who");
+            let away = log_in(&town, "ada");
+            assert_eq!(away.status, 503, "{service}: {away:?}");
+            assert!(away.retry_after_s.is_some(), "{service}: {away:?}");
+            assert_eq!(town.get(SCHEDULES).status, 200, "{service} is not asked who somebody is");
+            town.until("the stream goes on", |_| newest(watched, "live/who") != before);
+            town.revive(service);
+            town.until("people sign in again", |town| log_in(town, "ada").status == 200);
+        }
+    } else {
+        town.kill("auth-service");
+        town.revive("auth-service");
+        town.until("sessions outlive it", |town| town.get(SCHEDULES).status == 200);
+    }
+
+    let id = text(&ada, "/user/id").expect("an id");
+    let shut = insist(&town, &format!("/api/user-auth/v1/users/{id}/disable"), "shut", &json!({}));
+    assert_eq!(shut.status, 200, "{shut:?}");
+    let renew = json!({"refresh_token": text(&ada, "/refresh_token")});
+    let renew = |town: &Town| town.post("/api/token-mgr/v1/tokens/refresh", "", &renew).status;
+    town.until("what she had is over", |town| renew(town) == 401);
+    assert_eq!(log_in(&town, "ada").status, 403);
 }
 
 fn circuit(town: &Town) -> String {

@@ -363,6 +363,10 @@ async fn links_work_once() {
     let _ = root.asks(&app, Method::DELETE, &path, json!({})).await.is(200);
     assert_eq!(sign_up(&app, "eve", made.body["token"].as_str()).await.slug(), "gone");
 
+    for nobody in ["../operators", "\u{1b}", "01a2030e-1c91-75f5-bb4c-d832a5cf02e1", "a/b"] {
+        let made = root.asks(&app, Method::POST, "/auth-service/v1/resets", json!({"user_id": nobody})).await;
+        assert_eq!(made.slug(), "not-found", "{nobody:?}");
+    }
     let wish = json!({"user_id": ada.caller.subject});
     let made = root.asks(&app, Method::POST, "/auth-service/v1/resets", wish).await;
     let token = made.is(201)["token"].clone();

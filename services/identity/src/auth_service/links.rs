@@ -170,10 +170,13 @@ async fn reset(
     Body(new): Body<NewReset>,
 ) -> Result<ShownOnce<Created<Made>>, Problem> {
     by.must_be(OPERATOR)?;
+    let nobody = || Problem::not_found("there is nobody of that id");
+    // It becomes part of a path.
+    if !new.user_id.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-') {
+        return Err(nobody());
+    }
     let user: Result<User, _> = cx.call("user-auth")?.get(&format!("/v1/users/{}", new.user_id)).await;
-    let unknown =
-        |e: Problem| if e.slug == "refused" { Problem::not_found("there is nobody of that id") } else { e };
-    let user = user.map_err(unknown)?;
+    let user = user.map_err(|e| if e.slug == "refused" { nobody() } else { e })?;
     tx.run("DELETE FROM link WHERE kind = $1 AND person_id = $2", args![RESET, &user.id]).await?;
     add(&mut tx, &cx, RESET, Some(&user.id), &[], RESET_S).await
 }

@@ -1,0 +1,160 @@
+//! People: the link of the first administrator, the pages that people use, and that nothing of it is in a log.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::encoder::{eventually, run, scratch};
+use crate::support::Server;
+use crate::support::http::{Client, Reply};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const PASSWORD: &str = "correct horse battery";
+
+fn folder(name: &str) -> PathBuf {
+    let folder = scratch(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// Asks with these headers beside those that every request has.
+fn ask(server: &Server, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
+    let headers = [&[("content-type", "application/json"), ("idempotency-key", path)], headers].concat();
+    let mut client = Client::connect(server.gateway()).expect("a connection");
+    client.ask("POST", path, &headers, body.to_string().as_bytes()).expect("an answer")
+}
+
+fn json_of(reply: &Reply) -> Value {
+    serde_json::from_slice(&reply.body).unwrap_or_default()
+}
+
+fn text(reply: &Reply, at: &str) -> String {
+    let body = json_of(reply);
+    body.pointer(at).and_then(Value::as_str).unwrap_or_else(|| panic!("{at} in {body}")).to_owned()
+}
+
+/// What the link of the first administrator ends with.
+fn first_invite(server: &Server) -> String {
+    let line = server.said("administrator ").expect("a link");
+    let start = format!("http://{}/account#invite=", server.gateway());
+    line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}")).to_owned()
+}
+
+/// By the pages alone: an invitation, the first administrator, a password, two steps, a key, sessions, others' accounts.
+#[test]
+fn people_get_in_and_are_looked_after_by_the_pages() {
+    let server = Server::start(&[("NEXUS__GATEWAY__IDENTITY__SIGN_UP", "closed")]);
+    let script = format!("{}/web/e2e/account.mjs", env!("CARGO_MANIFEST_DIR"));
+    let pictures = scratch("account-pictures");
+    let url = format!("http://{}", server.gateway());
+    let args = [&*script, &url, "--screenshots", pictures.to_str().expect("a plain path"), "--width", "360"];
+    let (ok, out, err) = run("node", &args, Duration::from_secs(90));
+    assert!(ok, "{err}\n{}", server.log());
+    let seen: Value = serde_json::from_str(out.trim()).unwrap_or_else(|e| panic!("{e}: {out}"));
+    for fault in ["sideways_scroll", "console_errors", "external_requests"] {
+        assert_eq!(seen[fault], json!([]), "{seen}");
+    }
+    assert!(pictures.join("account-first.png").is_file(), "pictures are kept");
+}
+
+/// The link is printed while nobody is there, works once, and with it this machine loses its rights.
+#[test]
+fn the_first_administrator_comes_by_a_link_that_works_once() {
+    let folder = folder("first-link");
+    let invited = {
+        let server = Server::in_folder(&folder, &[]);
+        first_invite(&server)
+    };
+    let server = Server::in_folder(&folder, &[]);
+    let link = first_invite(&server);
+    assert_ne!(link, invited);
+    assert!(!server.log().contains(&link), "a link is no log line");
+    let sign_up = |handle: &str, invite: &str| {
+        let body = json!({"handle": handle, "password": PASSWORD, "invite": invite});
+        ask(&server, "/api/auth-service/v1/signup", &[("idempotency-key", handle)], &body)
+    };
+    assert_eq!(sign_up("mallory", &invited).status, 410, "the link of an earlier start");
+    let root = sign_up("root", &link);
+    assert_eq!(root.status, 200, "{}", json_of(&root));
+    assert_eq!(sign_up("mallory", &link).status, 410);
+    let rotate =
+        |headers: &[(&str, &str)]| ask(&server, "/api/token-mgr/v1/keys/rotate", headers, &json!({})).status;
+    assert!(eventually(LIMIT, || (rotate(&[]) == 401).then_some(())).is_some(), "from here without a token");
+    let bearer = format!("Bearer {}", text(&root, "/access_token"));
+    assert_eq!(rotate(&[("authorization", &bearer)]), 200);
+    for (forged, why) in [
+        (format!("{bearer}x"), "altered"),
+        (bearer.replace("Bearer ey", "Bearer fy"), "no header"),
+        // {"alg":"none","typ":"JWT"}
+        (
+            format!(
+                "Bearer eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.",
+                bearer.split('.').nth(1).expect("claims")
+            ),
+            "unsigned",
+        ),
+        ("Bearer nxk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned(), "no key"),
+        ("Basic cm9vdDpyb290".to_owned(), "another scheme"),
+    ] {
+        assert_eq!(rotate(&[("authorization", &forged)]), 401, "{why}");
+    }
+    for (name, value) in
+        [("x-nexus-caller", "root"), ("x-user-roles", "operator"), ("x-nexus-client", "127.0.0.1")]
+    {
+        assert_eq!(rotate(&[(name, value)]), 401, "{name}");
+    }
+    assert_eq!(rotate(&[("authorization", &bearer), ("origin", "http://evil.example")]), 403);
+    drop(server);
+    let server = Server::in_folder(&folder, &[]);
+    assert_eq!(server.said("administrator "), None, "there is one");
+}
+
+/// Everything secret that people send and get, looked for in what the server writes with all its words.
+#[test]
+fn no_secret_is_in_a_log() {
+    let server = Server::start(&[("NEXUS__LOG__FILTER", "trace,h2=info,hyper_util=info,sqlx=trace")]);
+    let mut secrets = vec![PASSWORD.to_owned(), "a wrong password".to_owned(), "forged-refresh".to_owned()];
+    let invite = first_invite(&server);
+    let account = json!({"handle": "root", "password": PASSWORD, "invite": invite});
+    let root = ask(&server, "/api/auth-service/v1/signup", &[], &account);
+    let bearer = format!("Bearer {}", text(&root, "/access_token"));
+    let with = [("authorization", bearer.as_str())];
+    let key = ask(&server, "/api/token-mgr/v1/api-keys", &with, &json!({"name": "logs"}));
+    let totp = ask(&server, "/api/auth-service/v1/totp", &with, &json!({"password": PASSWORD}));
+    let invited = ask(&server, "/api/auth-service/v1/invites", &with, &json!({"roles": ["viewer"]}));
+    let refresh = |token: &str, once: &str| {
+        let body = json!({"refresh_token": token});
+        ask(&server, "/api/token-mgr/v1/tokens/refresh", &[("idempotency-key", once)], &body)
+    };
+    let (old, new) = (text(&root, "/refresh_token"), refresh(&text(&root, "/refresh_token"), "1"));
+    for (reply, at) in [
+        (&root, "/access_token"),
+        (&root, "/refresh_token"),
+        (&new, "/access_token"),
+        (&new, "/refresh_token"),
+        (&key, "/key"),
+        (&totp, "/secret"),
+        (&invited, "/token"),
+    ] {
+        secrets.push(text(reply, at));
+    }
+    secrets.push(invite);
+    assert_eq!(refresh("forged-refresh", "2").status, 401);
+    let _ = refresh(&old, "3");
+    let wrong = json!({"handle": "root", "password": "a wrong password"});
+    assert_eq!(ask(&server, "/api/auth-service/v1/login", &[], &wrong).status, 401);
+    let by_key = format!("Bearer {}", text(&key, "/key"));
+    let _ = ask(&server, "/api/token-mgr/v1/keys/rotate", &[("authorization", &by_key)], &json!({}));
+    let _ = ask(&server, "/api/auth-service/v1/login", &[], &json!({"password": [PASSWORD]}));
+    let log = server.log();
+    assert!(log.contains("auth-service") && log.len() > 10_000, "it says something at all");
+    for secret in &secrets {
+        assert!(
+            !log.contains(secret.as_str()),
+            "{secret}: {:?}",
+            log.lines().find(|line| line.contains(secret.as_str()))
+        );
+    }
+}
