@@ -163,10 +163,11 @@ impl Town {
         said(http::get_with(self.gateway, path, &headers))
     }
 
-    /// A POST under an idempotency key.
+    /// A POST under an idempotency key, unless that is empty.
     pub(crate) fn post(&self, path: &str, key: &str, body: &Value) -> Said {
         let bearer = self.bearer();
-        let mut headers = vec![("content-type", "application/json"), ("idempotency-key", key)];
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend((!key.is_empty()).then_some(("idempotency-key", key)));
         headers.extend(bearer.iter().map(|bearer| ("authorization", bearer.as_str())));
         let text = body.to_string();
         said(Client::connect(self.gateway).and_then(|mut c| c.ask("POST", path, &headers, text.as_bytes())))

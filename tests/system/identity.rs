@@ -1,6 +1,7 @@
 //! People: the link of the first administrator, the pages that people use, and that nothing of it is in a log.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,9 +20,11 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Asks with these headers beside those that every request has.
+/// Asks with these headers beside those that every request has, each time as another request.
 fn ask(server: &Server, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
-    let headers = [&[("content-type", "application/json"), ("idempotency-key", path)], headers].concat();
+    static NTH: AtomicU32 = AtomicU32::new(0);
+    let once = NTH.fetch_add(1, Ordering::Relaxed).to_string();
+    let headers = [&[("content-type", "application/json"), ("idempotency-key", &*once)], headers].concat();
     let mut client = Client::connect(server.gateway()).expect("a connection");
     client.ask("POST", path, &headers, body.to_string().as_bytes()).expect("an answer")
 }
@@ -73,7 +76,7 @@ fn the_first_administrator_comes_by_a_link_that_works_once() {
     assert!(!server.log().contains(&link), "a link is no log line");
     let sign_up = |handle: &str, invite: &str| {
         let body = json!({"handle": handle, "password": PASSWORD, "invite": invite});
-        ask(&server, "/api/auth-service/v1/signup", &[("idempotency-key", handle)], &body)
+        ask(&server, "/api/auth-service/v1/signup", &[], &body)
     };
     assert_eq!(sign_up("mallory", &invited).status, 410, "the link of an earlier start");
     let root = sign_up("root", &link);
@@ -124,11 +127,9 @@ fn no_secret_is_in_a_log() {
     let key = ask(&server, "/api/token-mgr/v1/api-keys", &with, &json!({"name": "logs"}));
     let totp = ask(&server, "/api/auth-service/v1/totp", &with, &json!({"password": PASSWORD}));
     let invited = ask(&server, "/api/auth-service/v1/invites", &with, &json!({"roles": ["viewer"]}));
-    let refresh = |token: &str, once: &str| {
-        let body = json!({"refresh_token": token});
-        ask(&server, "/api/token-mgr/v1/tokens/refresh", &[("idempotency-key", once)], &body)
-    };
-    let (old, new) = (text(&root, "/refresh_token"), refresh(&text(&root, "/refresh_token"), "1"));
+    let refresh =
+        |token: &str| ask(&server, "/api/token-mgr/v1/tokens/refresh", &[], &json!({"refresh_token": token}));
+    let (old, new) = (text(&root, "/refresh_token"), refresh(&text(&root, "/refresh_token")));
     for (reply, at) in [
         (&root, "/access_token"),
         (&root, "/refresh_token"),
@@ -141,15 +142,15 @@ fn no_secret_is_in_a_log() {
         secrets.push(text(reply, at));
     }
     secrets.push(invite);
-    assert_eq!(refresh("forged-refresh", "2").status, 401);
-    let _ = refresh(&old, "3");
+    assert_eq!(refresh("forged-refresh").status, 401);
+    let _ = refresh(&old);
     let wrong = json!({"handle": "root", "password": "a wrong password"});
     assert_eq!(ask(&server, "/api/auth-service/v1/login", &[], &wrong).status, 401);
     let by_key = format!("Bearer {}", text(&key, "/key"));
     let _ = ask(&server, "/api/token-mgr/v1/keys/rotate", &[("authorization", &by_key)], &json!({}));
     let _ = ask(&server, "/api/auth-service/v1/login", &[], &json!({"password": [PASSWORD]}));
     let log = server.log();
-    assert!(log.contains("auth-service") && log.len() > 10_000, "it says something at all");
+    assert!(log.contains("/v1/login"), "it says something at all: {log}");
     for secret in &secrets {
         assert!(
             !log.contains(secret.as_str()),
