@@ -26,7 +26,7 @@ use crate::desired::{self, Asked};
 use crate::identity::{Identity, Who};
 use crate::limits::{Asker, Limits, Standing};
 use crate::services::{self, Services};
-use crate::{announce, assets, mixes, playback, recordings, registry, titles, uploads, work};
+use crate::{announce, assets, guard, mixes, playback, recordings, registry, titles, uploads, work};
 
 /// What belongs to the streaming core.
 pub(crate) const CORE: &str = "/api/streamcore/v1";
@@ -157,6 +157,9 @@ impl Face {
         if let Some(path) = services::path(head.uri.path()) {
             return self.services.answer(path, &head, body, peer, who).await;
         }
+        if let Some(page) = page(head.uri.path()) {
+            return guard::takes(&head.method, "GET, HEAD").map(|()| nx_delivery::page(&page, &head.headers));
+        }
         let Some(Behind { core, media }) = &self.core else {
             return self.without_core(&http::Request::from_parts(head, ()));
         };
@@ -235,9 +238,6 @@ impl Face {
         }
         match path {
             "/" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Status), request.headers())),
-            "/account" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Account), request.headers())),
-            "/people" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::People), request.headers())),
-            "/errors" => Ok(nx_delivery::page(&nx_web::page(nx_web::Page::Errors), request.headers())),
             "/recordings" => Ok(assets::page(request.headers(), &edge_url(request.headers(), self.edge))),
             STREAMS => {
                 let paging = Paging::parse(request.uri().query().unwrap_or_default())?;
@@ -257,11 +257,6 @@ impl Face {
     fn other(&self, core: &Core, path: &str, request: &http::Request<()>) -> Result<Response, Problem> {
         if path.strip_prefix(STREAMS) == Some("/events") {
             return Ok(self.events(core, request.headers()));
-        }
-        if let Some(asset) =
-            path.strip_prefix('/').filter(|p| p.starts_with("assets/")).and_then(nx_web::asset)
-        {
-            return Ok(nx_delivery::page(&asset, request.headers()));
         }
         if path.starts_with("/api/") {
             return Err(Problem::not_built(format!(
@@ -304,6 +299,17 @@ impl Face {
         no_store(response.headers_mut(), "text/event-stream");
         response
     }
+}
+
+/// Pages that need no core, and what pages load.
+fn page(path: &str) -> Option<nx_web::Asset> {
+    let page = match path {
+        "/account" => nx_web::Page::Account,
+        "/people" => nx_web::Page::People,
+        "/errors" => nx_web::Page::Errors,
+        _ => return nx_web::asset(path.strip_prefix('/')?),
+    };
+    Some(nx_web::page(page))
 }
 
 impl Handler for Face {

@@ -29,7 +29,7 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     /// Moves the refresh token into a cookie for so many seconds.
-    pub(crate) fn to_cookie(&mut self, headers: &HeaderMap, lasts_s: i64) -> String {
+    pub(crate) fn take_cookie(&mut self, headers: &HeaderMap, lasts_s: i64) -> String {
         set_cookie(headers, &self.refresh_token.take().unwrap_or_default(), lasts_s)
     }
 }

@@ -208,7 +208,7 @@ pub(super) async fn sign_in(
     let new = NewFamily { session_id: session.id, user: user.person(), ends_ms };
     let mut body: Tokens = cx.call("token-mgr")?.post("/v1/tokens", &cx.new_id(), &new).await?;
     let lasts_s = (ends_ms - cx.now_ms()).div_euclid(1000);
-    let cookie = place.cookie.then(|| body.to_cookie(headers, lasts_s));
+    let cookie = place.cookie.then(|| body.take_cookie(headers, lasts_s));
     Ok(ShownOnce(InCookie { body, cookie }))
 }
 

@@ -95,7 +95,7 @@ async fn refresh(
     let family = next(&cx, &token).await?;
     let mut body = tokens(&cx, &family).await?;
     let lasts_s = (family.ends_ms - cx.now_ms()).div_euclid(1000);
-    let cookie = by_cookie.then(|| body.to_cookie(&headers, lasts_s));
+    let cookie = by_cookie.then(|| body.take_cookie(&headers, lasts_s));
     Ok(ShownOnce(InCookie { body, cookie }))
 }
 
