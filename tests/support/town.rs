@@ -69,6 +69,11 @@ impl Town {
         std::fs::create_dir_all(&data).expect("a folder");
         // The port must be the same after a kill, since the others know it.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+        // Without who says whether there is an administrator, somebody must bear something.
+        let bearer =
+            (peers.is_some() && !services.contains(&"user-auth")).then(|| "0123456789abcdef".to_owned());
+        let token =
+            bearer.as_ref().map(|bearer| format!("[gateway]\ntoken = {bearer:?}\n")).unwrap_or_default();
         let ring = peers.map_or_else(String::new, |peers| {
             let (database, bus, redis) = (peers.postgres.database(), peers.rabbit.url(), peers.redis.url());
             format!(
@@ -78,13 +83,13 @@ impl Town {
         });
         let mut town = Self {
             gateway: port,
-            settings: ring,
+            settings: token + &ring,
             data,
             passed: Duration::ZERO,
             apart: peers.is_some(),
             processes: BTreeMap::new(),
             encoder: None,
-            bearer: None,
+            bearer,
         };
         town.pass(Duration::ZERO);
         town.revive("gateway");

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::extract::FromRequestParts;
 use http::HeaderName;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,11 @@ impl Caller {
         self.has(OPERATOR)
     }
 
+    /// Whether it is one of the people, whose rights may have changed since they were told.
+    pub fn is_person(&self) -> bool {
+        !self.has(SERVICE) && self.subject != OPERATOR
+    }
+
     fn has(&self, role: &str) -> bool {
         self.roles.iter().any(|r| r == role)
     }
@@ -90,14 +95,6 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get().cloned().ok_or_else(|| Problem::unauthorized("say who you are"))
-    }
-}
-
-impl<S: Sync> OptionalFromRequestParts<S> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
-        Ok(parts.extensions.get().cloned())
     }
 }
 

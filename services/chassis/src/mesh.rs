@@ -16,11 +16,11 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tower::{Service, ServiceExt};
 
-use nx_mesh::{Asked, Link, SendError};
+use nx_mesh::{Asked, Link, SendError, trace};
 
 use crate::caller::Caller;
 use crate::ctx::{Ctx, Shared};
-use crate::http::{DEADLINE_MS, TRACEPARENT, limited, trace};
+use crate::http::{DEADLINE_MS, TRACEPARENT, limited};
 use crate::problem::Problem;
 
 /// Time that a call has, its retry included.

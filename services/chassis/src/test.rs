@@ -34,7 +34,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("nexus-test-{}", crate::http::trace::random::<8>()));
+        let path = std::env::temp_dir().join(format!("nexus-test-{}", nx_mesh::trace::random::<8>()));
         std::fs::create_dir_all(&path).expect("a folder for the test");
         Self(path)
     }

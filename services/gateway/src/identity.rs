@@ -5,11 +5,13 @@
 //! | `gateway.token` | the operator |
 //! | an access token | whoever token-mgr says; proved here with its published keys, asking nobody |
 //! | an API key | whoever token-mgr says, for ten seconds |
-//! | nothing, from this machine | the operator, as long as there is no `gateway.token` and no administrator |
+//! | nothing, from this machine | the operator, as long as there is no `gateway.token` and user-auth says that there is no administrator |
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, StatusCode, header};
@@ -21,6 +23,7 @@ use nx_contract::identity::{API_KEY, Claims, ISSUER, KEYS_CACHED_S, KeyBearer};
 use nx_delivery::{Problem, wall_ms};
 use nx_mesh::beat::HOLDER;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use crate::config::Token;
 use crate::guard;
@@ -33,8 +36,13 @@ const KEYS_MAX: usize = 10_000;
 const UNKNOWN_MS: i64 = 5_000;
 /// How long it is believed that there is no administrator, milliseconds.
 const NOBODY_MS: i64 = 1_000;
-/// Time that a question has, milliseconds.
+/// Time that a question has; the same in milliseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
 const ANSWER_MS: &str = "3000";
+/// Keys that are asked about at a time.
+const ASKING_MAX: usize = 64;
+/// Longest API key, bytes.
+const KEY_BYTES_MAX: usize = 100;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// How far clocks may be apart, seconds.
 const SKEW_S: u64 = 30;
@@ -44,6 +52,11 @@ const SKEW_S: u64 = 30;
 pub(crate) struct Who(Result<Caller, Problem>);
 
 impl Who {
+    /// Nobody, whom nobody has asked.
+    pub(crate) fn unasked() -> Self {
+        Self(Err(guard::unauthorized("nobody has asked who you are")))
+    }
+
     /// Who it is.
     ///
     /// # Errors
@@ -68,10 +81,16 @@ impl Who {
 pub(crate) struct Identity {
     ring: Arc<Ring>,
     token: Option<Token>,
-    signers: tokio::sync::Mutex<Arc<Signers>>,
+    signers: Mutex<Arc<Signers>>,
+    /// Held by who reads them anew.
+    reading: tokio::sync::Mutex<()>,
     keys: Mutex<HashMap<String, (i64, Option<Caller>)>>,
-    /// Whether there is an administrator, and when that was looked at. Once there is one, there always is.
+    /// Held by who asks about a key.
+    asking: Semaphore,
+    /// Whether there is an administrator, and when that was looked at.
     people: Mutex<(bool, i64)>,
+    /// Once there was one, there always is.
+    had_people: AtomicBool,
     how: Validation,
 }
 
@@ -90,8 +109,9 @@ impl Identity {
         how.set_issuer(&[ISSUER]);
         how.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         how.leeway = SKEW_S;
-        let (signers, keys, people) = Default::default();
-        Self { ring, token, signers, keys, people, how }
+        let (signers, reading, keys, people, had_people) = Default::default();
+        let asking = Semaphore::new(ASKING_MAX);
+        Self { ring, token, signers, reading, keys, asking, people, had_people, how }
     }
 
     /// Who sends this.
@@ -123,24 +143,24 @@ impl Identity {
         guard::local(&head.headers, &head.uri, peer).map(|()| Caller::operator())
     }
 
-    /// Whether there is an administrator. When that cannot be found out where it should be known, there is.
+    /// Whether there is an administrator. While nobody says so, there is.
     async fn has_people(&self) -> bool {
         let now_ms = wall_ms();
         let (known, at_ms) = *lock(&self.people);
-        if known || (at_ms..at_ms + NOBODY_MS).contains(&now_ms) {
+        if self.had_people.load(Ordering::Relaxed) {
+            return true;
+        }
+        if (at_ms..at_ms + NOBODY_MS).contains(&now_ms) {
             return known;
         }
-        let here = self.ring.here().any(|service| service == "user-auth");
-        if !here && !self.ring.mesh().knows("user-auth") {
+        if !self.ring.has("user-auth") {
             return false;
         }
-        match self.ask::<bool>("user-auth", Method::GET, "/v1/operators", String::new()).await {
-            Ok(people) => {
-                *lock(&self.people) = (people, now_ms);
-                people
-            }
-            Err(_) => true,
-        }
+        let people = self.ask::<bool>("user-auth", Method::GET, "/v1/operators", String::new()).await;
+        self.had_people.fetch_or(matches!(people, Ok(true)), Ordering::Relaxed);
+        let people = people.unwrap_or(true);
+        *lock(&self.people) = (people, now_ms);
+        people
     }
 
     async fn by_token(&self, token: &str) -> Result<Caller, Problem> {
@@ -159,34 +179,62 @@ impl Identity {
         Ok(Caller { subject: claims.sub, roles: claims.roles, session: Some(claims.sid) })
     }
 
-    /// The published keys: read again when they are old, or do not have this one. While nobody answers, the last ones hold.
+    /// The published keys: read anew when they are old, or do not have this one. Whoever has theirs does not wait for that, and
+    /// while nobody answers, the last ones hold.
     async fn signers(&self, name: &str) -> Arc<Signers> {
-        let mut signers = self.signers.lock().await;
-        let now_ms = wall_ms();
-        let fresh = now_ms - signers.read_ms < KEYS_CACHED_S * 1000 && signers.by_name.contains_key(name);
-        if fresh || (now_ms - signers.tried_ms).abs() < UNKNOWN_MS {
-            return signers.clone();
+        let known = lock(&self.signers).clone();
+        let has = known.by_name.contains_key(name);
+        let due = |known: &Signers| {
+            let now_ms = wall_ms();
+            let old = !(0..KEYS_CACHED_S * 1000).contains(&(now_ms - known.read_ms));
+            (old || !known.by_name.contains_key(name)) && (now_ms - known.tried_ms).abs() >= UNKNOWN_MS
+        };
+        if !due(&known) {
+            return known;
+        }
+        let _turn = match self.reading.try_lock() {
+            Ok(turn) => turn,
+            Err(_) if has => return known,
+            Err(_) => self.reading.lock().await,
+        };
+        let known = lock(&self.signers).clone();
+        if !due(&known) {
+            return known;
         }
         let path = "/v1/.well-known/jwks.json";
         let read = self.ask::<JwkSet>("token-mgr", Method::GET, path, String::new()).await;
-        let last = |signers: &Signers| (signers.by_name.clone(), signers.read_ms);
-        let (by_name, read_ms) = read.map_or_else(|_| last(&signers), |set| (by_name(&set), now_ms));
-        *signers = Arc::new(Signers { by_name, read_ms, tried_ms: now_ms });
-        signers.clone()
+        let tried_ms = wall_ms();
+        let (by_name, read_ms) = match read {
+            Ok(set) => (by_name(&set), tried_ms),
+            Err(_) => (known.by_name.clone(), known.read_ms),
+        };
+        let now = Arc::new(Signers { by_name, read_ms, tried_ms });
+        *lock(&self.signers) = now.clone();
+        now
     }
 
     async fn by_key(&self, key: &str) -> Result<Caller, Problem> {
         let unknown = || guard::unauthorized("the API key is not known, was taken back, or has run out");
+        if key.len() > KEY_BYTES_MAX {
+            return Err(unknown());
+        }
         let now_ms = wall_ms();
         let kept = lock(&self.keys).get(key).filter(|(until_ms, _)| *until_ms > now_ms).cloned();
         if let Some((_, caller)) = kept {
             return caller.ok_or_else(unknown);
         }
+        let Ok(_turn) = self.asking.try_acquire() else {
+            return Err(away("too many keys are looked up at this moment"));
+        };
         let body = serde_json::json!({"key": key}).to_string();
         let bearer: Option<KeyBearer> =
             self.ask("token-mgr", Method::POST, "/v1/api-keys/verify", body).await?;
         let caller = bearer.map(|KeyBearer { subject, roles }| Caller { subject, roles, session: None });
         let mut keys = lock(&self.keys);
+        if keys.len() >= KEYS_MAX {
+            // Those that are none go first: anybody can think of one.
+            keys.retain(|_, (until_ms, caller)| caller.is_some() && *until_ms > now_ms);
+        }
         if keys.len() >= KEYS_MAX {
             keys.clear();
         }
@@ -210,8 +258,9 @@ impl Identity {
             .body(RawBody::from(body));
         let told = || away(&format!("{service} is away, which says who you are"));
         let request = request.map_err(|_| told())?;
-        let answer = self.ring.ask(service, request).await.map_err(|error| {
-            tracing::warn!(service, %error, "nobody says who asks");
+        let answer = tokio::time::timeout(ANSWER_MAX, self.ring.ask(service, request)).await;
+        let answer = answer.map_err(|_| told())?.map_err(|error| {
+            tracing::debug!(service, %error, "nobody says who asks");
             told()
         })?;
         if !answer.status().is_success() {

@@ -125,9 +125,16 @@ impl Face {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
+        // Pages are everybody's, and other processes of the ring have said who they are.
+        if let Some(page) = page(head.uri.path()) {
+            return guard::takes(&head.method, "GET, HEAD").map(|()| nx_delivery::page(&page, &head.headers));
+        }
+        if self.services.is_ours(&head.headers) {
+            return self.within_limits(head, body, peer, &Who::unasked()).await;
+        }
         let who = self.identity.find_out(&head, peer).await;
         let counts = head.uri.path().starts_with("/api/") && head.method != Method::OPTIONS;
-        if !counts || !self.limits.any() || self.services.is_ours(&head.headers) {
+        if !counts || !self.limits.any() {
             return self.within_limits(head, body, peer, &who).await;
         }
         let user = who.caller().ok().map(|user| user.subject.as_str());
@@ -156,9 +163,6 @@ impl Face {
     {
         if let Some(path) = services::path(head.uri.path()) {
             return self.services.answer(path, &head, body, peer, who).await;
-        }
-        if let Some(page) = page(head.uri.path()) {
-            return guard::takes(&head.method, "GET, HEAD").map(|()| nx_delivery::page(&page, &head.headers));
         }
         let Some(Behind { core, media }) = &self.core else {
             return self.without_core(&http::Request::from_parts(head, ()));

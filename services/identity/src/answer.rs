@@ -15,7 +15,7 @@ const COOKIE: &str = "nexus_refresh";
 const PATH: &str = "/api/token-mgr/v1/tokens";
 
 /// The answer of signing in, and of every renewal.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Tokens {
     /// For `Authorization: Bearer`.
     pub(crate) access_token: String,
@@ -35,7 +35,6 @@ impl Tokens {
 }
 
 /// A body, and perhaps a cookie with it.
-#[derive(Debug)]
 pub(crate) struct InCookie<T> {
     pub(crate) body: T,
     pub(crate) cookie: Option<String>,

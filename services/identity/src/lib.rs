@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! log-in ─► auth-service ─► user-auth     who is it, with which roles; may they
-//!                        ─► session-mgr   a session, which ends when it is ended or nobody comes back
+//!                        ─► session-mgr   a session, which ends when it is ended or has run out
 //!                        ─► token-mgr     an access token for five minutes, and one to get the next with
 //! ```
 //!
@@ -17,7 +17,7 @@ mod session_mgr;
 mod token_mgr;
 mod user_auth;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use nx_chassis::{Caller, Problem, RawBody, Ring, Service};
 use nx_contract::identity::Config;
@@ -64,7 +64,9 @@ pub async fn first_invite(ring: &Ring, address: SocketAddr) -> Option<String> {
     let answer = ring.answer("auth-service", request.body(RawBody::empty()).ok()?).await.ok()?;
     let made = axum::body::to_bytes(answer.into_body(), 4096).await.ok()?;
     let made: serde_json::Value = serde_json::from_slice(&made).ok()?;
-    Some(format!("http://{address}/account#invite={}", made.get("token")?.as_str()?))
+    let host = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+    let here = SocketAddr::new(host, address.port());
+    Some(format!("http://{here}/account#invite={}", made.get("token")?.as_str()?))
 }
 
 /// A person, as the services tell each other and people about themselves.

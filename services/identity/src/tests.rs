@@ -137,6 +137,12 @@ async fn who_is_shut_out_has_nothing_left(app: TestApp) {
     let path = format!("/user-auth/v1/users/{}", ada.caller.subject);
     let _ = root.asks(&app, Method::POST, &format!("{path}/disable"), json!({})).await.is(200);
     app.settle().await;
+    let more = ada.asks(&app, Method::POST, "/token-mgr/v1/api-keys", json!({"name": "later"})).await;
+    assert_eq!(
+        more.slug(),
+        "unauthorized",
+        "her access token still holds, and makes nothing that outlives it"
+    );
     assert_eq!(refresh(&app, &ada.refresh).await.slug(), "unauthorized");
     assert_eq!(log_in(&app, "ada", PASSWORD).await.slug(), "disabled", "to who knows the password");
     assert_eq!(log_in(&app, "ada", "another horse").await.slug(), "unauthorized");
@@ -151,6 +157,20 @@ async fn who_is_shut_out_has_nothing_left(app: TestApp) {
     assert_eq!(log_in(&app, "ada", PASSWORD).await.slug(), "unauthorized");
     assert_eq!(verify().await, Value::Null);
     let _ = In::new(sign_up(&app, "ada", None).await.is(200));
+
+    // Who was an operator when their token was made is none because of that.
+    let made =
+        root.asks(&app, Method::POST, "/auth-service/v1/invites", json!({"roles": ["operator"]})).await;
+    let eve = In::new(sign_up(&app, "eve", made.is(201)["token"].as_str()).await.is(200));
+    let path = format!("/user-auth/v1/users/{}", eve.caller.subject);
+    let _ = root.asks(&app, Method::POST, &format!("{path}/disable"), json!({})).await.is(200);
+    for path in
+        [format!("{path}/enable"), "/auth-service/v1/invites".into(), "/auth-service/v1/resets".into()]
+    {
+        let body = if path.ends_with("enable") { json!({}) } else { json!({"roles": ["operator"]}) };
+        let body = if path.ends_with("resets") { json!({"user_id": root.caller.subject}) } else { body };
+        let _ = eve.asks(&app, Method::POST, &path, body).await.is(403);
+    }
 
     // Somebody must be left who may do everything.
     let me = format!("/user-auth/v1/users/{}", root.caller.subject);
@@ -187,8 +207,14 @@ async fn fifty_renewals_at_once_have_one_successor(app: TestApp) {
     app.settle().await;
     assert_eq!(refresh(&app, &successors[0]).await.slug(), "unauthorized", "whoever has it");
     let _ = refresh(&app, &other.refresh).await.is(200);
+    // A slow one among several that took turns.
+    let one = In::new(log_in(&app, "ada", PASSWORD).await.is(200)).refresh;
+    let two = In::new(refresh(&app, &one).await.is(200)).refresh;
+    let three = In::new(refresh(&app, &two).await.is(200)).refresh;
+    assert_eq!(In::new(refresh(&app, &one).await.is(200)).refresh, three, "used a moment ago");
+    let _ = refresh(&app, &three).await.is(200);
     let list = other.asks(&app, Method::GET, "/session-mgr/v1/sessions", json!({})).await;
-    assert_eq!(list.is(200)["items"].as_array().map(Vec::len), Some(1), "the stolen session is over");
+    assert_eq!(list.is(200)["items"].as_array().map(Vec::len), Some(2), "the stolen session is over");
     for forged in
         ["", "nxr", "nxr.1.1.x", &other.refresh.replace(".1.", ".2."), &format!("{}x", other.refresh)]
     {
@@ -238,6 +264,45 @@ async fn fifty_leases_at_once_are_as_many_as_somebody_has(app: TestApp) {
     let _ = ada.asks(&app, Method::POST, "/session-mgr/v1/playback-leases", wrong).await.is(403);
 }
 
+/// Log-ins and changes of the password at the same time, while facts go round: no session of the old one is left.
+async fn a_log_in_does_not_outlast_what_it_rests_on(app: TestApp) {
+    let (_, ada) = two(&app).await;
+    let app = std::sync::Arc::new(app);
+    let (mut old, mut new) = (PASSWORD, "battery staple");
+    for _ in 0..6 {
+        let mut logins = JoinSet::new();
+        for _ in 0..3 {
+            let app = app.clone();
+            logins.spawn(async move { log_in(&app, "ada", old).await });
+        }
+        let change = json!({"current": old, "new": new});
+        let (changed, ()) = tokio::join!(
+            async {
+                let changed = ada.asks(&app, Method::POST, "/auth-service/v1/password", change).await;
+                app.settle().await;
+                changed
+            },
+            async {
+                for _ in 0..20 {
+                    app.settle().await;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        );
+        let _ = changed.is(200);
+        for answer in logins.join_all().await {
+            app.settle().await;
+            if answer.status == 200 {
+                let left = In::new(&answer.body);
+                assert_eq!(refresh(&app, &left.refresh).await.slug(), "unauthorized");
+            }
+        }
+        std::mem::swap(&mut old, &mut new);
+    }
+    let list = ada.asks(&app, Method::GET, "/session-mgr/v1/sessions", json!({})).await;
+    assert_eq!(list.is(200)["items"].as_array().map(Vec::len), Some(1), "hers");
+}
+
 macro_rules! on_both {
     ($($name:ident: $scene:ident;)*) => {$(
         mod $name {
@@ -261,6 +326,7 @@ on_both! {
     shut_out: who_is_shut_out_has_nothing_left;
     renewals: fifty_renewals_at_once_have_one_successor;
     leases: fifty_leases_at_once_are_as_many_as_somebody_has;
+    races: a_log_in_does_not_outlast_what_it_rests_on;
 }
 
 #[tokio::test]
@@ -333,6 +399,33 @@ async fn a_second_step_is_asked_for_and_no_code_works_twice() {
     let _ = ada.asks(&app, Method::DELETE, &path, json!({})).await.is(403);
     let _ = root.asks(&app, Method::DELETE, &path, json!({})).await.is(200);
     let _ = In::new(log_in(&app, "ada", PASSWORD).await.is(200));
+}
+
+#[tokio::test]
+async fn a_first_administrator_who_was_half_made_is_made_whole() {
+    let app = lite(&Config::default()).await;
+    let bob = In::new(sign_up(&app, "bob", None).await.is(200));
+    let shut = format!("/user-auth/v1/users/{}/disable", bob.caller.subject);
+    let _ = app.post(&shut, &json!({})).await.is(200);
+    let link = service(&app, "/auth-service/v1/first-invite").await;
+    let token = link.is(201)["token"].as_str().map(str::to_owned);
+    // As far as a server comes that is killed in the middle of it.
+    let id = nx_chassis::new_id(0);
+    let cx = app.cx("auth-service");
+    let claimed = cx.run("UPDATE link SET claim = $1, claimed_ms = 0", nx_chassis::args![&id]).await;
+    assert_eq!(claimed.expect("the store works"), 1);
+    let half = json!({"id": id, "handle": "rooot", "name": "", "roles": ["operator"]});
+    let by = Some(Caller::service("auth-service"));
+    let made =
+        app.send_as(by, Method::POST, "/user-auth/v1/users", &[("idempotency-key", "half")], &half).await;
+    let _ = made.is(201);
+    assert_eq!(service(&app, "/auth-service/v1/first-invite").await.slug(), "not-first");
+    let root = In::new(sign_up(&app, "root", token.as_deref()).await.is(200));
+    assert_eq!((root.caller.subject.as_str(), root.caller.roles), (id.as_str(), vec!["operator".to_owned()]));
+    assert_eq!(sign_up(&app, "eve", token.as_deref()).await.slug(), "gone");
+    let once = [("idempotency-key", "1")];
+    let key = app.send(Method::POST, "/token-mgr/v1/api-keys", &once, &json!({"name": "of nobody"})).await;
+    assert_eq!(key.slug(), "forbidden", "this machine has no keys that would outlive its rights");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What processes of the ring share: who is where ([`Registry`]), which instance is asked next ([`Balance`]), whether a way
-//! is open ([`Link`]), who asks ([`Seal`]), what only the ring can read ([`Vault`]), the [`Clock`] and times that come again
-//! ([`Cron`]). [`Mesh`] asks services of other processes over HTTP/1.1; [`beat`] has a process known, and knows of the
+//! is open ([`Link`]), who asks ([`Seal`]), what only the ring can read ([`Vault`]), the [`Clock`] times that come again ([`Cron`]) and
+//! what belongs to one request ([`trace`]). [`Mesh`] asks services of other processes over HTTP/1.1; [`beat`] has a process known, and knows of the
 //! others. What can be set of it is [`Config`].
 
 mod balance;
@@ -13,6 +13,7 @@ mod link;
 mod registry;
 mod seal;
 mod send;
+pub mod trace;
 mod vault;
 
 pub use balance::Balance;

@@ -201,7 +201,7 @@ macro_rules! unseen {
     )*};
 }
 // Parts of a path are described where the route is.
-unseen!(Ctx, Tx, Caller, Client, Option<Caller>, http::HeaderMap, Path<String>, Path<(String, String)>);
+unseen!(Ctx, Tx, Caller, Client, http::HeaderMap, Path<String>, Path<(String, String)>);
 
 impl<T: JsonSchema> Describe for Body<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {

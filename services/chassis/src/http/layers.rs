@@ -10,9 +10,10 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument;
 
-use super::{DEADLINE_MS, TRACEPARENT, once, own, trace};
+use super::{DEADLINE_MS, TRACEPARENT, once, own};
 use crate::ctx::Ctx;
 use crate::problem::Problem;
+use nx_mesh::trace;
 
 /// Time that a request has.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
@@ -56,6 +57,10 @@ async fn answer(
     limit: Duration,
     trace: String,
 ) -> Result<Response, Problem> {
+    // PostgreSQL takes no NUL in a text.
+    if request.uri().path().contains("%00") {
+        return Err(Problem::not_found("nothing has this address"));
+    }
     let place = cx.inner().places.clone().try_acquire_owned();
     let place =
         place.map_err(|_| Problem::unavailable("busy", "too many requests run at the same time", 1))?;

@@ -6,7 +6,6 @@ mod once;
 mod own;
 mod reply;
 mod take;
-pub(crate) mod trace;
 mod traffic;
 
 use axum::body::Body;

@@ -167,7 +167,8 @@ impl Kept {
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", text));
         }
         if self.status == SHOWN {
-            let text = "it was done, and its secret was shown then and is not kept: look at the list, and make another";
+            let text =
+                "it was done, and its secret was shown then and is not kept: ask anew under another key";
             return Err(Problem::conflict("shown-once", text));
         }
         let mut response = Response::new(Body::from(self.body));

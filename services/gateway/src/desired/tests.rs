@@ -576,12 +576,13 @@ async fn only_who_may_changes_something() {
     let site = |site| ("sec-fetch-site", site);
     // Whether there is a token, who asks, with what; the answer.
     type Row<'a> = (bool, &'a str, &'a [(&'a str, &'a str)], u16);
-    let rows: [Row<'_>; 19] = [
+    let rows: [Row<'_>; 20] = [
         (false, LOCAL, &[], 201),
         (false, "[::1]:1", &[], 201),
         (false, "[::ffff:127.0.0.1]:1", &[], 201),
         (false, AFAR, &[], 403),
-        (false, AFAR, &[right], 403),
+        (false, AFAR, &[right], 401),
+        (false, LOCAL, &[("x-forwarded-for", "192.0.2.1")], 403),
         (false, LOCAL, &[host("127.0.0.1:3000"), origin("http://127.0.0.1:3000")], 201),
         (false, LOCAL, &[origin("http://localhost:3000")], 201),
         (false, LOCAL, &[origin("http://evil.example")], 403),

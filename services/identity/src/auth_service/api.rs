@@ -3,7 +3,7 @@
 use garde::Validate;
 use http::{HeaderMap, header};
 use nx_chassis::{Api, Body, Caller, Client, Ctx, Json, Problem, ShownOnce, Time};
-use nx_contract::identity::{SignUp, VIEWER};
+use nx_contract::identity::{OPERATOR, SignUp, VIEWER};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -57,7 +57,7 @@ struct NewAccount {
     #[garde(length(max = 1024))]
     password: String,
     /// What others see; by default the handle.
-    #[garde(length(max = 100))]
+    #[garde(length(chars, max = 100))]
     #[serde(default)]
     name: String,
     /// From an invitation.
@@ -73,7 +73,7 @@ struct NewAccount {
 #[derive(Debug, Default, Deserialize, Validate, JsonSchema)]
 pub(super) struct Place {
     /// What it is called in the list of sessions; by default what the browser calls itself.
-    #[garde(length(max = 200))]
+    #[garde(length(chars, max = 200))]
     #[serde(default)]
     device: Option<String>,
     /// Whether the refresh token comes as a cookie that no script reads, for browsers.
@@ -94,10 +94,9 @@ async fn sign_up(
     rules::password(&password, &handle).map_err(|e| Problem::invalid("/password", e))?;
     let network = rules::network(from);
     attempts::count(&cx, &vec![(format!("s|{network}"), rules::NETWORK)]).await?;
-    let id = cx.new_id();
-    let (roles, method) = match (&invite, how) {
-        (Some(token), _) => (links::claim(&cx, token, &id).await?, "invite"),
-        (None, SignUp::Open) => (vec![VIEWER.to_owned()], "password"),
+    let (id, roles, method) = match (&invite, how) {
+        (Some(token), _) => links::claim(&cx, token).await.map(|(id, roles)| (id, roles, "invite"))?,
+        (None, SignUp::Open) => (cx.new_id(), vec![VIEWER.to_owned()], "password"),
         (None, SignUp::Closed) => {
             return Err(Problem::forbidden("accounts are made by invitation here: ask who runs it for one"));
         }
@@ -112,9 +111,8 @@ async fn sign_up(
         links::use_up(&mut tx, token, &id).await?;
     }
     store::put(&mut tx, &id, &handle, &hash).await?;
-    tx.emit(SIGNED_IN, &id, &json!({"method": method})).await?;
     tx.commit().await?;
-    sign_in(&cx, &id, method, &network, &headers, place).await
+    sign_in(&cx, Proof { person: id, hash, method, network }, &headers, place).await
 }
 
 /// Has user-auth know somebody new; what is kept of their password.
@@ -139,7 +137,7 @@ struct LogIn {
 }
 
 /// Somebody who is in, or the way on.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 enum LoggedIn {
     In(Box<Tokens>),
@@ -161,55 +159,109 @@ async fn log_in(
     attempts::count(&cx, &names).await?;
     let known = store::by_handle(&cx, &handle).await?;
     let (person, hash) = known.map(|c| (c.person_id, c.password)).unzip();
-    let right = passwords::is(given.password, hash).await?;
-    let Some(person) = person.filter(|_| right) else {
-        return Err(Problem::unauthorized("handle or password is wrong"));
-    };
+    let right = passwords::is(given.password, hash.clone()).await?;
+    let wrong = || Problem::unauthorized("handle or password is wrong");
+    let (person, hash) = person.zip(hash).filter(|_| right).ok_or_else(wrong)?;
     let second = store::totp(&cx, &person).await?.is_some_and(|totp| totp.confirmed);
     let mut tx = cx.begin();
     attempts::succeeded(&mut tx, &names).await?;
     if second {
+        if !store::is_still(&mut tx, &person, &hash).await? {
+            return Err(wrong());
+        }
         let mfa = factors::challenge(&mut tx, &person).await?;
         tx.commit().await?;
         return Ok(ShownOnce(InCookie { body: LoggedIn::Second { mfa }, cookie: None }));
     }
-    tx.emit(SIGNED_IN, &person, &json!({"method": "password"})).await?;
     tx.commit().await?;
-    let ShownOnce(InCookie { body, cookie }) =
-        sign_in(&cx, &person, "password", &network, &headers, given.place).await?;
+    let proof = Proof { person, hash, method: "password", network };
+    let ShownOnce(InCookie { body, cookie }) = sign_in(&cx, proof, &headers, given.place).await?;
     Ok(ShownOnce(InCookie { body: LoggedIn::In(Box::new(body)), cookie }))
 }
 
+/// That somebody is who they say.
+pub(super) struct Proof {
+    pub(super) person: String,
+    /// What was kept of the password when it was proved.
+    pub(super) hash: String,
+    /// How.
+    pub(super) method: &'static str,
+    /// From where.
+    pub(super) network: String,
+}
+
 /// A session and its first tokens, for somebody who has shown who they are and may come in.
+///
+/// Whoever shuts somebody out, or has another password, ends the sessions that there are. One that is just being made must not
+/// slip through: what it rests on is looked at once more when it is there.
 pub(super) async fn sign_in(
     cx: &Ctx,
-    person: &str,
-    method: &str,
-    network: &str,
+    proof: Proof,
     headers: &HeaderMap,
     place: Place,
 ) -> Result<ShownOnce<InCookie<Tokens>>, Problem> {
-    let user: User = cx.call("user-auth")?.get(&format!("/v1/users/{person}")).await?;
-    if user.disabled {
-        return Err(Problem::new(
-            http::StatusCode::FORBIDDEN,
-            "disabled",
-            "this account is shut out: ask who runs it",
-        ));
-    }
-    let agent =
-        || headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("unknown").to_owned();
-    let device = place.device.filter(|d| !d.is_empty()).unwrap_or_else(agent);
+    let user = may_come_in(cx, &proof.person).await?;
+    let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("unknown");
+    let device = place.device.filter(|d| !d.is_empty()).unwrap_or_else(|| agent.to_owned());
     let device = device.chars().take(DEVICE_MAX).collect();
-    let (user_id, network, method) = (person.to_owned(), network.to_owned(), method.to_owned());
+    let (user_id, network, method) = (user.id.clone(), proof.network.clone(), proof.method.to_owned());
     let new = NewSession { user_id, device, network, method };
     let session: Session = cx.call("session-mgr")?.post("/v1/sessions", &cx.new_id(), &new).await?;
-    let ends_ms = session.expires_at.0;
-    let new = NewFamily { session_id: session.id, user: user.person(), ends_ms };
-    let mut body: Tokens = cx.call("token-mgr")?.post("/v1/tokens", &cx.new_id(), &new).await?;
-    let lasts_s = (ends_ms - cx.now_ms()).div_euclid(1000);
+    let made = match first_tokens(cx, &session, &user).await {
+        Ok(tokens) => still_good(cx, &proof, &user, &session.id).await.map(|()| tokens),
+        Err(error) => Err(error),
+    };
+    let mut body = match made {
+        Ok(tokens) => tokens,
+        Err(error) => {
+            abandon(cx, &session.id).await;
+            return Err(error);
+        }
+    };
+    let mut tx = cx.begin();
+    tx.emit(SIGNED_IN, &user.id, &json!({"method": proof.method})).await?;
+    tx.commit().await?;
+    let lasts_s = (session.expires_at.0 - cx.now_ms()).div_euclid(1000);
     let cookie = place.cookie.then(|| body.take_cookie(headers, lasts_s));
     Ok(ShownOnce(InCookie { body, cookie }))
+}
+
+/// Who this is, unless they are shut out.
+pub(super) async fn may_come_in(cx: &Ctx, person: &str) -> Result<User, Problem> {
+    let user: User = cx.call("user-auth")?.get(&format!("/v1/users/{person}")).await?;
+    if user.disabled {
+        let text = "this account is shut out: ask who runs it";
+        return Err(Problem::new(http::StatusCode::FORBIDDEN, "disabled", text));
+    }
+    Ok(user)
+}
+
+async fn first_tokens(cx: &Ctx, session: &Session, user: &User) -> Result<Tokens, Problem> {
+    let (session_id, ends_ms) = (session.id.clone(), session.expires_at.0);
+    let new = NewFamily { session_id, user: user.person(), ends_ms };
+    cx.call("token-mgr")?.post("/v1/tokens", &cx.new_id(), &new).await
+}
+
+/// Whether what a log-in began with is still so.
+async fn still_good(cx: &Ctx, proof: &Proof, user: &User, session: &str) -> Result<(), Problem> {
+    let now = may_come_in(cx, &proof.person).await?;
+    let there = cx.call("session-mgr")?.get::<Session>(&format!("/v1/sessions/{session}")).await.is_ok();
+    let kept = store::by_person(cx, &proof.person).await?.map(|c| c.password);
+    if there && now.version == user.version && kept.as_ref() == Some(&proof.hash) {
+        return Ok(());
+    }
+    Err(Problem::unauthorized("your account has changed meanwhile: sign in again"))
+}
+
+/// Ends what was begun, wherever it has come to. What cannot be reached has no tokens, or runs out.
+async fn abandon(cx: &Ctx, session: &str) {
+    let path = format!("/v1/sessions/{session}/end");
+    for service in ["session-mgr", "token-mgr"] {
+        let Ok(call) = cx.call(service) else { continue };
+        if let Err(error) = call.post::<Done>(&path, &cx.new_id(), &Done {}).await {
+            tracing::warn!(service, session, %error, "a session that must not be could not be ended");
+        }
+    }
 }
 
 async fn log_out(by: Caller, cx: Ctx, headers: HeaderMap) -> Result<InCookie<Done>, Problem> {
@@ -247,6 +299,15 @@ async fn change_password(by: Caller, cx: Ctx, Body(given): Body<NewPassword>) ->
     tx.emit(CREDENTIAL_CHANGED, &by.subject, &Changed { keep: Some(session) }).await?;
     tx.commit().await?;
     Ok(Json(Done {}))
+}
+
+/// Refuses who is no operator any more, whatever their token says.
+pub(super) async fn must_operate(cx: &Ctx, by: &Caller) -> Result<(), Problem> {
+    by.must_be(OPERATOR)?;
+    if by.is_person() && !may_come_in(cx, &by.subject).await?.roles.iter().any(|role| role == OPERATOR) {
+        return Err(Problem::forbidden("you are no operator any more"));
+    }
+    Ok(())
 }
 
 /// Has somebody who is signed in show the password again, which is at `pointer` of the body; their handle.

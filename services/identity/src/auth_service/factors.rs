@@ -3,16 +3,14 @@
 use garde::Validate;
 use http::HeaderMap;
 use nx_chassis::{Api, Body, Caller, Client, Ctx, Json, Path, Problem, ShownOnce, Time, Tx};
-use nx_contract::identity::OPERATOR;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use super::api::{Place, confirm, in_session, sign_in};
+use super::api::{Place, Proof, confirm, in_session, may_come_in, must_operate, sign_in};
 use super::attempts::{self, Names};
 use super::{rules, store, totp};
 use crate::answer::{InCookie, Tokens};
-use crate::{Done, SIGNED_IN, gone, hash};
+use crate::{Done, gone, hash};
 
 /// Time for the second step.
 const CHALLENGE_MS: i64 = 300_000;
@@ -32,7 +30,7 @@ pub(super) fn routes(api: Api) -> Api {
 }
 
 /// What the second step is shown with.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Challenge {
     challenge: String,
     expires_at: Time,
@@ -72,6 +70,9 @@ async fn second(
     let challenge = hash(&given.challenge);
     let person = store::try_challenge(&cx, challenge.clone()).await?;
     let person = person.ok_or_else(|| gone("the time or the tries for it are over: sign in again"))?;
+    // Before anything is used up that works once.
+    may_come_in(&cx, &person).await?;
+    let kept = store::by_person(&cx, &person).await?.ok_or_else(wrong)?;
     let names: Names = vec![(format!("m|{person}"), rules::SECOND)];
     attempts::count(&cx, &names).await?;
     let step = match &given.code {
@@ -88,9 +89,9 @@ async fn second(
         return Err(gone("it was used already: sign in again"));
     }
     attempts::succeeded(&mut tx, &names).await?;
-    tx.emit(SIGNED_IN, &person, &json!({"method": method})).await?;
     tx.commit().await?;
-    sign_in(&cx, &person, method, &rules::network(from), &headers, given.place).await
+    let proof = Proof { person, hash: kept.password, method, network: rules::network(from) };
+    sign_in(&cx, proof, &headers, given.place).await
 }
 
 /// The step that a code is of, and whether the secret is in use.
@@ -119,7 +120,7 @@ struct Confirm {
 }
 
 /// A secret for an app.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 struct Secret {
     /// To type.
     secret: String,
@@ -149,7 +150,7 @@ struct Code {
 }
 
 /// Codes on paper, each good once.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 struct Codes {
     recovery_codes: Vec<String>,
 }
@@ -182,8 +183,8 @@ async fn remove(by: Caller, cx: Ctx, Body(given): Body<Confirm>) -> Result<Json<
 }
 
 /// For who has lost the app and the paper, by who runs it.
-async fn remove_of(by: Caller, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
-    by.must_be(OPERATOR)?;
+async fn remove_of(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
+    must_operate(&cx, &by).await?;
     store::remove_totp(&mut tx, &id).await?;
     Ok(Json(Done {}))
 }

@@ -9,7 +9,7 @@ use nx_contract::identity::OPERATOR;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::until;
+use super::api::{must_operate, until};
 use super::{passwords, rules, store};
 use crate::user_auth::{self, User};
 use crate::{CREDENTIAL_CHANGED, Changed, Done, gone, hash};
@@ -67,7 +67,7 @@ struct NewReset {
 }
 
 /// A link as its maker gets it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 struct Made {
     id: String,
     /// For `/account#invite=TOKEN` or `/account#reset=TOKEN`; it is not shown again.
@@ -76,11 +76,9 @@ struct Made {
 }
 
 struct Link {
-    kind: String,
-    roles: Vec<String>,
     person_id: Option<String>,
 }
-row!(Link { kind, person_id } json { roles });
+row!(Link { person_id });
 
 async fn add(
     tx: &mut Tx,
@@ -99,7 +97,7 @@ async fn add(
 }
 
 async fn list(by: Caller, cx: Ctx, page: Page) -> Result<List<Invite>, Problem> {
-    by.must_be(OPERATOR)?;
+    must_operate(&cx, &by).await?;
     let sql = "SELECT * FROM link WHERE kind = $1 AND ends_ms > $2 AND id > $3 ORDER BY id LIMIT $4";
     let invites = cx.db().all(sql, args![INVITE, cx.now_ms(), &page.after, page.rows()]).await?;
     Ok(List::of(&page, invites, |invite: &Invite| &invite.id))
@@ -111,13 +109,13 @@ async fn invite(
     mut tx: Tx,
     Body(new): Body<NewInvite>,
 ) -> Result<ShownOnce<Created<Made>>, Problem> {
-    by.must_be(OPERATOR)?;
+    must_operate(&cx, &by).await?;
     let roles = user_auth::roles(&new.roles).map_err(|e| Problem::invalid("/roles", e))?;
     add(&mut tx, &cx, INVITE, None, &roles, new.lasts_s.unwrap_or(INVITE_S)).await
 }
 
-async fn take_back(by: Caller, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
-    by.must_be(OPERATOR)?;
+async fn take_back(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
+    must_operate(&cx, &by).await?;
     match tx.run("DELETE FROM link WHERE id = $1 AND kind = $2", args![id, INVITE]).await? {
         0 => Err(Problem::not_found("there is no such invitation, or it was used")),
         _ => Ok(Json(Done {})),
@@ -134,19 +132,36 @@ async fn first(by: Caller, cx: Ctx, mut tx: Tx) -> Result<ShownOnce<Created<Made
     add(&mut tx, &cx, FIRST, None, &[OPERATOR.to_owned()], RESET_S).await
 }
 
-/// Has an invitation for `claim` alone for a minute; the roles that it gives.
-pub(super) async fn claim(cx: &Ctx, token: &str, claim: &str) -> Result<Vec<String>, Problem> {
+struct Claim {
+    kind: String,
+    roles: Vec<String>,
+    claim: String,
+    /// Somebody has tried before.
+    again: bool,
+}
+row!(Claim { kind, claim, again } json { roles });
+
+/// Has an invitation for oneself alone for a minute: the id that its account will have, and its roles. The id stays the same
+/// for whoever tries again, so that an account that was half made is made whole.
+pub(super) async fn claim(cx: &Ctx, token: &str) -> Result<(String, Vec<String>), Problem> {
     let (mut tx, now_ms) = (cx.begin(), cx.now_ms());
-    let sql = "UPDATE link SET claim = $1, claimed_ms = $2 WHERE hash = $3 AND kind <> $4 AND ends_ms > $2 \
-               AND claimed_ms <= $5 RETURNING *";
-    let found: Option<Link> =
-        tx.one(sql, args![claim, now_ms, hash(token), RESET, now_ms - CLAIM_MS]).await?;
-    let link = found.ok_or_else(used)?;
+    let sql = "UPDATE link SET claim = COALESCE(claim, $1), claimed_ms = $2 WHERE hash = $3 AND kind <> $4 \
+               AND ends_ms > $2 AND claimed_ms <= $5 RETURNING kind, roles, claim, \
+               CAST(CASE WHEN claim = $1 THEN 0 ELSE 1 END AS BIGINT) AS again";
+    let found: Option<Claim> =
+        tx.one(sql, args![cx.new_id(), now_ms, hash(token), RESET, now_ms - CLAIM_MS]).await?;
+    let Claim { kind, roles, claim, again } = found.ok_or_else(used)?;
     tx.commit().await?;
-    if link.kind == FIRST && cx.call("user-auth")?.get("/v1/operators").await? {
-        return Err(gone("somebody else is the first administrator already: ask them for an invitation"));
+    if kind == FIRST && !again {
+        let operators: Result<bool, Problem> = cx.call("user-auth")?.get("/v1/operators").await;
+        if operators.is_err() {
+            give_back(cx, token, &claim).await?;
+        }
+        if operators? {
+            return Err(gone("somebody else is the first administrator already: ask them for an invitation"));
+        }
     }
-    Ok(link.roles)
+    Ok((claim, roles))
 }
 
 /// The account was not made: somebody may try again.
@@ -169,7 +184,7 @@ async fn reset(
     mut tx: Tx,
     Body(new): Body<NewReset>,
 ) -> Result<ShownOnce<Created<Made>>, Problem> {
-    by.must_be(OPERATOR)?;
+    must_operate(&cx, &by).await?;
     let nobody = || Problem::not_found("there is nobody of that id");
     // It becomes part of a path.
     if !new.user_id.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-') {

@@ -40,6 +40,9 @@ fn serve(work: &Receiver<Work>) {
     let decoy = hash("nobody has this password").unwrap_or_default();
     while let Ok(work) = work.recv() {
         match work {
+            // Who asked has gone.
+            Work::Hash { done, .. } if done.is_closed() => {}
+            Work::Verify { done, .. } if done.is_closed() => {}
             Work::Hash { password, done } => drop(done.send(hash(&password))),
             Work::Verify { password, hash, done } => {
                 let known = hash.is_some();

@@ -6,6 +6,25 @@ use std::net::IpAddr;
 const PASSWORD: std::ops::RangeInclusive<usize> = 10..=256;
 /// Different ones among them, at least.
 const DIFFERENT_MIN: usize = 5;
+/// Those that guessers begin with, as far as they are long enough.
+const COMMON: [&str; 16] = [
+    "password12",
+    "password123",
+    "password1234",
+    "passw0rd123",
+    "qwertyuiop",
+    "qwerty12345",
+    "qwerty123456",
+    "1q2w3e4r5t",
+    "1q2w3e4r5t6y",
+    "1qaz2wsx3edc",
+    "abcdefghij",
+    "abc1234567",
+    "iloveyou123",
+    "administrator",
+    "letmein1234",
+    "welcome1234",
+];
 /// Failures are forgotten when there was none for so long.
 const FORGOTTEN_MS: i64 = 3_600_000;
 
@@ -23,6 +42,11 @@ pub(super) fn password(password: &str, handle: &str) -> Result<(), String> {
     all.dedup();
     if all.len() < DIFFERENT_MIN {
         return Err("repeats itself: take some more different characters".into());
+    }
+    if password.chars().all(|c| c.is_ascii_digit()) || COMMON.contains(&&*password.to_lowercase()) {
+        return Err(
+            "is one that is tried first: take a few words that have nothing to do with each other".into()
+        );
     }
     if password.to_lowercase().contains(handle) {
         return Err("has your handle in it: take something that nobody guesses".into());
@@ -98,6 +122,8 @@ mod tests {
             ("correct horse", true),
             ("пароль-пароль", true),
             ("short", false),
+            ("1234567890", false),
+            ("Password123", false),
             ("aaaaaaaaaaaa", false),
             ("hello-Ada-hello", false),
         ] {

@@ -29,6 +29,12 @@ pub(super) async fn put(tx: &mut Tx, person: &str, handle: &str, password: &str)
     tx.run(sql, args![person, handle, password]).await
 }
 
+/// Whether this is still what is kept of somebody's password, which nobody changes before the transaction ends.
+pub(super) async fn is_still(tx: &mut Tx, person: &str, password: &str) -> Result<bool, DbError> {
+    let sql = "UPDATE credential SET handle = handle WHERE person_id = $1 AND password = $2";
+    Ok(tx.run(sql, args![person, password]).await? > 0)
+}
+
 /// The secret that codes come from, as it is kept, and whether it is in use.
 pub(super) struct Totp {
     pub(super) sealed: Vec<u8>,
@@ -111,8 +117,9 @@ pub(super) async fn end_challenge(tx: &mut Tx, hash: Vec<u8>) -> Result<bool, Db
     Ok(tx.run("DELETE FROM challenge WHERE hash = $1", args![hash]).await? > 0)
 }
 
-/// What was begun with the old password is not ended with it.
+/// What was begun with the old password is not ended with it, and what would replace it is no longer needed.
 pub(super) async fn end_challenges(tx: &mut Tx, person: &str) -> Result<(), DbError> {
+    tx.run("DELETE FROM link WHERE person_id = $1", args![person]).await?;
     tx.run("DELETE FROM challenge WHERE person_id = $1", args![person]).await.map(drop)
 }
 

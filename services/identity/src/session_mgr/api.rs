@@ -83,6 +83,7 @@ async fn begin(
     let (id, seen_at, current) = (cx.new_id(), created_at, false);
     let session = Session { id, user_id, device, network, method, created_at, seen_at, expires_at, current };
     store::begin(&mut tx, &session).await?;
+    store::trim(&mut tx, &session.user_id).await?;
     let told = json!({"user_id": session.user_id, "method": session.method});
     tx.emit(SESSION_CREATED, &session.id, &told).await?;
     Ok(Created { location: session.id.clone(), body: session })

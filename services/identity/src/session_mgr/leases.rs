@@ -96,8 +96,9 @@ async fn grant(
     let now_ms = cx.now_ms();
     let lease = Lease {
         id: cx.new_id(),
+        // Who takes one for somebody else keeps out of it.
+        session_id: by.session.filter(|_| by.subject == user_id),
         user_id,
-        session_id: by.session,
         stream: new.stream,
         granted_at: Time(now_ms),
         expires_at: Time(now_ms + HOLDS_MS),

@@ -9,6 +9,8 @@ use crate::{LEASE_ENDED, SESSION_REVOKED};
 
 /// Leases and sessions that one sweep ends at most; the next goes on.
 const SWEPT_MAX: i64 = 1000;
+/// Sessions that one person has at most: then the one that was seen longest ago ends.
+const SESSIONS_MAX: i64 = 50;
 
 struct Gone {
     id: String,
@@ -45,8 +47,21 @@ pub(super) async fn end(tx: &mut Tx, id: &str, why: &str) -> Result<bool, Proble
     Ok(there)
 }
 
-/// Ends all sessions of somebody but one.
+/// Ends the sessions of somebody that were not seen for longest, where they have more than anybody uses.
+pub(super) async fn trim(tx: &mut Tx, user: &str) -> Result<(), Problem> {
+    let sql = "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE user_id = $1 \
+               ORDER BY seen_ms DESC, id DESC LIMIT 1000 OFFSET $2) RETURNING id, user_id";
+    let gone = tx.all(sql, args![user, SESSIONS_MAX]).await?;
+    over(tx, gone, "there are newer ones").await
+}
+
+/// Ends all sessions of somebody but one; with all of them, what they watch outside of any.
 pub(super) async fn end_all(tx: &mut Tx, user: &str, keep: Option<&str>, why: &str) -> Result<(), Problem> {
+    if keep.is_none() {
+        let sql = "DELETE FROM lease WHERE user_id = $1 RETURNING id, user_id";
+        let leases = tx.all(sql, args![user]).await?;
+        ended(tx, leases, "session").await?;
+    }
     let sql = "DELETE FROM session WHERE user_id = $1 AND id <> $2 RETURNING id, user_id";
     let gone = tx.all(sql, args![user, keep.unwrap_or_default()]).await?;
     over(tx, gone, why).await

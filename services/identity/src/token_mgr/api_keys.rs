@@ -9,6 +9,7 @@ use nx_contract::identity::{API_KEY, KeyBearer, OPERATOR, ROLES};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::families;
 use crate::{Done, PersonNow, hash};
 
 /// Keys that one person has at most.
@@ -51,7 +52,7 @@ impl nx_chassis::FromRow for Key {
 #[serde(deny_unknown_fields)]
 struct NewKey {
     /// What it is for.
-    #[garde(length(min = 1, max = 100))]
+    #[garde(length(chars, min = 1, max = 100))]
     name: String,
     /// What it may be used for; by default all that you may do.
     #[garde(length(max = 8))]
@@ -64,7 +65,7 @@ struct NewKey {
 }
 
 /// A key as its maker gets it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 struct Made {
     #[serde(flatten)]
     about: Key,
@@ -72,7 +73,7 @@ struct Made {
     key: String,
 }
 
-#[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Shown {
     #[garde(length(max = 100))]
@@ -99,8 +100,12 @@ async fn add(
     mut tx: Tx,
     Body(new): Body<NewKey>,
 ) -> Result<ShownOnce<Created<Made>>, Problem> {
-    let roles = new.roles.unwrap_or_else(|| by.roles.clone());
-    if let Some(more) = roles.iter().find(|role| !may_give(&by.roles, role)) {
+    if by.session.is_none() {
+        return Err(Problem::forbidden("sign in for that: a key or this machine will not do"));
+    }
+    let own = families::person_in(&mut tx, &by).await?.roles;
+    let roles = new.roles.unwrap_or_else(|| own.clone());
+    if let Some(more) = roles.iter().find(|role| !may_give(&own, role)) {
         return Err(Problem::invalid("/roles", format!("you are no {more:.40} yourself, or nobody is")));
     }
     let sql = "SELECT COUNT(*) AS n FROM api_key WHERE person_id = $1";

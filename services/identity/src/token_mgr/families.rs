@@ -2,11 +2,11 @@
 //!
 //! Taking the next generation is one statement that only one of several can win. The tag comes from the ring's secret and what
 //! stands before it, so that the losers, and who did not get the answer, can be given the very same successor for half a
-//! minute. Later, the old one is a stolen one: the whole family is over.
+//! minute, whatever came after it meanwhile. Later, the old one is a stolen one: the whole family is over.
 
 use garde::Validate;
 use http::HeaderMap;
-use nx_chassis::{Api, Body, Caller, Ctx, DbError, Job, Json, Problem, ShownOnce, Tx, Value, args};
+use nx_chassis::{Api, Body, Caller, Ctx, DbError, Job, Json, Path, Problem, ShownOnce, Tx, Value, args};
 use nx_contract::identity::ACCESS_S;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,13 +14,13 @@ use serde_json::json;
 
 use super::keys;
 use crate::answer::{self, InCookie, Tokens};
-use crate::{Person, PersonNow, TOKENS_REFRESHED, TOKENS_REUSED};
+use crate::{Done, Person, PersonNow, TOKENS_REFRESHED, TOKENS_REUSED};
 
 /// How long a token that was used gives its successor again.
 const AGAIN_MS: i64 = 30_000;
 
 pub(super) fn routes(api: Api) -> Api {
-    api.post("/tokens/refresh", refresh).post("/tokens", begin)
+    api.post("/tokens/refresh", refresh).post("/tokens", begin).post("/sessions/{id}/end", end)
 }
 
 struct Family {
@@ -28,8 +28,22 @@ struct Family {
     session_id: String,
     person: Person,
     generation: i64,
+    /// When the last one was used.
     rotated_ms: i64,
+    /// What was used from `since_ms` on, in so short a time that it may still be under way.
+    since: i64,
+    since_ms: i64,
     ends_ms: i64,
+}
+
+impl Family {
+    /// Whether this one was used so lately that who has it may have heard no answer.
+    fn has_just_used(&self, used: i64, now_ms: i64) -> bool {
+        let lately = |at_ms| (0..=AGAIN_MS).contains(&(now_ms - at_ms));
+        let last = used + 1 == self.generation && lately(self.rotated_ms);
+        let one_of_them = (self.since..self.generation).contains(&used) && lately(self.since_ms);
+        last || one_of_them
+    }
 }
 
 impl nx_chassis::FromRow for Family {
@@ -40,6 +54,8 @@ impl nx_chassis::FromRow for Family {
             person: row.json("person")?,
             generation: row.get("generation")?,
             rotated_ms: row.get("rotated_ms")?,
+            since: row.get("since")?,
+            since_ms: row.get("since_ms")?,
             ends_ms: row.get("ends_ms")?,
         })
     }
@@ -56,7 +72,7 @@ pub(crate) struct NewFamily {
     pub(crate) ends_ms: i64,
 }
 
-#[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Refresh {
     /// Absent where a cookie has it.
@@ -73,14 +89,15 @@ async fn begin(
 ) -> Result<ShownOnce<Json<Tokens>>, Problem> {
     by.must_be_service()?;
     let NewFamily { session_id, user: person, ends_ms } = new;
-    let family =
-        Family { id: cx.new_id(), session_id, person, generation: 1, rotated_ms: cx.now_ms(), ends_ms };
+    let (id, now_ms) = (cx.new_id(), cx.now_ms());
+    let (generation, rotated_ms, since, since_ms) = (1, now_ms, 1, 0);
+    let family = Family { id, session_id, person, generation, rotated_ms, since, since_ms, ends_ms };
     // Before anything is written: the first key of all is written in a transaction of its own.
     let tokens = tokens(&cx, &family).await?;
-    let sql = "INSERT INTO family (id, session_id, person_id, person, generation, rotated_ms, ends_ms) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    let Family { id, session_id, person, generation, rotated_ms, ends_ms } = &family;
-    let row = args![id, session_id, &person.id, Value::json(person), *generation, *rotated_ms, *ends_ms];
+    let sql = "INSERT INTO family (id, session_id, person_id, person, generation, rotated_ms, since, since_ms, ends_ms) \
+               VALUES ($1, $2, $3, $4, 1, $5, 1, 0, $6)";
+    let Family { id, session_id, person, rotated_ms, ends_ms, .. } = &family;
+    let row = args![id, session_id, &person.id, Value::json(person), *rotated_ms, *ends_ms];
     tx.run(sql, row).await?;
     Ok(ShownOnce(Json(tokens)))
 }
@@ -104,16 +121,18 @@ async fn next(cx: &Ctx, token: &str) -> Result<Family, Problem> {
     let (id, used) = read(cx, token).ok_or_else(signed_out)?;
     let now_ms = cx.now_ms();
     let mut tx = cx.begin();
-    let sql = "UPDATE family SET generation = generation + 1, rotated_ms = $1 \
+    let sql = "UPDATE family SET generation = generation + 1, rotated_ms = $1, \
+               since = CASE WHEN since_ms > $4 THEN since ELSE generation END, \
+               since_ms = CASE WHEN since_ms > $4 THEN since_ms ELSE $1 END \
                WHERE id = $2 AND generation = $3 AND ends_ms > $1 RETURNING *";
-    if let Some(family) = tx.one::<Family>(sql, args![now_ms, id, used]).await? {
+    if let Some(family) = tx.one::<Family>(sql, args![now_ms, id, used, now_ms - AGAIN_MS]).await? {
         tx.emit(TOKENS_REFRESHED, &family.session_id, &json!({"user_id": family.person.id})).await?;
         tx.commit().await?;
         return Ok(family);
     }
     let sql = "SELECT * FROM family WHERE id = $1 AND ends_ms > $2";
     let family: Family = tx.one(sql, args![id, now_ms]).await?.ok_or_else(signed_out)?;
-    if family.generation == used + 1 && now_ms - family.rotated_ms <= AGAIN_MS {
+    if family.has_just_used(used, now_ms) {
         return Ok(family);
     }
     tracing::warn!(session = family.session_id, "a refresh token came again: the session is over");
@@ -148,6 +167,23 @@ fn read<'t>(cx: &Ctx, token: &'t str) -> Option<(&'t str, i64)> {
 
 fn signed_out() -> Problem {
     Problem::unauthorized("you are not signed in, or not any more: sign in")
+}
+
+/// For who has begun a session that must not go on, and cannot wait until that is heard here.
+async fn end(by: Caller, mut tx: Tx, Path(session): Path<String>) -> Result<Json<Done>, Problem> {
+    by.must_be_service()?;
+    end_of_session(&mut tx, &session).await?;
+    Ok(Json(Done {}))
+}
+
+/// What somebody in this session is now, for a change that must not rest on what their token says.
+pub(super) async fn person_in(tx: &mut Tx, by: &Caller) -> Result<Person, Problem> {
+    // Touched, so that nobody changes it meanwhile.
+    let sql =
+        "UPDATE family SET rotated_ms = rotated_ms WHERE session_id = $1 AND person_id = $2 RETURNING *";
+    let session = by.session.as_deref().unwrap_or_default();
+    let family: Option<Family> = tx.one(sql, args![session, &by.subject]).await?;
+    family.map(|family| family.person).ok_or_else(signed_out)
 }
 
 pub(super) async fn end_of_session(tx: &mut Tx, session: &str) -> Result<(), Problem> {

@@ -15,7 +15,10 @@ mod keys;
 
 use nx_chassis::{Api, Event, Problem, Service, Tx};
 
-use crate::{PersonNow, SESSION_REVOKED, TOKENS_REFRESHED, TOKENS_REUSED, USER_CHANGED, USER_ERASED};
+use crate::{
+    CREDENTIAL_CHANGED, Changed, PersonNow, SESSION_REVOKED, TOKENS_REFRESHED, TOKENS_REUSED, USER_CHANGED,
+    USER_ERASED,
+};
 
 pub(crate) use families::NewFamily;
 
@@ -27,6 +30,7 @@ pub(crate) fn service() -> Service {
         .emits(TOKENS_REUSED)
         .on(SESSION_REVOKED, revoked)
         .on(USER_CHANGED, changed)
+        .on(CREDENTIAL_CHANGED, new_password)
         .on(USER_ERASED, erased)
         .job("rotate", keys::rotate)
         .every("17 3 * * 1", "rotate")
@@ -36,6 +40,14 @@ pub(crate) fn service() -> Service {
 
 async fn revoked(tx: &mut Tx, event: Event) -> Result<(), Problem> {
     families::end_of_session(tx, &event.subject).await
+}
+
+/// A password that was lost and given anew ends keys too: who knows who had it. One that its owner has changed does not.
+async fn new_password(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    match event.data::<Changed>()?.keep {
+        Some(_) => Ok(()),
+        None => api_keys::erase(tx, &event.subject).await,
+    }
 }
 
 async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {

@@ -70,7 +70,7 @@ pub(crate) struct NewUser {
     pub(crate) id: String,
     #[garde(length(max = 100))]
     pub(crate) handle: String,
-    #[garde(length(max = 100))]
+    #[garde(length(chars, max = 100))]
     pub(crate) name: String,
     #[garde(skip)]
     pub(crate) roles: Vec<String>,
@@ -79,7 +79,7 @@ pub(crate) struct NewUser {
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Rename {
-    #[garde(length(min = 1, max = 100))]
+    #[garde(length(chars, min = 1, max = 100))]
     name: String,
 }
 
@@ -121,6 +121,9 @@ async fn rename(
     Body(new): Body<Rename>,
 ) -> Result<Tagged<User>, Problem> {
     by.must_own(&id)?;
+    if new.name.trim().is_empty() {
+        return Err(Problem::invalid("/name", "is blank"));
+    }
     let user = store::rename(&mut tx, &id, version, new.name.trim()).await?;
     changed(tx, user).await
 }
@@ -134,7 +137,7 @@ async fn set_roles(
 ) -> Result<Tagged<User>, Problem> {
     by.must_be(OPERATOR)?;
     let roles = rules::roles(&new.roles).map_err(|e| Problem::invalid("/roles", e))?;
-    let user = store::set_roles(&mut tx, &id, version, &roles).await?;
+    let user = store::set_roles(&mut tx, &by, &id, version, &roles).await?;
     changed(tx, user).await
 }
 
@@ -148,7 +151,7 @@ async fn enable(by: Caller, tx: Tx, Path(id): Path<String>) -> Result<Tagged<Use
 
 async fn set_disabled(by: &Caller, mut tx: Tx, id: &str, disabled: bool) -> Result<Tagged<User>, Problem> {
     by.must_be(OPERATOR)?;
-    let user = store::set_disabled(&mut tx, id, disabled).await?;
+    let user = store::set_disabled(&mut tx, by, id, disabled).await?;
     changed(tx, user).await
 }
 
@@ -160,7 +163,7 @@ async fn changed(mut tx: Tx, body: User) -> Result<Tagged<User>, Problem> {
 /// The person is forgotten here now, and elsewhere by whoever hears of it.
 async fn erase(by: Caller, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
     by.must_be(OPERATOR)?;
-    store::erase(&mut tx, &id).await?;
+    store::erase(&mut tx, &by, &id).await?;
     tx.emit(USER_ERASED, &id, &()).await?;
     Ok(Json(Done {}))
 }

@@ -1,10 +1,12 @@
 //! All SQL of user-auth.
 
-use nx_chassis::{Ctx, DbError, Page, Problem, Tx, Value, args};
+use nx_chassis::{Caller, Ctx, DbError, Page, Problem, Tx, Value, args};
 use nx_contract::identity::OPERATOR;
 
 use super::api::User;
 use super::rules::skeleton;
+
+const OPERATORS: &str = "SELECT COUNT(*) AS n FROM person WHERE operator = 1 AND disabled = 0";
 
 pub(super) async fn find(cx: &Ctx, id: &str) -> Result<User, Problem> {
     let found = cx.db().one("SELECT * FROM person WHERE id = $1", args![id]).await?;
@@ -17,23 +19,22 @@ pub(super) async fn list(cx: &Ctx, page: &Page) -> Result<Vec<User>, DbError> {
 }
 
 pub(super) async fn has_operator(cx: &Ctx) -> Result<bool, DbError> {
-    let sql = "SELECT COUNT(*) AS n FROM person WHERE operator = 1 AND disabled = 0";
-    Ok(cx.db().one::<i64>(sql, Vec::new()).await?.unwrap_or_default() > 0)
+    Ok(cx.db().one::<i64>(OPERATORS, Vec::new()).await?.unwrap_or_default() > 0)
 }
 
+/// Somebody new. The same id again is the same sign-up, which broke off before its end: what it says now holds.
 pub(super) async fn add(tx: &mut Tx, user: &User, now_ms: i64) -> Result<(), Problem> {
     let sql = "INSERT INTO person (id, handle, skeleton, name, roles, operator, disabled, at_ms, version) \
-               VALUES ($1, $2, $3, $4, $5, $6, 0, $7, 1) ON CONFLICT (skeleton) DO NOTHING";
+               VALUES ($1, $2, $3, $4, $5, $6, 0, $7, 1) ON CONFLICT (id) DO UPDATE SET handle = excluded.handle, \
+               skeleton = excluded.skeleton, name = excluded.name";
     let (roles, operator) = (Value::json(&user.roles), user.roles.iter().any(|r| r == OPERATOR));
     let skeleton = skeleton(&user.handle);
     let args = args![&user.id, &user.handle, skeleton, &user.name, roles, operator, now_ms];
-    if tx.run(sql, args).await? == 0 {
-        return Err(Problem::conflict(
-            "taken",
-            "somebody has this handle, or one that looks like it: take another",
-        ));
+    let taken = "somebody has this handle, or one that looks like it: take another";
+    match tx.run(sql, args).await {
+        Err(error) if error.is_unique() => Err(Problem::conflict("taken", taken)),
+        added => Ok(added.map(drop)?),
     }
-    Ok(())
 }
 
 pub(super) async fn rename(tx: &mut Tx, id: &str, version: i64, name: &str) -> Result<User, Problem> {
@@ -43,48 +44,70 @@ pub(super) async fn rename(tx: &mut Tx, id: &str, version: i64, name: &str) -> R
 
 pub(super) async fn set_roles(
     tx: &mut Tx,
+    by: &Caller,
     id: &str,
     version: i64,
     roles: &[String],
 ) -> Result<User, Problem> {
-    one_at_a_time(tx).await?;
+    let turn = Turn::begin(tx, by).await?;
     let sql = "UPDATE person SET roles = $1, operator = $2, version = version + 1 \
                WHERE id = $3 AND version = $4 RETURNING *";
     let operator = roles.iter().any(|r| r == OPERATOR);
     let user = tx.one(sql, args![Value::json(&roles), operator, id, version]).await?;
-    somebody_is_left(tx).await?;
+    turn.end(tx).await?;
     user.ok_or_else(Problem::stale)
 }
 
-pub(super) async fn set_disabled(tx: &mut Tx, id: &str, disabled: bool) -> Result<User, Problem> {
-    one_at_a_time(tx).await?;
+pub(super) async fn set_disabled(
+    tx: &mut Tx,
+    by: &Caller,
+    id: &str,
+    disabled: bool,
+) -> Result<User, Problem> {
+    let turn = Turn::begin(tx, by).await?;
     let sql = "UPDATE person SET disabled = $1, version = version + 1 WHERE id = $2 RETURNING *";
     let user = tx.one(sql, args![disabled, id]).await?;
-    somebody_is_left(tx).await?;
+    turn.end(tx).await?;
     user.ok_or_else(unknown)
 }
 
-pub(super) async fn erase(tx: &mut Tx, id: &str) -> Result<(), Problem> {
-    one_at_a_time(tx).await?;
+pub(super) async fn erase(tx: &mut Tx, by: &Caller, id: &str) -> Result<(), Problem> {
+    let turn = Turn::begin(tx, by).await?;
     if tx.run("DELETE FROM person WHERE id = $1", args![id]).await? == 0 {
         return Err(unknown());
     }
-    somebody_is_left(tx).await
+    turn.end(tx).await
 }
 
-/// Two that take the last right from each other must not both find the other still there.
-async fn one_at_a_time(tx: &mut Tx) -> Result<(), DbError> {
-    tx.run("UPDATE guard SET turn = turn + 1 WHERE id = 1", Vec::new()).await.map(drop)
+/// A change of what people may. One at a time, so that two who take the last right from each other do not both find the other
+/// still there; and by who may do everything now, whatever was true when their token was made.
+struct Turn {
+    /// Operators before it.
+    operators: i64,
 }
 
-async fn somebody_is_left(tx: &mut Tx) -> Result<(), Problem> {
-    let sql = "SELECT COUNT(*) AS n FROM person WHERE operator = 1 AND disabled = 0";
-    let left: Option<i64> = tx.one(sql, Vec::new()).await?;
-    if left.unwrap_or_default() > 0 {
-        return Ok(());
+impl Turn {
+    async fn begin(tx: &mut Tx, by: &Caller) -> Result<Self, Problem> {
+        tx.run("UPDATE guard SET turn = turn + 1 WHERE id = 1", Vec::new()).await?;
+        let sql = "SELECT COUNT(*) AS n FROM person WHERE id = $1 AND operator = 1 AND disabled = 0";
+        if by.is_person() && tx.one::<i64>(sql, args![&by.subject]).await? != Some(1) {
+            return Err(Problem::forbidden("you are no operator any more"));
+        }
+        Ok(Self { operators: left(tx).await? })
     }
-    let text = "nobody would be left who may do everything: make somebody else an operator first";
-    Err(Problem::conflict("last-operator", text))
+
+    async fn end(self, tx: &mut Tx) -> Result<(), Problem> {
+        if self.operators == 0 || left(tx).await? > 0 {
+            return Ok(());
+        }
+        let text = "nobody would be left who may do everything: make somebody else an operator first";
+        Err(Problem::conflict("last-operator", text))
+    }
+}
+
+/// Operators that there are.
+async fn left(tx: &mut Tx) -> Result<i64, DbError> {
+    Ok(tx.one(OPERATORS, Vec::new()).await?.unwrap_or_default())
 }
 
 fn unknown() -> Problem {

@@ -149,7 +149,8 @@ async fn take(cx: &Ctx, tx: &mut Tx, project: &str, sent: Sent, is_event: bool) 
 
 /// The project, when who reports has a key of it or is known to the gateway.
 async fn admitted(cx: &Ctx, id: &str, head: &Parts) -> Result<Project, Problem> {
-    let (key, is_ours) = (wire::key(&head.headers, &head.uri), head.extensions.get::<Caller>().is_some());
+    let key = wire::key(&head.headers, &head.uri);
+    let is_ours = head.extensions.get::<Caller>().is_some_and(|by| by.must_be_service().is_ok());
     if key.is_none() && !is_ours {
         return Err(Problem::unauthorized(
             "send the key of a DSN: X-Sentry-Auth, or sentry_key in the query",

@@ -103,6 +103,9 @@ async fn only_a_key_of_the_project_opens_it(app: TestApp) {
         assert_eq!(send(project, query).await, status, "{project} {query}");
     }
     let nobody = Caller::new("somebody", &[]);
+    let path = "/glitch/v1/api/1/envelope/";
+    let theirs = app.send_bytes(Some(nobody.clone()), Method::POST, path, &[], b"{}\n".to_vec()).await;
+    assert_eq!(theirs.slug(), "unauthorized", "who is signed in has no key of a project for that");
     for path in ["projects", "issues", "projects/1/keys", "events/x"] {
         let theirs =
             app.send_as(Some(nobody.clone()), Method::GET, &format!("/glitch/v1/{path}"), &[], &()).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nx_mesh::hex;
+use crate::hex;
 
 tokio::task_local! {
     /// The request that this task answers: its trace, and when it must be done, on the monotonic clock.
@@ -10,18 +10,18 @@ tokio::task_local! {
 }
 
 /// Runs `work` as part of a request of this trace that must be done at `end_ms`.
-pub(crate) async fn within<F: Future>(trace: String, end_ms: i64, work: F) -> F::Output {
+pub async fn within<F: Future>(trace: String, end_ms: i64, work: F) -> F::Output {
     REQUEST.scope((trace, end_ms), work).await
 }
 
 /// Time that the request of this task has left.
-pub(crate) fn left(now_ms: i64) -> Option<Duration> {
+pub fn left(now_ms: i64) -> Option<Duration> {
     let end_ms = REQUEST.try_with(|(_, end_ms)| *end_ms).ok()?;
     Some(Duration::from_millis(u64::try_from(end_ms - now_ms).unwrap_or_default()))
 }
 
 /// The 32 digits of a trace, from a `traceparent` header.
-pub(crate) fn id_of(parent: Option<&str>) -> String {
+pub fn id_of(parent: Option<&str>) -> String {
     let given = parent.and_then(|p| p.split('-').nth(1));
     let sane = |id: &&str| {
         id.len() == 32
@@ -32,13 +32,13 @@ pub(crate) fn id_of(parent: Option<&str>) -> String {
 }
 
 /// The `traceparent` of a call that the request of this task makes.
-pub(crate) fn child() -> String {
+pub fn child() -> String {
     let trace = REQUEST.try_with(|(trace, _)| trace.clone()).unwrap_or_else(|_| random::<16>());
     format!("00-{trace}-{}-01", random::<8>())
 }
 
 /// So many random bytes in hexadecimal digits.
-pub(crate) fn random<const N: usize>() -> String {
+pub fn random<const N: usize>() -> String {
     let mut bytes = [1; N];
     let _ = getrandom::fill(&mut bytes);
     hex(&bytes)
