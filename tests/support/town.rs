@@ -189,7 +189,9 @@ impl Town {
 
     /// The value of a figure that the gateway shows at `path`; `line` is its name with labels.
     pub(crate) fn figure(&self, path: &str, line: &str) -> Option<f64> {
-        let text = http::get(self.gateway, path).ok()?.body;
+        let bearer = self.bearer();
+        let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+        let text = http::get_with(self.gateway, path, &headers).ok()?.body;
         let text = String::from_utf8_lossy(&text).into_owned();
         text.lines().find_map(|l| l.strip_prefix(line)?.trim().parse().ok())
     }

@@ -1,6 +1,4 @@
-//! Who asks, and from where.
-
-use std::net::IpAddr;
+//! Who asks.
 
 use axum::extract::FromRequestParts;
 use http::HeaderName;
@@ -95,18 +93,5 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get().cloned().ok_or_else(|| Problem::unauthorized("say who you are"))
-    }
-}
-
-/// The address that a request came from; unknown in tests and for what services ask each other.
-#[derive(Debug, Clone, Copy)]
-pub struct Client(pub Option<IpAddr>);
-
-impl<S: Sync> FromRequestParts<S> for Client {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let told = parts.headers.get(CLIENT).and_then(|v| v.to_str().ok());
-        Ok(Self(told.and_then(|v| v.parse().ok())))
     }
 }

@@ -13,6 +13,7 @@
 
 mod answer;
 mod auth_service;
+mod client;
 mod session_mgr;
 mod token_mgr;
 mod user_auth;

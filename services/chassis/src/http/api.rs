@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::once::KEY;
 use super::reply::{Created, List, ShownOnce, Tagged};
 use super::take::{Body, IfMatch, Page};
-use crate::caller::{Caller, Client};
+use crate::caller::Caller;
 use crate::ctx::Ctx;
 use crate::problem::Problem;
 use crate::tx::Tx;
@@ -201,7 +201,7 @@ macro_rules! unseen {
     )*};
 }
 // Parts of a path are described where the route is.
-unseen!(Ctx, Tx, Caller, Client, http::HeaderMap, Path<String>, Path<(String, String)>);
+unseen!(Ctx, Tx, Caller, http::HeaderMap, Path<String>, Path<(String, String)>);
 
 impl<T: JsonSchema> Describe for Body<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {

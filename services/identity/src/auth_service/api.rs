@@ -2,7 +2,7 @@
 
 use garde::Validate;
 use http::{HeaderMap, header};
-use nx_chassis::{Api, Body, Caller, Client, Ctx, Json, Problem, ShownOnce, Time};
+use nx_chassis::{Api, Body, Caller, Ctx, Json, Problem, ShownOnce, Time};
 use nx_contract::identity::{OPERATOR, SignUp, VIEWER};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use serde_json::json;
 use super::attempts::{self, Names};
 use super::{factors, links, passwords, rules, store};
 use crate::answer::{InCookie, Tokens, set_cookie};
+use crate::client::Client;
 use crate::session_mgr::{NewSession, Session};
 use crate::token_mgr::NewFamily;
 use crate::user_auth::{self, NewUser, User};

@@ -2,7 +2,7 @@
 
 use garde::Validate;
 use http::HeaderMap;
-use nx_chassis::{Api, Body, Caller, Client, Ctx, Json, Path, Problem, ShownOnce, Time, Tx};
+use nx_chassis::{Api, Body, Caller, Ctx, Json, Path, Problem, ShownOnce, Time, Tx};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use super::api::{Place, Proof, confirm, in_session, may_come_in, must_operate, s
 use super::attempts::{self, Names};
 use super::{rules, store, totp};
 use crate::answer::{InCookie, Tokens};
+use crate::client::Client;
 use crate::{Done, gone, hash};
 
 /// Time for the second step.
