@@ -87,12 +87,13 @@ pub(crate) fn pass(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Median, 95th of 100, and largest, of milliseconds.
+/// Median, 95th and 99th of 100, and largest, of milliseconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spread {
     pub(crate) count: usize,
     pub(crate) median: f64,
     pub(crate) p95: f64,
+    pub(crate) p99: f64,
     pub(crate) max: f64,
 }
 
@@ -103,13 +104,14 @@ impl Spread {
             let nth = (all.len() * percent / 100).min(all.len().saturating_sub(1));
             all.get(nth).map_or(0.0, |d| d.as_secs_f64() * 1000.0)
         };
-        Self { count: all.len(), median: at(50), p95: at(95), max: at(100) }
+        Self { count: all.len(), median: at(50), p95: at(95), p99: at(99), max: at(100) }
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
         let round = |ms: f64| (ms * 100.0).round() / 100.0;
         serde_json::json!({
-            "count": self.count, "median_ms": round(self.median), "p95_ms": round(self.p95), "max_ms": round(self.max),
+            "count": self.count, "median_ms": round(self.median), "p95_ms": round(self.p95), "p99_ms": round(self.p99),
+            "max_ms": round(self.max),
         })
     }
 }
