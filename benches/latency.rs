@@ -126,7 +126,7 @@ impl Track {
 }
 
 fn print(name: &str, spread: Spread) {
-    let Spread { count, median, p95, max } = spread;
+    let Spread { count, median, p95, max, .. } = spread;
     say(&format!("{name:<32} {count:>6} {median:>8.2} {p95:>8.2} {max:>8.2}"));
 }
 

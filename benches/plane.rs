@@ -73,7 +73,7 @@ fn measure_at(round_trip_ms: u64, measured: Duration, clip: &Arc<Clip>) -> Resul
         spreads
     })?;
     for (name, spread) in ["origin", "edge"].into_iter().zip(&spreads) {
-        let Spread { count, median, p95, max } = spread;
+        let Spread { count, median, p95, max, .. } = spread;
         say(&format!("{round_trip_ms:>6} {name:<8} {count:>6} {median:>8.2} {p95:>8.2} {max:>8.2}"));
     }
     Ok(())
