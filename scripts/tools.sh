@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, tus-python, moto_server, nginx-new, shaka-packager,
-# sentry-python, sentry-node, cat-node, schemathesis and promtool into the given folder unless they are on the PATH already.
+# sentry-python, sentry-node, cat-node, otp-python, schemathesis and promtool into the given folder unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -108,6 +108,14 @@ has cat-node || {
   else
     echo "no npm here: playback tokens are not tried with another library in the tests"
   fi
+}
+# Python with another library for codes by the clock.
+has otp-python || {
+  echo "installing otp-python"
+  venv
+  "$into/venv/bin/pip" install -q --disable-pip-version-check pyotp==2.12.0
+  printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/otp-python"
+  chmod +x "$into/bin/otp-python"
 }
 # Asks services everything that their description allows, and some that it does not.
 has schemathesis || {

@@ -114,6 +114,30 @@ fn the_first_administrator_comes_by_a_link_that_works_once() {
     assert_eq!(server.said("administrator "), None, "there is one");
 }
 
+/// An app that others have written shows codes that are taken: the next one too, each once.
+#[test]
+fn codes_of_another_library_are_taken() {
+    let server = Server::start(&[]);
+    let account = json!({"handle": "ada", "password": PASSWORD});
+    let ada = ask(&server, "/api/auth-service/v1/signup", &[], &account);
+    let bearer = format!("Bearer {}", text(&ada, "/access_token"));
+    let with = [("authorization", bearer.as_str())];
+    let begun = ask(&server, "/api/auth-service/v1/totp", &with, &json!({"password": PASSWORD}));
+    let script = format!("{}/tests/support/totp.py", env!("CARGO_MANIFEST_DIR"));
+    let (ok, out, err) = run("otp-python", &[&script, &text(&begun, "/uri")], LIMIT);
+    assert!(ok, "{err}");
+    let shown: Vec<&str> = out.rsplitn(3, ' ').map(str::trim).collect();
+    let [next, now, whose] = shown[..] else { panic!("{out}") };
+    assert_eq!(whose, "Nexus COS ada");
+    let confirmed = ask(&server, "/api/auth-service/v1/totp/confirm", &with, &json!({"code": now}));
+    assert_eq!(confirmed.status, 200, "{}", json_of(&confirmed));
+    let second = |code: &str| {
+        let challenge = text(&ask(&server, "/api/auth-service/v1/login", &[], &account), "/mfa/challenge");
+        ask(&server, "/api/auth-service/v1/mfa", &[], &json!({"challenge": challenge, "code": code})).status
+    };
+    assert_eq!([second(now), second(next), second(next)], [401, 200, 401]);
+}
+
 /// Everything secret that people send and get, looked for in what the server writes with all its words.
 #[test]
 fn no_secret_is_in_a_log() {

@@ -37,8 +37,9 @@ pub(crate) fn same_site(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
 /// 403, with what to do.
 pub(crate) fn local(headers: &HeaderMap, uri: &Uri, peer: SocketAddr) -> Result<(), Problem> {
     // A proxy on this machine speaks for others.
-    let passed_on =
-        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
+    let passed_on = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"]
+        .iter()
+        .any(|name| headers.contains_key(*name));
     let here = peer.ip().to_canonical().is_loopback() && !passed_on;
     match (here, is_own_name(&authority(headers, uri))) {
         (true, true) => Ok(()),

@@ -218,18 +218,22 @@ impl Identity {
         if key.len() > KEY_BYTES_MAX {
             return Err(unknown());
         }
-        let now_ms = wall_ms();
-        let kept = lock(&self.keys).get(key).filter(|(until_ms, _)| *until_ms > now_ms).cloned();
-        if let Some((_, caller)) = kept {
+        if let Some(caller) = self.kept(key) {
             return caller.ok_or_else(unknown);
         }
-        let Ok(_turn) = self.asking.try_acquire() else {
+        let turn = tokio::time::timeout(ANSWER_MAX, self.asking.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
             return Err(away("too many keys are looked up at this moment"));
         };
+        // Another request with it may have asked meanwhile.
+        if let Some(caller) = self.kept(key) {
+            return caller.ok_or_else(unknown);
+        }
         let body = serde_json::json!({"key": key}).to_string();
         let bearer: Option<KeyBearer> =
             self.ask("token-mgr", Method::POST, "/v1/api-keys/verify", body).await?;
         let caller = bearer.map(|KeyBearer { subject, roles }| Caller { subject, roles, session: None });
+        let now_ms = wall_ms();
         let mut keys = lock(&self.keys);
         if keys.len() >= KEYS_MAX {
             // Those that are none go first: anybody can think of one.
@@ -240,6 +244,13 @@ impl Identity {
         }
         keys.insert(key.to_owned(), (now_ms + KEY_MS, caller.clone()));
         caller.ok_or_else(unknown)
+    }
+
+    /// What is still believed of a key.
+    fn kept(&self, key: &str) -> Option<Option<Caller>> {
+        let keys = lock(&self.keys);
+        let (until_ms, caller) = keys.get(key)?;
+        (*until_ms > wall_ms()).then(|| caller.clone())
     }
 
     async fn ask<T: DeserializeOwned>(

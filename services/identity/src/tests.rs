@@ -416,8 +416,9 @@ async fn a_first_administrator_who_was_half_made_is_made_whole() {
     assert_eq!(claimed.expect("the store works"), 1);
     let half = json!({"id": id, "handle": "rooot", "name": "", "roles": ["operator"]});
     let by = Some(Caller::service("auth-service"));
-    let made =
-        app.send_as(by, Method::POST, "/user-auth/v1/users", &[("idempotency-key", "half")], &half).await;
+    let made = app
+        .send_as(by, Method::POST, "/user-auth/v1/users", &[("idempotency-key", id.as_str())], &half)
+        .await;
     let _ = made.is(201);
     assert_eq!(service(&app, "/auth-service/v1/first-invite").await.slug(), "not-first");
     let root = In::new(sign_up(&app, "root", token.as_deref()).await.is(200));
@@ -426,6 +427,21 @@ async fn a_first_administrator_who_was_half_made_is_made_whole() {
     let once = [("idempotency-key", "1")];
     let key = app.send(Method::POST, "/token-mgr/v1/api-keys", &once, &json!({"name": "of nobody"})).await;
     assert_eq!(key.slug(), "forbidden", "this machine has no keys that would outlive its rights");
+}
+
+#[tokio::test]
+async fn the_first_link_is_worth_nothing_once_somebody_else_is_the_first() {
+    let app = lite(&Config::default()).await;
+    let link = service(&app, "/auth-service/v1/first-invite").await;
+    let link = link.is(201)["token"].as_str().map(str::to_owned);
+    let once = [("idempotency-key", "1")];
+    let roles = json!({"roles": ["operator"]});
+    let invite = app.send(Method::POST, "/auth-service/v1/invites", &once, &roles).await;
+    let _ = In::new(sign_up(&app, "ada", invite.is(201)["token"].as_str()).await.is(200));
+    for _ in 0..3 {
+        assert_eq!(sign_up(&app, "mallory", link.as_deref()).await.slug(), "gone");
+        app.pass(Duration::from_secs(61)).await;
+    }
 }
 
 #[tokio::test]

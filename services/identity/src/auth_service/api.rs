@@ -119,7 +119,7 @@ async fn sign_up(
 /// Has user-auth know somebody new; what is kept of their password.
 async fn make(cx: &Ctx, new: NewUser, password: String) -> Result<String, Problem> {
     let hash = passwords::hash(password).await?;
-    let made = cx.call("user-auth")?.post::<User>("/v1/users", &new.id, &new).await;
+    let made = cx.call("user-auth")?.post::<User>("/v1/users", &cx.new_id(), &new).await;
     // The names that it refuses are refused before, all but those that somebody has.
     let taken = "somebody has this handle, or one that looks like it: take another";
     made.map(|_| hash).map_err(|e| if e.slug == "refused" { Problem::conflict("taken", taken) } else { e })
@@ -291,11 +291,14 @@ struct NewPassword {
 
 async fn change_password(by: Caller, cx: Ctx, Body(given): Body<NewPassword>) -> Result<Json<Done>, Problem> {
     let session = in_session(&by)?.to_owned();
-    let handle = confirm(&cx, &by, "/current", given.current).await?;
-    rules::password(&given.new, &handle).map_err(|e| Problem::invalid("/new", e))?;
+    let old = confirm(&cx, &by, "/current", given.current).await?;
+    rules::password(&given.new, &old.handle).map_err(|e| Problem::invalid("/new", e))?;
     let hash = passwords::hash(given.new).await?;
     let mut tx = cx.begin();
-    store::put(&mut tx, &by.subject, &handle, &hash).await?;
+    if !store::is_still(&mut tx, &by.subject, &old.password).await? {
+        return Err(Problem::invalid("/current", "is not your password any more"));
+    }
+    store::put(&mut tx, &by.subject, &old.handle, &hash).await?;
     store::end_challenges(&mut tx, &by.subject).await?;
     tx.emit(CREDENTIAL_CHANGED, &by.subject, &Changed { keep: Some(session) }).await?;
     tx.commit().await?;
@@ -311,23 +314,22 @@ pub(super) async fn must_operate(cx: &Ctx, by: &Caller) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Has somebody who is signed in show the password again, which is at `pointer` of the body; their handle.
+/// Has somebody who is signed in show the password again, which is at `pointer` of the body; what was kept of it.
 pub(super) async fn confirm(
     cx: &Ctx,
     by: &Caller,
     pointer: &str,
     password: String,
-) -> Result<String, Problem> {
+) -> Result<store::Credential, Problem> {
     let names: Names = vec![(format!("p|{}", by.subject), rules::SECOND)];
     attempts::count(cx, &names).await?;
     let known = store::by_person(cx, &by.subject).await?;
-    let (handle, hash) = known.map(|c| (c.handle, c.password)).unzip();
-    let right = passwords::is(password, hash).await?;
-    let handle = handle.filter(|_| right).ok_or_else(|| Problem::invalid(pointer, "is not your password"))?;
+    let right = passwords::is(password, known.as_ref().map(|c| c.password.clone())).await?;
+    let known = known.filter(|_| right).ok_or_else(|| Problem::invalid(pointer, "is not your password"))?;
     let mut tx = cx.begin();
     attempts::succeeded(&mut tx, &names).await?;
     tx.commit().await?;
-    Ok(handle)
+    Ok(known)
 }
 
 /// How long a one-time thing holds, as it is told.

@@ -131,7 +131,7 @@ struct Secret {
 
 async fn begin(by: Caller, cx: Ctx, Body(given): Body<Confirm>) -> Result<ShownOnce<Json<Secret>>, Problem> {
     in_session(&by)?;
-    let handle = confirm(&cx, &by, "/password", given.password).await?;
+    let handle = confirm(&cx, &by, "/password", given.password).await?.handle;
     let mut secret = [0; totp::SECRET_BYTES];
     aws_lc_rs::rand::fill(&mut secret).map_err(Problem::internal)?;
     let sealed = cx.vault().close(&place(&by.subject), &secret)?;

@@ -152,16 +152,27 @@ pub(super) async fn claim(cx: &Ctx, token: &str) -> Result<(String, Vec<String>)
         tx.one(sql, args![cx.new_id(), now_ms, hash(token), RESET, now_ms - CLAIM_MS]).await?;
     let Claim { kind, roles, claim, again } = found.ok_or_else(used)?;
     tx.commit().await?;
-    if kind == FIRST && !again {
-        let operators: Result<bool, Problem> = cx.call("user-auth")?.get("/v1/operators").await;
-        if operators.is_err() {
-            give_back(cx, token, &claim).await?;
-        }
-        if operators? {
-            return Err(gone("somebody else is the first administrator already: ask them for an invitation"));
-        }
+    if kind == FIRST {
+        still_first(cx, token, &claim, again).await?;
     }
     Ok((claim, roles))
+}
+
+/// Refuses the link of the first administrator when there is one: but for the one whom it has half made.
+async fn still_first(cx: &Ctx, token: &str, claim: &str, again: bool) -> Result<(), Problem> {
+    match cx.call("user-auth")?.get("/v1/operators").await {
+        Ok(false) => return Ok(()),
+        Ok(true) => {}
+        Err(error) => {
+            give_back(cx, token, claim).await?;
+            return Err(error);
+        }
+    }
+    if again && cx.call("user-auth")?.get::<User>(&format!("/v1/users/{claim}")).await.is_ok() {
+        return Ok(());
+    }
+    cx.run("DELETE FROM link WHERE hash = $1", args![hash(token)]).await?;
+    Err(gone("somebody else is the first administrator already: ask them for an invitation"))
 }
 
 /// The account was not made: somebody may try again.

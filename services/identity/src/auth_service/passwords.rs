@@ -1,7 +1,7 @@
 //! Passwords: Argon2id (RFC 9106) with 19 MiB and two passes, one at a time.
 //!
-//! A crowd that signs in must not take the machine from viewers: one thread hashes, when nobody else wants the CPU, and so many
-//! wait for it at most. Who does not exist is hashed for too.
+//! A crowd that signs in must not take the machine from viewers: one thread hashes, at the lowest priority, and so many wait
+//! for it at most. (Idle priority would spare viewers some more, and keep everybody out of a machine that is never idle.) Who does not exist is hashed for too.
 
 use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -9,17 +9,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use nx_chassis::{Clock, Problem};
-use thread_priority::ThreadPriority;
-use thread_priority::unix::{
-    NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
-};
+use nx_chassis::Problem;
 use tokio::sync::oneshot;
 
 /// Passwords that wait for the thread: some ten seconds of its work.
 const WAITING_MAX: usize = 256;
-/// A password that takes so long is kept from the CPU: by itself it takes a hundredth of that.
-const STARVED_MS: i64 = 3000;
 
 enum Work {
     Hash { password: String, done: oneshot::Sender<Option<String>> },
@@ -35,16 +29,9 @@ static THREAD: LazyLock<SyncSender<Work>> = LazyLock::new(|| {
     sender
 });
 
-/// Has this thread run when nobody else wants to, or behind everybody else. Where it may not, logging in takes CPU from others.
-fn step_aside(starved: bool) {
-    let policy = if starved { NormalThreadSchedulePolicy::Other } else { NormalThreadSchedulePolicy::Idle };
-    let policy = ThreadSchedulePolicy::Normal(policy);
-    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
-}
-
 fn serve(work: &Receiver<Work>) {
-    let (clock, mut starved) = (Clock::default(), false);
-    step_aside(starved);
+    // Of this thread alone, on Linux.
+    let _ = rustix::process::nice(19);
     let argon2 = Argon2::default();
     let hash = |password: &str| {
         argon2.hash_password(password.as_bytes()).ok().map(|hash: PasswordHash| hash.to_string())
@@ -52,7 +39,6 @@ fn serve(work: &Receiver<Work>) {
     // Of nobody.
     let decoy = hash("nobody has this password").unwrap_or_default();
     while let Ok(work) = work.recv() {
-        let began_ms = clock.mono_ms();
         match work {
             // Who asked has gone.
             Work::Hash { done, .. } if done.is_closed() => {}
@@ -65,12 +51,6 @@ fn serve(work: &Receiver<Work>) {
                     .is_ok_and(|hash| argon2.verify_password(password.as_bytes(), &hash).is_ok());
                 let _ = done.send(right && known);
             }
-        }
-        // On a machine that is never idle nobody could sign in.
-        let is_starved = clock.mono_ms() - began_ms > STARVED_MS;
-        if is_starved != starved {
-            starved = is_starved;
-            step_aside(starved);
         }
     }
 }

@@ -46,7 +46,11 @@ async fn revoked(tx: &mut Tx, event: Event) -> Result<(), Problem> {
 async fn new_password(tx: &mut Tx, event: Event) -> Result<(), Problem> {
     match event.data::<Changed>()?.keep {
         Some(_) => Ok(()),
-        None => api_keys::erase(tx, &event.subject).await,
+        // Families first: who makes a key at this moment holds on to one.
+        None => {
+            families::end_of_person(tx, &event.subject).await?;
+            api_keys::erase(tx, &event.subject).await
+        }
     }
 }
 

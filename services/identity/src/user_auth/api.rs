@@ -124,7 +124,7 @@ async fn rename(
     if new.name.trim().is_empty() {
         return Err(Problem::invalid("/name", "is blank"));
     }
-    let user = store::rename(&mut tx, &id, version, new.name.trim()).await?;
+    let user = store::rename(&mut tx, &by, &id, version, new.name.trim()).await?;
     changed(tx, user).await
 }
 

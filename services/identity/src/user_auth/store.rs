@@ -37,7 +37,16 @@ pub(super) async fn add(tx: &mut Tx, user: &User, now_ms: i64) -> Result<(), Pro
     }
 }
 
-pub(super) async fn rename(tx: &mut Tx, id: &str, version: i64, name: &str) -> Result<User, Problem> {
+pub(super) async fn rename(
+    tx: &mut Tx,
+    by: &Caller,
+    id: &str,
+    version: i64,
+    name: &str,
+) -> Result<User, Problem> {
+    if by.subject != id {
+        Turn::begin(tx, by).await?;
+    }
     let sql = "UPDATE person SET name = $1, version = version + 1 WHERE id = $2 AND version = $3 RETURNING *";
     tx.one(sql, args![name, id, version]).await?.ok_or_else(Problem::stale)
 }
