@@ -168,6 +168,8 @@ fn who_is_who(mut town: Town) {
             assert_eq!(town.get(SCHEDULES).status, 200, "{service} is not asked who somebody is");
             town.until("the stream goes on", |_| newest(watched, "live/who") != before);
             town.revive(service);
+            // Ways to it that were closed are tried again after half a minute.
+            town.pass(Duration::from_secs(31));
             town.until("people sign in again", |town| log_in(town, "ada").status == 200);
         }
     } else {
