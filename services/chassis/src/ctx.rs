@@ -30,6 +30,7 @@ pub(crate) struct Inner {
     needs: Vec<String>,
     db: Db,
     shared: Arc<Shared>,
+    vault: Vault,
     /// Links to services that this one has called.
     links: Links,
     /// Where its events leave.
@@ -55,7 +56,9 @@ pub(crate) struct Shared {
 
 impl Ctx {
     pub(crate) fn new(service: Service, needs: Vec<String>, db: Db, shared: Arc<Shared>) -> Self {
+        let vault = shared.mesh.vault(service.id);
         Self(Arc::new(Inner {
+            vault,
             service,
             needs,
             db,
@@ -127,7 +130,7 @@ impl Ctx {
 
     /// What encrypts fields of this service's store.
     pub fn vault(&self) -> Vault {
-        self.shared().mesh.vault(self.0.service.id)
+        self.0.vault.clone()
     }
 
     /// A service that this one needs, as the catalogue says.

@@ -1,7 +1,8 @@
 //! Passwords: Argon2id (RFC 9106) with 19 MiB and two passes, one at a time.
 //!
 //! A crowd that signs in must not take the machine from viewers: one thread hashes, at the lowest priority, and so many wait
-//! for it at most. (Idle priority would spare viewers some more, and keep everybody out of a machine that is never idle.) Who does not exist is hashed for too.
+//! for it at most. (Idle priority would spare viewers some more, and keep everybody out of a machine that is never idle.)
+//! Who does not exist is hashed for too.
 
 use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};

@@ -55,5 +55,5 @@ async fn seen(tx: &mut Tx, event: Event) -> Result<(), Problem> {
 }
 
 async fn stolen(tx: &mut Tx, event: Event) -> Result<(), Problem> {
-    store::end(tx, &event.subject, "a refresh token of it was used twice").await.map(drop)
+    store::end(tx, &event.subject, "a refresh token of it was used twice").await
 }

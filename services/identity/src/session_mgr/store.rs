@@ -39,12 +39,10 @@ pub(super) async fn seen(tx: &mut Tx, id: &str) -> Result<(), Problem> {
     Ok(tx.run("UPDATE session SET seen_ms = $1 WHERE id = $2", args![now_ms, id]).await.map(drop)?)
 }
 
-/// Ends a session with what it watches; whether there was one.
-pub(super) async fn end(tx: &mut Tx, id: &str, why: &str) -> Result<bool, Problem> {
+/// Ends a session with what it watches.
+pub(super) async fn end(tx: &mut Tx, id: &str, why: &str) -> Result<(), Problem> {
     let gone = tx.all("DELETE FROM session WHERE id = $1 RETURNING id, user_id", args![id]).await?;
-    let there = !gone.is_empty();
-    over(tx, gone, why).await?;
-    Ok(there)
+    over(tx, gone, why).await
 }
 
 /// Ends the sessions of somebody that were not seen for longest, where they have more than anybody uses.

@@ -67,10 +67,14 @@ async fn all(cx: &Ctx) -> Result<Vec<Key>, DbError> {
     cx.db().all("SELECT * FROM signing_key ORDER BY signs_from_ms, kid", Vec::new()).await
 }
 
-/// Those under which a token may still be good: their successor has not signed for long.
+/// How many of them, oldest first, no good token is under any more: their successor has signed for long.
+fn spent(keys: &[Key], now_ms: i64) -> usize {
+    keys.iter().filter(|key| key.signs_from_ms + OVERLAP_MS <= now_ms).count().saturating_sub(1)
+}
+
+/// Those under which a token may still be good.
 fn still_good(mut keys: Vec<Key>, now_ms: i64) -> Vec<Key> {
-    let old = keys.iter().filter(|key| key.signs_from_ms + OVERLAP_MS <= now_ms).count();
-    keys.drain(..old.saturating_sub(1));
+    keys.drain(..spent(&keys, now_ms));
     keys
 }
 
@@ -124,9 +128,8 @@ fn place(kid: &str) -> String {
 async fn renew(cx: &Ctx) -> Result<(), Problem> {
     let now_ms = cx.now_ms();
     let keys = all(cx).await?;
-    let good: Vec<String> = still_good(all(cx).await?, now_ms).into_iter().map(|key| key.kid).collect();
     let mut tx: Tx = cx.begin();
-    for old in keys.iter().filter(|key| !good.contains(&key.kid)) {
+    for old in &keys[..spent(&keys, now_ms)] {
         tx.run("DELETE FROM signing_key WHERE kid = $1", args![&old.kid]).await?;
     }
     tx.commit().await?;
