@@ -174,6 +174,18 @@ impl Inner {
         track
     }
 
+    /// Every text is stale.
+    fn renew(&mut self, at_ms: i64) {
+        self.newest = Version { number: self.newest.number + 1, at_ms };
+        self.everyone = self.newest;
+    }
+
+    /// The window changed in a way that is in no event: who follows it begins anew.
+    fn change_unheard(&mut self) {
+        self.followers = None;
+        self.renew(crate::wall_ms());
+    }
+
     /// A track's playlist is rendered anew when the track goes on, or was passed by the others. What it reports of them
     /// is then at most one part old, and a crowd that waits for one part is answered with one text.
     fn version_of(&self, text: Text) -> Version {
@@ -250,8 +262,7 @@ impl LiveStream {
         drop(demand);
         let mut inner = self.lock();
         if inner.window.offer(tracks) {
-            // It is in no event.
-            inner.followers = None;
+            inner.change_unheard();
         }
     }
 
@@ -259,8 +270,7 @@ impl LiveStream {
     pub fn hide(&self, tracks: Vec<TrackId>) {
         let mut inner = self.lock();
         if inner.window.hide(tracks) {
-            // It is in no event.
-            inner.followers = None;
+            inner.change_unheard();
         }
     }
 
@@ -356,8 +366,7 @@ impl LiveStream {
                 inner.window.join(&live.window);
                 inner.joined = live.newest.number;
             }
-            inner.newest = Version { number: inner.newest.number + 1, at_ms };
-            inner.everyone = inner.newest;
+            inner.renew(at_ms);
         }
         self.bells.iter().for_each(Bell::ring);
     }
@@ -381,8 +390,7 @@ impl LiveStream {
         {
             let mut inner = self.lock();
             inner.window = window;
-            inner.newest = Version { number: inner.newest.number + 1, at_ms };
-            inner.everyone = inner.newest;
+            inner.renew(at_ms);
             inner.ts.clear();
             inner.followers = None;
         }

@@ -38,13 +38,19 @@ fn picture(codec: VideoCodec) -> Params {
 
 /// What a packager makes of `seconds` of a picture with 30 frames and half a key frame a second.
 fn events(codec: VideoCodec, seconds: i64) -> Vec<Event> {
-    let params = picture(codec);
+    renditions(codec, seconds, 1)
+}
+
+/// The same, as often side by side.
+fn renditions(codec: VideoCodec, seconds: i64, count: u8) -> Vec<Event> {
+    let spec = |nth| TrackSpec { id: TrackId::video(nth), params: picture(codec) };
     let mut packager = Packager::new(Config::default(), Start { msn: FIRST, ..Start::default() });
-    packager.set_tracks(&[TrackSpec { id: TrackId::VIDEO, params }]);
-    for n in 0..seconds * 30 {
+    packager.set_tracks(&(0..count).map(spec).collect::<Vec<_>>());
+    for (n, track) in (0..seconds * 30).flat_map(|n| (0..usize::from(count)).map(move |track| (n, track))) {
         let (dts, key) = (90_000 + n * 3000, n % 60 == 0);
         let payload = Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]);
-        packager.push(0, Sample { dts, pts: dts, duration: Some(3000), key, payload }, 1_795_000_000_000);
+        let sample = Sample { dts, pts: dts, duration: Some(3000), key, payload };
+        packager.push(track, sample, 1_795_000_000_000);
     }
     std::iter::from_fn(|| packager.poll()).collect()
 }

@@ -1,9 +1,9 @@
 //! Text renditions and lists of assets.
 
 use nx_hls::{Asset, Captions, DateRange, Event, TextCue, TextRendition};
-use nx_media::VideoCodec;
+use nx_media::{TrackId, VideoCodec};
 
-use super::{FIRST, Node, bytes, events, field};
+use super::{FIRST, Node, bytes, events, field, renditions};
 
 fn declared() -> Event {
     let (language, name) = ("en".into(), "English".into());
@@ -70,4 +70,17 @@ async fn a_list_of_assets_is_json_that_is_asked_for_again() {
                 {\"URI\":\"https://a.example/2.m3u8\",\"DURATION\":2.000}]}\n";
     assert_eq!(String::from_utf8(bytes(list)).unwrap(), want);
     assert_eq!(node.get("/live/cam1/breaks/i2.json").await.unwrap_err().status.as_u16(), 404);
+}
+
+#[tokio::test]
+async fn what_is_hidden_and_what_is_announced_again_is_in_the_next_answer() {
+    let node = Node::empty();
+    renditions(VideoCodec::Avc, 5, 2).into_iter().for_each(|event| node.live.apply(event));
+    for hidden in [false, true, false] {
+        node.live.hide(if hidden { vec![TrackId::VIDEO] } else { Vec::new() });
+        for (path, source) in [("index.m3u8", "v1/index.m3u8"), ("manifest.mpd", "id=\"v1\"")] {
+            let text = node.text(path).await;
+            assert_eq!(!text.contains(source), hidden, "{text}");
+        }
+    }
 }
