@@ -121,7 +121,7 @@ async fn gateway(
 
 /// An origin at work, with edge, gateway and services for `up`.
 async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stopped) -> Result<Roles> {
-    let playback = Playback::open(&config.playback, &cli.data, stopped).map_err(Error::msg)?;
+    let playback = Playback::open_own(&config.playback, &cli.data, stopped).map_err(Error::msg)?;
     let hub = Hub::new(config.origin.clone(), playback.gate.clone(), &cli.data).map_err(Error::msg)?;
     let mut media = Doors::new(&hub, stopped.clone()).context("cannot start the threads that carry media")?;
     media.open(certs).await.map_err(Error::msg)?.into_iter().for_each(|(name, at)| announce(name, at));

@@ -42,6 +42,18 @@ impl Playback {
         feed::start(&gate, (&config.revocations, node_token.as_ref()), data, stop)?;
         Ok(Self { gate, node_token })
     }
+
+    /// The same for an origin, which makes tokens: with a key of its own where the section names none.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub fn open_own(
+        config: &nx_access::Config,
+        data: &Path,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Self, String> {
+        Self::open(&config.with_own_keys(data)?, data, stop)
+    }
 }
 
 /// Listeners by name; that for plain HTTP comes first.

@@ -1,7 +1,16 @@
 //! Who holds an input of a stream, and since when it has been silent.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Why a name is no longer a publisher's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// It left, or somebody else has it.
+    Over,
+    /// The key that opened it was deleted.
+    Key,
+}
 
 /// Which of a stream's inputs, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,13 +47,17 @@ impl From<nx_admission::Input> for Role {
 pub(crate) struct Claim {
     /// Identifier of the connection, for the log.
     pub(crate) session: String,
+    /// The run-time key that opened it.
+    pub(crate) key: Option<String>,
     heard_ms: AtomicI64,
-    lost: AtomicBool,
+    /// Why it was.
+    lost: OnceLock<Lost>,
 }
 
 impl Claim {
-    pub(crate) fn new(session: String, now_ms: i64) -> Arc<Self> {
-        Arc::new(Self { session, heard_ms: AtomicI64::new(now_ms), lost: AtomicBool::new(false) })
+    pub(crate) fn new(key: Option<String>, now_ms: i64) -> Arc<Self> {
+        let (session, lost) = (nx_delivery::random_id(), OnceLock::new());
+        Arc::new(Self { session, key, heard_ms: AtomicI64::new(now_ms), lost })
     }
 
     /// Data came.
@@ -57,12 +70,17 @@ impl Claim {
         self.heard_ms.load(Ordering::Relaxed)
     }
 
-    /// Somebody else has the name now: the shard closes this publisher.
-    pub(crate) fn lose(&self) {
-        self.lost.store(true, Ordering::Relaxed);
+    /// The name is no longer this publisher's: the shard closes it. The first reason counts.
+    pub(crate) fn lose(&self, why: Lost) {
+        let _ = self.lost.set(why);
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
+        self.lost.get().is_some()
+    }
+
+    /// Why it is lost, if it is.
+    pub(crate) fn lost(&self) -> Option<Lost> {
+        self.lost.get().copied()
     }
 }

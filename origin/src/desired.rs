@@ -22,6 +22,8 @@ use crate::hub::lock;
 const FILE: &str = "restream.json";
 /// Of the file's form.
 const VERSION: u32 = 1;
+/// Deleted publish keys remembered.
+const GONE_MAX: usize = 10_000;
 /// Idempotency keys remembered.
 const ANSWERED_MAX: usize = 1_000;
 
@@ -35,6 +37,9 @@ pub(crate) struct Content {
     /// What is mixed, by the name of the programme; in place of what the configuration says of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) mixes: BTreeMap<String, Scene>,
+    /// Publish keys that were deleted, oldest first: whoever puts them again is late.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    gone: VecDeque<String>,
     /// What idempotency keys have made, oldest first.
     answered: VecDeque<Answered>,
 }
@@ -70,14 +75,24 @@ impl Way {
 
 /// A publish key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Key {
     pub(crate) id: String,
     pub(crate) stream: String,
-    pub(crate) key: String,
+    #[serde(flatten)]
+    pub(crate) lock: Lock,
     pub(crate) input: InputRole,
     pub(crate) limits: KeyLimits,
     pub(crate) created_ms: i64,
+}
+
+/// What a publish key must fit.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Lock {
+    /// A key that was made here.
+    Key(String),
+    /// SHA-256, hexadecimal, of one that was made elsewhere.
+    Sha256(String),
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -89,8 +104,24 @@ struct Answered {
 
 impl Content {
     fn new() -> Self {
-        let (feeds, keys, mixes) = Default::default();
-        Self { version: VERSION, feeds, keys, mixes, answered: VecDeque::new() }
+        let (feeds, keys, mixes, gone) = Default::default();
+        Self { version: VERSION, feeds, keys, mixes, gone, answered: VecDeque::new() }
+    }
+
+    /// Whether a publish key was deleted.
+    pub(crate) fn is_gone(&self, key: &str) -> bool {
+        self.gone.iter().any(|gone| gone == key)
+    }
+
+    /// Remembers that it was.
+    pub(crate) fn bury(&mut self, key: &str) {
+        if self.is_gone(key) {
+            return;
+        }
+        if self.gone.len() >= GONE_MAX {
+            self.gone.pop_front();
+        }
+        self.gone.push_back(key.to_owned());
     }
 
     /// Identifier of what an idempotency key has made.

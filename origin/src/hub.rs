@@ -14,7 +14,7 @@ use nx_hls::{Rfc3339, Window};
 use nx_media::StreamKey;
 use tokio::sync::Notify;
 
-use crate::claims::{Claim, Role};
+use crate::claims::{Claim, Lost, Role};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desired::{Book, secret};
@@ -207,7 +207,7 @@ impl Hub {
             let now_ms = self.clock.ms();
             if now_ms - holder.heard_ms() >= takeover_ms {
                 tracing::warn!(stream = %key, old = holder.session, new = claim.session, "silent publisher replaced");
-                holder.lose();
+                holder.lose(Lost::Over);
                 continue;
             }
             if holder.heard_ms() > asked_ms {
@@ -238,6 +238,10 @@ impl Hub {
             Some(holder) => {
                 *holder = Some(claim.clone());
                 drop(claims);
+                // Deleted since it was judged: whoever deletes it either sees this claim or is seen here.
+                if claim.key.as_ref().is_some_and(|key| !self.admission.has_key(key)) {
+                    claim.lose(Lost::Key);
+                }
                 lock(&self.totals).publishes += 1;
                 self.came.notify_waiters();
                 Ok(entry)
@@ -262,9 +266,18 @@ impl Hub {
         over
     }
 
+    /// Sends away who publishes by a run-time key, which was deleted.
+    pub(crate) fn shut(&self, key: &str) {
+        for entry in lock(&self.streams).values() {
+            let claims = lock(&entry.claims);
+            let by = claims.iter().flatten().filter(|claim| claim.key.as_deref() == Some(key));
+            by.for_each(|claim| claim.lose(Lost::Key));
+        }
+    }
+
     /// Forgets a name that was taken by somebody who never arrived, so that nobody can fill the server with names.
     pub(crate) fn let_go(&self, key: &StreamKey, claim: &Claim) {
-        claim.lose();
+        claim.lose(Lost::Over);
         let mut streams = lock(&self.streams);
         let held = |entry: &Entry| lock(&entry.claims).iter().flatten().any(|claim| !claim.is_lost());
         if streams.get(key).is_some_and(|e| !e.adopted.load(Ordering::Relaxed) && !held(e)) {

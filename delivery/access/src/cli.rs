@@ -155,9 +155,10 @@ fn keys(out: &Path, public: Option<&Path>, algorithm: Choice, id: Option<&str>) 
     public.map_or(Ok(()), |file| write(file, &open, 0o644))
 }
 
-fn write(file: &Path, text: &str, mode: u32) -> Result<(), String> {
+/// Makes a file that is not there yet.
+pub(crate) fn write(file: &Path, text: &str, mode: u32) -> Result<(), String> {
     let open = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
-    let written = open.and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = open.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
     written.map_err(|e| format!("{} cannot be written: {e}; a file that exists is kept", file.display()))
 }
 

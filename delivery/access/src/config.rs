@@ -7,10 +7,16 @@ use http::HeaderValue;
 use nx_media::StreamPattern;
 use serde::{Deserialize, Serialize};
 
+use crate::claims::{hex, random};
+use crate::cli::write;
 use crate::gate::{Gate, Terms};
+use crate::keys::{Algorithm, generate};
 
 /// File in the data folder of what was taken back here.
 const REVOKED: &str = "revocations.jsonl";
+
+/// File in the data folder of an origin's own key.
+const OWN_KEYS: &str = "playback.json";
 
 /// Section `playback`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -51,6 +57,25 @@ impl Config {
             }
         }
         faults
+    }
+
+    /// The same with a key of its own in the folder `data`, where none is named: made now if it is not there yet.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub fn with_own_keys(&self, data: &Path) -> Result<Self, String> {
+        let file = data.join(OWN_KEYS);
+        if self.keys_file.is_none() && !file.exists() {
+            let id = hex(&random(4)?);
+            let (private, _) =
+                generate(&id, Algorithm::Hs256).map_err(|_| "there is no randomness for a playback key")?;
+            // Whole or not at all: half a key would keep the next start from coming up.
+            let fresh = file.with_extension("new");
+            let _ = std::fs::remove_file(&fresh);
+            write(&fresh, &private, 0o600)?;
+            std::fs::rename(&fresh, &file).map_err(|e| format!("{} cannot be made: {e}", file.display()))?;
+        }
+        Ok(Self { keys_file: self.keys_file.clone().or(Some(file)), ..self.clone() })
     }
 
     /// The gate that this describes; `data` is the folder for what was taken back here.

@@ -119,7 +119,7 @@ impl Pass {
 /// What a [`Gate`] is made of.
 #[derive(Default)]
 pub struct Terms {
-    /// Which streams ask for a token.
+    /// Which streams ask for a token, beside those for members.
     pub rules: Vec<StreamPattern>,
     /// Or everything does.
     pub whole: bool,
@@ -230,12 +230,7 @@ impl Gate {
     /// Whether a stream asks for a token.
     #[must_use]
     pub fn guards(&self, stream: &StreamKey) -> bool {
-        self.whole || self.rules.iter().any(|rule| rule.matches(stream))
-    }
-
-    /// Whether anything does.
-    fn guards_any(&self) -> bool {
-        self.whole || !self.rules.is_empty()
+        self.whole || stream.is_for_members() || self.rules.iter().any(|rule| rule.matches(stream))
     }
 
     /// Lets a request over HTTP in. Its token is taken off its address. `None`: what it asks for is open to all.
@@ -249,9 +244,6 @@ impl Gate {
         (address, country): (IpAddr, Option<&str>),
         now_s: i64,
     ) -> Result<Option<Pass>, Denial> {
-        if !self.guards_any() {
-            return Ok(None);
-        }
         let stream = stream_of(request.uri().path());
         if !self.whole && !stream.as_ref().is_some_and(|stream| self.guards(stream)) {
             return Ok(None);

@@ -10,6 +10,12 @@ pub const NAME_BYTES_MAX: usize = 128;
 const RESERVED_APPS: [&str; 8] =
     ["api", "assets", "favicon.ico", "health", "metrics", "openapi.json", "watch", "graphql"];
 
+/// Application of channels that everybody may watch.
+pub const CHANNELS: &str = "channels";
+
+/// Application of channels that ask every viewer for a token, on every node and whatever its settings say.
+pub const MEMBERS: &str = "members";
+
 /// `APP/STREAM`, safe to put into a URL path, a file name and a log line as it is.
 ///
 /// Each half has 1 to 128 bytes out of `A-Z a-z 0-9 - _ . ~` and does not begin with a dot, so neither
@@ -90,6 +96,18 @@ impl StreamKey {
         self.text.get(self.slash + 1..).unwrap_or_default()
     }
 
+    /// Whether it belongs to a channel: nobody publishes it without a credential.
+    #[must_use]
+    pub fn is_channel(&self) -> bool {
+        matches!(self.app(), CHANNELS | MEMBERS)
+    }
+
+    /// Whether nobody watches it without a token.
+    #[must_use]
+    pub fn is_for_members(&self) -> bool {
+        self.app() == MEMBERS
+    }
+
     /// Both halves, as `live/cam1`.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -159,5 +177,19 @@ mod tests {
     fn gives_back_its_halves() {
         let key = StreamKey::new("live", "cam1").unwrap();
         assert_eq!((key.app(), key.name(), key.to_string().as_str()), ("live", "cam1", "live/cam1"));
+    }
+
+    #[test]
+    fn its_application_says_whose_it_is_and_for_whom() {
+        for (text, channel, members) in [
+            ("live/members", false, false),
+            ("channels/a", true, false),
+            ("members/a", true, true),
+            ("members2/a", false, false),
+            ("Members/a", false, false),
+        ] {
+            let key = StreamKey::parse(text).unwrap();
+            assert_eq!((key.is_channel(), key.is_for_members()), (channel, members), "{text}");
+        }
     }
 }

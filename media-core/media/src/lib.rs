@@ -12,7 +12,7 @@ mod sample;
 mod time;
 mod track;
 
-pub use key::{KeyError, NAME_BYTES_MAX, StreamKey};
+pub use key::{CHANNELS, KeyError, MEMBERS, NAME_BYTES_MAX, StreamKey};
 pub use language::Language;
 pub use params::{AudioCodec, AudioParams, FrameRate, Kind, Params, VideoCodec, VideoParams, VideoRange};
 pub use pattern::StreamPattern;

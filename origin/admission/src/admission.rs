@@ -11,7 +11,7 @@ use crate::config::{Config, OnFailure};
 use crate::hook::{Answer, Hook};
 use crate::limits::{Leases, Quota};
 use crate::rules::{HeldKey, Rules, Verdict};
-use crate::{Action, Ask, Input, Limits, Protocol, Secret};
+use crate::{Action, Ask, Input, Limits, Lock, Protocol, Secret};
 
 /// Decides who may publish and play. Share it in an `Arc`.
 pub struct Admission {
@@ -111,18 +111,25 @@ impl Admission {
         let keys = self.read();
         let held = keys.streams.get(user).filter(|stream| stream.app() == app);
         let held = held.and_then(|stream| keys.held(stream).iter().find(|held| held.id == user));
-        held.map(|held| &held.key).or_else(|| self.rules.password(app, user)).cloned()
+        held.and_then(|held| held.lock.key()).or_else(|| self.rules.password(app, user)).cloned()
     }
 
     /// Adds a key, or replaces the one with this id. From then on the stream asks for a key, whatever the policy.
-    pub fn add_key(&self, stream: StreamKey, id: &str, key: Secret, input: Input, limits: Limits) {
+    pub fn add_key(&self, stream: StreamKey, id: &str, lock: impl Into<Lock>, input: Input, limits: Limits) {
+        let lock = lock.into();
         let mut keys = self.write();
         keys.remove(id);
         keys.streams.insert(id.to_owned(), stream.clone());
-        keys.by_stream.entry(stream).or_default().push(HeldKey { id: id.to_owned(), key, input, limits });
+        keys.by_stream.entry(stream).or_default().push(HeldKey { id: id.to_owned(), lock, input, limits });
     }
 
-    /// Forgets a key; false if there was none. Whoever came in by it stays.
+    /// Whether a run-time key is there.
+    #[must_use]
+    pub fn has_key(&self, id: &str) -> bool {
+        self.read().streams.contains_key(id)
+    }
+
+    /// Forgets a key; false if there was none. It is the caller's to see off who came in by it.
     pub fn remove_key(&self, id: &str) -> bool {
         self.write().remove(id)
     }
@@ -165,7 +172,7 @@ impl Admission {
     }
 
     fn grant(&self, ticket: Ticket, ask: &Ask) -> Result<Grant, Refusal> {
-        let Ticket { by, input, limits, expires_at_s, quotas } = ticket;
+        let Ticket { by, key, input, limits, expires_at_s, quotas } = ticket;
         let is_publish = ask.action == Action::Publish;
         // Publishers of one input take turns at one place; every player has its own.
         let (kind, place) = if is_publish {
@@ -184,7 +191,7 @@ impl Admission {
         })?;
         let is_srt = is_publish && ask.protocol == Protocol::Srt;
         let passphrase_required = is_srt && self.rules.passphrase(&ask.stream).is_some();
-        Ok(Grant { input, limits, passphrase_required, by, expires_at_s, lease })
+        Ok(Grant { input, limits, passphrase_required, by, key, expires_at_s, lease })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Keys> {

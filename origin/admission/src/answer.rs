@@ -19,6 +19,8 @@ pub struct Grant {
     pub passphrase_required: bool,
     /// What let it in: `open`, `key`, `token`, `hook`, `passphrase` or `pull`.
     pub by: &'static str,
+    /// The run-time key that did, by its identifier.
+    pub key: Option<String>,
     /// When the token that let it in ends. Unix seconds.
     pub expires_at_s: Option<u64>,
     /// The place in the quota, where [`Limits::concurrent`] is set.
@@ -83,6 +85,7 @@ fn shortened(text: &str, chars_max: usize) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ticket {
     pub(crate) by: &'static str,
+    pub(crate) key: Option<String>,
     pub(crate) input: Input,
     pub(crate) limits: Limits,
     pub(crate) expires_at_s: Option<u64>,
@@ -93,6 +96,7 @@ impl Ticket {
     pub(crate) fn new(by: &'static str, input: Option<Input>) -> Self {
         Self {
             by,
+            key: None,
             input: input.unwrap_or_default(),
             limits: Limits::default(),
             expires_at_s: None,

@@ -36,4 +36,4 @@ pub use ask::{Action, Ask, Input, Protocol, percent_decoded};
 pub use config::{Config, HookConfig, KeyConfig, OnFailure, Policy, StreamRule, TokenConfig};
 pub use limits::{Lease, Limits, Measured};
 pub use network::Network;
-pub use secret::Secret;
+pub use secret::{Lock, Secret};

@@ -6,7 +6,7 @@ use crate::answer::{Refusal, RefusalKind, Ticket, named};
 use crate::config::{Config, Policy, StreamRule};
 use crate::token::Verifier;
 use crate::validate::{Fault, resolve, wrong_key, wrong_passphrase};
-use crate::{Action, Ask, Input, Limits, Network, Protocol, Secret};
+use crate::{Action, Ask, Input, Limits, Lock, Network, Protocol, Secret};
 
 /// The settings, ready for use.
 pub(crate) struct Rules {
@@ -33,7 +33,7 @@ struct Rule {
 #[derive(Debug, Clone)]
 pub(crate) struct HeldKey {
     pub(crate) id: String,
-    pub(crate) key: Secret,
+    pub(crate) lock: Lock,
     pub(crate) input: Input,
     pub(crate) limits: Limits,
 }
@@ -86,7 +86,7 @@ impl Rules {
     /// What holds when the hook failed and the settings let everybody in then: streams with keys stay shut.
     pub(crate) fn judge_failure(&self, ask: &Ask, held: &[HeldKey]) -> Result<Ticket, Refusal> {
         let rule = self.rule(&ask.stream);
-        if ask.action == Action::Publish && is_guarded(rule, held) {
+        if ask.action == Action::Publish && (is_guarded(rule, held) || ask.stream.is_channel()) {
             return self.without_credential(ask, rule, held).map(|ticket| self.limited(ticket, ask));
         }
         Ok(self.limited(Ticket::new("hook", ask.input), ask))
@@ -146,7 +146,7 @@ impl Rules {
         now_s: u64,
     ) -> Result<Option<Ticket>, Refusal> {
         if let Some(key) = &ask.key
-            && has_keys(rule, held)
+            && asks_for_key(ask, rule, held)
         {
             return match matching(key, ask, rule, held) {
                 Some(ticket) => Ok(Some(ticket)),
@@ -182,7 +182,8 @@ impl Rules {
         if ask.protocol == Protocol::Pull {
             return Ok(Ticket::new("pull", ask.input));
         }
-        if has_keys(rule, held) {
+        // Of a channel nobody learns whether it has keys, or is there at all.
+        if asks_for_key(ask, rule, held) {
             let text = format!("{name} asks for a key: add ?key=… to the stream name");
             return Err(Refusal::new(RefusalKind::NoCredential, &text));
         }
@@ -241,6 +242,10 @@ fn has_keys(rule: Option<&Rule>, held: &[HeldKey]) -> bool {
     !held.is_empty() || rule.is_some_and(|rule| !rule.keys.is_empty())
 }
 
+fn asks_for_key(ask: &Ask, rule: Option<&Rule>, held: &[HeldKey]) -> bool {
+    has_keys(rule, held) || ask.stream.is_channel()
+}
+
 fn is_guarded(rule: Option<&Rule>, held: &[HeldKey]) -> bool {
     has_keys(rule, held) || rule.is_some_and(|rule| rule.passphrase.is_some())
 }
@@ -248,14 +253,16 @@ fn is_guarded(rule: Option<&Rule>, held: &[HeldKey]) -> bool {
 /// The ticket that a key gives. All keys are compared, whichever fits. Where one key stands for both inputs, the
 /// peer's wish decides; otherwise the key does.
 fn matching(key: &Secret, ask: &Ask, rule: Option<&Rule>, held: &[HeldKey]) -> Option<Ticket> {
-    let configured = rule.into_iter().flat_map(|rule| &rule.keys).map(|(key, input)| (key, *input, None));
-    let runtime = held.iter().map(|held| (&held.key, Some(held.input), Some(held)));
-    let fits: Vec<_> = configured.chain(runtime).filter(|(candidate, ..)| *candidate == key).collect();
+    let configured =
+        rule.into_iter().flat_map(|rule| &rule.keys).map(|(own, input)| (own == key, *input, None));
+    let runtime = held.iter().map(|held| (held.lock.fits(key), Some(held.input), Some(held)));
+    let fits: Vec<_> = configured.chain(runtime).filter(|(fits, ..)| *fits).collect();
     let wished = fits.iter().find(|(_, input, _)| *input == ask.input || input.is_none());
     let (_, input, held) = wished.or(fits.first())?;
     let ticket = Ticket::new("key", input.or(ask.input));
     Some(match held {
-        Some(held) => ticket.limited(held.limits, || format!("key {}", held.id)),
+        Some(held) => Ticket { key: Some(held.id.clone()), ..ticket }
+            .limited(held.limits, || format!("key {}", held.id)),
         None => ticket,
     })
 }

@@ -41,6 +41,42 @@ impl PartialEq for Secret {
     }
 }
 
+/// What a key that came while the server runs must fit.
+#[derive(Debug, Clone)]
+pub enum Lock {
+    /// This one.
+    Key(Secret),
+    /// One with this SHA-256: it was made elsewhere, and is not known here.
+    Sha256([u8; 32]),
+}
+
+impl From<Secret> for Lock {
+    fn from(key: Secret) -> Self {
+        Self::Key(key)
+    }
+}
+
+impl Lock {
+    /// Whether a key fits, in constant time.
+    pub(crate) fn fits(&self, key: &Secret) -> bool {
+        match self {
+            Self::Key(own) => own == key,
+            Self::Sha256(hash) => {
+                let digest = digest(&SHA256, key.0.as_bytes());
+                verify_slices_are_equal(digest.as_ref(), hash).is_ok() && !key.is_empty()
+            }
+        }
+    }
+
+    /// The key, where it is known here.
+    pub(crate) fn key(&self) -> Option<&Secret> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Sha256(_) => None,
+        }
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(MASK)

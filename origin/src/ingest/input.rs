@@ -7,7 +7,7 @@ use nx_admission::Grant;
 use nx_media::{Kind, Params, TrackId};
 use nx_timeline::WireClock;
 
-use crate::claims::{Claim, Role};
+use crate::claims::{Claim, Lost, Role};
 use crate::ingest::clip::ClipInput;
 use crate::ingest::pace::{Pace, TICK_MS};
 use crate::ingest::rtmp_input::RtmpInput;
@@ -66,6 +66,7 @@ impl About {
             limits: nx_admission::Limits::default(),
             passphrase_required: false,
             by: "slate",
+            key: None,
             expires_at_s: None,
             lease: None,
         };
@@ -195,7 +196,7 @@ impl Input {
             (Wire::Ts(ts), _) => ts.close(),
             _ => {}
         }
-        self.claim.lose();
+        self.claim.lose(Lost::Over);
     }
 
     /// Asks an encoder that can to come back.

@@ -256,7 +256,7 @@ impl Guest {
                 return self.turn_away(key.as_str(), &refusal.text).await;
             }
         };
-        let claim = Claim::new(nx_delivery::random_id(), self.hub.clock.ms());
+        let claim = Claim::new(grant.key.clone(), self.hub.clock.ms());
         let role = Role::from(grant.input);
         let entry = match self.hub.take_name(&key, role, &claim).await {
             Ok(entry) => entry,

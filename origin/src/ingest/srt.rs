@@ -99,7 +99,7 @@ async fn attend(hub: &Arc<Hub>, shards: Shards, request: Request) -> Result<(), 
         Ok(grant) => grant,
         Err((code, text)) => return refuse(answer, code, text),
     };
-    let claim = Claim::new(nx_delivery::random_id(), hub.clock.ms());
+    let claim = Claim::new(grant.key.clone(), hub.clock.ms());
     let role = Role::from(grant.input);
     let entry = match hub.take_name(&key, role, &claim).await {
         Ok(entry) => entry,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use nx_media::{StreamKey, TrackId};
 use nx_rtmp::server::PlayStatus;
 
-use crate::claims::{Claim, Role};
+use crate::claims::{Claim, Lost, Role};
 use crate::hub::{Entry, Hub, lock};
 use crate::ingest::clip::ClipInput;
 use crate::ingest::input::{About, End, Input, Reading, Wire};
@@ -20,6 +20,9 @@ use crate::media::Media;
 use crate::pipeline::{Pipeline, Relay, Twin};
 use crate::slates::Slate;
 use crate::switch::{Switch, Verdict};
+
+/// Why a publisher ended whose name somebody else has now.
+const TAKEN_OVER: &str = "another publisher took the name over";
 
 /// A stream that is over can be finished by its viewers for this long; milliseconds.
 const ENDED_MS: i64 = 30_000;
@@ -107,7 +110,7 @@ impl Stream {
     pub(crate) fn start(&mut self, hub: &Hub, input: Input, now_ms: i64) {
         let role = input.about.role;
         if let Some(old) = self.take_input(role) {
-            self.stop(hub, old, &End::Left("another publisher took the name over".into()), now_ms);
+            self.stop(hub, old, &End::Left(TAKEN_OVER.into()), now_ms);
         }
         if role != Role::Slate {
             (self.ended, self.slate_due_ms) = (false, None);
@@ -134,8 +137,10 @@ impl Stream {
         self.note(hub);
         let end = match reading {
             Reading::Closed(end) => Some(end),
-            _ if input.claim.is_lost() => Some(End::Left("another publisher took the name over".into())),
-            _ => None,
+            _ => input.claim.lost().map(|why| match why {
+                Lost::Over => End::Left(TAKEN_OVER.into()),
+                Lost::Key => End::Refused("the key that it was published with was deleted".into()),
+            }),
         };
         if let Some(end) = end {
             self.stop(hub, input, &end, now_ms);
@@ -414,7 +419,7 @@ impl Stream {
             return;
         };
         let about = About::slate();
-        let claim = Claim::new(nx_delivery::random_id(), now_ms);
+        let claim = Claim::new(None, now_ms);
         let wire = Wire::Clip(Box::new(ClipInput::new(clip, now_ms)));
         self.put_input(Input::new(usize::MAX - 1, about, claim, wire, now_ms));
     }

@@ -2,7 +2,7 @@
 
 use nx_admission::{Input, Limits, Secret};
 use nx_contract::desired::{Change, Desired, Fault};
-use nx_contract::keys::{self, KeyLimits, MadeKey, NewKey};
+use nx_contract::keys::{self, KeyLimits, MadeKey, NewKey, OuterKey};
 use nx_contract::sources::{InputRole, NewSource, Source};
 use nx_contract::targets::{NewTarget, Target};
 use nx_hls::Rfc3339;
@@ -10,13 +10,15 @@ use nx_media::StreamKey;
 
 use super::{Outbound, Shown, key, reused, shown, unknown};
 use crate::address;
-use crate::desired::{Content, Key, Way, random, secret, uuid};
+use crate::desired::{Content, Key, Lock, Way, random, secret, uuid};
 use crate::hub::Hub;
 
 /// Publish keys that one stream may have.
 const KEYS_MAX: usize = 64;
 /// Of all streams together.
 const ALL_KEYS_MAX: usize = 10_000;
+/// Longest id of a key that was made elsewhere, bytes.
+const ID_BYTES_MAX: usize = 64;
 /// Any target, any source: the kind counts.
 const TARGETS: Way = Way::Target { tls_insecure: false };
 const SOURCES: Way = Way::Source { input: InputRole::Primary };
@@ -69,7 +71,8 @@ impl Desired for Outbound {
         let created_ms = nx_delivery::wall_ms();
         let (id, secret) = (uuid(created_ms, random()?), secret()?);
         let NewKey { input, limits } = new;
-        let new = Key { id, stream: stream.to_owned(), key: secret, input, limits, created_ms };
+        let lock = Lock::Key(secret.clone());
+        let new = Key { id, stream: stream.to_owned(), lock, input, limits, created_ms };
         let change = |content: &mut Content| {
             if let Some(id) = content.made_by(once) {
                 let same = |k: &&Key| {
@@ -77,31 +80,64 @@ impl Desired for Outbound {
                 };
                 return content.keys.iter().find(same).cloned().ok_or_else(reused);
             }
-            let like = content.keys.iter().filter(|k| k.stream == new.stream).count();
-            if like >= KEYS_MAX || content.keys.len() >= ALL_KEYS_MAX {
-                return Err(Fault::Full(format!(
-                    "{stream} has {like} of {KEYS_MAX} keys, all streams {} of {ALL_KEYS_MAX}: delete one first",
-                    content.keys.len()
-                )));
-            }
+            has_room(content, stream)?;
             content.answer(once, &new.id);
             content.keys.push(new.clone());
             Ok(new.clone())
         };
         let made = self.hub.book.change(change, |key| admit(&self.hub, key))?;
-        Ok(MadeKey { about: about(&made), key: made.key })
+        let Lock::Key(key) = &made.lock else { return Err(reused()) };
+        Ok(MadeKey { about: about(&made), key: key.clone() })
+    }
+
+    fn put_key(&self, stream: &str, id: &str, new: OuterKey) -> Result<keys::Key, Fault> {
+        key(stream)?;
+        check(&new.limits)?;
+        let fault = |text: &str| Fault::Invalid(text.into());
+        if !is_id(id) {
+            return Err(fault("the id of a key has 1 to 64 letters, digits and hyphens"));
+        }
+        if read_sha256(&new.sha256).is_none() {
+            return Err(fault("sha256: must have 64 hexadecimal digits"));
+        }
+        let created_ms = nx_delivery::wall_ms();
+        let OuterKey { sha256, input, limits } = new;
+        let (id, lock) = (id.to_owned(), Lock::Sha256(sha256.to_ascii_lowercase()));
+        let new = Key { id, stream: stream.to_owned(), lock, input, limits, created_ms };
+        let change = |content: &mut Content| {
+            if content.is_gone(&new.id) {
+                return Err(Fault::Conflict(format!("key {} was deleted: make another", new.id)));
+            }
+            if let Some(old) = content.keys.iter_mut().find(|k| k.id == new.id) {
+                if old.stream != new.stream {
+                    return Err(Fault::Conflict(format!("key {} is of another stream", new.id)));
+                }
+                *old = Key { created_ms: old.created_ms, ..new.clone() };
+                return Ok(old.clone());
+            }
+            has_room(content, stream)?;
+            content.keys.push(new.clone());
+            Ok(new.clone())
+        };
+        Ok(about(&self.hub.book.change(change, |key| admit(&self.hub, key))?))
     }
 
     fn remove_key(&self, stream: &str, id: &str) -> Result<(), Fault> {
         key(stream)?;
         let change = |content: &mut Content| {
             let at = content.keys.iter().position(|k| k.id == id && k.stream == stream);
-            content.keys.remove(at.ok_or_else(|| unknown(stream, id))?);
-            Ok(())
+            if at.is_none() && (!is_id(id) || content.keys.iter().any(|k| k.id == id)) {
+                return Err(unknown(stream, id));
+            }
+            // Also where it never came: whoever puts it is on the way.
+            content.bury(id);
+            Ok(at.map(|at| content.keys.remove(at)).is_some())
         };
-        self.hub.book.change(change, |()| {
+        let known = self.hub.book.change(change, |_| {
             self.hub.admission.remove_key(id);
-        })
+            self.hub.shut(id);
+        })?;
+        if known { Ok(()) } else { Err(unknown(stream, id)) }
     }
 }
 
@@ -114,7 +150,38 @@ pub(crate) fn admit(hub: &Hub, key: &Key) {
     };
     let KeyLimits { bitrate_bps, width, height, duration_s, concurrent } = key.limits;
     let limits = Limits { bitrate_bps, width, height, duration_s, concurrent };
-    hub.admission.add_key(stream, &key.id, Secret::new(key.key.as_str()), input, limits);
+    let lock = match &key.lock {
+        Lock::Key(key) => Secret::new(key.as_str()).into(),
+        Lock::Sha256(hash) => match read_sha256(hash) {
+            Some(hash) => nx_admission::Lock::Sha256(hash),
+            None => return,
+        },
+    };
+    hub.admission.add_key(stream, &key.id, lock, input, limits);
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn read_sha256(text: &str) -> Option<[u8; 32]> {
+    let digit = |at: usize| char::from(*text.as_bytes().get(at)?).to_digit(16);
+    let mut hash = [0; 32];
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::try_from(digit(2 * at)? << 4 | digit(2 * at + 1)?).ok()?;
+    }
+    (text.len() == 64).then_some(hash)
+}
+
+fn has_room(content: &Content, stream: &str) -> Result<(), Fault> {
+    let like = content.keys.iter().filter(|k| k.stream == stream).count();
+    if like < KEYS_MAX && content.keys.len() < ALL_KEYS_MAX {
+        return Ok(());
+    }
+    Err(Fault::Full(format!(
+        "{stream} has {like} of {KEYS_MAX} keys, all streams {} of {ALL_KEYS_MAX}: delete one first",
+        content.keys.len()
+    )))
 }
 
 fn check(limits: &KeyLimits) -> Result<(), Fault> {

@@ -3,16 +3,17 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use nx_admission::{Action, Ask, Protocol};
 use nx_contract::desired::{Change, Desired};
-use nx_contract::keys::NewKey;
-use nx_contract::sources::NewSource;
+use nx_contract::keys::{KeyLimits, NewKey, OuterKey};
+use nx_contract::sources::{InputRole, NewSource};
 use nx_contract::targets::NewTarget;
 use nx_delivery::{Limits, TlsConfig};
 use nx_hls::Window;
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::*;
-use crate::claims::{Claim, Role};
+use crate::claims::{Claim, Lost, Role};
 use crate::follow::{Follower, Next};
 use crate::ingest::clip::{Clip, ClipInput};
 use crate::ingest::input::{About, Wire};
@@ -55,7 +56,7 @@ impl Server {
         let clip = Clip::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/tiny.flv")).unwrap();
         let key = StreamKey::parse(key).unwrap();
         let now_ms = self.hub.clock.ms();
-        let claim = Claim::new("clip".into(), now_ms);
+        let claim = Claim::new(None, now_ms);
         let entry = self.hub.take_name(&key, Role::Primary, &claim).await.unwrap();
         let about = About { role: Role::Primary, ..About::slate() };
         let wire = Wire::Clip(Box::new(ClipInput::new(clip, now_ms)));
@@ -170,6 +171,60 @@ async fn a_stream_goes_out_over_every_protocol() {
     for server in [near, far] {
         std::fs::remove_dir_all(server.close().await).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_key_of_somebody_elses_is_put_and_deleted_for_ever_and_takes_its_publisher_along() {
+    let server = Server::new("keys");
+    let out = server.doors.outbound();
+    let outer = |sha256: &str| OuterKey {
+        sha256: sha256.into(),
+        input: InputRole::Primary,
+        limits: KeyLimits::default(),
+    };
+    let hash = "F52FBD32B2B3B86FF88EF6C490628285F482AF15DDCB29541F94BCF526A3F6C7";
+    for (id, sha256) in [("", hash), ("k/1", hash), ("k1", "12"), ("k1", &"g".repeat(64))] {
+        assert!(
+            matches!(out.put_key("channels/a", id, outer(sha256)), Err(Fault::Invalid(_))),
+            "{id} {sha256}"
+        );
+    }
+    let put = out.put_key("channels/a", "k1", outer(hash)).unwrap();
+    assert_eq!(out.put_key("channels/a", "k1", outer(hash)).unwrap(), put, "again is the same");
+    assert!(matches!(out.put_key("channels/b", "k1", outer(hash)), Err(Fault::Conflict(_))));
+    let ask = |key: &str| {
+        let query = format!("key={key}");
+        let name = StreamKey::parse("channels/a").unwrap();
+        Ask::from_query(name, Action::Publish, Protocol::Rtmp, LOCAL.0.into(), &query, "")
+    };
+    assert!(server.hub.admission.decide(&ask("hunter1"), 0).await.is_err());
+    let grant = server.hub.admission.decide(&ask("hunter2"), 0).await.unwrap();
+
+    // It publishes, and is deleted.
+    let claim = Claim::new(grant.key, server.hub.clock.ms());
+    server.hub.take_name(&StreamKey::parse("channels/a").unwrap(), Role::Primary, &claim).await.unwrap();
+    assert!(!claim.is_lost());
+    assert!(matches!(out.remove_key("channels/b", "k1"), Err(Fault::NotFound(_))));
+    out.remove_key("channels/a", "k1").unwrap();
+    assert_eq!(claim.lost(), Some(Lost::Key));
+    assert!(server.hub.admission.decide(&ask("hunter2"), 0).await.is_err());
+    // Who was judged before and comes now is sent away too.
+    let late = Claim::new(Some("k1".into()), server.hub.clock.ms());
+    server.hub.take_name(&StreamKey::parse("channels/a").unwrap(), Role::Backup, &late).await.unwrap();
+    assert_eq!(late.lost(), Some(Lost::Key));
+
+    // What is deleted stays so, also what came after its end, also after a restart.
+    assert!(matches!(out.remove_key("channels/a", "k2"), Err(Fault::NotFound(_))));
+    out.put_key("channels/a", "k3", outer(hash)).unwrap();
+    drop(out);
+    let server = Server::again(server.close().await);
+    let out = server.doors.outbound();
+    for id in ["k1", "k2"] {
+        assert!(matches!(out.put_key("channels/a", id, outer(hash)), Err(Fault::Conflict(_))), "{id}");
+    }
+    assert_eq!(server.hub.admission.decide(&ask("hunter2"), 0).await.unwrap().key.as_deref(), Some("k3"));
+    drop(out);
+    std::fs::remove_dir_all(server.close().await).unwrap();
 }
 
 /// Sends a stream as RTP to an address, until it is over.

@@ -17,7 +17,7 @@ use nx_contract::sources::InputRole;
 use nx_srt::Link;
 
 use crate::address::Source;
-use crate::claims::{Claim, Role};
+use crate::claims::{Claim, Lost, Role};
 use crate::ingest::input::{About, Wire};
 use crate::ingest::shard::{Join, Shards};
 use crate::ingest::srt::SrtSource;
@@ -88,7 +88,7 @@ async fn attempt(job: &Job, shards: &Shards, from: &Source, input: InputRole, st
         let opened = open(job, from).await?;
         let grant = admit(job, opened.peer(), input).await?;
         let role = Role::from(grant.input);
-        let claim = Claim::new(nx_delivery::random_id(), job.hub.clock.ms());
+        let claim = Claim::new(None, job.hub.clock.ms());
         let taken = job.hub.take_name(&job.stream, role, &claim).await;
         let entry = taken.map_err(Failure::Passing)?;
         Ok((opened, grant, role, claim, entry))
@@ -150,7 +150,7 @@ async fn attempt(job: &Job, shards: &Shards, from: &Source, input: InputRole, st
     } else {
         "the source is gone"
     });
-    ours.lose();
+    ours.lose(Lost::Over);
     over
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{Key, MadeKey, NewKey};
+use crate::keys::{Key, MadeKey, NewKey, OuterKey};
 use crate::sources::{NewSource, Source};
 use crate::targets::{NewTarget, Target};
 
@@ -62,7 +62,12 @@ pub trait Desired: Send + Sync + 'static {
     /// # Errors
     /// [`Fault`].
     fn add_key(&self, stream: &str, new: NewKey, once: Option<&str>) -> Result<MadeKey, Fault>;
-    /// Forgets a publish key. Whoever came in by it stays.
+    /// Takes a publish key that was made elsewhere under this id, again if need be.
+    ///
+    /// # Errors
+    /// [`Fault`]; [`Fault::Conflict`] also for one that was deleted: that is for ever.
+    fn put_key(&self, stream: &str, id: &str, key: OuterKey) -> Result<Key, Fault>;
+    /// Forgets a publish key. Whoever came in by it is sent away.
     ///
     /// # Errors
     /// [`Fault`].

@@ -39,6 +39,20 @@ pub struct NewKey {
     pub limits: KeyLimits,
 }
 
+/// A publish key that was made elsewhere: its secret is not known here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OuterKey {
+    /// SHA-256 of the secret, 64 hexadecimal digits.
+    pub sha256: String,
+    /// The input that it opens.
+    #[serde(default)]
+    pub input: InputRole,
+    /// What its bearer may send.
+    #[serde(default)]
+    pub limits: KeyLimits,
+}
+
 /// Upper limits of a publisher; what is absent is not limited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use nx_contract::desired::{Change, Desired, Fault};
-use nx_contract::keys::NewKey;
+use nx_contract::keys::{NewKey, OuterKey};
 use nx_contract::sources::NewSource;
 use nx_contract::targets::NewTarget;
 use nx_delivery::{Problem, Response};
@@ -77,7 +77,7 @@ where
     let Asked { method, headers, who, .. } = asked;
     let allowed = match (route.id.is_some(), route.kind) {
         (false, _) => "GET, HEAD, POST",
-        (true, Kind::Keys) => "GET, HEAD, DELETE",
+        (true, Kind::Keys) => "GET, HEAD, PUT, DELETE",
         (true, _) => "GET, HEAD, PATCH, DELETE",
     };
     guard::takes(method, allowed)?;
@@ -97,6 +97,10 @@ where
             };
             waiting(remove).await?;
             Ok(no_content())
+        }
+        (&Method::PUT, _) => {
+            let key: OuterKey = guard::body(headers, body).await?;
+            Ok(json(&text(&waiting(move || desired.put_key(&stream, &id, key)).await?)))
         }
         (&Method::PATCH, kind) => {
             let change: Change = guard::body(headers, body).await?;

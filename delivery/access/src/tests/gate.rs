@@ -12,8 +12,8 @@ use super::{NOW_S, claims};
 use crate::revoked::REVOCATIONS_MAX;
 use crate::uri::{Match, Part};
 use crate::{
-    Algorithm, Claims, Denial, Gate, HEADER, Key, Keys, List, NODE, Page, Pass, Revocation, RevokeError,
-    Terms, What, generate, make, unfold,
+    Algorithm, Claims, Config, Denial, Gate, HEADER, Key, Keys, List, NODE, Page, Pass, Revocation,
+    RevokeError, Terms, What, generate, make, unfold,
 };
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -117,6 +117,48 @@ fn only_what_asks_for_a_token_is_shut() {
     }
     // Of other sites it is theirs.
     assert_eq!(house.ask("/other/site/x?token=theirs", None).1, "/other/site/x?token=theirs");
+}
+
+#[test]
+fn what_is_for_members_is_shut_without_any_setting() {
+    let house = House::new("members", |terms| (terms.rules, terms.keys_file) = (Vec::new(), None));
+    for (path, shut) in [
+        ("/members/show/index.m3u8", true),
+        ("/members/show/v1/1.m4s", true),
+        ("/members/show/thumbnail.jpg", true),
+        ("/channels/show/index.m3u8", false),
+        ("/live/members/index.m3u8", false),
+        ("/members", false),
+    ] {
+        let (answer, _) = house.ask(path, None);
+        assert_eq!(matches!(answer, Err(Denial::Missing)), shut, "{path}");
+        assert_eq!(matches!(answer, Ok(None)), !shut, "{path}");
+    }
+    let play = |name| house.gate.play(&stream(name), None, ("rtmp", HERE), NOW_S);
+    assert!(matches!(play("members/show"), Err(Denial::Missing)));
+    assert!(matches!(play("channels/show"), Ok(None)));
+}
+
+#[test]
+fn an_origin_makes_a_key_of_its_own_once() {
+    let folder = std::env::temp_dir().join(format!("nexus-access-own-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("playback.json");
+    let own = || Config::default().with_own_keys(&folder).unwrap().keys_file.unwrap();
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+    assert_eq!(own(), file);
+    let first = text(&file);
+    // What a crash has left.
+    std::fs::write(folder.join("playback.new"), "half").unwrap();
+    assert_eq!((own(), text(&file)), (file.clone(), first.clone()), "the same after a restart");
+    std::fs::remove_file(&file).unwrap();
+    assert_ne!((own(), text(&file)).1, first, "another when it is gone");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let named = Config { keys_file: Some("other.json".into()), ..Config::default() };
+    assert_eq!(named.with_own_keys(&folder).unwrap().keys_file.unwrap(), Path::new("other.json"));
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Keys that come while the server runs, and quotas.
 
 use super::*;
-use crate::{Input, KeyInfo, Limits};
+use crate::{Action, Input, KeyInfo, Limits, Lock, Protocol};
 use RefusalKind::{NoCredential, TooMany, WrongKey};
 
 #[tokio::test]
@@ -24,10 +24,46 @@ async fn a_runtime_key_opens_and_shuts_its_stream() {
 }
 
 #[tokio::test]
+async fn what_belongs_to_channels_is_shut_without_a_key_and_does_not_tell_whether_it_is_there() {
+    for (settings, query, want) in [
+        ("", "", Err(NoCredential)),
+        ("publish = 'open'", "", Err(NoCredential)),
+        ("", "key=anything", Err(WrongKey)),
+        ("", "input=backup", Err(NoCredential)),
+        ("[[streams]]\nname = 'members/*'\nkeys = 'own'", "key=own", Ok("key")),
+        ("[[streams]]\nname = 'members/*'\npassphrase = '0123456789'", "", Err(NoCredential)),
+    ] {
+        let admission = admission(settings);
+        for protocol in [Protocol::Rtmp, Protocol::Srt] {
+            let ask = Ask { protocol, ..of("members/show", query) };
+            assert_eq!(by(&admission, &ask).await, want, "{settings} {query}");
+        }
+        let other = Ask { action: Action::Play, ..of("channels/show", "") };
+        assert_eq!(by(&admission, &other).await, Ok("open"), "{settings}");
+    }
+    let admission = admission("");
+    let refusal = async |key: &str| decide(&admission, &of("channels/show", key)).await.unwrap_err().text;
+    let before = (refusal("").await, refusal("key=x").await);
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"hunter2").as_ref().try_into();
+    let lock = Lock::Sha256(hash.unwrap());
+    admission.add_key(key("channels/show"), "k1", lock, Input::Primary, Limits::default());
+    assert_eq!((refusal("").await, refusal("key=x").await), before);
+    let grant = decide(&admission, &of("channels/show", "key=hunter2")).await.unwrap();
+    assert_eq!((grant.by, grant.key.as_deref()), ("key", Some("k1")));
+    assert_eq!(admission.adobe_password("channels", "k1"), None, "nobody here knows it");
+    assert!(admission.has_key("k1") && !admission.has_key("k2"));
+}
+
+#[tokio::test]
 async fn an_empty_key_opens_nothing() {
     let admission = admission("");
     admission.add_key(key("live/show"), "k1", Secret::default(), Input::Primary, Limits::default());
     let empty = Ask { key: Some(Secret::default()), ..ask("") };
+    assert_eq!(by(&admission, &empty).await, Err(WrongKey));
+    // The SHA-256 of nothing.
+    let nothing: [u8; 32] =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"").as_ref().try_into().unwrap();
+    admission.add_key(key("live/show"), "k2", Lock::Sha256(nothing), Input::Primary, Limits::default());
     assert_eq!(by(&admission, &empty).await, Err(WrongKey));
 }
 

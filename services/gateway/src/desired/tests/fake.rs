@@ -95,6 +95,11 @@ impl Desired for Fake {
         Ok(MadeKey { about, key: "hunter22".into() })
     }
 
+    fn put_key(&self, stream: &str, id: &str, key: OuterKey) -> Result<Key, Fault> {
+        let (id, stream, created_at) = (id.into(), stream.into(), String::new());
+        Ok(Key { id, stream, input: key.input, limits: key.limits, created_at })
+    }
+
     fn remove_key(&self, _: &str, _: &str) -> Result<(), Fault> {
         Ok(())
     }
