@@ -103,8 +103,7 @@ async fn start(cli: &Cli, config: &Config, run: Run<'_>) -> Result<Arc<Ring>> {
 /// The ports of services themselves.
 async fn doors(config: &Config, ring: &Arc<Ring>, more: bool, stopped: &Stopped) -> Result<Vec<Listening>> {
     let doors = nx_gateway::doors(&config.gateway, ring, more, stopped, GRACE).await.map_err(Error::msg)?;
-    doors.iter().for_each(|(name, listening)| announce(name, listening.address));
-    Ok(doors.into_iter().map(|(_, listening)| listening).collect())
+    Ok(doors.into_iter().inspect(|(name, at)| announce(name, at.address)).map(|(_, at)| at).collect())
 }
 
 async fn gateway(
@@ -115,8 +114,7 @@ async fn gateway(
     stopped: &Stopped,
 ) -> Result<Listening> {
     let face = nx_gateway::Face::new(core, &config.gateway, viewers, ring, stopped.clone());
-    let face = Arc::new(face.map_err(Error::msg)?);
-    listen("gateway", "gateway.listen", config.gateway.listen, face, stopped).await
+    listen("gateway", "gateway.listen", config.gateway.listen, face.map_err(Error::msg)?, stopped).await
 }
 
 /// An origin at work, with edge, gateway and services for `up`.
@@ -128,23 +126,25 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
     let address = config.origin.http.listen;
     let mut http = vec![listen("origin-http", "origin.http.listen", address, face, stopped).await?];
-    let mut ring = None;
+    let (mut ring, core) = (None, Core::new(&hub, &media.outbound()));
     if let Command::Up { compat_ports } = cli.command {
         let edge = nx_edge_node::start(&config.edge, (certs, &playback), hub.clone(), stopped, GRACE).await;
         let edge = edge.map_err(Error::msg)?;
         edge.iter().for_each(|(name, listening)| announce(name, listening.address));
         let viewers = edge[0].1.address;
         http.extend(edge.into_iter().map(|(_, listening)| listening));
-        let core = Core::new(&hub, &media.outbound());
         let ring = &*ring.insert(start(cli, config, Run::All).await?);
         let gateway = gateway(Some(core), config, viewers, ring, stopped).await?;
-        if let Some(link) = nx_ring::first_invite(ring, gateway.address).await {
-            crate::println_out(&format!("administrator {link}"));
-        }
+        let invite = nx_ring::first_invite(ring, gateway.address).await;
+        let _ = invite.map(|link| crate::println_out(&format!("administrator {link}")));
         http.push(gateway);
         if compat_ports {
             http.extend(doors(config, ring, true, stopped).await?);
         }
+    } else if config.gateway.ring.core {
+        let (ring, at) = (&*ring.insert(start(cli, config, Run::Apart(&[])).await?), http[0].address);
+        let door = nx_gateway::core_door(core, &config.gateway, at, ring, stopped, GRACE).await;
+        http.push(door.inspect(|door| announce("streamcore", door.address)).map_err(Error::msg)?);
     }
     Ok(Roles { origin: Some((hub, media)), ring, http })
 }

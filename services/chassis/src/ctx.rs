@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
 
-use crate::http::Traffic;
 use crate::mesh::{Call, Peer};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::tx::Tx;
 use nx_bus::{Bus, Publisher};
 use nx_db::{Db, DbError, Open, Value};
-use nx_mesh::{Clock, Links, Mesh, Vault};
+use nx_mesh::{Clock, Links, Mesh, Traffic, Vault};
 
 /// Requests of one service that run at the same time; further ones are told to come again.
 pub(crate) const REQUESTS_MAX: u32 = 256;

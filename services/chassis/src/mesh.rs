@@ -108,13 +108,31 @@ impl Call {
         once: &str,
         body: &impl Serialize,
     ) -> Result<T, Problem> {
-        let bytes = serde_json::to_vec(body).map_err(Problem::internal)?;
-        let request = Request::post(path)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header("idempotency-key", once)
-            .body(bytes.into())
-            .map_err(Problem::internal)?;
+        let mut request = with(Method::POST, path, body)?;
+        request.headers_mut().insert("idempotency-key", once.parse().map_err(Problem::internal)?);
         self.json(request).await
+    }
+
+    /// Puts a resource.
+    ///
+    /// # Errors
+    /// As [`Call::get`].
+    pub async fn put<T: DeserializeOwned>(self, path: &str, body: &impl Serialize) -> Result<T, Problem> {
+        self.json(with(Method::PUT, path, body)?).await
+    }
+
+    /// Deletes a resource; what is not there is deleted.
+    ///
+    /// # Errors
+    /// As [`Call::get`].
+    pub async fn delete(self, path: &str) -> Result<(), Problem> {
+        let request = Request::delete(path).body(Bytes::new()).map_err(Problem::internal)?;
+        let (service, status) = (self.service.clone(), self.oneshot(request).await?.status());
+        if status.is_success() || status == StatusCode::NOT_FOUND {
+            Ok(())
+        } else {
+            Err(no(&service, status))
+        }
     }
 
     async fn json<T: DeserializeOwned>(self, request: Request<Bytes>) -> Result<T, Problem> {
@@ -122,9 +140,7 @@ impl Call {
         let response = self.oneshot(request).await?;
         let status = response.status();
         if !status.is_success() {
-            let no = || Problem::conflict("refused", format!("{service} refused it: {status}"));
-            let problem = if status.is_client_error() { no() } else { away(&service) };
-            return Err(Problem { cause: Some(format!("{service} answered {status}")), ..problem });
+            return Err(no(&service, status));
         }
         // An answer without a body is `null`.
         let text: &[u8] = if response.body().is_empty() { b"null" } else { response.body() };
@@ -193,6 +209,20 @@ impl Service<Request<Bytes>> for Call {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         Box::pin(self.clone().run(request))
     }
+}
+
+fn with(method: Method, path: &str, body: &impl Serialize) -> Result<Request<Bytes>, Problem> {
+    let bytes = serde_json::to_vec(body).map_err(Problem::internal)?;
+    let request =
+        Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+    request.body(bytes.into()).map_err(Problem::internal)
+}
+
+/// A service has not done what it was asked.
+fn no(service: &str, status: StatusCode) -> Problem {
+    let refused = || Problem::conflict("refused", format!("{service} refused it: {status}"));
+    let problem = if status.is_client_error() { refused() } else { away(service) };
+    Problem { cause: Some(format!("{service} answered {status}")), ..problem }
 }
 
 /// Whether doing it twice is doing it once.

@@ -32,16 +32,21 @@ impl Ring {
     ) -> watch::Receiver<Pulse> {
         let (sender, receiver) = watch::channel(Pulse::default());
         if let Some(running) = self.services.get(service) {
-            let (cx, member) = (running.cx.clone(), self.member.clone());
-            let id = crate::new_id(cx.now_ms());
-            beat(&cx, member.as_ref(), &id, address, &sender).await;
-            tokio::spawn(beats(cx, member, id, address, sender, stop));
+            let (cx, member, id) =
+                (running.cx.clone(), self.member.clone(), crate::new_id(running.cx.now_ms()));
+            let instance = look(&cx, &id, address, &sender).await;
+            if let Some(member) = &member
+                && let Err(error) = member.beat(self.mesh(), &instance).await
+            {
+                tracing::warn!(service, %error, "the gateway does not know of us; it is told again");
+            }
+            tokio::spawn(looks(cx, member, id, address, sender, stop));
         }
         receiver
     }
 }
 
-async fn beats(
+async fn looks(
     cx: Ctx,
     member: Option<Member>,
     id: String,
@@ -49,45 +54,28 @@ async fn beats(
     sender: watch::Sender<Pulse>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let for_ever = async {
-        loop {
-            cx.clock().sleep(BEAT).await;
-            beat(&cx, member.as_ref(), &id, address, &sender).await;
-        }
-    };
-    tokio::select! {
-        _ = stop.wait_for(|&stop| stop) => {}
-        () = for_ever => {}
+    let instance = || look(&cx, &id, address, &sender);
+    if let Some(member) = member {
+        return member.present(&cx.shared().mesh, instance, &mut stop).await;
     }
-    if let Some(member) = member
-        && let Err(error) = member.leave(&cx.shared().mesh, &id).await
-    {
-        tracing::debug!(service = cx.service().id, %error, "the gateway will find out that we are gone");
+    while !*stop.borrow() {
+        instance().await;
+        tokio::select! { _ = stop.changed() => {}, () = cx.clock().sleep(BEAT) => {} }
     }
 }
 
-async fn beat(
-    cx: &Ctx,
-    member: Option<&Member>,
-    id: &str,
-    address: SocketAddr,
-    sender: &watch::Sender<Pulse>,
-) {
+/// Shows how a service is, and says it as the gateway is told.
+async fn look(cx: &Ctx, id: &str, address: SocketAddr, sender: &watch::Sender<Pulse>) -> Instance {
     let (ready, health) = cx.health().await;
     let figures = cx.figures().await.unwrap_or_default();
     sender.send_replace(Pulse { ready, health, figures });
-    let Some(member) = member else { return };
-    let service = cx.service().id;
     let free = u32::try_from(cx.inner().places.available_permits()).unwrap_or(REQUESTS_MAX);
-    let instance = Instance {
+    Instance {
         id: id.to_owned(),
-        service: service.to_owned(),
+        service: cx.service().id.to_owned(),
         address: address.to_string(),
         ready,
         running: REQUESTS_MAX.saturating_sub(free),
         circuits: cx.circuits().into_iter().map(|(to, state)| (to, state.to_owned())).collect(),
-    };
-    if let Err(error) = member.beat(&cx.shared().mesh, &instance).await {
-        tracing::warn!(service, %error, "the gateway does not know of us; it is told again");
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, HttpBody};
 use http::{HeaderMap, Method, Request, Response};
 use nx_bus::{Bus, Inbox, Rabbit, Topic};
@@ -179,6 +180,23 @@ impl Ring {
         }
     }
 
+    /// Has something that is no service of the chassis answer under a name of its own here: the streaming core.
+    pub fn join<A>(
+        &self,
+        id: &'static str,
+        answer: impl Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
+    ) where
+        A: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let peer = Peer { router: Router::new().fallback(answer), runtime: Handle::current() };
+        let _ = self.shared.peers.write().map(|mut peers| peers.insert(id, peer));
+    }
+
+    /// Where this process is known, if it is one of several.
+    pub fn member(&self) -> Option<&Member> {
+        self.member.as_ref()
+    }
+
     /// Answers a request to a service that runs here. Its path begins with `/v1/`, or is one that every service has.
     ///
     /// # Errors
@@ -220,7 +238,7 @@ impl Ring {
 
     /// Whether this service runs here, or may run in another process.
     pub fn has(&self, service: &str) -> bool {
-        self.all.iter().any(|s| s.id == service)
+        self.all.iter().any(|s| s.id == service) || self.mesh().knows(service)
     }
 
     /// The services that run here.

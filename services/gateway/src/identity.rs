@@ -57,6 +57,11 @@ impl Who {
         Self(Err(guard::unauthorized("nobody has asked who you are")))
     }
 
+    /// Whoever the ring says it is.
+    pub(crate) fn of(caller: Option<Caller>) -> Self {
+        Self(caller.ok_or_else(|| guard::unauthorized("nobody has shown who asks")))
+    }
+
     /// Who it is.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod announce;
 mod api;
 mod assets;
 mod config;
+mod core;
 mod desired;
 mod door;
 mod guard;
@@ -24,5 +25,6 @@ mod uploads;
 mod work;
 
 pub use config::{Config, Token};
+pub use core::door as core_door;
 pub use door::doors;
 pub use serve::{Core, Face};

@@ -12,6 +12,7 @@ use nx_mesh::{Instance, Listed, RegistryError};
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::core::CORE;
 use crate::guard;
 use crate::serve::{json, no_content};
 
@@ -55,7 +56,7 @@ where
             if instance.id != *id {
                 return Err(Problem::bad_request("the id of the body is not that of the address"));
             }
-            if !ring.has(&instance.service) {
+            if instance.service != CORE && !ring.has(&instance.service) {
                 return Err(Problem::bad_request("no service of this name is built"));
             }
             mesh.beat(instance).map_err(refused)?;

@@ -26,7 +26,7 @@ use crate::desired::{self, Asked};
 use crate::identity::{Identity, Who};
 use crate::limits::{Asker, Limits, Standing};
 use crate::services::{self, Services};
-use crate::{announce, assets, guard, mixes, playback, recordings, registry, titles, uploads, work};
+use crate::{announce, assets, core, guard, mixes, playback, recordings, registry, titles, uploads, work};
 
 /// What belongs to the streaming core.
 pub(crate) const CORE: &str = "/api/streamcore/v1";
@@ -95,7 +95,8 @@ pub struct Face {
 }
 
 impl Face {
-    /// A gateway in front of `core`, if that runs in this process, and `ring`; viewers are sent to `edge`. Long answers end
+    /// A gateway in front of `core`, if that runs in this process, and `ring`, whose services find it there; viewers are sent to
+    /// `edge`. Long answers end
     /// when `stop` turns true.
     ///
     /// # Errors
@@ -106,12 +107,23 @@ impl Face {
         edge: SocketAddr,
         ring: &Arc<Ring>,
         stop: watch::Receiver<bool>,
-    ) -> Result<Self, String> {
+    ) -> Result<Arc<Self>, String> {
         let behind = |core: Core| Behind { media: Media::new(core.posters.clone(), "gateway", 0), core };
         let identity = Arc::new(Identity::new(ring.clone(), config.token()?));
         let services = Services::new(ring.clone(), identity.clone(), stop.clone());
         let limits = Limits::new(config.limits.clone())?;
-        Ok(Self { core: core.map(behind), ring: ring.clone(), services, identity, limits, edge, stop })
+        let here = core.is_some();
+        let face =
+            Self { core: core.map(behind), ring: ring.clone(), services, identity, limits, edge, stop };
+        let face = Arc::new(face);
+        if here {
+            core::join(&face, ring);
+        }
+        Ok(face)
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Answers any request within what its sender may ask; `B` is its body.
@@ -150,7 +162,7 @@ impl Face {
         answer
     }
 
-    async fn within_limits<B>(
+    pub(crate) async fn within_limits<B>(
         &self,
         head: Parts,
         body: B,
@@ -165,7 +177,10 @@ impl Face {
             return self.services.answer(path, &head, body, peer, who).await;
         }
         let Some(Behind { core, media }) = &self.core else {
-            return self.without_core(&http::Request::from_parts(head, ()));
+            return match services::path_of(core::CORE, head.uri.path()) {
+                Some(rest) => self.services.core(rest.to_owned(), head, body, peer, who).await,
+                None => self.without_core(&http::Request::from_parts(head, ())),
+            };
         };
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(desired::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer, who };
@@ -218,8 +233,7 @@ impl Face {
                 self.about(request.uri().path())
             }
             (path, _) => Err(Problem::not_built(format!(
-                "{path:.200} belongs to the streaming core, which another process runs: ask a gateway of 'nexus up'; here \
-                 are the services below /api"
+                "{path:.200} is a page of 'nexus up'; here are the services below /api, /account, /people and /errors"
             ))),
         }
     }

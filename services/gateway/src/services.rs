@@ -15,11 +15,9 @@ use nx_mesh::CALLER;
 use nx_mesh::beat::HOLDER;
 use tokio::sync::watch;
 
+use crate::core::CORE;
 use crate::identity::{Identity, Who};
 use crate::registry;
-
-/// The core's own resources are answered by the gateway itself.
-const CORE: &str = "streamcore";
 
 /// Longest answer that is sent in one piece, bytes.
 const WHOLE_BYTES_MAX: u64 = 1 << 20;
@@ -48,6 +46,11 @@ pub(crate) struct Services {
 pub(crate) fn path(path: &str) -> Option<&str> {
     let path = path.strip_prefix("/api/").filter(|path| !path.is_empty())?;
     (path.split('/').next() != Some(CORE)).then_some(path)
+}
+
+/// What follows `/api/SERVICE/`.
+pub(crate) fn path_of<'a>(service: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix("/api/")?.strip_prefix(service)?.strip_prefix('/')
 }
 
 impl Services {
@@ -96,11 +99,52 @@ impl Services {
             return Err(not_built(service));
         }
         let caller = allowed(service, rest, who)?;
+        let to = (service.id.as_str(), format!("/{rest}{query}"));
+        self.pass_on(to, (&head.method, headers), body, peer, caller).await
+    }
+
+    /// Has the core of another process answer, which decides itself who may what.
+    pub(crate) async fn core<B>(
+        &self,
+        rest: String,
+        head: Parts,
+        body: B,
+        peer: SocketAddr,
+        who: &Who,
+    ) -> Result<Response, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if !self.ring.has(CORE) {
+            return Err(Problem::not_built(
+                "no process is the streaming core of this gateway: run nexus up, or nexus origin with gateway.ring.core",
+            ));
+        }
+        let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let caller = who.caller().ok().cloned();
+        self.pass_on((CORE, format!("/{rest}{query}")), (&head.method, head.headers), body, peer, caller)
+            .await
+    }
+
+    /// Sends a request on to a service at a path, in the name of `caller`.
+    async fn pass_on<B>(
+        &self,
+        (service, path): (&str, String),
+        (method, mut headers): (&Method, HeaderMap),
+        body: B,
+        peer: SocketAddr,
+        caller: Option<Caller>,
+    ) -> Result<Response, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         headers.remove(CALLER);
         told_by_us(&mut headers, peer);
         IDENTITY.iter().for_each(|name| drop(headers.remove(*name)));
-        let request = request(&head.method, &format!("/{rest}{query}"), headers, body, caller)?;
-        reply(self.ring.ask(&service.id, request).await).await
+        let request = request(method, &path, headers, body, caller)?;
+        reply(self.ring.ask(service, request).await).await
     }
 
     /// Answers a request that came to the port of a service of this process: from another process of the ring, which says
@@ -178,7 +222,8 @@ async fn reply(answer: Result<http::Response<RawBody>, nx_chassis::Problem>) -> 
     Ok(Response::from_parts(head, carried(body).await?))
 }
 
-fn told(problem: nx_chassis::Problem) -> Problem {
+/// What the ring refused or could not do, as we say it.
+pub(crate) fn told(problem: nx_chassis::Problem) -> Problem {
     if let Some(cause) = &problem.cause {
         tracing::warn!(cause, "no answer of a service");
     }

@@ -8,6 +8,7 @@ use axum::body::Body;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::registry::{BEAT, Instance, Listed};
 use crate::send::{CALLER, Mesh, SendError};
@@ -58,6 +59,35 @@ impl Member {
     /// When the gateway did not hear of it; it will find out.
     pub async fn leave(&self, mesh: &Mesh, id: &str) -> Result<(), SendError> {
         self.ask(mesh, Method::DELETE, &format!("{PATH}/{id}"), Vec::new()).await.map(drop)
+    }
+
+    /// Has an instance known, as it is with every beat, until `stop` turns true; then it leaves.
+    pub async fn present<F: Future<Output = Instance>>(
+        &self,
+        mesh: &Mesh,
+        instance: impl Fn() -> F,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        let mut id = None;
+        let for_ever = async {
+            loop {
+                let now = instance().await;
+                id = Some(now.id.clone());
+                if let Err(error) = self.beat(mesh, &now).await {
+                    tracing::warn!(now.service, %error, "the gateway does not know of us; it is told again");
+                }
+                mesh.clock().sleep(BEAT).await;
+            }
+        };
+        tokio::select! {
+            _ = stop.wait_for(|&stop| stop) => {}
+            () = for_ever => {}
+        }
+        if let Some(id) = id
+            && let Err(error) = self.leave(mesh, &id).await
+        {
+            tracing::debug!(id, %error, "the gateway will find out that we are gone");
+        }
     }
 
     /// Learns of changes as they come, for ever.

@@ -22,6 +22,8 @@ pub struct Config {
     pub bus: Option<Secret>,
     /// `HOST:PORT` of the gateway, where `nexus service` has its services known.
     pub registry: String,
+    /// Whether `nexus origin` is the streaming core of the ring: its API is behind the gateway then.
+    pub core: bool,
     /// What the processes of the ring know each other by; without it, a file that is made in the data folder.
     pub secret_file: Option<PathBuf>,
     /// Where services that have ports of their own listen, and where others are told to find them.
@@ -38,6 +40,7 @@ impl Default for Config {
             database: None,
             bus: None,
             registry: "127.0.0.1:3000".into(),
+            core: false,
             secret_file: None,
             host: Ipv4Addr::LOCALHOST.into(),
             free_ports: false,

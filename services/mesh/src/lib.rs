@@ -1,6 +1,6 @@
 //! What processes of the ring share: who is where ([`Registry`]), which instance is asked next ([`Balance`]), whether a way
-//! is open ([`Link`]), who asks ([`Seal`]), what only the ring can read ([`Vault`]), the [`Clock`] times that come again ([`Cron`]) and
-//! what belongs to one request ([`trace`]). [`Mesh`] asks services of other processes over HTTP/1.1; [`beat`] has a process known, and knows of the
+//! is open ([`Link`]), who asks ([`Seal`]), what only the ring can read ([`Vault`]), the [`Clock`] times that come again ([`Cron`]),
+//! what belongs to one request ([`trace`]) and what was answered ([`Traffic`]). [`Mesh`] asks services of other processes over HTTP/1.1; [`beat`] has a process known, and knows of the
 //! others. What can be set of it is [`Config`].
 
 mod balance;
@@ -14,6 +14,7 @@ mod registry;
 mod seal;
 mod send;
 pub mod trace;
+mod traffic;
 mod vault;
 
 pub use balance::Balance;
@@ -24,4 +25,5 @@ pub use link::{Asked, Link, Links};
 pub use registry::{BEAT, Instance, Listed, Registry, RegistryError};
 pub use seal::Seal;
 pub use send::{CALLER, Mesh, SendError};
+pub use traffic::Traffic;
 pub use vault::{Vault, VaultError, fresh};

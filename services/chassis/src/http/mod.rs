@@ -6,7 +6,6 @@ mod once;
 mod own;
 mod reply;
 mod take;
-mod traffic;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -18,7 +17,6 @@ pub use api::{Api, Describe, Operation};
 pub(crate) use layers::router;
 pub use reply::{Created, List, ShownOnce, Tagged};
 pub use take::{Body as JsonBody, IfMatch, Page};
-pub(crate) use traffic::Traffic;
 
 /// The caller's trace (W3C Trace Context).
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -14,7 +14,7 @@ pub(crate) use fake::Fake;
 
 const SECRET: &str = "0123456789abcdef";
 
-pub(crate) fn face(token: bool) -> Face {
+pub(crate) fn face(token: bool) -> Arc<Face> {
     let (_, stop) = tokio::sync::watch::channel(false);
     let config = Config { token: token.then(|| Token::new(SECRET)), ..Config::default() };
     let fake = Arc::new(Fake::default());

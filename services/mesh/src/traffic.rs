@@ -12,8 +12,9 @@ const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /// Route, method and status: as many as the service declares.
 type Key = (String, String, u16);
 
+/// Counts the answers of one service.
 #[derive(Debug, Default)]
-pub(crate) struct Traffic(Mutex<Seen>);
+pub struct Traffic(Mutex<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -24,7 +25,8 @@ struct Seen {
 }
 
 impl Traffic {
-    pub(crate) fn note(&self, route: &str, method: &str, status: u16, took_ms: i64) {
+    /// A request was answered.
+    pub fn note(&self, route: &str, method: &str, status: u16, took_ms: i64) {
         // Anybody may invent methods.
         let method = if METHODS.contains(&method) { method } else { "other" };
         let Ok(mut seen) = self.0.lock() else { return };
@@ -37,7 +39,7 @@ impl Traffic {
     }
 
     /// As Prometheus text.
-    pub(crate) fn write(&self, service: &str, out: &mut String) {
+    pub fn write(&self, service: &str, out: &mut String) {
         let Ok(seen) = self.0.lock() else { return };
         // Writing to a string cannot fail.
         let name = "nexus_service_requests_total";
