@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/webhooks", &["nx-chassis"]),
     ("services/reporter", &["nx-chassis"]),
     ("services/platform", &["nx-chassis", "nx-webhooks"]),
+    ("services/content", &["nx-chassis", "nx-contract", "nx-media"]),
     ("services/identity", &["nx-chassis", "nx-contract"]),
     (
         "services/ring",

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tower::{Service, ServiceExt};
 
@@ -127,11 +128,10 @@ impl Call {
     /// As [`Call::get`].
     pub async fn delete(self, path: &str) -> Result<(), Problem> {
         let request = Request::delete(path).body(Bytes::new()).map_err(Problem::internal)?;
-        let (service, status) = (self.service.clone(), self.oneshot(request).await?.status());
-        if status.is_success() || status == StatusCode::NOT_FOUND {
-            Ok(())
-        } else {
-            Err(no(&service, status))
+        let (service, answer) = (self.service.clone(), self.oneshot(request).await?);
+        match answer.status() {
+            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
+            status => Err(no(&service, status, answer.body())),
         }
     }
 
@@ -140,7 +140,7 @@ impl Call {
         let response = self.oneshot(request).await?;
         let status = response.status();
         if !status.is_success() {
-            return Err(no(&service, status));
+            return Err(no(&service, status, response.body()));
         }
         // An answer without a body is `null`.
         let text: &[u8] = if response.body().is_empty() { b"null" } else { response.body() };
@@ -218,9 +218,11 @@ fn with(method: Method, path: &str, body: &impl Serialize) -> Result<Request<Byt
     request.body(bytes.into()).map_err(Problem::internal)
 }
 
-/// A service has not done what it was asked.
-fn no(service: &str, status: StatusCode) -> Problem {
-    let refused = || Problem::conflict("refused", format!("{service} refused it: {status}"));
+/// A service has not done what it was asked: in its own words, where it is the caller's to mend.
+fn no(service: &str, status: StatusCode, body: &[u8]) -> Problem {
+    let why = serde_json::from_slice(body).ok().and_then(|p: Value| p["detail"].as_str().map(str::to_owned));
+    let why = why.unwrap_or_else(|| status.to_string());
+    let refused = || Problem::conflict("refused", format!("{service} refused it: {why}"));
     let problem = if status.is_client_error() { refused() } else { away(service) };
     Problem { cause: Some(format!("{service} answered {status}")), ..problem }
 }

@@ -66,6 +66,17 @@ impl TestApp {
         Self { ring, clock, folder }
     }
 
+    /// Has something that is no service answer under a name.
+    pub fn join<A>(
+        &self,
+        id: &'static str,
+        answer: impl Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
+    ) where
+        A: Future<Output = http::Response<Body>> + Send + 'static,
+    {
+        self.ring.join(id, answer);
+    }
+
     /// Where the stores are.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -12,6 +12,15 @@ pub const VIEWER: &str = "viewer";
 /// What people can be.
 pub const ROLES: [&str; 3] = [OPERATOR, CREATOR, VIEWER];
 
+/// Fact: a person's name or roles are others, or they are shut out, or let in again. Subject: their id. Data: [`PersonNow`].
+pub const USER_CHANGED: &str = "cos.identity.user.changed.v1";
+/// Fact: nothing of a person is to be left. Subject: their id.
+pub const USER_ERASED: &str = "cos.identity.user.erased.v1";
+/// Fact: a session is over. Subject: its id.
+pub const SESSION_REVOKED: &str = "cos.identity.session.revoked.v1";
+/// Fact: somebody watches no more under a playback lease. Subject: its id.
+pub const LEASE_ENDED: &str = "cos.identity.lease.ended.v1";
+
 /// Who makes access tokens, and whom they are for: `iss` and `aud`.
 pub const ISSUER: &str = "nexus";
 /// What API keys begin with.
@@ -38,6 +47,29 @@ pub struct Claims {
     pub iat: i64,
     /// Unix time, seconds.
     pub exp: i64,
+}
+
+/// Somebody, as the services tell each other and people about themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Person {
+    /// The same for ever.
+    pub id: String,
+    /// What they sign in as.
+    pub handle: String,
+    /// What they are called.
+    pub name: String,
+    /// What they are: of [`ROLES`].
+    pub roles: Vec<String>,
+}
+
+/// What [`USER_CHANGED`] tells.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PersonNow {
+    /// Who it is now.
+    #[serde(flatten)]
+    pub person: Person,
+    /// Whether they are shut out.
+    pub disabled: bool,
 }
 
 /// What token-mgr says of an API key.

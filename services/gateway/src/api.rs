@@ -16,6 +16,8 @@ pub(crate) struct Page {
     items: Vec<Item>,
     next_cursor: Option<String>,
     server: Server,
+    /// Where viewers go.
+    viewers_url: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -32,12 +34,14 @@ struct Item {
 pub(crate) struct Paging {
     limit: usize,
     after: Option<String>,
+    /// The one that is asked for.
+    only: Option<String>,
 }
 
 impl Paging {
     /// Everything that a page may hold.
     pub(crate) fn first() -> Self {
-        Self { limit: LIMIT_MAX, after: None }
+        Self { limit: LIMIT_MAX, after: None, only: None }
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -51,7 +55,7 @@ impl Paging {
 
     /// Reads `limit` and `cursor` of a query string.
     pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
-        let mut paging = Self { limit: LIMIT_DEFAULT, after: None };
+        let mut paging = Self { limit: LIMIT_DEFAULT, after: None, only: None };
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             match name {
                 "limit" => {
@@ -63,6 +67,7 @@ impl Paging {
                 }
                 // The cursor is the last key of the page before, with its slash spelt as two tildes.
                 "cursor" => paging.after = Some(value.replacen("~~", "/", 1)),
+                "stream" => paging.only = Some(value.replace("%2F", "/")),
                 _ => {}
             }
         }
@@ -73,7 +78,8 @@ impl Paging {
 /// Cuts the page out of all streams, which are sorted by key. `edge` is where viewers go.
 pub(crate) fn page(streams: &dyn Streams, desired: &dyn Desired, paging: &Paging, edge: &str) -> Page {
     let after = |s: &Stream| paging.after.as_ref().is_none_or(|after| s.key > *after);
-    let mut rest = streams.list().into_iter().filter(after);
+    let wanted = |s: &Stream| paging.only.as_ref().is_none_or(|only| s.key == *only);
+    let mut rest = streams.list().into_iter().filter(wanted).filter(after);
     let item = |stream: Stream| Item {
         watch_url: format!("{edge}/watch/{}", stream.key),
         targets: desired.targets(&stream.key).unwrap_or_default(),
@@ -83,7 +89,7 @@ pub(crate) fn page(streams: &dyn Streams, desired: &dyn Desired, paging: &Paging
     let items: Vec<Item> = rest.by_ref().take(paging.limit).map(item).collect();
     let more = rest.next().is_some();
     let next_cursor = items.last().filter(|_| more).map(|i| i.stream.key.replacen('/', "~~", 1));
-    Page { items, next_cursor, server: streams.server() }
+    Page { items, next_cursor, server: streams.server(), viewers_url: edge.to_owned() }
 }
 
 #[cfg(test)]

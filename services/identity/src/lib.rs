@@ -21,31 +21,25 @@ mod user_auth;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use nx_chassis::{Caller, Problem, RawBody, Ring, Service};
-use nx_contract::identity::Config;
+use nx_contract::identity::{
+    Config, LEASE_ENDED, Person, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED,
+};
 use sha2::{Digest, Sha256};
 
 /// A person is there. Subject: their id.
 const USER_CREATED: &str = "cos.identity.user.created.v1";
-/// Their name or roles are others, or they are shut out, or let in again.
-const USER_CHANGED: &str = "cos.identity.user.changed.v1";
-/// Nothing of them is to be left.
-const USER_ERASED: &str = "cos.identity.user.erased.v1";
 /// Their password is another one. Data: [`Changed`].
 const CREDENTIAL_CHANGED: &str = "cos.identity.credential.changed.v1";
 /// Somebody signed in. Subject: their id.
 const SIGNED_IN: &str = "cos.identity.login.succeeded.v1";
 /// A session began. Subject: its id.
 const SESSION_CREATED: &str = "cos.identity.session.created.v1";
-/// It is over.
-const SESSION_REVOKED: &str = "cos.identity.session.revoked.v1";
 /// Tokens of a session were made anew. Subject: its id.
 const TOKENS_REFRESHED: &str = "cos.identity.tokens.refreshed.v1";
 /// A refresh token came that had been used long before: somebody has stolen it. Subject: the session.
 const TOKENS_REUSED: &str = "cos.identity.tokens.reused.v1";
 /// Somebody may watch a stream. Subject: the lease.
 const LEASE_GRANTED: &str = "cos.identity.lease.granted.v1";
-/// And does no more.
-const LEASE_ENDED: &str = "cos.identity.lease.ended.v1";
 
 /// Those that are built.
 #[must_use]
@@ -68,23 +62,6 @@ pub async fn first_invite(ring: &Ring, address: SocketAddr) -> Option<String> {
     let host = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
     let here = SocketAddr::new(host, address.port());
     Some(format!("http://{here}/account#invite={}", made.get("token")?.as_str()?))
-}
-
-/// A person, as the services tell each other and people about themselves.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-struct Person {
-    id: String,
-    handle: String,
-    name: String,
-    roles: Vec<String>,
-}
-
-/// What [`USER_CHANGED`] tells.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct PersonNow {
-    #[serde(flatten)]
-    person: Person,
-    disabled: bool,
 }
 
 /// What [`CREDENTIAL_CHANGED`] tells: the session in which it was done goes on.

@@ -22,6 +22,7 @@ pub(super) fn routes() -> Api {
         .get("/users/{id}/permissions", permissions)
         .post("/users/{id}/disable", disable)
         .post("/users/{id}/enable", enable)
+        .get("/handles/{handle}", by_handle)
         .get("/operators", operators)
 }
 
@@ -111,6 +112,12 @@ async fn read(by: Caller, cx: Ctx, Path(id): Path<String>) -> Result<Tagged<User
     by.must_own(&id)?;
     let body = store::find(&cx, &id).await?;
     Ok(Tagged { version: body.version, body })
+}
+
+/// Who is called that, for operators and services; `null` is nobody.
+async fn by_handle(by: Caller, cx: Ctx, Path(handle): Path<String>) -> Result<Json<Option<User>>, Problem> {
+    by.must_be(OPERATOR)?;
+    Ok(Json(store::by_handle(&cx, &handle.to_ascii_lowercase()).await?))
 }
 
 async fn rename(

@@ -13,6 +13,10 @@ pub(super) async fn find(cx: &Ctx, id: &str) -> Result<User, Problem> {
     found.ok_or_else(unknown)
 }
 
+pub(super) async fn by_handle(cx: &Ctx, handle: &str) -> Result<Option<User>, DbError> {
+    cx.db().one("SELECT * FROM person WHERE handle = $1", args![handle]).await
+}
+
 pub(super) async fn list(cx: &Ctx, page: &Page) -> Result<Vec<User>, DbError> {
     let sql = "SELECT * FROM person WHERE id > $1 ORDER BY id LIMIT $2";
     cx.db().all(sql, args![&page.after, page.rows()]).await

@@ -1,0 +1,110 @@
+//! Stream keys: what a channel is published with. Shown once, kept as a hash, here and in the core.
+
+use garde::Validate;
+use nx_chassis::{Api, Body, Caller, Created, Ctx, Json, List, Page, Path, Problem, ShownOnce, Time, Tx};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{KEY_CREATED, KEY_DELETED, channels, store};
+use crate::Done;
+
+/// Keys that a channel has at most: the core takes as many for a stream.
+const KEYS_MAX: i64 = 32;
+
+pub(super) fn routes(api: Api) -> Api {
+    api.get("/channels/{id}/stream-keys", list)
+        .post_once("/channels/{id}/stream-keys", add)
+        .delete("/channels/{id}/stream-keys/{key}", remove)
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Key {
+    pub(super) id: String,
+    /// What it is for.
+    pub(super) name: String,
+    /// Whether it opens the input that stands by.
+    pub(super) backup: bool,
+    pub(super) created_at: Time,
+    /// Whether the core lets in by it already.
+    pub(super) ready: bool,
+}
+
+impl nx_chassis::FromRow for Key {
+    fn from_row(row: &nx_chassis::Row) -> Result<Self, nx_chassis::DbError> {
+        Ok(Self {
+            id: row.get("id")?,
+            name: row.get("name")?,
+            backup: row.get("backup")?,
+            created_at: row.get("at_ms")?,
+            ready: row.get("told")?,
+        })
+    }
+}
+
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    /// What it is for.
+    #[garde(length(chars, min = 1, max = 100))]
+    name: String,
+    /// Whether it opens the input that stands by.
+    #[garde(skip)]
+    #[serde(default)]
+    backup: bool,
+}
+
+/// A key as its maker gets it.
+#[derive(Serialize, JsonSchema)]
+struct Made {
+    #[serde(flatten)]
+    about: Key,
+    /// Publish as `STREAM?key=…`; it is not shown again.
+    key: String,
+}
+
+async fn list(by: Caller, cx: Ctx, Path(id): Path<String>, page: Page) -> Result<List<Key>, Problem> {
+    let channel = channels::mine(&by, &cx, &id).await?;
+    Ok(List::of(&page, store::keys(&cx, &channel.id, &page).await?, |key: &Key| &key.id))
+}
+
+async fn add(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    Path(id): Path<String>,
+    Body(new): Body<NewKey>,
+) -> Result<ShownOnce<Created<Made>>, Problem> {
+    let channel = channels::mine(&by, &cx, &id).await?;
+    store::hold(&mut tx, &channel.id).await?;
+    if store::count_keys(&mut tx, &channel.id).await? >= KEYS_MAX {
+        let text = format!("the channel has {KEYS_MAX} keys: delete those that nothing uses");
+        return Err(Problem::conflict("keys-max", text));
+    }
+    let key = nx_chassis::fresh()?;
+    let hash: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let NewKey { name, backup } = new;
+    let about = Key { id: cx.new_id(), name, backup, created_at: Time(cx.now_ms()), ready: false };
+    store::add_key(&mut tx, &channel, &about, &hash).await?;
+    tx.emit(KEY_CREATED, &about.id, &json!({"channel_id": channel.id, "name": about.name})).await?;
+    super::tell(&mut tx).await?;
+    let location = about.id.clone();
+    Ok(ShownOnce(Created { location, body: Made { about, key } }))
+}
+
+/// Whoever publishes by it is sent away as soon as the core has heard.
+async fn remove(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    Path((id, key)): Path<(String, String)>,
+) -> Result<Json<Done>, Problem> {
+    let channel = channels::mine(&by, &cx, &id).await?;
+    if !store::delete_key(&mut tx, &channel.id, &key).await? {
+        return Err(Problem::not_found("the channel has no such key"));
+    }
+    tx.emit(KEY_DELETED, &key, &json!({"channel_id": channel.id})).await?;
+    super::tell(&mut tx).await?;
+    Ok(Json(Done {}))
+}

@@ -1,0 +1,96 @@
+//! streaming-service-v2: channels, their stream keys, their members, and what members watch with.
+//!
+//! ```text
+//! channel ─► stream key ─► the core knows its hash, and lets publishers in by itself
+//!         └► member ─► playback: a lease of session-mgr and a token of the core ─► edges prove it, asking nobody
+//! ```
+//!
+//! What is taken back here is told to the core at once, again and again until that has heard it. While this service is away
+//! whoever publishes or watches goes on, and nothing new begins.
+//!
+//! Never: a key in the store (its hash is); a token for who is no member; a member who is none any more and still watches.
+
+mod channels;
+mod core;
+mod keys;
+mod members;
+mod playback;
+mod rules;
+mod store;
+
+use nx_chassis::{Api, Event, NewJob, Problem, Service, Tx};
+use nx_contract::identity::{LEASE_ENDED, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED};
+
+/// A channel is there. Subject of this and the next: its id.
+const CHANNEL_CREATED: &str = "cos.streaming.channel.created.v1";
+const CHANNEL_CHANGED: &str = "cos.streaming.channel.changed.v1";
+const CHANNEL_DELETED: &str = "cos.streaming.channel.deleted.v1";
+/// Somebody may publish by a further key, or no more. Subject: the key's id.
+const KEY_CREATED: &str = "cos.streaming.key.created.v1";
+const KEY_DELETED: &str = "cos.streaming.key.deleted.v1";
+/// Somebody may watch a channel, or no more. Subject: the channel's id.
+const MEMBER_ADDED: &str = "cos.streaming.member.added.v1";
+const MEMBER_REMOVED: &str = "cos.streaming.member.removed.v1";
+/// Somebody watches. Subject: the token's id.
+const PLAYBACK_GRANTED: &str = "cos.streaming.playback.granted.v1";
+/// And may no more.
+const PLAYBACK_ENDED: &str = "cos.streaming.playback.ended.v1";
+
+/// The job that tells the core what it does not know yet.
+const TELL: &str = "tell";
+
+pub(crate) fn service() -> Service {
+    let facts = [
+        CHANNEL_CREATED,
+        CHANNEL_CHANGED,
+        CHANNEL_DELETED,
+        KEY_CREATED,
+        KEY_DELETED,
+        MEMBER_ADDED,
+        MEMBER_REMOVED,
+        PLAYBACK_GRANTED,
+        PLAYBACK_ENDED,
+    ];
+    let service = Service::new("streaming-service-v2")
+        .migration(include_str!("0001_init.sql"))
+        .api(playback::routes(members::routes(keys::routes(channels::routes(Api::new())))))
+        .on(USER_CHANGED, changed)
+        .on(USER_ERASED, erased)
+        .on(SESSION_REVOKED, signed_out)
+        .on(LEASE_ENDED, given_back)
+        .job(TELL, core::tell)
+        .every("* * * * *", TELL);
+    facts.into_iter().fold(service, Service::emits)
+}
+
+/// Has the core told of what was changed in this transaction.
+async fn tell(tx: &mut Tx) -> Result<(), Problem> {
+    Ok(tx.enqueue(NewJob::new(TELL, &())).await.map(drop)?)
+}
+
+async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    let now: PersonNow = event.data()?;
+    store::call_them(tx, &event.subject, &now.person.handle, &now.person.name).await?;
+    if !now.disabled {
+        return Ok(store::let_in(tx, &event.subject).await?);
+    }
+    store::shut_out(tx, &event.subject).await?;
+    store::end_of(tx, &event.subject, "the account was disabled").await
+}
+
+async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    store::shut_out(tx, &event.subject).await?;
+    store::end_of(tx, &event.subject, "the account was erased").await?;
+    for channel in store::owned(tx, &event.subject).await? {
+        channels::delete(tx, &channel).await?;
+    }
+    Ok(store::forget_member(tx, &event.subject).await?)
+}
+
+async fn signed_out(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    store::end_in(tx, &event.subject, "the session is over").await
+}
+
+async fn given_back(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    store::end_by(tx, &event.subject, "its lease is over").await
+}

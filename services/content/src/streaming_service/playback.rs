@@ -1,0 +1,117 @@
+//! Watching: addresses of a channel, with a token where it is for members.
+//!
+//! A token stands on a lease of session-mgr, of which its holder says every twenty seconds that it is still used
+//! (`PUT /api/session-mgr/v1/playback-leases/ID`). When the lease is over, so is the token.
+
+use garde::Validate;
+use http::HeaderMap;
+use nx_chassis::{Api, Body, Caller, Ctx, Json, Path, Problem, ShownOnce, Time, Tx};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::core::{self, Urls};
+use super::{PLAYBACK_GRANTED, channels, store};
+use crate::Done;
+
+/// How long a token holds while its lease does: as long as an evening. Seconds.
+const TOKEN_S: u32 = 6 * 3600;
+
+pub(super) fn routes(api: Api) -> Api {
+    api.post_once("/channels/{id}/playback", watch).delete("/channels/{id}/playback", end)
+}
+
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Watch {}
+
+/// Where to watch.
+#[derive(Serialize, JsonSchema)]
+struct Playback {
+    stream: String,
+    urls: Urls,
+    /// What opens them; absent where nothing has to. It is in the addresses already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<Token>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Token {
+    token: String,
+    id: String,
+    expires_at: Time,
+    /// To be put again every twenty seconds.
+    lease_id: String,
+}
+
+/// A token that was given out.
+#[derive(Debug)]
+pub(super) struct Given<'a> {
+    pub(super) token_id: &'a str,
+    pub(super) user_id: &'a str,
+    pub(super) session_id: Option<&'a str>,
+    pub(super) lease_id: &'a str,
+    pub(super) ends_ms: i64,
+}
+
+#[derive(Deserialize)]
+struct Lease {
+    id: String,
+}
+
+async fn watch(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Body(Watch {}): Body<Watch>,
+) -> Result<ShownOnce<Json<Playback>>, Problem> {
+    let channel = channels::visible(&by, &cx, &id).await?;
+    let stream = channel.stream.clone();
+    if !channel.members_only {
+        let urls = core::open_urls(&cx, &stream, &headers).await?;
+        return Ok(ShownOnce(Json(Playback { stream, urls, token: None })));
+    }
+    if let Some(session) = &by.session {
+        // What they bear may be some minutes older than its end.
+        let ended = |_| Problem::unauthorized("this session is over: sign in again");
+        let found =
+            cx.call("session-mgr")?.get::<serde_json::Value>(&format!("/v1/sessions/{session}")).await;
+        found.map_err(|e| if e.status.is_client_error() { ended(()) } else { e })?;
+    }
+    let wish = json!({"stream": stream, "user_id": by.subject});
+    let once = cx.new_id();
+    let lease: Lease = cx.call("session-mgr")?.post("/v1/playback-leases", &once, &wish).await?;
+    let made = core::make_token(&cx, &stream, TOKEN_S, &by.subject).await?;
+    let ends_ms = cx.now_ms() + i64::from(TOKEN_S) * 1000;
+    let given = Given {
+        token_id: &made.id,
+        user_id: &by.subject,
+        session_id: by.session.as_deref(),
+        lease_id: &lease.id,
+        ends_ms,
+    };
+    // They may have been sent away meanwhile: whoever does that waits here, or has been.
+    let gone = || Problem::not_found("there is no such channel, or it is not for you");
+    if !store::hold(&mut tx, &channel.id).await? || store::is_shut(&mut tx, &by.subject).await? {
+        return Err(gone());
+    }
+    if !channels::is_mine(&by, &channel) && !store::is_member_in(&mut tx, &channel.id, &by.subject).await? {
+        return Err(gone());
+    }
+    store::give(&mut tx, &channel.id, &given).await?;
+    let told = json!({"channel_id": channel.id, "user_id": by.subject, "lease_id": lease.id});
+    tx.emit(PLAYBACK_GRANTED, &made.id, &told).await?;
+    let urls = made.urls.reached(&headers);
+    let token = Token { token: made.token, id: made.id, expires_at: Time(ends_ms), lease_id: lease.id };
+    Ok(ShownOnce(Json(Playback { stream, urls, token: Some(token) })))
+}
+
+/// Sends everybody away who watches with a token; members come back with another.
+async fn end(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
+    let channel = channels::mine(&by, &cx, &id).await?;
+    store::hold(&mut tx, &channel.id).await?;
+    store::end_all(&mut tx, &channel.id, "everybody was sent away").await?;
+    Ok(Json(Done {}))
+}

@@ -1,0 +1,233 @@
+//! All SQL of streaming-service-v2.
+
+use nx_chassis::{Ctx, DbError, Page, Problem, Tx, args, row};
+use serde_json::json;
+
+use super::channels::Channel;
+use super::core::TOLD_MAX;
+use super::keys::Key;
+use super::members::Member;
+use super::playback::Given;
+use super::{PLAYBACK_ENDED, tell};
+
+/// A key that the core does not know of, or does not know to be gone.
+pub(super) struct Untold {
+    pub(super) id: String,
+    pub(super) stream: String,
+    pub(super) hash: String,
+    pub(super) backup: bool,
+    pub(super) deleted: bool,
+}
+row!(Untold { id, stream, hash, backup, deleted });
+
+struct Ended {
+    token_id: String,
+    user_id: String,
+}
+row!(Ended { token_id, user_id });
+
+pub(super) async fn add(tx: &mut Tx, channel: &Channel) -> Result<(), Problem> {
+    let sql = "INSERT INTO channel (id, owner_id, handle, title, members_only, at_ms, deleted, version, turn) \
+               VALUES ($1, $2, $3, $4, $5, $6, 0, 1, 0)";
+    let Channel { id, owner_id, handle, title, members_only, created_at, .. } = channel;
+    match tx.run(sql, args![id, owner_id, handle, title, *members_only, *created_at]).await {
+        Err(error) if error.is_unique() => {
+            Err(Problem::conflict("taken", "a channel is or was called that: take another name"))
+        }
+        added => Ok(added.map(drop)?),
+    }
+}
+
+pub(super) async fn find(cx: &Ctx, id: &str) -> Result<Option<Channel>, DbError> {
+    cx.db().one("SELECT * FROM channel WHERE id = $1 AND deleted = 0", args![id]).await
+}
+
+/// Those that somebody may watch, or all.
+pub(super) async fn seen(cx: &Ctx, user: &str, all: bool, page: &Page) -> Result<Vec<Channel>, DbError> {
+    let sql = "SELECT * FROM channel WHERE deleted = 0 AND id > $1 AND (members_only = 0 OR owner_id = $2 OR $3 = 1 OR \
+               id IN (SELECT channel_id FROM member WHERE user_id = $2)) ORDER BY id LIMIT $4";
+    cx.db().all(sql, args![&page.after, user, all, page.rows()]).await
+}
+
+pub(super) async fn owned(tx: &mut Tx, user: &str) -> Result<Vec<Channel>, DbError> {
+    tx.all("SELECT * FROM channel WHERE owner_id = $1 AND deleted = 0", args![user]).await
+}
+
+pub(super) async fn count(tx: &mut Tx, user: &str) -> Result<i64, DbError> {
+    let sql = "SELECT COUNT(*) AS n FROM channel WHERE owner_id = $1 AND deleted = 0";
+    Ok(tx.one(sql, args![user]).await?.unwrap_or_default())
+}
+
+pub(super) async fn rename(tx: &mut Tx, id: &str, version: i64, title: &str) -> Result<Channel, Problem> {
+    let sql = "UPDATE channel SET title = $1, version = version + 1 WHERE id = $2 AND version = $3 AND deleted = 0 \
+               RETURNING *";
+    tx.one(sql, args![title, id, version]).await?.ok_or_else(Problem::stale)
+}
+
+/// Waits until nobody else decides about this channel, to the end of the transaction; whether it is there.
+pub(super) async fn hold(tx: &mut Tx, id: &str) -> Result<bool, DbError> {
+    Ok(tx.run("UPDATE channel SET turn = turn + 1 WHERE id = $1 AND deleted = 0", args![id]).await? > 0)
+}
+
+/// Its name stays taken: who took it would have what was recorded under it.
+pub(super) async fn delete(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    tx.run("UPDATE channel SET deleted = 1 WHERE id = $1", args![id]).await?;
+    tx.run("UPDATE stream_key SET deleted = 1, told = 0 WHERE channel_id = $1 AND deleted = 0", args![id])
+        .await?;
+    tx.run("DELETE FROM member WHERE channel_id = $1", args![id]).await.map(drop)
+}
+
+pub(super) async fn keys(cx: &Ctx, channel: &str, page: &Page) -> Result<Vec<Key>, DbError> {
+    let sql =
+        "SELECT * FROM stream_key WHERE channel_id = $1 AND deleted = 0 AND id > $2 ORDER BY id LIMIT $3";
+    cx.db().all(sql, args![channel, &page.after, page.rows()]).await
+}
+
+pub(super) async fn count_keys(tx: &mut Tx, channel: &str) -> Result<i64, DbError> {
+    let sql = "SELECT COUNT(*) AS n FROM stream_key WHERE channel_id = $1 AND deleted = 0";
+    Ok(tx.one(sql, args![channel]).await?.unwrap_or_default())
+}
+
+pub(super) async fn add_key(tx: &mut Tx, channel: &Channel, key: &Key, hash: &str) -> Result<u64, DbError> {
+    let sql = "INSERT INTO stream_key (id, channel_id, stream, name, backup, hash, at_ms, deleted, told) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0)";
+    let Key { id, name, backup, created_at, .. } = key;
+    tx.run(sql, args![id, &channel.id, &channel.stream, name, *backup, hash, *created_at]).await
+}
+
+pub(super) async fn delete_key(tx: &mut Tx, channel: &str, id: &str) -> Result<bool, DbError> {
+    let sql = "UPDATE stream_key SET deleted = 1, told = 0 WHERE id = $1 AND channel_id = $2 AND deleted = 0";
+    Ok(tx.run(sql, args![id, channel]).await? > 0)
+}
+
+pub(super) async fn untold_keys(cx: &Ctx) -> Result<Vec<Untold>, DbError> {
+    cx.db().all("SELECT * FROM stream_key WHERE told = 0 ORDER BY id LIMIT $1", args![TOLD_MAX]).await
+}
+
+/// The core knows of a key as it was; what changed since will be told.
+pub(super) async fn key_told(cx: &Ctx, key: &Untold) -> Result<(), DbError> {
+    let sql = "UPDATE stream_key SET told = 1 WHERE id = $1 AND deleted = $2";
+    cx.run(sql, args![&key.id, key.deleted]).await.map(drop)
+}
+
+pub(super) async fn members(cx: &Ctx, channel: &str, page: &Page) -> Result<Vec<Member>, DbError> {
+    let sql = "SELECT * FROM member WHERE channel_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3";
+    cx.db().all(sql, args![channel, &page.after, page.rows()]).await
+}
+
+pub(super) async fn is_member(cx: &Ctx, channel: &str, user: &str) -> Result<bool, DbError> {
+    let sql = "SELECT * FROM member WHERE channel_id = $1 AND user_id = $2";
+    Ok(cx.db().one::<Member>(sql, args![channel, user]).await?.is_some())
+}
+
+pub(super) async fn is_member_in(tx: &mut Tx, channel: &str, user: &str) -> Result<bool, DbError> {
+    let sql = "SELECT * FROM member WHERE channel_id = $1 AND user_id = $2";
+    Ok(tx.one::<Member>(sql, args![channel, user]).await?.is_some())
+}
+
+pub(super) async fn add_member(tx: &mut Tx, channel: &str, member: &Member) -> Result<bool, DbError> {
+    let sql = "INSERT INTO member (channel_id, user_id, handle, name, at_ms) VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (channel_id, user_id) DO NOTHING";
+    let Member { user_id, handle, name, since } = member;
+    Ok(tx.run(sql, args![channel, user_id, handle, name, *since]).await? > 0)
+}
+
+pub(super) async fn remove_member(tx: &mut Tx, channel: &str, user: &str) -> Result<bool, DbError> {
+    let sql = "DELETE FROM member WHERE channel_id = $1 AND user_id = $2";
+    Ok(tx.run(sql, args![channel, user]).await? > 0)
+}
+
+pub(super) async fn forget_member(tx: &mut Tx, user: &str) -> Result<(), DbError> {
+    tx.run("DELETE FROM member WHERE user_id = $1", args![user]).await.map(drop)
+}
+
+/// What a member is called now.
+pub(super) async fn call_them(tx: &mut Tx, user: &str, handle: &str, name: &str) -> Result<(), DbError> {
+    let sql = "UPDATE member SET handle = $1, name = $2 WHERE user_id = $3";
+    tx.run(sql, args![handle, name, user]).await.map(drop)
+}
+
+pub(super) async fn shut_out(tx: &mut Tx, user: &str) -> Result<(), DbError> {
+    let sql = "INSERT INTO shut (user_id, at_ms) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING";
+    let now_ms = tx.now_ms();
+    tx.run(sql, args![user, now_ms]).await.map(drop)
+}
+
+pub(super) async fn let_in(tx: &mut Tx, user: &str) -> Result<(), DbError> {
+    tx.run("DELETE FROM shut WHERE user_id = $1", args![user]).await.map(drop)
+}
+
+pub(super) async fn is_shut(tx: &mut Tx, user: &str) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) AS n FROM shut WHERE user_id = $1";
+    Ok(tx.one::<i64>(sql, args![user]).await?.unwrap_or_default() > 0)
+}
+
+pub(super) async fn give(tx: &mut Tx, channel: &str, given: &Given<'_>) -> Result<u64, DbError> {
+    let sql = "INSERT INTO playback (token_id, channel_id, user_id, session_id, lease_id, ends_ms, ended) \
+               VALUES ($1, $2, $3, $4, $5, $6, 0)";
+    let Given { token_id, user_id, session_id, lease_id, ends_ms } = given;
+    let session_id = session_id.map(str::to_owned);
+    tx.run(sql, args![*token_id, channel, *user_id, session_id, *lease_id, *ends_ms]).await
+}
+
+/// All that somebody watches.
+pub(super) async fn end_of(tx: &mut Tx, user: &str, why: &str) -> Result<(), Problem> {
+    let sql = "UPDATE playback SET ended = 1 WHERE user_id = $1 AND ended = 0 RETURNING token_id, user_id";
+    let ended = tx.all(sql, args![user]).await?;
+    over(tx, ended, why).await
+}
+
+/// What is watched in a session.
+pub(super) async fn end_in(tx: &mut Tx, session: &str, why: &str) -> Result<(), Problem> {
+    let sql = "UPDATE playback SET ended = 1 WHERE session_id = $1 AND ended = 0 RETURNING token_id, user_id";
+    let ended = tx.all(sql, args![session]).await?;
+    over(tx, ended, why).await
+}
+
+/// What stands on a lease.
+pub(super) async fn end_by(tx: &mut Tx, lease: &str, why: &str) -> Result<(), Problem> {
+    let sql = "UPDATE playback SET ended = 1 WHERE lease_id = $1 AND ended = 0 RETURNING token_id, user_id";
+    let ended = tx.all(sql, args![lease]).await?;
+    over(tx, ended, why).await
+}
+
+/// Whoever watches a channel.
+pub(super) async fn end_all(tx: &mut Tx, channel: &str, why: &str) -> Result<(), Problem> {
+    let sql = "UPDATE playback SET ended = 1 WHERE channel_id = $1 AND ended = 0 RETURNING token_id, user_id";
+    let ended = tx.all(sql, args![channel]).await?;
+    over(tx, ended, why).await
+}
+
+/// What somebody watches of a channel.
+pub(super) async fn end_member(tx: &mut Tx, channel: &str, user: &str, why: &str) -> Result<(), Problem> {
+    let sql = "UPDATE playback SET ended = 1 WHERE channel_id = $1 AND user_id = $2 AND ended = 0 \
+               RETURNING token_id, user_id";
+    let ended = tx.all(sql, args![channel, user]).await?;
+    over(tx, ended, why).await
+}
+
+async fn over(tx: &mut Tx, ended: Vec<Ended>, why: &str) -> Result<(), Problem> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    for Ended { token_id, user_id } in &ended {
+        tx.emit(PLAYBACK_ENDED, token_id, &json!({"user_id": user_id, "why": why})).await?;
+    }
+    tell(tx).await
+}
+
+pub(super) async fn untold_tokens(cx: &Ctx) -> Result<Vec<String>, DbError> {
+    let sql = "SELECT * FROM playback WHERE ended = 1 ORDER BY token_id LIMIT $1";
+    let ended: Vec<Ended> = cx.db().all(sql, args![TOLD_MAX]).await?;
+    Ok(ended.into_iter().map(|ended| ended.token_id).collect())
+}
+
+pub(super) async fn token_told(cx: &Ctx, token: &str) -> Result<(), DbError> {
+    cx.run("DELETE FROM playback WHERE token_id = $1", args![token]).await.map(drop)
+}
+
+/// Forgets tokens that have run out by themselves, and keys that the core knows to be gone.
+pub(super) async fn forget(cx: &Ctx) -> Result<(), DbError> {
+    cx.run("DELETE FROM playback WHERE ends_ms <= $1", args![cx.now_ms()]).await?;
+    cx.run("DELETE FROM stream_key WHERE deleted = 1 AND told = 1", Vec::new()).await.map(drop)
+}
