@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -56,15 +56,16 @@ pub(crate) struct Town {
 impl Town {
     /// Everything in one process, on what that brings.
     pub(crate) fn in_one_process(name: &str, services: &[&'static str]) -> Self {
-        Self::build(name, None, services)
+        Self::build(name, None, services, "")
     }
 
     /// A gateway, an origin and a process for each of these services.
     pub(crate) fn apart(name: &str, peers: &Peers, services: &[&'static str]) -> Self {
-        Self::build(name, Some(peers), services)
+        Self::build(name, Some(peers), services, "")
     }
 
-    fn build(name: &str, peers: Option<&Peers>, services: &[&'static str]) -> Self {
+    /// Either, with further settings.
+    pub(crate) fn build(name: &str, peers: Option<&Peers>, services: &[&'static str], more: &str) -> Self {
         let data = std::env::temp_dir().join(format!("nexus-town-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&data).expect("a folder");
         // The port must be the same after a kill, since the others know it.
@@ -77,13 +78,13 @@ impl Town {
         let ring = peers.map_or_else(String::new, |peers| {
             let (database, bus, redis) = (peers.postgres.database(), peers.rabbit.url(), peers.redis.url());
             format!(
-                "[gateway.ring]\ndatabase = {database:?}\nbus = {bus:?}\nregistry = \"{port}\"\nfree_ports = true\n\
+                "[gateway.ring]\ndatabase = {database:?}\nbus = {bus:?}\nregistry = \"{port}\"\nfree_ports = true\ncore = true\n\
                  [gateway.limits]\nredis = {redis:?}\nuser = {{ per_minute = 600000 }}\n"
             )
         });
         let mut town = Self {
             gateway: port,
-            settings: token + &ring,
+            settings: token + &ring + more,
             data,
             passed: Duration::ZERO,
             apart: peers.is_some(),
@@ -131,10 +132,16 @@ impl Town {
     /// Starts it again with what it had.
     pub(crate) fn revive(&mut self, service: &'static str) {
         let (place, role) = match (self.apart, service) {
-            (true, "gateway") => ("gateway", "gateway".to_owned()),
+            (true, "gateway" | "origin") => (service, service.to_owned()),
             (true, service) => (service, format!("service {service}")),
             (false, _) => ("gateway", "up".to_owned()),
         };
+        let server = self.launch(&role, &self.data, &self.settings);
+        self.processes.insert(place, server);
+    }
+
+    /// Starts a process on the clock of the town.
+    pub(crate) fn launch(&self, role: &str, data: &Path, settings: &str) -> Server {
         let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
         let (clock, gateway) = (self.data.join("clock").display().to_string(), self.gateway.to_string());
         let env = [
@@ -143,16 +150,25 @@ impl Town {
             ("FAKETIME_CACHE_DURATION", "1"),
             ("NEXUS__GATEWAY__LISTEN", &gateway),
         ];
-        let server = Server::role_in(&role, &self.data, &self.settings, &env);
-        self.processes.insert(place, server);
+        Server::role_in(role, data, settings, &env)
+    }
+
+    /// The process that takes publishers.
+    pub(crate) fn origin(&self) -> &Server {
+        &self.processes[if self.apart { "origin" } else { "gateway" }]
+    }
+
+    /// The folder of what runs.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Has ffmpeg publish a stream; where it is watched.
     pub(crate) fn publish(&mut self, stream: &str) -> SocketAddr {
-        if self.apart {
+        if self.apart && !self.processes.contains_key("origin") {
             self.processes.insert("origin", Server::role("origin", ""));
         }
-        let origin = &self.processes[if self.apart { "origin" } else { "gateway" }];
+        let origin = self.origin();
         let mut command = Command::new("ffmpeg");
         command.args(["-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i"]);
         command.arg(ffmpeg::clip(10, Kind::Small)).args(["-c", "copy", "-f", "flv"]);
@@ -170,12 +186,27 @@ impl Town {
 
     /// A POST under an idempotency key, unless that is empty.
     pub(crate) fn post(&self, path: &str, key: &str, body: &Value) -> Said {
+        let key = (!key.is_empty()).then_some(("idempotency-key", key));
+        self.send("POST", path, key.as_slice(), body)
+    }
+
+    /// Any request with a body.
+    pub(crate) fn send(&self, method: &str, path: &str, more: &[(&str, &str)], body: &Value) -> Said {
         let bearer = self.bearer();
-        let mut headers = vec![("content-type", "application/json")];
-        headers.extend((!key.is_empty()).then_some(("idempotency-key", key)));
+        let mut headers = [&[("content-type", "application/json")], more].concat();
         headers.extend(bearer.iter().map(|bearer| ("authorization", bearer.as_str())));
         let text = body.to_string();
-        said(Client::connect(self.gateway).and_then(|mut c| c.ask("POST", path, &headers, text.as_bytes())))
+        said(Client::connect(self.gateway).and_then(|mut c| c.ask(method, path, &headers, text.as_bytes())))
+    }
+
+    /// Waits until the encoder ends by itself.
+    pub(crate) fn encoder_ends(&mut self) {
+        let mut encoder = self.encoder.take().expect("somebody publishes");
+        let deadline = Instant::now() + PATIENCE;
+        while encoder.try_wait().expect("it can be asked").is_none() {
+            assert!(Instant::now() < deadline, "the encoder goes on\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn bearer(&self) -> Option<String> {

@@ -43,6 +43,7 @@ mod players;
 mod reconnect;
 mod ring;
 mod smuggling;
+mod spine;
 mod srt;
 mod store;
 mod stories;

@@ -233,7 +233,7 @@ impl Face {
                 self.about(request.uri().path())
             }
             (path, _) => Err(Problem::not_built(format!(
-                "{path:.200} is a page of 'nexus up'; here are the services below /api, /account, /people and /errors"
+                "{path:.200} is a page of 'nexus up'; here are the services below /api, /account, /people, /channels and /errors"
             ))),
         }
     }
