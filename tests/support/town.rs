@@ -158,6 +158,11 @@ impl Town {
         &self.processes[if self.apart { "origin" } else { "gateway" }]
     }
 
+    /// Where everybody asks.
+    pub(crate) fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
     /// The folder of what runs.
     pub(crate) fn data(&self) -> &Path {
         &self.data

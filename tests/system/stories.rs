@@ -2,8 +2,11 @@
 //!
 //! A bad day is told as far as its services are built: without errors that are grouped, alerts and webhooks.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -19,6 +22,7 @@ fn in_one_process() {
     kill_9(Town::in_one_process("kill", &["scheduler"]));
     a_bad_day(Town::in_one_process("day", &["scheduler"]));
     who_is_who(Town::in_one_process("who", &IDENTITY));
+    keys_turn(Town::in_one_process("keys", &IDENTITY));
 }
 
 #[test]
@@ -192,6 +196,74 @@ fn who_is_who(mut town: Town) {
     let renew = |town: &Town| town.post("/api/token-mgr/v1/tokens/refresh", "", &renew).status;
     town.until("what she had is over", |town| renew(town) == 401);
     assert_eq!(log_in(&town, "ada").status, 403);
+}
+
+/// Stops those who ask all the time, also when a story breaks off.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The key that access tokens are signed with changes, while they are shown all the time: nobody who may is refused.
+fn keys_turn(mut town: Town) {
+    let password = "correct horse";
+    let invite = town.post(&format!("{AUTH}/invites"), "first", &json!({"roles": ["operator"]}));
+    let account = json!({"handle": "root", "password": password, "invite": invite.body["token"]});
+    let root = town.post(&format!("{AUTH}/signup"), "root", &account);
+    let text = |said: &Said, name: &str| said.body[name].as_str().expect("a token").to_owned();
+    let (bearer, mut refresh) = (Mutex::new(text(&root, "access_token")), text(&root, "refresh_token"));
+    town.bearer = Some(text(&root, "access_token"));
+    town.until("it opens", |town| town.get(SCHEDULES).status == 200);
+    let (stop, shown, refused, gateway) =
+        (AtomicBool::new(false), AtomicU64::new(0), Mutex::default(), town.gateway());
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let stopping = Stopping(&stop);
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = http::Client::connect(gateway).expect("a connection");
+                while !stop.load(Ordering::Relaxed) {
+                    let bearer = format!("Bearer {}", bearer.lock().expect("not poisoned"));
+                    let reply =
+                        client.ask("GET", "/api/scheduler/v1/schedules", &[("authorization", &bearer)], b"");
+                    let says =
+                        |reply: &http::Reply, what: &[u8]| reply.body.windows(what.len()).any(|w| w == what);
+                    match reply {
+                        Ok(reply) if reply.status == 200 => drop(shown.fetch_add(1, Ordering::Relaxed)),
+                        Ok(reply)
+                            if [401, 403].contains(&reply.status) || says(&reply, b"token-mgr is away") =>
+                        {
+                            *refused.lock().expect("not poisoned") = Some(reply.status);
+                        }
+                        // What is under way while the clock is moved comes too late.
+                        Ok(_) => {}
+                        Err(_) => client = http::Client::connect(gateway).expect("a connection"),
+                    }
+                }
+            });
+        }
+        let rotated = town.post("/api/token-mgr/v1/keys/rotate", "turn", &Value::Null);
+        let mut kids = HashSet::new();
+        // A new key signs ten minutes after it was published.
+        for _ in 0..8 {
+            town.pass(Duration::from_secs(90));
+            let next = town.post("/api/token-mgr/v1/tokens/refresh", "", &json!({"refresh_token": refresh}));
+            refresh = text(&next, "refresh_token");
+            kids.insert(text(&next, "access_token").split('.').next().map(str::to_owned));
+            *bearer.lock().expect("not poisoned") = text(&next, "access_token");
+            town.bearer = Some(text(&next, "access_token"));
+        }
+        drop(stopping);
+        assert!(rotated.status < 300, "{rotated:?}");
+        assert_eq!(kids.len(), 2, "signed with the one before, then with the new one");
+    });
+    let shown = shown.into_inner();
+    eprintln!("{} tokens a second were shown", shown / began.elapsed().as_secs().max(1));
+    assert!(shown > 1_000);
+    assert_eq!(refused.into_inner().expect("not poisoned"), None::<u16>, "of {shown}");
 }
 
 fn circuit(town: &Town) -> String {
