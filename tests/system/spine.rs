@@ -85,6 +85,17 @@ fn edge(town: &Town, plane: &Plane) -> Server {
     town.launch("edge", &folder, &format!("{settings}{playback}"))
 }
 
+/// What the story is about.
+struct Scene {
+    town: Town,
+    /// Elsewhere.
+    edge: Server,
+    /// Where the channel is asked for.
+    channel: String,
+    /// Of who watches.
+    vera: String,
+}
+
 fn spine(name: &str, peers: Option<&Peers>) {
     let plane = Plane::new(&format!("spine-{name}"));
     let more = plane.settings("origin", "listen = \"127.0.0.1:0\"");
@@ -93,132 +104,164 @@ fn spine(name: &str, peers: Option<&Peers>) {
         town.revive("origin");
     }
     let edge = edge(&town, &plane);
-    let edge = (edge.edge(), edge);
-
-    // People: who runs it, who makes something, who watches.
-    let invite = town.post(&format!("{AUTH}/invites"), "first", &json!({"roles": ["operator"]}));
-    let sign_up = |town: &Town, handle: &str, invite: Value| {
-        let said = town.post(
-            &format!("{AUTH}/signup"),
-            handle,
-            &json!({
-                "handle": handle, "password": PASSWORD, "invite": invite,
-            }),
-        );
-        assert_eq!(said.status, 200, "{said:?}");
-        text(&said, "/user/id")
-    };
-    sign_up(&town, "root", invite.body["token"].clone());
-    sign_in(&mut town, "root");
-    let cleo = town.post(&format!("{AUTH}/invites"), "second", &json!({"roles": ["creator"]}));
-    assert_eq!(cleo.status, 201, "{cleo:?}");
-    sign_up(&town, "cleo", cleo.body["token"].clone());
-    let vera = sign_up(&town, "vera", Value::Null);
-    town.until("the core is behind the gateway", |town| town.get("/api/streamcore/v1/streams").status == 200);
-
-    // A channel, and what it is published with.
+    let vera = people(&mut town);
     sign_in(&mut town, "cleo");
     let made = town.post(CHANNELS, "club", &json!({"handle": "club", "members_only": true}));
     assert_eq!(made.status, 201, "{made:?}");
     let channel = format!("{CHANNELS}/{}", text(&made, "/id"));
-    let keys = format!("{channel}/stream-keys");
-    let key = town.post(&keys, "studio", &json!({"name": "studio"}));
-    assert_eq!(key.status, 201, "{key:?}");
-    let (key_id, key) = (text(&key, "/id"), text(&key, "/key"));
-    town.until("the core knows the key", |town| town.get(&keys).body["items"][0]["ready"] == true);
-    let wrong = refusal(&town, "members/club?key=wrong");
-    assert!(wrong.contains("the key is not one of NAME"), "{wrong}");
-    for unknown in ["members/nobody-has-this?key=wrong", "channels/club?key=wrong"] {
-        assert_eq!(refusal(&town, unknown), wrong, "nobody learns which channels there are");
-    }
-    let began = Instant::now();
-    town.publish(&format!("members/club?key={key}"));
-    town.until("it is live", |town| town.get(&format!("{channel}/live")).body["stream"]["state"] == "live");
-    eprintln!("live after {} ms, the start of the encoder included", began.elapsed().as_millis());
-
-    // Who is no member gets no byte.
-    let playback = format!("{channel}/playback");
-    sign_in(&mut town, "vera");
-    assert_eq!(town.post(&playback, "vera early", &json!({})).status, 404);
-    sign_in(&mut town, "cleo");
-    let member = town.post(&format!("{channel}/members"), "", &json!({"handle": "vera"}));
-    assert_eq!((member.status, text(&member, "/user_id")), (200, vera.clone()), "{member:?}");
-    sign_in(&mut town, "vera");
-    let given = town.post(&playback, "vera", &json!({}));
-    assert_eq!(given.status, 200, "{given:?}");
-    let token = text(&given, "/token/token");
-    let lease = format!("/api/session-mgr/v1/playback-leases/{}", text(&given, "/token/lease_id"));
-    let base = format!("/token={token}/members/club");
-    town.until("she watches at the edge elsewhere", |_| newest(edge.0, &base).is_some());
-    let decoded = decode(&format!("http://{}{base}/index.m3u8", edge.0), 4);
-    assert!(decoded.ok && decoded.video >= 30, "{decoded:?}");
-    let mut altered = token.clone().into_bytes();
-    let at = altered.len() / 2;
-    altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
-    let altered = String::from_utf8(altered).expect("letters");
-    let shut = |town: &Town| {
-        let here = if town.is_apart() { town.origin().origin() } else { town.origin().edge() };
-        for node in [edge.0, here] {
-            for (path, want) in [
-                ("/members/club/index.m3u8".to_owned(), 401),
-                (format!("/token={token}/members/other/index.m3u8"), 403),
-                (format!("/token={altered}/members/club/index.m3u8"), 403),
-                (format!("/token=x/members/club/v1/index.m3u8"), 403),
-            ] {
-                assert_eq!(status(node, &path), want, "{node} {path}");
-            }
-        }
-    };
-    shut(&town);
-
-    // Whatever dies, who publishes and who watches goes on; nothing new begins without those it takes.
-    if town.is_apart() {
+    let mut scene = Scene { town, edge, channel, vera };
+    let (key_id, key) = scene.goes_live();
+    let seat = scene.takes_a_seat();
+    if scene.town.is_apart() {
         for service in SERVICES {
-            town.kill(service);
-            let before = newest(edge.0, &base);
-            shut(&town);
-            let tries = Cell::new(0);
-            let begin = |town: &Town| {
-                tries.set(tries.get() + 1);
-                town.post(&playback, &format!("{service} {}", tries.get()), &json!({})).status
-            };
-            if ["streaming-service-v2", "session-mgr"].contains(&service) {
-                assert_eq!(begin(&town), 503, "{service}");
-            } else {
-                // Or three are watched already.
-                town.until("others begin to watch", |town| [200, 409].contains(&begin(town)));
-            }
-            town.until("the stream goes on", |_| newest(edge.0, &base).is_some_and(|n| Some(n) != before));
-            town.revive(service);
-            // Ways to it that were closed are tried again after half a minute.
-            town.pass(Duration::from_secs(31));
-            sign_in(&mut town, "vera");
-            town.until("her player says that it is there", |town| {
-                town.send("PUT", &lease, &[], &Value::Null).status == 200
-            });
+            scene.goes_on_without(service, &seat);
         }
-        // All of them at once: the edge asks nobody.
-        SERVICES.iter().for_each(|service| town.kill(service));
-        shut(&town);
-        let before = newest(edge.0, &base);
-        town.until("she still watches", |_| newest(edge.0, &base).is_some_and(|n| Some(n) != before));
-        SERVICES.iter().for_each(|service| town.revive(service));
-        town.pass(Duration::from_secs(31));
+        // All of them at once.
+        SERVICES.iter().for_each(|service| scene.town.kill(service));
+        scene.is_shut(&seat.token);
+        scene.goes_on(&seat);
+        SERVICES.iter().for_each(|service| scene.town.revive(service));
+        scene.town.pass(Duration::from_secs(31));
     } else {
-        let before = newest(edge.0, &base);
-        town.until("she still watches", |_| newest(edge.0, &base).is_some_and(|n| Some(n) != before));
+        scene.goes_on(&seat);
+    }
+    scene.ends(&seat, &key_id, &key);
+}
+
+/// Who runs it, who makes something, who watches; the id of the last.
+fn people(town: &mut Town) -> String {
+    let invite = |town: &Town, role: &str| {
+        let made = town.post(&format!("{AUTH}/invites"), role, &json!({"roles": [role]}));
+        assert_eq!(made.status, 201, "{made:?}");
+        made.body["token"].clone()
+    };
+    let sign_up = |town: &Town, handle: &str, invite: Value| {
+        let account = json!({"handle": handle, "password": PASSWORD, "invite": invite});
+        let said = town.post(&format!("{AUTH}/signup"), handle, &account);
+        assert_eq!(said.status, 200, "{said:?}");
+        text(&said, "/user/id")
+    };
+    sign_up(town, "root", invite(town, "operator"));
+    sign_in(town, "root");
+    sign_up(town, "cleo", invite(town, "creator"));
+    let vera = sign_up(town, "vera", Value::Null);
+    town.until("the core is behind the gateway", |town| town.get("/api/streamcore/v1/streams").status == 200);
+    vera
+}
+
+/// What somebody watches with.
+struct Seat {
+    token: String,
+    lease: String,
+    /// In front of the names of files.
+    base: String,
+}
+
+impl Scene {
+    /// The channel's owner publishes; the key's id, and the key.
+    fn goes_live(&mut self) -> (String, String) {
+        let (town, keys) = (&mut self.town, format!("{}/stream-keys", self.channel));
+        let key = town.post(&keys, "studio", &json!({"name": "studio"}));
+        assert_eq!(key.status, 201, "{key:?}");
+        let (key_id, key) = (text(&key, "/id"), text(&key, "/key"));
+        town.until("the core knows the key", |town| town.get(&keys).body["items"][0]["ready"] == true);
+        let wrong = refusal(town, "members/club?key=wrong");
+        assert!(wrong.contains("the key is not one of NAME"), "{wrong}");
+        for unknown in ["members/nobody-has-this?key=wrong", "channels/club?key=wrong"] {
+            assert_eq!(refusal(town, unknown), wrong, "nobody learns which channels there are");
+        }
+        let (began, live) = (Instant::now(), format!("{}/live", self.channel));
+        town.publish(&format!("members/club?key={key}"));
+        town.until("it is live", |town| town.get(&live).body["stream"]["state"] == "live");
+        eprintln!("live after {} ms, the start of the encoder included", began.elapsed().as_millis());
+        (key_id, key)
     }
 
-    // She is no member any more, and the key is deleted.
-    sign_in(&mut town, "cleo");
-    town.until("it is answered", |town| {
-        town.send("DELETE", &format!("{channel}/members/{vera}"), &[], &Value::Null).status == 200
-    });
-    let asked = Instant::now();
-    town.until("she is cut off", |_| status(edge.0, &format!("{base}/index.m3u8")) == 403);
-    eprintln!("cut off at the edge elsewhere after {} ms", asked.elapsed().as_millis());
-    let gone = town.send("DELETE", &format!("{keys}/{key_id}"), &[], &Value::Null);
-    assert_eq!(gone.status, 200, "{gone:?}");
-    town.encoder_ends();
-    assert_eq!(refusal(&town, &format!("members/club?key={key}")), wrong);
+    /// Who is no member gets nothing; who becomes one watches at the edge elsewhere.
+    fn takes_a_seat(&mut self) -> Seat {
+        let (town, edge, playback) = (&mut self.town, self.edge.edge(), format!("{}/playback", self.channel));
+        sign_in(town, "vera");
+        assert_eq!(town.post(&playback, "vera early", &json!({})).status, 404);
+        sign_in(town, "cleo");
+        let member = town.post(&format!("{}/members", self.channel), "", &json!({"handle": "vera"}));
+        assert_eq!((member.status, &text(&member, "/user_id")), (200, &self.vera), "{member:?}");
+        sign_in(town, "vera");
+        let given = town.post(&playback, "vera", &json!({}));
+        assert_eq!(given.status, 200, "{given:?}");
+        let token = text(&given, "/token/token");
+        let lease = format!("/api/session-mgr/v1/playback-leases/{}", text(&given, "/token/lease_id"));
+        let base = format!("/token={token}/members/club");
+        town.until("she watches at the edge elsewhere", |_| newest(edge, &base).is_some());
+        let decoded = decode(&format!("http://{edge}{base}/index.m3u8"), 4);
+        assert!(decoded.ok && decoded.video >= 30, "{decoded:?}");
+        self.is_shut(&token);
+        Seat { token, lease, base }
+    }
+
+    /// Without the right token there is not a byte, anywhere.
+    fn is_shut(&self, token: &str) {
+        let mut altered = token.to_owned().into_bytes();
+        let at = altered.len() / 2;
+        altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+        let altered = String::from_utf8(altered).expect("letters");
+        let origin = self.town.origin();
+        for node in [self.edge.edge(), if self.town.is_apart() { origin.origin() } else { origin.edge() }] {
+            for (path, want) in [
+                ("/members/club/index.m3u8", 401),
+                (&format!("/token={token}/members/other/index.m3u8"), 403),
+                (&format!("/token={altered}/members/club/index.m3u8"), 403),
+                ("/token=x/members/club/v1/index.m3u8", 403),
+            ] {
+                assert_eq!(status(node, path), want, "{node} {path}");
+            }
+        }
+    }
+
+    /// Who publishes and who watches goes on.
+    fn goes_on(&self, seat: &Seat) {
+        let newest = || newest(self.edge.edge(), &seat.base);
+        let before = newest();
+        self.town.until("the stream goes on", |_| newest().is_some_and(|n| Some(n) != before));
+    }
+
+    /// Whatever dies; nothing new begins without those that it takes.
+    fn goes_on_without(&mut self, service: &'static str, seat: &Seat) {
+        self.town.kill(service);
+        self.is_shut(&seat.token);
+        let (tries, playback) = (Cell::new(0), format!("{}/playback", self.channel));
+        let begin = |town: &Town| {
+            tries.set(tries.get() + 1);
+            town.post(&playback, &format!("{service} {}", tries.get()), &json!({})).status
+        };
+        if ["streaming-service-v2", "session-mgr"].contains(&service) {
+            assert_eq!(begin(&self.town), 503, "{service}");
+        } else {
+            // Or three are watched already.
+            self.town.until("others begin to watch", |town| [200, 409].contains(&begin(town)));
+        }
+        self.goes_on(seat);
+        self.town.revive(service);
+        // Ways to it that were closed are tried again after half a minute.
+        self.town.pass(Duration::from_secs(31));
+        sign_in(&mut self.town, "vera");
+        self.town.until("her player says that it is there", |town| {
+            town.send("PUT", &seat.lease, &[], &Value::Null).status == 200
+        });
+    }
+
+    /// She is no member any more, and the key is deleted.
+    fn ends(&mut self, seat: &Seat, key_id: &str, key: &str) {
+        let (town, edge, channel) = (&mut self.town, self.edge.edge(), &self.channel);
+        sign_in(town, "cleo");
+        let member = format!("{channel}/members/{}", self.vera);
+        town.until("it is answered", |town| town.send("DELETE", &member, &[], &Value::Null).status == 200);
+        let asked = Instant::now();
+        town.until("she is cut off", |_| status(edge, &format!("{}/index.m3u8", seat.base)) == 403);
+        eprintln!("cut off at the edge elsewhere after {} ms", asked.elapsed().as_millis());
+        let gone = town.send("DELETE", &format!("{channel}/stream-keys/{key_id}"), &[], &Value::Null);
+        assert_eq!(gone.status, 200, "{gone:?}");
+        town.encoder_ends();
+        let refused = refusal(town, &format!("members/club?key={key}"));
+        assert_eq!(refused, refusal(town, "members/club?key=wrong"));
+    }
 }
