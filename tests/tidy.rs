@@ -32,7 +32,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/identity", &["nx-chassis", "nx-contract"]),
     (
         "services/ring",
-        &["nx-chassis", "nx-contract", "nx-identity", "nx-platform", "nx-reporter", "nx-webhooks"],
+        &[
+            "nx-chassis",
+            "nx-content",
+            "nx-content",
+            "nx-contract",
+            "nx-identity",
+            "nx-platform",
+            "nx-reporter",
+            "nx-webhooks",
+        ],
     ),
     ("delivery/access", &["nx-media"]),
     ("delivery/h2", &[]),

@@ -1,5 +1,5 @@
-// Build of the pages: watch.html and, for the gateway, status.html, recordings.html, errors.html, account.html and
-// people.html, with hashed files under dist/assets/.
+// Build of the pages: watch.html and, for the gateway, status.html, recordings.html, errors.html, account.html,
+// people.html and channels.html, with hashed files under dist/assets/.
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig, type Plugin } from "vite";
 
@@ -28,8 +28,8 @@ function preloadHls(): Plugin {
   };
 }
 
-// `vite build --mode watch`, `status`, `recordings`, `errors`, `account` or `people`: a build for each page. They are served
-// by different ports, so a shared chunk would be cached twice anyway, and each would carry the other's code.
+// `vite build --mode watch`, `status`, `recordings`, `errors`, `account`, `people` or `channels`: a build for each page. They
+// are served by different ports, so a shared chunk would be cached twice anyway, and each would carry the other's code.
 export default defineConfig(({ mode }) => ({
   base: "/",
   plugins: [svelte(), preloadHls()],

@@ -18,7 +18,7 @@ pub fn page(asset: &Asset, request: &HeaderMap) -> Response {
     for (name, value) in [
         (header::CONTENT_TYPE, asset.content_type),
         (header::CACHE_CONTROL, asset.cache_control()),
-        (header::CONTENT_SECURITY_POLICY, nx_web::CSP),
+        (header::CONTENT_SECURITY_POLICY, asset.csp),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
     ] {

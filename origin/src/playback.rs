@@ -2,7 +2,7 @@
 
 use nx_access::{Claims, Match, Part, RevokeError, What};
 use nx_contract::desired::Fault;
-use nx_contract::playback::{MadeToken, NewToken, Playback, Revoke, Revoked};
+use nx_contract::playback::{MadeToken, NewToken, Playback, Revocation, Revoke, Revoked};
 use nx_delivery::wall_s;
 use nx_hls::Rfc3339;
 use nx_media::StreamPattern;
@@ -45,8 +45,8 @@ impl Playback for Hub {
         Ok(MadeToken { id: claims.id_text(), expires_at: at(claims.expires_s), token })
     }
 
-    fn revoke(&self, what: Revoke) -> Result<Revoked, Fault> {
-        let what = match what {
+    fn revoke(&self, wish: Revocation) -> Result<Revoked, Fault> {
+        let what = match wish.what {
             Revoke::Token(id) => What::Token(id),
             Revoke::Subject(subject) => What::Subject(subject),
             Revoke::Stream(stream) => What::Stream(stream),
@@ -56,7 +56,12 @@ impl Playback for Hub {
         if let Some(why) = what.fault() {
             return Err(Fault::Invalid(format!("it {why}")));
         }
-        let done = self.gate.revoke(what, wall_s()).map_err(|error| match error {
+        let now_s = wall_s();
+        let done = match wish.lasts_s {
+            Some(lasts_s) => self.gate.revoke_until(what, now_s.saturating_add(lasts_s.into()), now_s),
+            None => self.gate.revoke(what, now_s),
+        };
+        let done = done.map_err(|error| match error {
             RevokeError::Full => Fault::Full(error.to_string()),
             RevokeError::Disk(_) => Fault::Storage(error.to_string()),
         })?;

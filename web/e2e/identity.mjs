@@ -14,13 +14,13 @@ const later = (s) => ago(-s);
 const secret = () => randomBytes(24).toString("base64url");
 
 /** An answer that is not a success. */
-class Problem extends Error {
+export class Problem extends Error {
   constructor(status, slug, detail, more = {}) {
     super(detail);
     Object.assign(this, { status, slug, more });
   }
 }
-const invalid = (...errors) => new Problem(422, "invalid", "the body has fields that cannot be taken", { errors: errors.map(([pointer, detail]) => ({ pointer, detail })) });
+export const invalid = (...errors) => new Problem(422, "invalid", "the body has fields that cannot be taken", { errors: errors.map(([pointer, detail]) => ({ pointer, detail })) });
 const unauthorized = (detail) => new Problem(401, "unauthorized", detail);
 
 /** Six digits of RFC 6238, of 30 s steps by SHA-1. */
@@ -275,31 +275,45 @@ export function identity({ fresh = false, signUp = "closed" } = {}) {
     return session ? { session, user: users.get(session.user) } : null;
   }
 
+  /** The body of a request, and who asks by it; nobody in particular while there is no administrator. */
+  async function read(request) {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = chunks.length > 0 ? JSON.parse(Buffer.concat(chunks).toString()) : {};
+    const who = bearer(request);
+    return { body, who, refused: !who && operators().length > 0 };
+  }
+
   async function answer(request, url) {
     const parts = url.pathname.slice("/api/".length).split("/");
     const id = ["users", "sessions", "api-keys", "invites"].includes(parts[2]) ? parts[3] : undefined;
     const name = `${request.method} ${parts.map((part, n) => (n === 3 && id ? "ID" : part)).join("/")}`;
-    const chunks = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const body = chunks.length > 0 ? JSON.parse(Buffer.concat(chunks).toString()) : {};
+    const { body, who, refused } = await read(request);
     const cookie = new RegExp(`${REFRESH_COOKIE}=([^;]+)`).exec(request.headers.cookie ?? "")?.[1];
     const asked = { id, body, cookie, query: url.searchParams, match: request.headers["if-match"] };
     if (open[name]) return open[name](asked);
     const handler = own[name] ?? theirsToo[name];
     if (!handler) throw new Problem(404, "not-found", "nothing has this address");
-    const who = bearer(request);
-    if (!who && operators().length > 0) throw unauthorized("sign in first");
+    if (refused) throw unauthorized("sign in first");
     if (theirsToo[name] && operators().length > 0 && !who.user.roles.includes("operator")) throw new Problem(403, "forbidden", "only operators may");
     return handler({ ...asked, ...who });
+  }
+
+  async function elsewhere(request, url, other) {
+    const { body, who, refused } = await read(request);
+    if (refused) throw unauthorized("sign in first");
+    return { body: other.answer(request.method, url, body, who) };
   }
 
   return {
     /** Whether requests that change something are refused, as a server with an administrator does without a bearer. */
     locked: (request) => operators().length > 0 && !bearer(request),
     takes: (url) => /^\/api\/(auth-service|token-mgr|session-mgr|user-auth)\//.test(url.pathname),
-    async serve(request, url, reply) {
+    called: (handle) => [...users.values()].find((user) => user.handle === handle),
+    /** With `other`, another part of the server answers, to who is signed in. */
+    async serve(request, url, reply, other) {
       try {
-        const { status = 200, headers = {}, body } = await answer(request, url);
+        const { status = 200, headers = {}, body } = await (other ? elsewhere(request, url, other) : answer(request, url));
         reply.writeHead(status, { "Content-Type": "application/json", ...headers });
         reply.end(JSON.stringify(body));
       } catch (error) {

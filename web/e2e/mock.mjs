@@ -1,17 +1,18 @@
 // A stand-in for the server while there is none: serves web/dist, the JSON and events of the status
-// page, accounts in memory (identity.mjs), empty lists of recordings and errors, and a real low-latency
+// page, accounts and channels in memory (identity.mjs, channels.mjs), empty lists of recordings and errors, and a real low-latency
 // HLS stream (/live/cam1) that ffmpeg makes. For development only.
 //
 //   node e2e/mock.mjs [--port 8899] [--dist DIR] [--empty] [--still] [--fresh] [--sign-up]
 //   --still makes no HLS stream; --fresh knows nobody; --sign-up lets everybody make an account. Otherwise sign in as
 //   anna (an operator) or ben, with "correct horse battery"; /account#invite=welcome and /account#reset=forgotten work once.
-//   Then open /watch/live/cam1, /, /recordings, /errors, /account and /people; POST /mock/stop, /mock/end, /mock/freeze and /mock/start steer the stream.
+//   Then open /watch/live/cam1, /, /recordings, /errors, /account, /people and /channels; POST /mock/stop, /mock/end, /mock/freeze and /mock/start steer the stream.
 import { spawn } from "node:child_process";
 import { createReadStream, existsSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { channels } from "./channels.mjs";
 import { identity } from "./identity.mjs";
 
 const flag = { type: "boolean", default: false };
@@ -19,8 +20,9 @@ const { values: args } = parseArgs({
   options: { port: { type: "string", default: "8899" }, dist: { type: "string" }, empty: flag, still: flag, fresh: flag, "sign-up": flag },
 });
 const DIST = args.dist ? resolve(args.dist) : fileURLToPath(new URL("../dist", import.meta.url));
-const PAGES = { "/": "status.html", "/recordings": "recordings.html", "/errors": "errors.html", "/account": "account.html", "/people": "people.html" };
+const PAGES = { "/": "status.html", "/recordings": "recordings.html", "/errors": "errors.html", "/account": "account.html", "/people": "people.html", "/channels": "channels.html" };
 const people = identity({ fresh: args.fresh, signUp: args["sign-up"] ? "open" : "closed" });
+const shows = channels({ people, streams: () => list(), origin: `http://127.0.0.1:${args.port}`, empty: args.empty });
 const CSP =
   "default-src 'self'; connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'";
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css" };
@@ -306,6 +308,7 @@ const server = createServer((request, reply) => {
     const timer = setInterval(tell, 1000);
     return request.on("close", () => clearInterval(timer));
   }
+  if (shows.takes(url)) return void people.serve(request, url, reply, shows);
   if (people.takes(url)) return void people.serve(request, url, reply);
   if (/^\/api\/(streamcore|glitch)\//.test(url.pathname)) {
     const closed = url.pathname.startsWith("/api/glitch/") || request.method !== "GET";
@@ -317,7 +320,7 @@ const server = createServer((request, reply) => {
     const path = PAGES[url.pathname] ?? (url.pathname.startsWith("/watch") ? "watch.html" : normalize(url.pathname));
     const file = join(DIST, path);
     if (file.startsWith(DIST) && existsSync(file)) {
-      reply.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", "Content-Security-Policy": CSP });
+      reply.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", "Content-Security-Policy": url.pathname === "/channels" ? `${CSP}; frame-src http: https:` : CSP });
       return createReadStream(file).pipe(reply);
     }
   }

@@ -1,6 +1,6 @@
 //! The pages as they were built.
 
-use crate::{Asset, Page};
+use crate::{Asset, CSP, Page};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use std::fmt::Write;
 
@@ -19,8 +19,9 @@ pub(crate) fn page(name: Page) -> Asset {
         Page::Errors => "errors.html",
         Page::Account => "account.html",
         Page::People => "people.html",
+        Page::Channels => "channels.html",
     };
-    file(path).expect("the build script saw every page")
+    Asset { csp: name.csp(), ..file(path).expect("the build script saw every page") }
 }
 
 pub(crate) fn file(path: &str) -> Option<Asset> {
@@ -31,6 +32,7 @@ fn asset(path: &str, file: EmbeddedFile) -> Asset {
     Asset {
         content_type: content_type(path),
         immutable: path.starts_with("assets/"),
+        csp: CSP,
         etag: etag(&file.metadata.sha256_hash()),
         bytes: file.data,
     }

@@ -1,5 +1,5 @@
 //! The web pages of Nexus COS: the watch page of the edge, and the gateway's pages of streams, of recordings, of errors, of
-//! one's own account and of people.
+//! one's own account, of people and of channels.
 //!
 //! The pages are built by Node into `web/dist` and embedded in debug and release builds alike, so the
 //! server has no files to lose. Where they have not been built, the crate still builds, and each page
@@ -19,11 +19,30 @@ use missing as source;
 
 use std::borrow::Cow;
 
-/// Value of the `Content-Security-Policy` header for every answer of this crate.
+/// A policy: what else a page may load, and who may have it in a frame.
 ///
 /// `blob:` is for the media source that hls.js feeds, inline styles are for the widths that scripts set.
-pub const CSP: &str = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; \
-     style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'";
+macro_rules! policy {
+    ($more:literal, $framed_by:literal) => {
+        concat!(
+            "default-src 'self'; connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; ",
+            "style-src 'self' 'unsafe-inline'; img-src 'self' data:; ",
+            $more,
+            "frame-ancestors ",
+            $framed_by,
+            "; base-uri 'none'"
+        )
+    };
+}
+
+/// Value of the `Content-Security-Policy` header, unless an [`Asset`] has another.
+pub const CSP: &str = policy!("", "'self'");
+
+/// The watch page is made to be embedded.
+const CSP_WATCH: &str = policy!("", "*");
+
+/// The page of channels has the watch page in a frame, from wherever an edge serves it.
+const CSP_CHANNELS: &str = policy!("frame-src http: https:; ", "'self'");
 
 /// Value of the `Cache-Control` header for an [`Asset`] that is `immutable`.
 pub const CACHE_IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -49,6 +68,18 @@ pub enum Page {
     Account,
     /// Lists who may do what; served at `/people` by the gateway.
     People,
+    /// Lists channels, and is where they are made, looked after and watched; served at `/channels` by the gateway.
+    Channels,
+}
+
+impl Page {
+    const fn csp(self) -> &'static str {
+        match self {
+            Self::Watch => CSP_WATCH,
+            Self::Channels => CSP_CHANNELS,
+            _ => CSP,
+        }
+    }
 }
 
 /// A file to answer a request with.
@@ -60,6 +91,8 @@ pub struct Asset {
     pub content_type: &'static str,
     /// The name holds a hash of the content: a cache may keep it for ever.
     pub immutable: bool,
+    /// Value of the `Content-Security-Policy` header.
+    pub csp: &'static str,
     /// Value of the `ETag` header, with its quotes.
     pub etag: String,
 }

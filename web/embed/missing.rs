@@ -9,6 +9,7 @@ const RECORDINGS: &str = include_str!("missing-recordings.html");
 const ERRORS: &str = include_str!("missing-errors.html");
 const ACCOUNT: &str = include_str!("missing-account.html");
 const PEOPLE: &str = include_str!("missing-people.html");
+const CHANNELS: &str = include_str!("missing-channels.html");
 
 pub(crate) fn page(name: Page) -> Asset {
     let (html, etag) = match name {
@@ -18,11 +19,13 @@ pub(crate) fn page(name: Page) -> Asset {
         Page::Errors => (ERRORS, "\"missing-errors\""),
         Page::Account => (ACCOUNT, "\"missing-account\""),
         Page::People => (PEOPLE, "\"missing-people\""),
+        Page::Channels => (CHANNELS, "\"missing-channels\""),
     };
     Asset {
         bytes: Cow::Borrowed(html.as_bytes()),
         content_type: "text/html; charset=utf-8",
         immutable: false,
+        csp: name.csp(),
         etag: etag.to_owned(),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{Asset, BUILT, CSP, Page, asset, page};
 
-const PAGES: [Page; 6] =
-    [Page::Watch, Page::Status, Page::Recordings, Page::Errors, Page::Account, Page::People];
+const PAGES: [Page; 7] =
+    [Page::Watch, Page::Status, Page::Recordings, Page::Errors, Page::Account, Page::People, Page::Channels];
 
 fn text(asset: &Asset) -> &str {
     std::str::from_utf8(&asset.bytes).expect("pages are UTF-8")
@@ -75,7 +75,18 @@ fn pages_keep_to_the_policy() {
             assert_eq!(url, "http://www.w3.org/2000/svg", "{name:?} names another host");
         }
     }
-    assert!(!CSP.contains("  ") && CSP.starts_with("default-src 'self';"));
+}
+
+#[test]
+fn the_watch_page_alone_is_embedded_elsewhere_and_that_of_channels_embeds_it() {
+    for name in PAGES {
+        let policy = page(name).csp;
+        assert!(!policy.contains("  ") && policy.starts_with("default-src 'self';"), "{name:?}: {policy}");
+        assert_eq!(policy.contains("frame-ancestors *;"), name == Page::Watch, "{name:?}: {policy}");
+        assert_eq!(policy.contains("frame-ancestors 'self';"), name != Page::Watch, "{name:?}: {policy}");
+        assert_eq!(policy.contains("frame-src http: https:;"), name == Page::Channels, "{name:?}: {policy}");
+    }
+    assert_eq!(page(Page::Recordings).csp, CSP);
 }
 
 #[test]

@@ -364,7 +364,15 @@ impl Gate {
     /// # Errors
     /// It was not written down.
     pub fn revoke(&self, what: What, now_s: i64) -> Result<Revocation, RevokeError> {
-        self.shared.revoked.revoke(what, now_s)
+        self.shared.revoked.revoke(what, None, now_s)
+    }
+
+    /// The same where none of the tokens holds after `until_s`, Unix seconds: that is remembered for as long.
+    ///
+    /// # Errors
+    /// It was not written down.
+    pub fn revoke_until(&self, what: What, until_s: i64, now_s: i64) -> Result<Revocation, RevokeError> {
+        self.shared.revoked.revoke(what, Some(until_s), now_s)
     }
 
     /// What was taken back here since a place in the list with this name, `limit` of it.

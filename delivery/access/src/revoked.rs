@@ -26,6 +26,10 @@ use log::Log;
 pub const REVOCATIONS: &str = "/revocations";
 /// Most that is remembered; then [`What::Everything`] makes room.
 pub const REVOCATIONS_MAX: usize = 1 << 16;
+/// How long one is remembered after its tokens have ended, whatever the clocks of nodes say; seconds.
+const LINGERS_S: i64 = 3_600;
+/// What is known is looked through for what is over whenever it has doubled, and not before there is so much.
+const LOOKED_THROUGH_MIN: usize = 1 << 10;
 /// Longest name in one, bytes.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -71,6 +75,21 @@ pub struct Revocation {
     pub what: What,
     /// Tokens made later hold again, unless it is about a single one; Unix seconds.
     pub before_s: i64,
+    /// None of them holds any longer anyway: it is forgotten some time after; Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_s: Option<i64>,
+}
+
+impl Revocation {
+    /// Whether it says nothing any more at a time.
+    fn is_over(&self, now_s: i64) -> bool {
+        self.until_s.is_some_and(|until_s| until_s.saturating_add(LINGERS_S) < now_s)
+    }
+
+    /// The later of two ends, where never is the latest.
+    fn later(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+        one.zip(other).map(|(one, other)| one.max(other))
+    }
 }
 
 /// The list, from a place on.
@@ -84,9 +103,17 @@ pub struct Page {
     pub items: Vec<Revocation>,
 }
 
+/// From when on tokens hold again, and when none is left that was made before.
+#[derive(Debug, Default)]
+struct Known {
+    of: HashMap<What, (i64, Option<i64>)>,
+    /// Looked through when there is so much.
+    full: usize,
+}
+
 /// What was taken back, as far as it is known here.
 pub(crate) struct Revoked {
-    known: RwLock<HashMap<What, i64>>,
+    known: RwLock<Known>,
     /// What was taken back here. Never held while waiting for the disk.
     own: Mutex<List>,
     /// Locked while something is written down, so that it is in order.
@@ -115,16 +142,22 @@ impl Revoked {
     }
 
     /// Takes something back, for good: it is on disk when this returns.
-    pub(crate) fn revoke(&self, what: What, now_s: i64) -> Result<Revocation, RevokeError> {
+    pub(crate) fn revoke(
+        &self,
+        what: What,
+        until_s: Option<i64>,
+        now_s: i64,
+    ) -> Result<Revocation, RevokeError> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let (name, newest, count, has) = {
-            let own = self.own();
+            let mut own = self.own();
+            own.look_through(now_s);
             (own.log.clone(), own.newest(), own.len(), own.has(&what))
         };
         if count >= REVOCATIONS_MAX && !has && what != What::Everything {
             return Err(RevokeError::Full);
         }
-        let item = Revocation { seq: newest + 1, what, before_s: now_s };
+        let item = Revocation { seq: newest + 1, what, before_s: now_s, until_s };
         log.write(&name, count, &item, || self.own().items().cloned().collect())
             .map_err(RevokeError::Disk)?;
         self.own().put(item.clone());
@@ -137,11 +170,13 @@ impl Revoked {
     pub(crate) fn learn<'a>(&self, items: impl IntoIterator<Item = &'a Revocation>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for item in items {
-            let before = known.entry(item.what.clone()).or_insert(item.before_s);
-            *before = (*before).max(item.before_s);
+            let (before, until) = known.of.entry(item.what.clone()).or_insert((item.before_s, item.until_s));
+            (*before, *until) = ((*before).max(item.before_s), Revocation::later(*until, item.until_s));
+            // It was made at that time, if by another's clock.
+            known.look_through(item.before_s);
         }
-        if let Some(all) = known.get(&What::Everything).copied() {
-            known.retain(|what, before| *what == What::Everything || *before > all);
+        if let Some((all, _)) = known.of.get(&What::Everything).copied() {
+            known.of.retain(|what, (before, _)| *what == What::Everything || *before > all);
         }
     }
 
@@ -157,19 +192,31 @@ impl Revoked {
     /// Whether a token that opens this stream was taken back.
     pub(crate) fn has(&self, claims: &Claims, stream: Option<&str>) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if known.is_empty() {
+        if known.of.is_empty() {
             return false;
         }
-        let early = |before: &i64| claims.issued_s.is_none_or(|s| s <= before.saturating_add(CLOCKS_S));
-        let hit = |what: What| known.get(&what).is_some_and(early);
+        let early = |(before, _): &(i64, Option<i64>)| {
+            claims.issued_s.is_none_or(|s| s <= before.saturating_add(CLOCKS_S))
+        };
+        let hit = |what: What| known.of.get(&what).is_some_and(early);
         hit(What::Everything)
-            || (!claims.id.is_empty() && known.contains_key(&What::Token(claims.id_text())))
+            || (!claims.id.is_empty() && known.of.contains_key(&What::Token(claims.id_text())))
             || claims.subject.clone().is_some_and(|subject| hit(What::Subject(subject)))
             || stream.is_some_and(|stream| hit(What::Stream(stream.to_owned())))
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).of.len()
+    }
+}
+
+impl Known {
+    fn look_through(&mut self, now_s: i64) {
+        if self.of.len() >= self.full.max(LOOKED_THROUGH_MIN) {
+            let over = |until_s: i64| until_s.saturating_add(LINGERS_S) < now_s;
+            self.of.retain(|_, (_, until_s)| !until_s.is_some_and(over));
+            self.full = self.of.len() * 2;
+        }
     }
 }
 

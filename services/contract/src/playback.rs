@@ -18,7 +18,7 @@ pub trait Playback: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Fault`].
-    fn revoke(&self, what: Revoke) -> Result<Revoked, Fault>;
+    fn revoke(&self, what: Revocation) -> Result<Revoked, Fault>;
     /// What was taken back here behind a place, oldest first, `limit` of them.
     fn revoked(&self, after: u64, limit: usize) -> Vec<Revoked>;
 }
@@ -62,6 +62,17 @@ pub enum Revoke {
     Stream(String),
     /// All there are, where it is `true`.
     Everything(bool),
+}
+
+/// A revocation to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// What is to be taken back.
+    #[serde(flatten)]
+    pub what: Revoke,
+    /// None of those tokens holds for longer, seconds from now: so long it is remembered. By default for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasts_s: Option<u32>,
 }
 
 /// What was taken back.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use nx_contract::playback::{MadeToken, NewToken, Playback, Revoke};
+use nx_contract::playback::{MadeToken, NewToken, Playback, Revocation};
 use nx_delivery::{Problem, Response};
 use serde::Serialize;
 
@@ -77,7 +77,7 @@ where
             text(&Made { urls: urls(edge, &stream, &made.token), made })
         }
         Route::Revocations => {
-            let what: Revoke = guard::body(headers, body).await?;
+            let what: Revocation = guard::body(headers, body).await?;
             text(&waiting(move || playback.revoke(what)).await?)
         }
     };

@@ -324,6 +324,7 @@ fn page(path: &str) -> Option<nx_web::Asset> {
     let page = match path {
         "/account" => nx_web::Page::Account,
         "/people" => nx_web::Page::People,
+        "/channels" => nx_web::Page::Channels,
         "/errors" => nx_web::Page::Errors,
         _ => return nx_web::asset(path.strip_prefix('/')?),
     };

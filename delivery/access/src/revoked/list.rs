@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
-use super::{Page, Revocation, What};
+use super::{LOOKED_THROUGH_MIN, Page, REVOCATIONS_MAX, Revocation, What};
 
 /// A list, as its node has it or another one knows it.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub struct List {
     newest: u64,
     by_place: BTreeMap<u64, Revocation>,
     places: HashMap<What, u64>,
+    /// Looked through when there is so much.
+    full: usize,
 }
 
 impl List {
@@ -39,8 +41,24 @@ impl List {
         self.by_place.values()
     }
 
+    /// Forgets what is over, now and then.
+    pub(super) fn look_through(&mut self, now_s: i64) {
+        let full = self.full.clamp(LOOKED_THROUGH_MIN, REVOCATIONS_MAX);
+        if self.by_place.len() >= full {
+            self.by_place.retain(|_, item| !item.is_over(now_s));
+            let by_place = &self.by_place;
+            self.places.retain(|_, place| by_place.contains_key(place));
+            self.full = self.by_place.len() * 2;
+        }
+    }
+
     /// Adds one at its end.
-    pub(super) fn put(&mut self, item: Revocation) {
+    pub(super) fn put(&mut self, mut item: Revocation) {
+        // It was made at that time.
+        self.look_through(item.before_s);
+        if let Some(old) = self.places.get(&item.what).and_then(|place| self.by_place.get(place)) {
+            item.until_s = Revocation::later(item.until_s, old.until_s);
+        }
         if item.what == What::Everything {
             self.by_place.retain(|_, old| old.before_s > item.before_s);
             let by_place = &self.by_place;

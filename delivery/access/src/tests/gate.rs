@@ -306,7 +306,7 @@ fn an_edge_learns_what_was_taken_back_and_lets_nobody_in_before() {
 fn taking_everything_back_makes_room() {
     let house = House::new("full", |terms| terms.revoked_file = None);
     let items = (1..=REVOCATIONS_MAX as u64)
-        .map(|seq| Revocation { seq, what: What::Subject(seq.to_string()), before_s: NOW_S })
+        .map(|seq| Revocation { seq, what: What::Subject(seq.to_string()), before_s: NOW_S, until_s: None })
         .collect();
     house.gate.learn(&Page { log: "x".into(), newest: 1, items });
     assert_eq!(house.gate.figures().2, REVOCATIONS_MAX as u64);
@@ -321,6 +321,39 @@ fn taking_everything_back_makes_room() {
     full.gate.revoke(What::Everything, NOW_S).unwrap();
     full.gate.revoke(What::Subject("one more".into()), NOW_S).expect("there is room again");
     assert_eq!(full.gate.revocations("", 0, 9).items.len(), 2);
+}
+
+#[test]
+fn what_has_run_out_by_itself_is_forgotten_everywhere_and_makes_room() {
+    let (origin, edge) =
+        (House::new("over-origin", |_| {}), House::new("over-edge", |terms| terms.others = 1));
+    let id = |nth: usize| What::Token(format!("{nth:08x}"));
+    // Five an hour's third, each for an hour: more than there is room for at a time of all there ever were.
+    let (mut now_s, mut seen) = (NOW_S, 0);
+    for nth in 0..REVOCATIONS_MAX / 8 {
+        now_s += 10;
+        origin.gate.revoke_until(id(nth), now_s + 3_600, now_s).unwrap();
+        if nth % 1_000 == 0 {
+            let page = origin.gate.revocations("", seen, usize::MAX);
+            seen = page.newest;
+            edge.gate.learn(&page);
+        }
+    }
+    for house in [&origin, &edge] {
+        let known = house.gate.figures().2;
+        assert!(known < 4_000, "{known}");
+    }
+    let last = origin.gate.revocations("", 0, usize::MAX).items.pop().expect("the newest");
+    assert_eq!(last.until_s, Some(now_s + 3_600));
+    // Who says it for ever is believed, before and after.
+    origin.gate.revoke(id(1), now_s).unwrap();
+    origin.gate.revoke_until(id(1), now_s + 1, now_s).unwrap();
+    let items = origin.gate.revocations("", 0, usize::MAX).items;
+    assert_eq!(items.iter().find(|item| item.what == id(1)).expect("it is there").until_s, None);
+    // The same after a restart.
+    let again =
+        Gate::open(Terms { revoked_file: Some(origin.folder.join("revoked.jsonl")), ..Terms::default() });
+    assert!(again.unwrap().figures().2 < 4_000);
 }
 
 #[test]
@@ -444,7 +477,8 @@ fn nodes_ask_each_other_before_either_is_ready() {
 
 #[test]
 fn a_list_that_an_older_state_was_put_back_of_is_read_anew() {
-    let item = |seq, who: &str| Revocation { seq, what: What::Subject(who.into()), before_s: NOW_S };
+    let item =
+        |seq, who: &str| Revocation { seq, what: What::Subject(who.into()), before_s: NOW_S, until_s: None };
     let page = |log: &str, newest, items| Page { log: log.into(), newest, items };
     let mut list = List::default();
     list.follow(page("a", 3, vec![item(1, "x"), item(2, "y"), item(3, "z")]));

@@ -6,7 +6,7 @@ use nx_contract::announce::{Announce, DateRange, NewCaptions, NewDateRange, Rang
 use nx_contract::desired::{Held, LinkState, Status};
 use nx_contract::keys::{Key, MadeKey};
 use nx_contract::mixes::{Mix, Mixes, Scene, Standing};
-use nx_contract::playback::{MadeToken, NewToken, Playback, Revoke, Revoked};
+use nx_contract::playback::{MadeToken, NewToken, Playback, Revocation, Revoke, Revoked};
 use nx_contract::sources::Source;
 use nx_contract::streams::{Ingest, Server, Stream, Streams};
 use nx_contract::targets::Target;
@@ -155,8 +155,8 @@ impl Playback for Fake {
         Ok(MadeToken { id: "01".into(), expires_at: wish.lasts_s.to_string(), token: format!("t-{subject}") })
     }
 
-    fn revoke(&self, what: Revoke) -> Result<Revoked, Fault> {
-        Ok(Revoked { seq: 7, what, before: String::new() })
+    fn revoke(&self, wish: Revocation) -> Result<Revoked, Fault> {
+        Ok(Revoked { seq: 7, what: wish.what, before: String::new() })
     }
 
     fn revoked(&self, after: u64, limit: usize) -> Vec<Revoked> {

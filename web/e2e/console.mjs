@@ -1,0 +1,209 @@
+// Uses the page of channels as a person would who publishes with ffmpeg, and prints one line of JSON with what came of it.
+//
+//   node e2e/console.mjs INVITE_LINK [--screenshots DIR] [--width 1280] [--dark]
+//
+// INVITE_LINK is what a server that has no administrator yet prints as "administrator". Accepts it, makes a channel for
+// members and a stream key, publishes with what the page shows, watches, deletes the key, publishes with another, sends
+// everybody away, watches again, closes, and deletes the channel. Fails at the first step that does not come about.
+import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { audit, launch } from "./browser.mjs";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { screenshots: { type: "string" }, width: { type: "string", default: "1280" }, dark: { type: "boolean", default: false } },
+});
+const [invite] = positionals;
+if (!invite) {
+  console.error("usage: node e2e/console.mjs INVITE_LINK [--screenshots DIR] [--width 1280] [--dark]");
+  process.exit(2);
+}
+
+const LIMIT_MS = 20_000;
+const suffix = Date.now().toString(36);
+const [boss, handle] = [`boss-${suffix}`, `show-${suffix}`];
+const wide = [];
+const encoders = [];
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Looks again and again until there is something to see; says how long that took. */
+async function eventually(what, look) {
+  const from = Date.now();
+  for (;;) {
+    const seen = await look();
+    if (seen) return Date.now() - from;
+    if (Date.now() - from > LIMIT_MS) throw new Error(`in ${LIMIT_MS} ms not seen: ${what}`);
+    await sleep(100);
+  }
+}
+
+/** Publishes a test picture until somebody ends that; `ended` is then the exit code. */
+function publish(to) {
+  const child = spawn("ffmpeg", ["-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30", "-re", "-f", "lavfi", "-i",
+    "sine=frequency=440:sample_rate=48000", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "30",
+    "-c:a", "aac", "-f", "flv", to], { stdio: ["ignore", "ignore", "pipe"] });
+  const encoder = { ended: null, said: "", stop: () => child.kill("SIGTERM") };
+  child.stderr.on("data", (text) => (encoder.said += text));
+  child.on("exit", (code, signal) => (encoder.ended = code ?? signal));
+  encoders.push(encoder);
+  return encoder;
+}
+
+const browser = await launch();
+const context = await browser.newContext({ viewport: { width: Number(values.width), height: 900 }, colorScheme: values.dark ? "dark" : "light" });
+const page = await context.newPage();
+page.setDefaultTimeout(LIMIT_MS);
+const noted = audit(page, invite);
+let nth = 0;
+const shot = async (name) => {
+  if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) wide.push(name);
+  if (!values.screenshots) return;
+  mkdirSync(values.screenshots, { recursive: true });
+  // A frame that is out of sight is not painted.
+  for (const frame of await page.locator("iframe").all()) await frame.scrollIntoViewIfNeeded();
+  await sleep(300);
+  await page.screenshot({ path: join(values.screenshots, `console-${String((nth += 1)).padStart(2, "0")}-${name}.png`), fullPage: true });
+};
+const press = (name, within = page) => within.getByRole("button", { name, exact: true }).click();
+const fill = (label, text, within = page) => within.getByLabel(label, { exact: true }).fill(text);
+const sees = (text, within = page) => within.getByText(text).first().waitFor();
+const part = (name) => page.getByRole("region", { name, exact: true });
+const video = () => page.frameLocator("iframe").locator("video");
+const time = () => video().evaluate((node) => (node.videoWidth > 0 ? node.currentTime : 0));
+/** Seconds that the picture went on by in one of the clock. */
+const pace = async () => {
+  const from = await time();
+  await sleep(1000);
+  return (await time()) - from;
+};
+const playing = () => eventually("a picture that moves", async () => (await time()) > 0 && (await pace()) > 0.3);
+const status = async (url) => (await fetch(url)).status;
+
+/** Makes a stream key and gives what the page says ffmpeg is to publish to. */
+async function makeKey(name) {
+  await press("New stream key", part("Stream keys"));
+  await fill("What it is for", name, part("Stream keys"));
+  await press("Make the key", part("Stream keys"));
+  const line = part("Stream keys").locator("code", { hasText: /^ffmpeg .* -f flv 'rtmp:/ });
+  const [, to] = /'(rtmp:[^']+)'/.exec(await line.innerText());
+  await part("Stream keys").getByRole("listitem").filter({ hasText: name }).waitFor();
+  await part("Stream keys").getByText("gets ready").waitFor({ state: "detached" });
+  return to;
+}
+
+async function deleteKey(name) {
+  await press(`Delete: ${name}`, part("Stream keys"));
+  await press("Delete", part("Stream keys"));
+  await sees(`${name} is deleted`, part("Stream keys"));
+}
+
+/** Waits until the panel tells of the picture that is sent. */
+const live = async () => {
+  const from = Date.now();
+  await sees("640 × 360", part("On air"));
+  await part("On air").getByText("Nobody publishes now").waitFor({ state: "detached" });
+  return Date.now() - from;
+};
+
+const openPicture = async () => {
+  await press(`Watch ${handle}`);
+  await playing();
+  const hls = (await page.getByRole("group", { name: `Picture of ${handle}` }).locator("code", { hasText: "/index.m3u8" }).textContent()).trim();
+  return { hls, edge: new URL(await page.locator("iframe").getAttribute("src")).origin };
+};
+
+try {
+  // The first administrator.
+  await page.goto(invite, { waitUntil: "domcontentloaded" });
+  await fill("Name to sign in with", boss);
+  await fill("Password", "correct horse battery");
+  await press("Create the account");
+  await sees("Signed in as");
+  await page.getByRole("link", { name: "Channels", exact: true }).click();
+  await sees("No channel yet");
+  await shot("none");
+
+  // A channel.
+  await press("Make the first");
+  await fill("Name", "no such name");
+  await press("Make the channel");
+  await page.locator("[name='handle'][aria-invalid='true']").waitFor();
+  await shot("wrong");
+  await fill("Name", handle);
+  await fill("Title (may stay empty)", "The evening show");
+  await press("Make the channel");
+  await sees("Nobody publishes now", part("On air"));
+  await shot("made");
+  await fill("Name of a new member", "nobody-of-this-name");
+  await press("Let them in");
+  await part("Members").locator("[aria-invalid='true']").waitFor();
+
+  // Published by a key, and watched.
+  const first = publish(await makeKey("Encoder one"));
+  await shot("key");
+  const live_ms = await live();
+  await press("I have kept it");
+  await page.reload({ waitUntil: "domcontentloaded" });
+  await live();
+  const { edge } = await openPicture();
+  const pace_s = await pace();
+  await shot("watching");
+
+  // The key is deleted: who publishes by it goes.
+  const before = first.ended;
+  await deleteKey("Encoder one");
+  const publisher_ended_ms = await eventually("the end of ffmpeg", () => first.ended !== null);
+  const publisher_code = first.ended;
+  await sees("Nobody publishes now", part("On air"));
+  await shot("key-deleted");
+  await press(`Close the picture of ${handle}`);
+
+  // By another, and everybody is sent away who watches.
+  const second = publish(await makeKey("Encoder two"));
+  await live();
+  const watched = await openPicture();
+  const opened = await status(watched.hls);
+  await press(`Send everybody away: who watches ${handle}`);
+  await shot("sending-away");
+  await press("Send everybody away", part("Members"));
+  await sees("is sent away", part("Members"));
+  const shut_ms = await eventually("403", async () => (await status(watched.hls)) === 403);
+  const stopped_ms = await eventually("a picture that stands", async () => (await pace()) === 0);
+  await sees("This stream is not open to everybody", page.frameLocator("iframe"));
+  await shot("sent-away");
+
+  // Whoever may watch comes back; what is closed is given back.
+  await press(`Close the picture of ${handle}`);
+  const again = await openPicture();
+  const reopened = await status(again.hls);
+  await press(`Close the picture of ${handle}`);
+  const given_back_ms = await eventually("403 after closing", async () => (await status(again.hls)) === 403);
+
+  // The end of it.
+  const published = second.ended === null;
+  await press("Delete the channel");
+  await fill(`Type ${handle} to delete it`, handle);
+  await shot("deleting");
+  await press("Delete for good");
+  await sees("The evening show is deleted");
+  await eventually("the end of ffmpeg with its channel", () => second.ended !== null);
+  await shot("deleted");
+
+  if (before !== null || !published) throw new Error(`ffmpeg ended before its time: ${first.said} ${second.said}`);
+  // Requests that are refused are part of it; nothing else may be on the console.
+  const errors = noted.console_errors.filter((text) => !text.startsWith("Failed to load resource"));
+  const external = noted.external_requests.filter((url) => new URL(url).origin !== edge);
+  console.log(JSON.stringify({
+    boss, handle, live_ms, pace_s, publisher_ended_ms, publisher_code, opened, shut_ms, stopped_ms, reopened, given_back_ms,
+    sideways_scroll: wide, console_errors: errors, external_requests: external,
+  }));
+} catch (error) {
+  console.error(page.url(), await page.innerText("body").catch(() => "no page"), encoders.map(({ ended, said }) => ({ ended, said })));
+  await shot("failed").catch(() => {});
+  throw error;
+} finally {
+  for (const encoder of encoders) encoder.stop();
+  await browser.close();
+}

@@ -1,0 +1,77 @@
+// The API of channels: what they are called, what they are published with, and who watches them.
+import type { Ingest, StreamItem } from "../lib/api";
+import { ask, type Page } from "../lib/ask";
+import { send } from "../lib/session";
+
+const CHANNELS = "/api/streaming-service-v2/v1/channels";
+const LEASES = "/api/session-mgr/v1/playback-leases";
+const PAGE = 50;
+
+export interface Channel {
+  id: string;
+  handle: string;
+  title: string;
+  members_only: boolean;
+  /** `APP/STREAM`. */
+  stream: string;
+  version: number;
+  /** Who asks may change it. */
+  mine: boolean;
+  /** Somebody publishes it; absent while that is not known. */
+  live?: boolean;
+}
+
+/** Where a channel is published, and how that goes: null while nobody does. */
+export interface Standing {
+  ingest: Ingest;
+  stream: StreamItem | null;
+}
+
+export interface Key {
+  id: string;
+  name: string;
+  backup: boolean;
+  created_at: string;
+  /** It opens the channel; before that it is on its way. */
+  ready: boolean;
+}
+
+export interface Member {
+  id: string;
+  user_id: string;
+  handle: string;
+  name: string;
+  since: string;
+}
+
+export interface Playback {
+  urls: { hls: string; dash: string; watch: string };
+  /** Of a channel for members: it holds while its lease is put again. */
+  token?: { lease_id: string };
+}
+
+const after = (cursor: string | null) => `?limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
+const post = <T>(path: string, body: unknown) => ask<T>("POST", CHANNELS + path, { body, once: true });
+
+export const listChannels = (cursor: string | null) => ask<Page<Channel>>("GET", CHANNELS + after(cursor));
+export const addChannel = (of: { handle: string; title: string; members_only: boolean }) => post<Channel>("", of);
+export const rename = ({ id, version }: Channel, title: string) => ask<Channel>("PATCH", `${CHANNELS}/${id}`, { body: { title }, version });
+export const erase = (id: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}`);
+export const readStanding = (id: string, signal: AbortSignal) => ask<Standing>("GET", `${CHANNELS}/${id}/live`, { signal });
+
+export const listKeys = (id: string) => (cursor: string | null) => ask<Page<Key>>("GET", `${CHANNELS}/${id}/stream-keys${after(cursor)}`);
+export const addKey = (id: string, name: string, backup: boolean) => post<Key & { key: string }>(`/${id}/stream-keys`, { name, backup });
+export const dropKey = (id: string, key: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}/stream-keys/${key}`);
+
+export const listMembers = (id: string) => async (cursor: string | null) => {
+  const { items, next_cursor } = await ask<Page<Member>>("GET", `${CHANNELS}/${id}/members${after(cursor)}`);
+  return { items: items.map((member) => ({ ...member, id: member.user_id })), next_cursor };
+};
+export const addMember = (id: string, handle: string) => ask<Member>("POST", `${CHANNELS}/${id}/members`, { body: { handle } });
+export const dropMember = (id: string, user: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}/members/${user}`);
+
+export const watch = (id: string) => post<Playback>(`/${id}/playback`, {});
+export const sendAway = (id: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}/playback`);
+export const stillWatched = (lease: string) => ask<unknown>("PUT", `${LEASES}/${lease}`);
+/** Said also while the page goes away; unsaid, a lease runs out by itself. */
+export const watchedNoMore = (lease: string) => void send(`${LEASES}/${lease}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
