@@ -61,6 +61,7 @@ impl Core {
                 (201, json!({"id": id, "token": format!("secret-{id}"), "expires_at": "", "urls": urls}))
             }
             ("POST", "/v1/revocations") => {
+                assert!(body["lasts_s"].as_i64().is_some_and(|s| (1..=21_601).contains(&s)), "{body}");
                 told.revoked.push(body["token"].clone());
                 (201, json!({"seq": 1}))
             }
@@ -340,6 +341,108 @@ async fn who_may_watch_and_who_may_no_more() {
     watched(House::lite().await).await;
 }
 
+/// Who may have no channels any more publishes none, whatever an access token says for some minutes yet.
+#[tokio::test]
+async fn a_creator_who_is_none_any_more_loses_the_keys() {
+    let house = House::lite().await;
+    let cleo = house.sign_up("cleo", &["creator"]).await;
+    let user = format!("/user-auth/v1/users/{}", cleo.0.subject);
+    let roles = async |roles: &[&str]| {
+        let tag = house.app.get(&user).await.etag().to_owned();
+        let path = format!("{user}/roles");
+        let answer =
+            house.app.send(Method::PUT, &path, &[("if-match", &tag)], &json!({"roles": roles})).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        house.app.settle().await;
+    };
+    roles(&["creator"]).await;
+    let club = cleo.channel(&house, "club", true).await;
+    let (keys, members) = (format!("{CHANNELS}/{club}/stream-keys"), format!("{CHANNELS}/{club}/members"));
+    for change in ["demoted", "disabled"] {
+        assert_eq!(cleo.post(&house, &keys, json!({"name": change})).await.status, 201);
+        house.app.settle().await;
+        match change {
+            "demoted" => roles(&["viewer"]).await,
+            _ => assert_eq!(house.app.post(&format!("{user}/disable"), &json!({})).await.status, 200),
+        }
+        house.app.settle().await;
+        {
+            let told = house.core.told();
+            assert_eq!(told.deleted.last(), told.keys.last().map(|(path, _)| path), "{change}");
+        }
+        for (path, new) in [
+            (CHANNELS, json!({"handle": "another"})),
+            (&keys, json!({"name": "another"})),
+            (&members, json!({"handle": "cleo"})),
+        ] {
+            assert_eq!(cleo.post(&house, path, new).await.status, 403, "{change} {path}");
+        }
+        if change == "demoted" {
+            roles(&["creator"]).await;
+        }
+    }
+}
+
+async fn keys_of_a_deleted_channel(house: House) {
+    let cleo = house.sign_up("cleo", &["creator"]).await;
+    for round in 0..4 {
+        let club = cleo.channel(&house, &format!("club-{round}"), true).await;
+        let path = format!("{CHANNELS}/{club}");
+        let keys = format!("{path}/stream-keys");
+        let add = async |n: u32| {
+            cleo.post(&house, &keys, json!({"name": format!("key {n}")})).await.status.as_u16()
+        };
+        let (a, b, gone, c, d) = tokio::join!(
+            add(1),
+            add(2),
+            async { cleo.delete(&house, &path).await.status.as_u16() },
+            add(3),
+            add(4)
+        );
+        assert_eq!(gone, 200);
+        assert!([a, b, c, d].iter().all(|status| [201, 404].contains(status)), "{a} {b} {c} {d}");
+    }
+    house.app.settle().await;
+    let told = house.core.told();
+    assert!(
+        told.keys.iter().all(|(key, _)| told.deleted.contains(key)),
+        "none of them opens anything: {told:?}"
+    );
+}
+
+#[tokio::test]
+async fn no_key_outlives_its_channel() {
+    keys_of_a_deleted_channel(House::lite().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_outlives_its_channel_on_postgresql() {
+    let postgres = Postgres::start();
+    keys_of_a_deleted_channel(House::of(TestApp::on(&postgres, House::services()).await).await).await;
+}
+
+#[tokio::test]
+async fn nobody_fills_the_memory_of_what_was_taken_back() {
+    let house = House::lite().await;
+    let cleo = house.sign_up("cleo", &["creator"]).await;
+    let club = cleo.channel(&house, "club", true).await;
+    let playback = format!("{CHANNELS}/{club}/playback");
+    let mut given = 0;
+    let refused = loop {
+        let answer = cleo.post(&house, &playback, json!({})).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        given += 1;
+        let lease =
+            format!("/session-mgr/v1/playback-leases/{}", answer.body["token"]["lease_id"].as_str().unwrap());
+        assert_eq!(cleo.delete(&house, &lease).await.status, 200);
+    };
+    assert_eq!((given, refused.status.as_u16()), (200, 429));
+    house.app.pass(Duration::from_secs(6 * 3600 + 120)).await;
+    assert_ne!(cleo.post(&house, &playback, json!({})).await.status, 429, "later again");
+}
+
 #[tokio::test]
 async fn what_the_core_could_not_hear_it_hears_later_and_in_the_right_order() {
     let house = House::lite().await;
@@ -383,8 +486,8 @@ async fn what_the_core_could_not_hear_it_hears_later_and_in_the_right_order() {
         many.spawn(async move { cleo.post(&house, &keys, json!({"name": format!("key {n}")})).await });
     }
     let all: Vec<Answer> = many.join_all().await;
-    assert_eq!(all.iter().filter(|a| a.status == 201).count(), 31, "with the one that is there: 32");
+    assert_eq!(all.iter().filter(|a| a.status == 201).count(), 15, "with the one that is there: 16");
     assert!(all.iter().filter(|a| a.status != 201).all(|a| a.slug() == "keys-max"));
     house.app.settle().await;
-    assert_eq!(house.core.told().keys.len(), 32);
+    assert_eq!(house.core.told().keys.len(), 16);
 }

@@ -10,12 +10,15 @@ CREATE INDEX stream_key_to_tell ON stream_key (told, id);
 CREATE TABLE member (channel_id TEXT NOT NULL, user_id TEXT NOT NULL, handle TEXT NOT NULL, name TEXT NOT NULL,
     at_ms BIGINT NOT NULL, PRIMARY KEY (channel_id, user_id));
 CREATE INDEX member_of ON member (user_id);
--- A token that was given out; ended ones are told to the core, then forgotten.
+-- A token that was given out: 0 holds, 1 the core is to be told that it does not, 2 it has been told.
 CREATE TABLE playback (token_id TEXT PRIMARY KEY, channel_id TEXT NOT NULL, user_id TEXT NOT NULL, session_id TEXT,
     lease_id TEXT NOT NULL, ends_ms BIGINT NOT NULL, ended BIGINT NOT NULL);
 CREATE INDEX playback_in ON playback (channel_id, user_id);
 CREATE INDEX playback_of ON playback (user_id);
 CREATE INDEX playback_by ON playback (lease_id);
 CREATE INDEX playback_to_tell ON playback (ended, token_id);
--- Who is shut out, though an access token of theirs may hold for some minutes.
-CREATE TABLE shut (user_id TEXT PRIMARY KEY, at_ms BIGINT NOT NULL);
+-- What somebody may, whatever an access token of theirs says for some minutes yet; and the turn at deciding about them.
+CREATE TABLE person (user_id TEXT PRIMARY KEY, turn BIGINT NOT NULL, shut BIGINT NOT NULL, creates BIGINT NOT NULL);
+-- Sessions and leases that have ended a short while ago: what is being made on them comes to nothing.
+CREATE TABLE ended (id TEXT PRIMARY KEY, at_ms BIGINT NOT NULL);
+CREATE INDEX ended_at ON ended (at_ms);

@@ -5,7 +5,6 @@ use http::HeaderMap;
 use nx_chassis::{
     Api, Body, Caller, Created, Ctx, IfMatch, Json, List, Page, Path, Problem, Tagged, Time, Tx,
 };
-use nx_contract::identity::CREATOR;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,8 +13,8 @@ use super::core::{self, Standing};
 use super::{CHANNEL_CHANGED, CHANNEL_CREATED, CHANNEL_DELETED, rules, store};
 use crate::Done;
 
-/// Channels that one person has at most.
-const CHANNELS_MAX: i64 = 20;
+/// Channels that one person makes at most: names of those that are deleted are nobody's again.
+const CHANNELS_MAX: i64 = 50;
 
 pub(super) fn routes(api: Api) -> Api {
     api.get("/channels", list)
@@ -72,7 +71,7 @@ struct Seen {
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewChannel {
-    /// 3 to 30 of `a-z 0-9 -`; by default made of the title.
+    /// 3 to 30 of `a-z 0-9 -`.
     #[garde(length(max = 100))]
     handle: String,
     /// What people read; by default the handle.
@@ -111,10 +110,11 @@ async fn add(
     mut tx: Tx,
     Body(new): Body<NewChannel>,
 ) -> Result<Created<Channel>, Problem> {
-    by.must_be(CREATOR)?;
+    super::may_create(&mut tx, &by).await?;
     let handle = rules::handle(&new.handle).map_err(|e| Problem::invalid("/handle", e))?;
     if !by.is_operator() && store::count(&mut tx, &by.subject).await? >= CHANNELS_MAX {
-        let text = format!("you have {CHANNELS_MAX} channels: delete one that you no longer need");
+        let text =
+            format!("you have made {CHANNELS_MAX} channels, with those that are deleted: ask an operator");
         return Err(Problem::conflict("channels-max", text));
     }
     let title = Some(new.title.trim()).filter(|t| !t.is_empty()).unwrap_or(&handle).to_owned();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use http::{HeaderMap, header};
 use nx_chassis::{Ctx, Job, Problem};
 use nx_contract::keys::{KeyLimits, OuterKey};
-use nx_contract::playback::Revoke;
+use nx_contract::playback::{Revocation, Revoke};
 use nx_contract::sources::InputRole;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,9 @@ use super::store;
 const CORE: &str = "streamcore";
 /// What is told at most in one go; the rest in the next.
 pub(super) const TOLD_MAX: i64 = 500;
+
+/// Pages of the core's list that are read at most.
+const PAGES_MAX: usize = 50;
 
 /// How a channel stands in the core.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -82,15 +85,16 @@ async fn streams(cx: &Ctx, query: &str) -> Result<Streams, Problem> {
 /// The streams that somebody publishes.
 pub(super) async fn on(cx: &Ctx) -> Result<HashSet<String>, Problem> {
     let (mut on, mut cursor) = (HashSet::new(), String::new());
-    loop {
+    for _ in 0..PAGES_MAX {
         let page = streams(cx, &format!("limit=200{cursor}")).await?;
         let live = page.items.iter().filter(|item| item["state"] == "live");
         on.extend(live.filter_map(|item| item["key"].as_str().map(str::to_owned)));
         match page.next_cursor {
             Some(next) => cursor = format!("&cursor={next}"),
-            None => return Ok(on),
+            None => break,
         }
     }
+    Ok(on)
 }
 
 /// How it stands with one.
@@ -140,11 +144,10 @@ pub(super) async fn tell(cx: Ctx, _: Job) -> Result<(), Problem> {
         }
     }
     for token in store::untold_tokens(&cx).await? {
-        let call = cx.call(CORE)?;
-        // The same key each time: the core is told once of each.
-        let told = call.post::<Value>("/v1/revocations", &token, &Revoke::Token(token.clone())).await;
-        match told {
-            Ok(_) => store::token_told(&cx, &token).await?,
+        let lasts_s = u32::try_from((token.ends_ms - cx.now_ms()).max(0) / 1000 + 1).unwrap_or(u32::MAX);
+        let over = Revocation { what: Revoke::Token(token.token_id.clone()), lasts_s: Some(lasts_s) };
+        match cx.call(CORE)?.post::<Value>("/v1/revocations", &token.token_id, &over).await {
+            Ok(_) => store::token_told(&cx, &token.token_id).await?,
             Err(problem) => failed = Some(problem),
         }
     }

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::{KEY_CREATED, KEY_DELETED, channels, store};
 use crate::Done;
 
-/// Keys that a channel has at most: the core takes as many for a stream.
-const KEYS_MAX: i64 = 32;
+/// Keys that a channel has at most; the core takes 64 for a stream.
+const KEYS_MAX: i64 = 16;
 
 pub(super) fn routes(api: Api) -> Api {
     api.get("/channels/{id}/stream-keys", list)
@@ -77,6 +77,7 @@ async fn add(
     Body(new): Body<NewKey>,
 ) -> Result<ShownOnce<Created<Made>>, Problem> {
     let channel = channels::mine(&by, &cx, &id).await?;
+    super::may_create(&mut tx, &by).await?;
     store::hold(&mut tx, &channel.id).await?;
     if store::count_keys(&mut tx, &channel.id).await? >= KEYS_MAX {
         let text = format!("the channel has {KEYS_MAX} keys: delete those that nothing uses");
@@ -91,6 +92,15 @@ async fn add(
     super::tell(&mut tx).await?;
     let location = about.id.clone();
     Ok(ShownOnce(Created { location, body: Made { about, key } }))
+}
+
+/// Those of all channels of somebody who may have none any more.
+pub(super) async fn delete_all(tx: &mut Tx, owner: &str) -> Result<(), Problem> {
+    let gone = store::delete_keys_of(tx, owner).await?;
+    for key in &gone {
+        tx.emit(KEY_DELETED, &key.id, &json!({"stream": key.stream})).await?;
+    }
+    if gone.is_empty() { Ok(()) } else { super::tell(tx).await }
 }
 
 /// Whoever publishes by it is sent away as soon as the core has heard.

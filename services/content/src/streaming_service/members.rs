@@ -9,6 +9,9 @@ use serde_json::json;
 use super::{MEMBER_ADDED, MEMBER_REMOVED, channels, store};
 use crate::Done;
 
+/// Members that a channel has at most.
+const MEMBERS_MAX: i64 = 10_000;
+
 pub(super) fn routes(api: Api) -> Api {
     api.get("/channels/{id}/members", list)
         .post("/channels/{id}/members", add)
@@ -71,13 +74,20 @@ async fn add(
     let handle = new.handle.trim().to_ascii_lowercase();
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let unknown = || Problem::invalid("/handle", "nobody is called that here");
-    let found: Option<Found> = match handle.chars().all(plain) {
+    let found: Option<Found> = match !handle.is_empty() && handle.chars().all(plain) {
         true => cx.call("user-auth")?.get(&format!("/v1/handles/{handle}")).await?,
         false => None,
     };
     let Found { id: user_id, handle, name } = found.ok_or_else(unknown)?;
     let member = Member { user_id, handle, name, since: Time(cx.now_ms()) };
+    super::may_create(&mut tx, &by).await?;
     store::hold(&mut tx, &channel.id).await?;
+    if store::count_members(&mut tx, &channel.id).await? >= MEMBERS_MAX {
+        return Err(Problem::conflict(
+            "members-max",
+            format!("the channel has {MEMBERS_MAX} members, and room for no more"),
+        ));
+    }
     if store::add_member(&mut tx, &channel.id, &member).await? {
         tx.emit(MEMBER_ADDED, &channel.id, &json!({"user_id": member.user_id})).await?;
     }

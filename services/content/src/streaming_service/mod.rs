@@ -18,8 +18,11 @@ mod playback;
 mod rules;
 mod store;
 
-use nx_chassis::{Api, Event, NewJob, Problem, Service, Tx};
-use nx_contract::identity::{LEASE_ENDED, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED};
+use nx_chassis::{Api, Caller, Event, NewJob, Problem, Service, Tx};
+use nx_contract::identity::{
+    CREATOR, LEASE_ENDED, OPERATOR, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED,
+};
+use serde::Deserialize;
 
 /// A channel is there. Subject of this and the next: its id.
 const CHANNEL_CREATED: &str = "cos.streaming.channel.created.v1";
@@ -63,23 +66,45 @@ pub(crate) fn service() -> Service {
     facts.into_iter().fold(service, Service::emits)
 }
 
+/// Lets only those make something who still may, and keeps what they may as it is to the end of the transaction: an access token
+/// is older than that.
+async fn may_create(tx: &mut Tx, by: &Caller) -> Result<(), Problem> {
+    by.must_be(CREATOR)?;
+    let now = store::person(tx, &by.subject).await?;
+    if now.creates {
+        Ok(())
+    } else {
+        Err(Problem::forbidden("you may make no channels any more: ask an operator"))
+    }
+}
+
 /// Has the core told of what was changed in this transaction.
 async fn tell(tx: &mut Tx) -> Result<(), Problem> {
     Ok(tx.enqueue(NewJob::new(TELL, &())).await.map(drop)?)
 }
 
+/// Whose session or lease has ended.
+#[derive(Deserialize)]
+struct Whose {
+    user_id: String,
+}
+
 async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {
-    let now: PersonNow = event.data()?;
-    store::call_them(tx, &event.subject, &now.person.handle, &now.person.name).await?;
-    if !now.disabled {
-        return Ok(store::let_in(tx, &event.subject).await?);
+    let PersonNow { person, disabled } = event.data()?;
+    let creates = !disabled && person.roles.iter().any(|role| [OPERATOR, CREATOR].contains(&role.as_str()));
+    store::set_person(tx, &event.subject, disabled, creates).await?;
+    store::call_them(tx, &event.subject, &person.handle, &person.name).await?;
+    if !creates {
+        keys::delete_all(tx, &event.subject).await?;
     }
-    store::shut_out(tx, &event.subject).await?;
-    store::end_of(tx, &event.subject, "the account was disabled").await
+    if disabled {
+        store::end_of(tx, &event.subject, "the account was disabled").await?;
+    }
+    Ok(())
 }
 
 async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
-    store::shut_out(tx, &event.subject).await?;
+    store::set_person(tx, &event.subject, true, false).await?;
     store::end_of(tx, &event.subject, "the account was erased").await?;
     for channel in store::owned(tx, &event.subject).await? {
         channels::delete(tx, &channel).await?;
@@ -88,9 +113,13 @@ async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
 }
 
 async fn signed_out(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    store::person(tx, &event.data::<Whose>()?.user_id).await?;
+    store::note_end(tx, &event.subject).await?;
     store::end_in(tx, &event.subject, "the session is over").await
 }
 
 async fn given_back(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    store::person(tx, &event.data::<Whose>()?.user_id).await?;
+    store::note_end(tx, &event.subject).await?;
     store::end_by(tx, &event.subject, "its lease is over").await
 }

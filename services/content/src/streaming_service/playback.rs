@@ -10,12 +10,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::channels::Channel;
 use super::core::{self, Urls};
 use super::{PLAYBACK_GRANTED, channels, store};
 use crate::Done;
 
 /// How long a token holds while its lease does: as long as an evening. Seconds.
 const TOKEN_S: u32 = 6 * 3600;
+/// Tokens that one person is given within that time: each that is taken back is remembered on every edge.
+const GIVEN_MAX: i64 = 200;
 
 pub(super) fn routes(api: Api) -> Api {
     api.post_once("/channels/{id}/playback", watch).delete("/channels/{id}/playback", end)
@@ -80,10 +83,14 @@ async fn watch(
             cx.call("session-mgr")?.get::<serde_json::Value>(&format!("/v1/sessions/{session}")).await;
         found.map_err(|e| if e.status.is_client_error() { ended(()) } else { e })?;
     }
-    let wish = json!({"stream": stream, "user_id": by.subject});
-    let once = cx.new_id();
-    let lease: Lease = cx.call("session-mgr")?.post("/v1/playback-leases", &once, &wish).await?;
+    if store::count_given(&cx, &by.subject).await? >= GIVEN_MAX {
+        let text = "you have begun to watch too often in the last hours: come again later";
+        return Err(Problem::new(http::StatusCode::TOO_MANY_REQUESTS, "too-often", text));
+    }
+    // Nobody sees the token before all else is well.
     let made = core::make_token(&cx, &stream, TOKEN_S, &by.subject).await?;
+    let wish = json!({"stream": stream, "user_id": by.subject});
+    let lease: Lease = cx.call("session-mgr")?.post("/v1/playback-leases", &cx.new_id(), &wish).await?;
     let ends_ms = cx.now_ms() + i64::from(TOKEN_S) * 1000;
     let given = Given {
         token_id: &made.id,
@@ -92,20 +99,29 @@ async fn watch(
         lease_id: &lease.id,
         ends_ms,
     };
-    // They may have been sent away meanwhile: whoever does that waits here, or has been.
-    let gone = || Problem::not_found("there is no such channel, or it is not for you");
-    if !store::hold(&mut tx, &channel.id).await? || store::is_shut(&mut tx, &by.subject).await? {
-        return Err(gone());
+    if let Err(problem) = give(&mut tx, &by, &channel, &given).await {
+        // It would run out by itself in a minute.
+        let _ = cx.call("session-mgr")?.delete(&format!("/v1/playback-leases/{}", lease.id)).await;
+        return Err(problem);
     }
-    if !channels::is_mine(&by, &channel) && !store::is_member_in(&mut tx, &channel.id, &by.subject).await? {
-        return Err(gone());
-    }
-    store::give(&mut tx, &channel.id, &given).await?;
     let told = json!({"channel_id": channel.id, "user_id": by.subject, "lease_id": lease.id});
     tx.emit(PLAYBACK_GRANTED, &made.id, &told).await?;
     let urls = made.urls.reached(&headers);
     let token = Token { token: made.token, id: made.id, expires_at: Time(ends_ms), lease_id: lease.id };
     Ok(ShownOnce(Json(Playback { stream, urls, token: Some(token) })))
+}
+
+/// Writes down a token that is given out, unless somebody has been sent away meanwhile: whoever does that waits here, or has
+/// been.
+async fn give(tx: &mut Tx, by: &Caller, channel: &Channel, given: &Given<'_>) -> Result<(), Problem> {
+    let shut = store::person(tx, &by.subject).await?.shut;
+    let over = store::has_ended(tx, given.lease_id, given.session_id.unwrap_or_default()).await?;
+    store::hold(tx, &channel.id).await?;
+    let may = channels::is_mine(by, channel) || store::is_member_in(tx, &channel.id, &by.subject).await?;
+    if shut || over || !may {
+        return Err(Problem::not_found("there is no such channel, or it is not for you"));
+    }
+    Ok(store::give(tx, &channel.id, given).await.map(drop)?)
 }
 
 /// Sends everybody away who watches with a token; members come back with another.

@@ -10,6 +10,9 @@ use super::members::Member;
 use super::playback::Given;
 use super::{PLAYBACK_ENDED, tell};
 
+/// How long it is remembered that a session or lease has ended: longer than anything is made on it, milliseconds.
+const ENDED_MS: i64 = 3_600_000;
+
 /// A key that the core does not know of, or does not know to be gone.
 pub(super) struct Untold {
     pub(super) id: String,
@@ -19,6 +22,22 @@ pub(super) struct Untold {
     pub(super) deleted: bool,
 }
 row!(Untold { id, stream, hash, backup, deleted });
+
+/// A token that holds no more.
+pub(super) struct Over {
+    pub(super) token_id: String,
+    pub(super) ends_ms: i64,
+}
+row!(Over { token_id, ends_ms });
+
+/// What somebody may.
+pub(super) struct Person {
+    /// They may not be here at all.
+    pub(super) shut: bool,
+    /// They may have channels.
+    pub(super) creates: bool,
+}
+row!(Person { shut, creates });
 
 struct Ended {
     token_id: String,
@@ -54,7 +73,7 @@ pub(super) async fn owned(tx: &mut Tx, user: &str) -> Result<Vec<Channel>, DbErr
 }
 
 pub(super) async fn count(tx: &mut Tx, user: &str) -> Result<i64, DbError> {
-    let sql = "SELECT COUNT(*) AS n FROM channel WHERE owner_id = $1 AND deleted = 0";
+    let sql = "SELECT COUNT(*) AS n FROM channel WHERE owner_id = $1";
     Ok(tx.one(sql, args![user]).await?.unwrap_or_default())
 }
 
@@ -64,9 +83,42 @@ pub(super) async fn rename(tx: &mut Tx, id: &str, version: i64, title: &str) -> 
     tx.one(sql, args![title, id, version]).await?.ok_or_else(Problem::stale)
 }
 
-/// Waits until nobody else decides about this channel, to the end of the transaction; whether it is there.
-pub(super) async fn hold(tx: &mut Tx, id: &str) -> Result<bool, DbError> {
-    Ok(tx.run("UPDATE channel SET turn = turn + 1 WHERE id = $1 AND deleted = 0", args![id]).await? > 0)
+/// Waits until nobody else decides about this channel, to the end of the transaction. Who has to do with a person too takes
+/// their turn ([`person`]) before.
+///
+/// # Errors
+/// 404 when it is not there any more.
+pub(super) async fn hold(tx: &mut Tx, id: &str) -> Result<(), Problem> {
+    match tx.run("UPDATE channel SET turn = turn + 1 WHERE id = $1 AND deleted = 0", args![id]).await? {
+        0 => Err(Problem::not_found("there is no such channel any more")),
+        _ => Ok(()),
+    }
+}
+
+/// What somebody may; nobody else decides about them to the end of the transaction.
+pub(super) async fn person(tx: &mut Tx, user: &str) -> Result<Person, DbError> {
+    let sql = "INSERT INTO person AS p (user_id, turn, shut, creates) VALUES ($1, 1, 0, 1) \
+               ON CONFLICT (user_id) DO UPDATE SET turn = p.turn + 1 RETURNING shut, creates";
+    tx.one(sql, args![user]).await?.ok_or(DbError::NotCommitted)
+}
+
+pub(super) async fn set_person(tx: &mut Tx, user: &str, shut: bool, creates: bool) -> Result<(), DbError> {
+    let sql = "INSERT INTO person AS p (user_id, turn, shut, creates) VALUES ($1, 1, $2, $3) \
+               ON CONFLICT (user_id) DO UPDATE SET turn = p.turn + 1, shut = $2, creates = $3";
+    tx.run(sql, args![user, shut, creates]).await.map(drop)
+}
+
+/// A session or lease is over.
+pub(super) async fn note_end(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    let now_ms = tx.now_ms();
+    let sql = "INSERT INTO ended (id, at_ms) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+    tx.run(sql, args![id, now_ms]).await.map(drop)
+}
+
+/// Whether one of two is.
+pub(super) async fn has_ended(tx: &mut Tx, one: &str, other: &str) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) AS n FROM ended WHERE id = $1 OR id = $2";
+    Ok(tx.one::<i64>(sql, args![one, other]).await?.unwrap_or_default() > 0)
 }
 
 /// Its name stays taken: who took it would have what was recorded under it.
@@ -100,6 +152,12 @@ pub(super) async fn delete_key(tx: &mut Tx, channel: &str, id: &str) -> Result<b
     Ok(tx.run(sql, args![id, channel]).await? > 0)
 }
 
+pub(super) async fn delete_keys_of(tx: &mut Tx, owner: &str) -> Result<Vec<Untold>, DbError> {
+    let sql = "UPDATE stream_key SET deleted = 1, told = 0 WHERE deleted = 0 AND channel_id IN \
+               (SELECT id FROM channel WHERE owner_id = $1) RETURNING *";
+    tx.all(sql, args![owner]).await
+}
+
 pub(super) async fn untold_keys(cx: &Ctx) -> Result<Vec<Untold>, DbError> {
     cx.db().all("SELECT * FROM stream_key WHERE told = 0 ORDER BY id LIMIT $1", args![TOLD_MAX]).await
 }
@@ -125,6 +183,13 @@ pub(super) async fn is_member_in(tx: &mut Tx, channel: &str, user: &str) -> Resu
     Ok(tx.one::<Member>(sql, args![channel, user]).await?.is_some())
 }
 
+pub(super) async fn count_members(tx: &mut Tx, channel: &str) -> Result<i64, DbError> {
+    Ok(tx
+        .one("SELECT COUNT(*) AS n FROM member WHERE channel_id = $1", args![channel])
+        .await?
+        .unwrap_or_default())
+}
+
 pub(super) async fn add_member(tx: &mut Tx, channel: &str, member: &Member) -> Result<bool, DbError> {
     let sql = "INSERT INTO member (channel_id, user_id, handle, name, at_ms) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (channel_id, user_id) DO NOTHING";
@@ -147,19 +212,10 @@ pub(super) async fn call_them(tx: &mut Tx, user: &str, handle: &str, name: &str)
     tx.run(sql, args![handle, name, user]).await.map(drop)
 }
 
-pub(super) async fn shut_out(tx: &mut Tx, user: &str) -> Result<(), DbError> {
-    let sql = "INSERT INTO shut (user_id, at_ms) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING";
-    let now_ms = tx.now_ms();
-    tx.run(sql, args![user, now_ms]).await.map(drop)
-}
-
-pub(super) async fn let_in(tx: &mut Tx, user: &str) -> Result<(), DbError> {
-    tx.run("DELETE FROM shut WHERE user_id = $1", args![user]).await.map(drop)
-}
-
-pub(super) async fn is_shut(tx: &mut Tx, user: &str) -> Result<bool, DbError> {
-    let sql = "SELECT COUNT(*) AS n FROM shut WHERE user_id = $1";
-    Ok(tx.one::<i64>(sql, args![user]).await?.unwrap_or_default() > 0)
+/// Tokens that somebody was given and that would hold yet.
+pub(super) async fn count_given(cx: &Ctx, user: &str) -> Result<i64, DbError> {
+    let sql = "SELECT COUNT(*) AS n FROM playback WHERE user_id = $1 AND ends_ms > $2";
+    Ok(cx.db().one(sql, args![user, cx.now_ms()]).await?.unwrap_or_default())
 }
 
 pub(super) async fn give(tx: &mut Tx, channel: &str, given: &Given<'_>) -> Result<u64, DbError> {
@@ -216,18 +272,19 @@ async fn over(tx: &mut Tx, ended: Vec<Ended>, why: &str) -> Result<(), Problem> 
     tell(tx).await
 }
 
-pub(super) async fn untold_tokens(cx: &Ctx) -> Result<Vec<String>, DbError> {
+pub(super) async fn untold_tokens(cx: &Ctx) -> Result<Vec<Over>, DbError> {
     let sql = "SELECT * FROM playback WHERE ended = 1 ORDER BY token_id LIMIT $1";
-    let ended: Vec<Ended> = cx.db().all(sql, args![TOLD_MAX]).await?;
-    Ok(ended.into_iter().map(|ended| ended.token_id).collect())
+    cx.db().all(sql, args![TOLD_MAX]).await
 }
 
 pub(super) async fn token_told(cx: &Ctx, token: &str) -> Result<(), DbError> {
-    cx.run("DELETE FROM playback WHERE token_id = $1", args![token]).await.map(drop)
+    cx.run("UPDATE playback SET ended = 2 WHERE token_id = $1", args![token]).await.map(drop)
 }
 
-/// Forgets tokens that have run out by themselves, and keys that the core knows to be gone.
+/// Forgets tokens that have run out by themselves, keys that the core knows to be gone, and what was over long ago.
 pub(super) async fn forget(cx: &Ctx) -> Result<(), DbError> {
-    cx.run("DELETE FROM playback WHERE ends_ms <= $1", args![cx.now_ms()]).await?;
+    let now_ms = cx.now_ms();
+    cx.run("DELETE FROM playback WHERE ends_ms <= $1", args![now_ms]).await?;
+    cx.run("DELETE FROM ended WHERE at_ms <= $1", args![now_ms - ENDED_MS]).await?;
     cx.run("DELETE FROM stream_key WHERE deleted = 1 AND told = 1", Vec::new()).await.map(drop)
 }
