@@ -21,7 +21,9 @@ use crate::hub::lock;
 
 const FILE: &str = "restream.json";
 /// Of the file's form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Before, no key was known by its hash alone.
+const VERSION_MIN: u32 = 1;
 /// Deleted publish keys remembered.
 const GONE_MAX: usize = 10_000;
 /// Idempotency keys remembered.
@@ -167,12 +169,13 @@ impl Book {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Content::new(),
             Err(e) => return Err(format!("{name} cannot be read: {e}; check its rights")),
         };
-        if content.version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&content.version) {
             let version = content.version;
             return Err(format!(
                 "{name} has version {version}, this server knows {VERSION}: use the newer server"
             ));
         }
+        let content = Content { version: VERSION, ..content };
         Ok(Self { path, content: Mutex::new(Arc::new(content)), turn: Mutex::default() })
     }
 

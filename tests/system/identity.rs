@@ -62,6 +62,26 @@ fn people_get_in_and_are_looked_after_by_the_pages() {
     assert!(pictures.join("account-first.png").is_file(), "pictures are kept");
 }
 
+/// By the pages alone: an account, a channel, its key; an encoder that publishes with what the page shows; the picture; the key
+/// deleted, everybody sent away, and both seen to end.
+#[test]
+fn a_channel_is_made_published_watched_and_ended_by_the_pages() {
+    let server = Server::start(&[]);
+    let script = format!("{}/web/e2e/console.mjs", env!("CARGO_MANIFEST_DIR"));
+    let pictures = scratch("console-pictures");
+    let link = server.said("administrator ").expect("a link");
+    let args = [&*script, &link, "--screenshots", pictures.to_str().expect("a plain path"), "--width", "360"];
+    let (ok, out, err) = run("node", &args, Duration::from_secs(120));
+    assert!(ok, "{err}\n{}", server.log());
+    let seen: Value = serde_json::from_str(out.trim()).unwrap_or_else(|e| panic!("{e}: {out}"));
+    for fault in ["sideways_scroll", "console_errors", "external_requests"] {
+        assert_eq!(seen[fault], json!([]), "{seen}");
+    }
+    assert_ne!(seen["publisher_code"], 0, "it was sent away: {seen}");
+    eprintln!("{seen}");
+    assert!(pictures.join("console-10-deleted.png").is_file(), "pictures are kept");
+}
+
 /// The link is printed while nobody is there, works once, and with it this machine loses its rights.
 #[test]
 fn the_first_administrator_comes_by_a_link_that_works_once() {

@@ -17,6 +17,8 @@ const REVOKED: &str = "revocations.jsonl";
 
 /// File in the data folder of an origin's own key.
 const OWN_KEYS: &str = "playback.json";
+/// And what edges elsewhere need of it: it proves tokens and makes none.
+const OPEN_KEYS: &str = "playback.public.json";
 
 /// Section `playback`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -67,13 +69,18 @@ impl Config {
         let file = data.join(OWN_KEYS);
         if self.keys_file.is_none() && !file.exists() {
             let id = hex(&random(4)?);
-            let (private, _) =
-                generate(&id, Algorithm::Hs256).map_err(|_| "there is no randomness for a playback key")?;
+            let (private, open) =
+                generate(&id, Algorithm::Es256).map_err(|_| "there is no randomness for a playback key")?;
             // Whole or not at all: half a key would keep the next start from coming up.
-            let fresh = file.with_extension("new");
-            let _ = std::fs::remove_file(&fresh);
-            write(&fresh, &private, 0o600)?;
-            std::fs::rename(&fresh, &file).map_err(|e| format!("{} cannot be made: {e}", file.display()))?;
+            for (file, text, mode) in
+                [(&data.join(OPEN_KEYS), &open[..], 0o644), (&file, &private[..], 0o600)]
+            {
+                let fresh = file.with_extension("new");
+                let _ = std::fs::remove_file(&fresh);
+                write(&fresh, text, mode)?;
+                std::fs::rename(&fresh, file)
+                    .map_err(|e| format!("{} cannot be made: {e}", file.display()))?;
+            }
         }
         Ok(Self { keys_file: self.keys_file.clone().or(Some(file)), ..self.clone() })
     }

@@ -76,7 +76,8 @@ impl Rules {
         let by_credential = self.address(ask, rule).and_then(|()| self.credential(ask, rule, held, now_s));
         let verdict = match by_credential {
             Ok(Some(ticket)) => Ok(ticket),
-            Ok(None) if self.asks_hook(ask.action) => return Verdict::AskHook,
+            // A hook that lets everybody in that it does not know would open channels.
+            Ok(None) if self.asks_hook(ask) => return Verdict::AskHook,
             Ok(None) => self.without_credential(ask, rule, held),
             Err(refusal) => Err(refusal),
         };
@@ -86,7 +87,7 @@ impl Rules {
     /// What holds when the hook failed and the settings let everybody in then: streams with keys stay shut.
     pub(crate) fn judge_failure(&self, ask: &Ask, held: &[HeldKey]) -> Result<Ticket, Refusal> {
         let rule = self.rule(&ask.stream);
-        if ask.action == Action::Publish && (is_guarded(rule, held) || ask.stream.is_channel()) {
+        if ask.action == Action::Publish && is_guarded(rule, held) {
             return self.without_credential(ask, rule, held).map(|ticket| self.limited(ticket, ask));
         }
         Ok(self.limited(Ticket::new("hook", ask.input), ask))
@@ -117,9 +118,9 @@ impl Rules {
         self.streams.iter().find(|rule| rule.pattern.matches(stream))
     }
 
-    fn asks_hook(&self, action: Action) -> bool {
-        match action {
-            Action::Publish => self.hook_publish,
+    fn asks_hook(&self, ask: &Ask) -> bool {
+        match ask.action {
+            Action::Publish => self.hook_publish && !ask.stream.is_channel(),
             Action::Play => self.hook_play,
         }
     }

@@ -113,12 +113,31 @@ fn a_damaged_file_is_named_without_its_secrets() {
     for (text, part) in [
         (r#"{"version":1,"feeds":[{"url":"hunter22","#, "damaged at line 1"),
         (r#"{"version":1,"feeds":["hunter22"],"keys":[],"answered":[]}"#, "damaged at line 1"),
-        (r#"{"version":2,"feeds":[],"keys":[],"answered":[]}"#, "version 2"),
+        (r#"{"version":3,"feeds":[],"keys":[],"answered":[]}"#, "version 3"),
     ] {
         std::fs::write(folder.0.join(FILE), text).unwrap();
         let error = Book::open(&folder.0).err().unwrap();
         assert!(error.contains(part) && !error.contains("hunter22"), "{error}");
     }
+}
+
+#[test]
+fn a_file_of_an_earlier_version_is_read_and_written_as_this_ones() {
+    let folder = Folder::new("earlier");
+    let key = r#"{"id":"k","stream":"live/a","key":"hunter22","input":"primary","limits":{},"created_ms":1}"#;
+    let text = format!(r#"{{"version":1,"feeds":[],"keys":[{key}],"answered":[]}}"#);
+    std::fs::write(folder.0.join(FILE), text).unwrap();
+    let book = Book::open(&folder.0).unwrap();
+    assert!(matches!(&book.read().keys[0].lock, Lock::Key(key) if key == "hunter22"));
+    let bury = |content: &mut Content| {
+        content.bury("gone");
+        Ok(())
+    };
+    book.change(bury, |()| {}).unwrap();
+    let written = std::fs::read_to_string(folder.0.join(FILE)).unwrap();
+    assert!(written.contains("\"version\": 2") && written.contains("\"key\": \"hunter22\""), "{written}");
+    let again = Book::open(&folder.0).unwrap().read();
+    assert!(again.is_gone("gone") && !again.is_gone("k") && again.keys.len() == 1);
 }
 
 #[test]

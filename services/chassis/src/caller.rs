@@ -14,6 +14,9 @@ const SERVICE: &str = "service";
 /// Where a request came from, as the gateway has seen it; what others say of it is taken off.
 pub const CLIENT: HeaderName = HeaderName::from_static("x-nexus-client");
 
+/// The name and port under which the gateway was asked.
+pub const REACHED: HeaderName = HeaderName::from_static("x-nexus-reached");
+
 /// Who asks, as the gateway has found out. It travels with the request, and from process to process under the ring's seal:
 /// nobody outside can name one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

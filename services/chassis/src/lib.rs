@@ -31,7 +31,7 @@ pub use axum::body::Body as RawBody;
 pub use axum::extract::Path;
 pub use chrono_tz::Tz;
 
-pub use caller::{CLIENT, Caller};
+pub use caller::{CLIENT, Caller, REACHED};
 pub use ctx::Ctx;
 pub use events::{Event, Reaction};
 pub use http::{Api, Created, Describe, IfMatch, JsonBody as Body, List, Operation, Page, ShownOnce, Tagged};

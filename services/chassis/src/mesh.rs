@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
@@ -28,6 +28,10 @@ use crate::problem::Problem;
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// Time that another process has to begin its answer: a little more than its requests have there.
 const ANSWER_MAX: Duration = Duration::from_secs(35);
+/// The same where a long body goes with the request: as long as that may take to send.
+const UPLOAD_MAX: Duration = Duration::from_secs(6 * 3600);
+/// What is a long one, bytes.
+const LONG_BYTES: u64 = 1 << 20;
 /// Largest answer that is read, bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -62,8 +66,9 @@ impl Shared {
         let caller = request.extensions().get::<Caller>().cloned();
         let claims = serde_json::to_vec(&caller).map_err(Problem::internal).map_err(bad)?;
         let who = caller.map(|caller| caller.subject).unwrap_or_default();
+        let long = request.body().size_hint().upper().is_none_or(|bytes| bytes > LONG_BYTES);
         let answer = self.mesh.send(service, &claims, &who, tried, request);
-        match tokio::time::timeout(ANSWER_MAX, answer).await {
+        match tokio::time::timeout(if long { UPLOAD_MAX } else { ANSWER_MAX }, answer).await {
             Ok(answer) => answer.map_err(|error| {
                 let away = Problem { cause: Some(error.to_string()), ..away(service) };
                 match error {

@@ -96,7 +96,7 @@ struct In(Caller);
 impl In {
     async fn asks(&self, house: &House, method: Method, path: &str, body: Value) -> Answer {
         let key = nx_chassis::new_id(0);
-        let headers = [("idempotency-key", key.as_str()), ("host", "tv.example:3000")];
+        let headers = [("idempotency-key", key.as_str()), ("x-nexus-reached", "tv.example:3000")];
         house.app.send_as(Some(self.0.clone()), method, path, &headers, &body).await
     }
 

@@ -65,8 +65,8 @@ impl Paging {
                         .filter(|l| (1..=LIMIT_MAX).contains(l))
                         .ok_or_else(|| Problem::bad_request(format!("limit must be 1 to {LIMIT_MAX}")))?;
                 }
-                // The cursor is the last key of the page before, with its slash spelt as two tildes.
-                "cursor" => paging.after = Some(value.replacen("~~", "/", 1)),
+                // The cursor is the last key of the page before, with a mark in place of its slash that no name has.
+                "cursor" => paging.after = Some(value.replacen('!', "/", 1)),
                 "stream" => paging.only = Some(value.replace("%2F", "/")),
                 _ => {}
             }
@@ -75,11 +75,17 @@ impl Paging {
     }
 }
 
-/// Cuts the page out of all streams, which are sorted by key. `edge` is where viewers go.
-pub(crate) fn page(streams: &dyn Streams, desired: &dyn Desired, paging: &Paging, edge: &str) -> Page {
+/// Cuts the page out of the streams that who asks may see, which are sorted by key. `edge` is where viewers go.
+pub(crate) fn page(
+    streams: &dyn Streams,
+    desired: &dyn Desired,
+    paging: &Paging,
+    edge: &str,
+    sees: impl Fn(&str) -> bool,
+) -> Page {
     let after = |s: &Stream| paging.after.as_ref().is_none_or(|after| s.key > *after);
     let wanted = |s: &Stream| paging.only.as_ref().is_none_or(|only| s.key == *only);
-    let mut rest = streams.list().into_iter().filter(wanted).filter(after);
+    let mut rest = streams.list().into_iter().filter(wanted).filter(after).filter(|s| sees(&s.key));
     let item = |stream: Stream| Item {
         watch_url: format!("{edge}/watch/{}", stream.key),
         targets: desired.targets(&stream.key).unwrap_or_default(),
@@ -88,7 +94,7 @@ pub(crate) fn page(streams: &dyn Streams, desired: &dyn Desired, paging: &Paging
     };
     let items: Vec<Item> = rest.by_ref().take(paging.limit).map(item).collect();
     let more = rest.next().is_some();
-    let next_cursor = items.last().filter(|_| more).map(|i| i.stream.key.replacen('/', "~~", 1));
+    let next_cursor = items.last().filter(|_| more).map(|i| i.stream.key.replacen('/', "!", 1));
     Page { items, next_cursor, server: streams.server(), viewers_url: edge.to_owned() }
 }
 
@@ -101,7 +107,7 @@ mod tests {
         for (query, want) in [
             ("", Some((50, None))),
             ("limit=200", Some((200, None))),
-            ("limit=1&cursor=live~~cam1", Some((1, Some("live/cam1")))),
+            ("limit=1&cursor=a~~b!cam1", Some((1, Some("a~~b/cam1")))),
             ("limit=0", None),
             ("limit=201", None),
             ("limit=x", None),

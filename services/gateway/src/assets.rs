@@ -85,10 +85,12 @@ impl Item {
     }
 }
 
-/// Answers; what changes something only whom may do everything. `edge` is where assets are played.
+/// Answers; what changes something only whom may do everything, and what is of streams that who asks may not see nobody else.
+/// `edge` is where assets are played.
 pub(crate) async fn answer<B>(
     assets: &Arc<dyn Assets>,
     edge: &str,
+    sees: impl Fn(&str) -> bool,
     route: Route,
     asked: Asked<'_>,
     body: B,
@@ -111,10 +113,17 @@ where
             let wanted = wanted(uri.query().unwrap_or_default())?;
             let find = move || assets.find(&wanted).map(|found| (found, assets.room()));
             let (found, room) = waiting(find).await?;
-            let items = found.items.into_iter().map(|asset| Item::new(asset, edge)).collect();
+            let seen = found.items.into_iter().filter(|asset| sees(&asset.stream));
+            let items = seen.map(|asset| Item::new(asset, edge)).collect();
             Ok(json(&text(&Page { items, next_cursor: found.next, room })))
         }
-        Route::One(id) if reads => Ok(json(&shown(waiting(move || assets.asset(&id)).await?))),
+        Route::One(id) if reads => {
+            let asset = waiting(move || assets.asset(&id)).await?;
+            if !sees(&asset.stream) {
+                who.operator()?;
+            }
+            Ok(json(&shown(asset)))
+        }
         Route::One(id) if *method == Method::PATCH => {
             let change: AssetChange = guard::body(headers, body).await?;
             Ok(json(&shown(waiting(move || assets.change(&id, change)).await?)))
@@ -123,7 +132,13 @@ where
             waiting(move || assets.delete(&id)).await?;
             Ok(no_content())
         }
-        Route::Manifest(id) => manifest(assets, id).await,
+        Route::Manifest(id) => {
+            let (all, of) = (assets.clone(), id.clone());
+            if !sees(&waiting(move || all.asset(&of)).await?.stream) {
+                who.operator()?;
+            }
+            manifest(assets, id).await
+        }
         Route::Restore(id) => Ok(json(&shown(waiting(move || assets.restore(&id)).await?))),
         Route::Cuts => {
             let new: NewCut = guard::body(headers, body).await?;

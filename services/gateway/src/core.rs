@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request as Head, StatusCode};
-use nx_chassis::{Caller, RawBody, Ring};
+use http::{Request as Head, StatusCode, header};
+use nx_chassis::{Caller, REACHED, RawBody, Ring};
 use nx_delivery::{Answer, Handler, Limits, Listening, Metrics, Problem, Request, Response, random_id};
 use nx_mesh::Instance;
 use tokio::sync::watch;
@@ -51,6 +51,11 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (mut head, body) = request.into_parts();
+    // Under which name a service or another gateway has reached us says nothing about viewers.
+    match head.headers.remove(REACHED) {
+        Some(host) => drop(head.headers.insert(header::HOST, host)),
+        None => drop(head.headers.remove(header::HOST)),
+    }
     let rest = head.uri.path_and_query().map_or("/", |path| path.as_str());
     head.uri = format!("/api/{CORE}{rest}").parse().map_err(|_| Problem::bad_request("this is no path"))?;
     face.within_limits(head, body, peer, who).await
@@ -68,7 +73,10 @@ impl Handler for Door {
             let who = match self.ring.sealed(CORE, request.headers_mut()).map_err(services::told)? {
                 Some(caller) => Who::of(caller),
                 None => {
-                    let (head, body) = request.into_parts();
+                    let (mut head, body) = request.into_parts();
+                    head.headers.remove(REACHED);
+                    let host = head.headers.get(header::HOST).cloned();
+                    host.into_iter().for_each(|host| drop(head.headers.insert(REACHED, host)));
                     let who = self.face.identity().find_out(&head, peer).await;
                     request = Request::from_parts(head, body);
                     who

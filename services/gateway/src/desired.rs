@@ -81,10 +81,14 @@ where
         (true, _) => "GET, HEAD, PATCH, DELETE",
     };
     guard::takes(method, allowed)?;
-    if matches!(*method, Method::GET | Method::HEAD) {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    // Whether a channel has keys, or is there at all, is its owner's to know.
+    if !reads || route.kind == Kind::Keys {
+        who.operator()?;
+    }
+    if reads {
         return read(desired, &route);
     }
-    who.operator()?;
     let (desired, once) = (desired.clone(), guard::once(headers)?);
     let Route { stream, kind, id } = route;
     let id = id.unwrap_or_default();

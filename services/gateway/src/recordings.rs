@@ -64,20 +64,25 @@ impl Filter {
 
 /// The cursor names the last recording of the page before.
 fn cursor(of: &Recording) -> String {
-    format!("{}~~{}", of.begins_at, of.stream.replacen('/', "~~", 1))
+    format!("{}!{}", of.begins_at, of.stream.replacen('/', "!", 1))
 }
 
-/// A page of the recordings that a query asks for, the newest first. `edge` is where they are played.
-pub(crate) fn page(recordings: &dyn Recordings, query: &str, edge: &str) -> Result<Page, Problem> {
+/// A page of the recordings that a query asks for and who asks may see, the newest first. `edge` is where they are played.
+pub(crate) fn page(
+    recordings: &dyn Recordings,
+    query: &str,
+    edge: &str,
+    sees: impl Fn(&str) -> bool,
+) -> Result<Page, Problem> {
     let (paging, filter) = (Paging::parse(query)?, Filter::parse(query)?);
     let all = recordings.recordings();
     let begin = match paging.after() {
         None => 0,
         Some(after) => {
-            all.iter().position(|r| cursor(r).replacen("~~", "/", 1) == after).map_or(all.len(), |at| at + 1)
+            all.iter().position(|r| cursor(r).replacen('!', "/", 1) == after).map_or(all.len(), |at| at + 1)
         }
     };
-    let mut rest = all.into_iter().skip(begin).filter(|r| filter.fits(r));
+    let mut rest = all.into_iter().skip(begin).filter(|r| filter.fits(r) && sees(&r.stream));
     let item = |recording: Recording| Item {
         hls_url: format!("{edge}{}", recording.hls_path),
         dash_url: format!("{edge}{}", recording.dash_path),
@@ -125,7 +130,7 @@ mod tests {
             recording("live/a", morning, Some("2026-11-21T07:00:00.000Z")),
         ]);
         let begins = |query: &str| -> Vec<String> {
-            let page = page(&all, query, "http://e").expect("a page");
+            let page = page(&all, query, "http://e", |_| true).expect("a page");
             page.items.iter().map(|i| i.recording.begins_at.clone()).collect()
         };
         for (query, want) in [
@@ -140,13 +145,16 @@ mod tests {
         }
         let (mut seen, mut query) = (Vec::new(), "limit=1".to_owned());
         loop {
-            let page = page(&all, &query, "http://e").expect("a page");
+            let page = page(&all, &query, "http://e", |_| true).expect("a page");
             seen.extend(page.items.iter().map(|i| i.hls_url.clone()));
             let Some(next) = page.next_cursor else { break };
             query = format!("limit=1&cursor={next}");
         }
         assert_eq!(seen.len(), 3, "{seen:?}");
         assert_eq!(seen[0], "http://e/live/a/index.m3u8?start=1");
-        assert!(page(&all, "from=yesterday", "").is_err() && page(&all, "limit=0", "").is_err());
+        assert!(
+            page(&all, "from=yesterday", "", |_| true).is_err()
+                && page(&all, "limit=0", "", |_| true).is_err()
+        );
     }
 }

@@ -59,6 +59,18 @@ where
             if instance.service != CORE && !ring.has(&instance.service) {
                 return Err(Problem::bad_request("no service of this name is built"));
             }
+            let another = |l: &Listed| {
+                let Listed { instance: there, passing } = l;
+                *passing && there.service == CORE && there.address != instance.address
+            };
+            if instance.service == CORE && mesh.list().0.iter().any(another) {
+                return Err(Problem::new(
+                    StatusCode::CONFLICT,
+                    "another-core",
+                    "Taken",
+                    "another process is the streaming core of this gateway: they would share one job, stop one of them",
+                ));
+            }
             mesh.beat(instance).map_err(refused)?;
             let (items, index) = mesh.list();
             Ok(table(items, index))

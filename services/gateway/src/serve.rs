@@ -182,6 +182,11 @@ impl Face {
                 None => self.without_core(&http::Request::from_parts(head, ())),
             };
         };
+        // What is of one stream: its relays and keys, texts, its picture.
+        let stream = head.uri.path().strip_prefix(STREAMS).and_then(|rest| rest.strip_prefix('/'));
+        if stream.is_some_and(|stream| core.playback.asks_for_token(&format!("/{stream}"))) {
+            who.operator()?;
+        }
         if let Some(route) = head.uri.path().strip_prefix(STREAMS).and_then(desired::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer, who };
             return desired::answer(&core.desired, route, asked, body).await;
@@ -212,7 +217,7 @@ impl Face {
             return playback::answer(&core.playback, &edge, route, asked(), body).await;
         }
         if head.uri.path().ends_with("/poster.jpg") {
-            // What viewers need a token for is shown to operators alone.
+            // Posters have addresses as on an edge too.
             if core.playback.asks_for_token(head.uri.path()) {
                 who.operator()?;
             }
@@ -221,9 +226,10 @@ impl Face {
         if let Some(route) = head.uri.path().strip_prefix(CORE).and_then(assets::route) {
             let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers, peer, who };
             let (assets, edge) = (&core.assets, edge_url(&head.headers, self.edge));
-            return assets::answer(assets, &edge, route, asked, body).await;
+            let sees = sight(&core.playback, who);
+            return assets::answer(assets, &edge, sees, route, asked, body).await;
         }
-        self.answer(core, &http::Request::from_parts(head, ()))
+        self.answer(core, &http::Request::from_parts(head, ()), who)
     }
 
     /// What there is when the core runs in another process.
@@ -249,7 +255,7 @@ impl Face {
         }
     }
 
-    fn answer(&self, core: &Core, request: &http::Request<()>) -> Result<Response, Problem> {
+    fn answer(&self, core: &Core, request: &http::Request<()>, who: &Who) -> Result<Response, Problem> {
         let path = request.uri().path();
         if !matches!(*request.method(), Method::GET | Method::HEAD) && path != "/graphql" {
             return Err(Problem::method("this resource is only read: GET or HEAD"));
@@ -259,22 +265,28 @@ impl Face {
             "/recordings" => Ok(assets::page(request.headers(), &edge_url(request.headers(), self.edge))),
             STREAMS => {
                 let paging = Paging::parse(request.uri().query().unwrap_or_default())?;
-                Ok(json(&self.page(core, &paging, request.headers())))
+                Ok(json(&self.page(core, &paging, request.headers(), who)))
             }
             RECORDINGS => {
                 let query = request.uri().query().unwrap_or_default();
                 let edge = edge_url(request.headers(), self.edge);
-                let page = recordings::page(&*core.recordings, query, &edge)?;
+                let page = recordings::page(&*core.recordings, query, &edge, sight(&core.playback, who))?;
                 Ok(json(&serde_json::to_string(&page).unwrap_or_default()))
             }
             "/api" | "/api/" | "/openapi.json" | "/graphql" => self.about(path),
-            _ => self.other(core, path, request),
+            _ => self.other(core, path, request, who),
         }
     }
 
-    fn other(&self, core: &Core, path: &str, request: &http::Request<()>) -> Result<Response, Problem> {
+    fn other(
+        &self,
+        core: &Core,
+        path: &str,
+        request: &http::Request<()>,
+        who: &Who,
+    ) -> Result<Response, Problem> {
         if path.strip_prefix(STREAMS) == Some("/events") {
-            return Ok(self.events(core, request.headers()));
+            return Ok(self.events(core, request.headers(), who));
         }
         if path.starts_with("/api/") {
             return Err(Problem::not_built(format!(
@@ -285,14 +297,15 @@ impl Face {
         Err(Problem::not_found(format!("nothing is served at {path:.200}; the status page is at /")))
     }
 
-    fn page(&self, core: &Core, paging: &Paging, headers: &HeaderMap) -> String {
-        let page = api::page(&*core.streams, &*core.desired, paging, &edge_url(headers, self.edge));
+    fn page(&self, core: &Core, paging: &Paging, headers: &HeaderMap, who: &Who) -> String {
+        let (edge, sees) = (edge_url(headers, self.edge), sight(&core.playback, who));
+        let page = api::page(&*core.streams, &*core.desired, paging, &edge, sees);
         serde_json::to_string(&page).unwrap_or_default()
     }
 
     /// Server-sent events: the list again every second, until the client leaves or the node stops.
-    fn events(&self, core: &Core, headers: &HeaderMap) -> Response {
-        let (sender, receiver) = mpsc::channel(4);
+    fn events(&self, core: &Core, headers: &HeaderMap, who: &Who) -> Response {
+        let ((sender, receiver), sees) = (mpsc::channel(4), sight(&core.playback, who));
         let (streams, desired) = (core.streams.clone(), core.desired.clone());
         let (edge, mut stop) = (edge_url(headers, self.edge), self.stop.clone());
         tokio::spawn(async move {
@@ -304,7 +317,7 @@ impl Face {
                     () = sender.closed() => return,
                     _ = tick.tick() => {}
                 }
-                let page = api::page(&*streams, &*desired, &Paging::first(), &edge);
+                let page = api::page(&*streams, &*desired, &Paging::first(), &edge, &sees);
                 let data = serde_json::to_string(&page).unwrap_or_default();
                 let event = Bytes::from(format!("event: streams\ndata: {data}\n\n"));
                 // A reader that is four events behind gets the next ones when it has caught up.
@@ -317,6 +330,12 @@ impl Face {
         no_store(response.headers_mut(), "text/event-stream");
         response
     }
+}
+
+/// Which streams who asks may know of: what viewers need a token for is shown to operators alone.
+fn sight(playback: &Arc<dyn Playback>, who: &Who) -> impl Fn(&str) -> bool + Send + use<> {
+    let (playback, all) = (playback.clone(), who.operator().is_ok());
+    move |stream| all || !playback.asks_for_token(&format!("/{stream}/"))
 }
 
 /// Pages that need no core, and what pages load.

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use nx_catalog::Entry;
-use nx_chassis::{CLIENT, Caller, RawBody, Ring};
+use nx_chassis::{CLIENT, Caller, REACHED, RawBody, Ring};
 use nx_delivery::{Body, Problem, Response, Stream};
 use nx_mesh::CALLER;
 use nx_mesh::beat::HOLDER;
@@ -122,7 +122,11 @@ impl Services {
             ));
         }
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let caller = who.caller().ok().cloned();
+        let caller = match head.method {
+            Method::GET | Method::HEAD => who.caller().ok().cloned(),
+            // Why it is nobody is known here alone.
+            _ => Some(who.caller()?.clone()),
+        };
         self.pass_on((CORE, format!("/{rest}{query}")), (&head.method, head.headers), body, peer, caller)
             .await
     }
@@ -190,6 +194,8 @@ fn allowed(service: &Entry, rest: &str, who: &Who) -> Result<Option<Caller>, Pro
 fn told_by_us(headers: &mut HeaderMap, peer: SocketAddr) {
     headers.remove(CLIENT);
     headers.remove("x-deadline-ms");
+    headers.remove(REACHED);
+    headers.get(header::HOST).cloned().into_iter().for_each(|host| drop(headers.insert(REACHED, host)));
     let peer = HeaderValue::from_str(&peer.ip().to_string());
     peer.into_iter().for_each(|peer| drop(headers.insert(CLIENT, peer)));
 }

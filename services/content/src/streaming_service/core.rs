@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use http::{HeaderMap, header};
-use nx_chassis::{Ctx, Job, Problem};
+use http::HeaderMap;
+use nx_chassis::{Ctx, Job, Problem, REACHED};
 use nx_contract::keys::{KeyLimits, OuterKey};
 use nx_contract::playback::{Revocation, Revoke};
 use nx_contract::sources::InputRole;
@@ -71,7 +71,7 @@ impl Urls {
 
 /// An address with the name of this machine that the caller used in place of "any".
 fn reached(url: &str, headers: &HeaderMap) -> String {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = headers.get(REACHED).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let sane = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
     let name = if name.is_empty() || !name.bytes().all(sane) { "127.0.0.1" } else { name };
