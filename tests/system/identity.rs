@@ -70,7 +70,7 @@ fn a_channel_is_made_published_watched_and_ended_by_the_pages() {
     let script = format!("{}/web/e2e/console.mjs", env!("CARGO_MANIFEST_DIR"));
     let pictures = scratch("console-pictures");
     let link = server.said("administrator ").expect("a link");
-    let args = [&*script, &link, "--screenshots", pictures.to_str().expect("a plain path"), "--width", "360"];
+    let args = [&*script, link, "--screenshots", pictures.to_str().expect("a plain path"), "--width", "360"];
     let (ok, out, err) = run("node", &args, Duration::from_secs(120));
     assert!(ok, "{err}\n{}", server.log());
     let seen: Value = serde_json::from_str(out.trim()).unwrap_or_else(|e| panic!("{e}: {out}"));
