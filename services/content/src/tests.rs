@@ -156,6 +156,30 @@ impl House {
     }
 }
 
+/// A key is shown once, and the core is told its hash: where.
+async fn a_key_is_shown_once(house: &House, cleo: &In, (open, club): (&str, &str)) -> String {
+    let club_path = format!("{CHANNELS}/{club}");
+    let keys = format!("{club_path}/stream-keys");
+    let made = cleo.post(house, &keys, json!({"name": "studio", "backup": true})).await;
+    let (id, secret) = (made.is(201)["id"].as_str().unwrap(), made.body["key"].as_str().unwrap());
+    assert_eq!(made.body["ready"], false);
+    house.app.settle().await;
+    let (path, told) = house.core.told().keys.first().cloned().unwrap();
+    assert_eq!(path, format!("/v1/streams/members/club/keys/{id}"));
+    use sha2::{Digest, Sha256};
+    let hash: String = Sha256::digest(secret.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(told, json!({"sha256": hash, "input": "backup", "limits": {}}));
+    let listed = cleo.get(house, &keys).await;
+    assert_eq!(listed.is(200)["items"][0]["ready"], true);
+    assert!(!listed.body.to_string().contains(secret) && !told.to_string().contains(secret));
+    let standing = cleo.get(house, &format!("{CHANNELS}/{open}/live")).await;
+    assert_eq!(standing.is(200)["ingest"]["rtmp"], "rtmp://tv.example:1935");
+    assert_eq!(standing.body["ingest"]["srt"], "srt://192.0.2.9:10080");
+    assert_eq!(standing.body["stream"]["state"], "live");
+    assert_eq!(cleo.get(house, &format!("{club_path}/live")).await.is(200)["stream"], Value::Null);
+    path
+}
+
 async fn from_its_making_to_its_end(house: House) {
     let cleo = house.sign_up("cleo", &["creator"]).await;
     let vera = house.sign_up("vera", &["viewer"]).await;
@@ -197,25 +221,7 @@ async fn from_its_making_to_its_end(house: House) {
         assert_eq!(vera.get(&house, &format!("{CHANNELS}/{open}/{path}")).await.status, 403, "{path}");
     }
 
-    // A key is shown once, and the core is told its hash.
-    let keys = format!("{club_path}/stream-keys");
-    let made = cleo.post(&house, &keys, json!({"name": "studio", "backup": true})).await;
-    let (id, secret) = (made.is(201)["id"].as_str().unwrap(), made.body["key"].as_str().unwrap());
-    assert_eq!(made.body["ready"], false);
-    house.app.settle().await;
-    let (path, told) = house.core.told().keys.first().cloned().unwrap();
-    assert_eq!(path, format!("/v1/streams/members/club/keys/{id}"));
-    use sha2::{Digest, Sha256};
-    let hash: String = Sha256::digest(secret.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
-    assert_eq!(told, json!({"sha256": hash, "input": "backup", "limits": {}}));
-    let listed = cleo.get(&house, &keys).await;
-    assert_eq!(listed.is(200)["items"][0]["ready"], true);
-    assert!(!listed.body.to_string().contains(secret) && !told.to_string().contains(secret));
-    let standing = cleo.get(&house, &format!("{CHANNELS}/{open}/live")).await;
-    assert_eq!(standing.is(200)["ingest"]["rtmp"], "rtmp://tv.example:1935");
-    assert_eq!(standing.body["ingest"]["srt"], "srt://192.0.2.9:10080");
-    assert_eq!(standing.body["stream"]["state"], "live");
-    assert_eq!(cleo.get(&house, &format!("{club_path}/live")).await.is(200)["stream"], Value::Null);
+    let path = a_key_is_shown_once(&house, &cleo, (&open, &club)).await;
 
     // A title is another, by who has read the one before.
     let change = |version: &'static str| {
@@ -247,6 +253,61 @@ async fn a_channel_from_its_making_to_its_end_on_postgresql() {
     let postgres = Postgres::start();
     from_its_making_to_its_end(House::of(TestApp::on(&postgres, House::services()).await).await).await;
     watched(House::of(TestApp::on(&postgres, House::services()).await).await).await;
+}
+
+/// Each of these ends what somebody watches, and nothing else.
+async fn each_end_is_one(
+    house: &House,
+    (cleo, vera): (&In, &In),
+    (playback, members): (&str, &str),
+    first: &Value,
+) {
+    let again = async |by: &In| {
+        let given = by.post(house, playback, json!({})).await;
+        given.is(200)["token"].clone()
+    };
+    let ended = async |token: &Value, what: &str| {
+        house.app.settle().await;
+        assert_eq!(house.core.told().revoked, std::slice::from_ref(&token["id"]), "{what}");
+        house.core.told().revoked.clear();
+    };
+    let own = again(cleo).await;
+    let lease = format!("/session-mgr/v1/playback-leases/{}", first["lease_id"].as_str().unwrap());
+    assert_eq!(vera.delete(house, &lease).await.status, 200);
+    ended(first, "the lease was given back").await;
+    let token = again(vera).await;
+    let path = format!("{members}/{}", vera.0.subject);
+    assert_eq!(cleo.delete(house, &path).await.status, 200);
+    ended(&token, "no member any more").await;
+    assert_eq!(vera.post(house, playback, json!({})).await.status, 404);
+    assert_eq!(cleo.post(house, members, json!({"handle": "vera"})).await.status, 200);
+    let token = again(vera).await;
+    let user = format!("/user-auth/v1/users/{}", vera.0.subject);
+    assert_eq!(house.app.post(&format!("{user}/disable"), &json!({})).await.status, 200);
+    ended(&token, "shut out").await;
+    // What she bears holds for minutes yet.
+    let unsigned = In(Caller { session: None, ..vera.0.clone() });
+    assert_eq!(vera.post(house, playback, json!({})).await.status, 401, "the session is over");
+    assert_eq!(unsigned.post(house, playback, json!({})).await.status, 404, "and she is shut out");
+    assert_eq!(house.app.post(&format!("{user}/enable"), &json!({})).await.status, 200);
+    house.app.settle().await;
+    house.core.told().revoked.clear();
+    let token = again(&unsigned).await;
+    // A player that says nothing for a minute has gone.
+    house.app.pass(Duration::from_secs(400)).await;
+    let mut revoked = std::mem::take(&mut house.core.told().revoked);
+    revoked.sort_by_key(ToString::to_string);
+    let mut want = vec![own["id"].clone(), token["id"].clone()];
+    want.sort_by_key(ToString::to_string);
+    assert_eq!(revoked, want, "those whose lease ran out");
+    // Everybody is sent away, and members come back.
+    let token = again(&unsigned).await;
+    assert_eq!(cleo.delete(house, playback).await.status, 200);
+    ended(&token, "all").await;
+    let token = again(&unsigned).await;
+    assert_eq!(house.app.send(Method::DELETE, &user, &[], &json!({})).await.status, 200);
+    ended(&token, "erased").await;
+    assert_eq!(cleo.get(house, members).await.is(200)["items"], json!([]));
 }
 
 /// Who may watch, and who may no more.
@@ -286,54 +347,7 @@ async fn watched(house: House) {
     house.app.settle().await;
     assert!(house.core.told().revoked.is_empty());
 
-    // Each of these ends what somebody watches, and nothing else.
-    let again = async |by: &In| {
-        let given = by.post(&house, &playback, json!({})).await;
-        given.is(200)["token"].clone()
-    };
-    let ended = async |token: &Value, what: &str| {
-        house.app.settle().await;
-        assert_eq!(house.core.told().revoked, std::slice::from_ref(&token["id"]), "{what}");
-        house.core.told().revoked.clear();
-    };
-    let own = again(&cleo).await;
-    let first = &given.body["token"];
-    let lease = format!("/session-mgr/v1/playback-leases/{}", first["lease_id"].as_str().unwrap());
-    assert_eq!(vera.delete(&house, &lease).await.status, 200);
-    ended(first, "the lease was given back").await;
-    let token = again(&vera).await;
-    let path = format!("{members}/{}", vera.0.subject);
-    assert_eq!(cleo.delete(&house, &path).await.status, 200);
-    ended(&token, "no member any more").await;
-    assert_eq!(vera.post(&house, &playback, json!({})).await.status, 404);
-    assert_eq!(cleo.post(&house, &members, json!({"handle": "vera"})).await.status, 200);
-    let token = again(&vera).await;
-    let user = format!("/user-auth/v1/users/{}", vera.0.subject);
-    assert_eq!(house.app.post(&format!("{user}/disable"), &json!({})).await.status, 200);
-    ended(&token, "shut out").await;
-    // What she bears holds for minutes yet.
-    let unsigned = In(Caller { session: None, ..vera.0.clone() });
-    assert_eq!(vera.post(&house, &playback, json!({})).await.status, 401, "the session is over");
-    assert_eq!(unsigned.post(&house, &playback, json!({})).await.status, 404, "and she is shut out");
-    assert_eq!(house.app.post(&format!("{user}/enable"), &json!({})).await.status, 200);
-    house.app.settle().await;
-    house.core.told().revoked.clear();
-    let token = again(&unsigned).await;
-    // A player that says nothing for a minute has gone.
-    house.app.pass(Duration::from_secs(400)).await;
-    let mut revoked = std::mem::take(&mut house.core.told().revoked);
-    revoked.sort_by_key(ToString::to_string);
-    let mut want = vec![own["id"].clone(), token["id"].clone()];
-    want.sort_by_key(ToString::to_string);
-    assert_eq!(revoked, want, "those whose lease ran out");
-    // Everybody is sent away, and members come back.
-    let token = again(&unsigned).await;
-    assert_eq!(cleo.delete(&house, &playback).await.status, 200);
-    ended(&token, "all").await;
-    let token = again(&unsigned).await;
-    assert_eq!(house.app.send(Method::DELETE, &user, &[], &json!({})).await.status, 200);
-    ended(&token, "erased").await;
-    assert_eq!(cleo.get(&house, &members).await.is(200)["items"], json!([]));
+    each_end_is_one(&house, (&cleo, &vera), (&playback, &members), &given.body["token"]).await;
 }
 
 #[tokio::test]
