@@ -104,6 +104,10 @@ impl Desired for Outbound {
         let OuterKey { sha256, input, limits } = new;
         let (id, lock) = (id.to_owned(), Lock::Sha256(sha256.to_ascii_lowercase()));
         let new = Key { id, stream: stream.to_owned(), lock, input, limits, created_ms };
+        let is_new = |k: &&Key| k.id == new.id && **k == Key { created_ms: k.created_ms, ..new.clone() };
+        if let Some(same) = self.hub.book.read().keys.iter().find(is_new) {
+            return Ok(about(same));
+        }
         let change = |content: &mut Content| {
             if content.is_gone(&new.id) {
                 return Err(Fault::Conflict(format!("key {} was deleted: make another", new.id)));

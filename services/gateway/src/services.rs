@@ -123,7 +123,7 @@ impl Services {
         }
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let caller = match head.method {
-            Method::GET | Method::HEAD => who.caller().ok().cloned(),
+            Method::GET | Method::HEAD | Method::OPTIONS => who.caller().ok().cloned(),
             // Why it is nobody is known here alone.
             _ => Some(who.caller()?.clone()),
         };

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::store;
+use super::store::{self, Untold};
 
 const CORE: &str = "streamcore";
 /// What is told at most in one go; the rest in the next.
@@ -125,20 +125,35 @@ pub(super) async fn make_token(cx: &Ctx, stream: &str, lasts_s: u32, subject: &s
     cx.call(CORE)?.post("/v1/playback-tokens", &cx.new_id(), &wish).await
 }
 
+async fn tell_key(cx: &Ctx, key: &Untold) -> Result<(), Problem> {
+    let path = format!("/v1/streams/{}/keys/{}", key.stream, key.id);
+    if key.deleted {
+        return cx.call(CORE)?.delete(&path).await;
+    }
+    let input = if key.backup { InputRole::Backup } else { InputRole::Primary };
+    let outer = OuterKey { sha256: key.hash.clone(), input, limits: KeyLimits::default() };
+    cx.call(CORE)?.put::<Value>(&path, &outer).await.map(drop)
+}
+
+/// Tells the core of all keys there are: it may have lost what it was told.
+pub(super) async fn remind(cx: Ctx, _: Job) -> Result<(), Problem> {
+    let mut after = String::new();
+    loop {
+        let keys = store::keys_after(&cx, &after).await?;
+        let Some(last) = keys.last() else { return Ok(()) };
+        after.clone_from(&last.id);
+        for key in &keys {
+            tell_key(&cx, key).await?;
+        }
+    }
+}
+
 /// Tells what the core does not know yet: keys that came and went, tokens that hold no more. What was told twice was told
 /// once; what fails is told again.
 pub(super) async fn tell(cx: Ctx, _: Job) -> Result<(), Problem> {
     let mut failed = None;
     for key in store::untold_keys(&cx).await? {
-        let path = format!("/v1/streams/{}/keys/{}", key.stream, key.id);
-        let told = if key.deleted {
-            cx.call(CORE)?.delete(&path).await
-        } else {
-            let input = if key.backup { InputRole::Backup } else { InputRole::Primary };
-            let outer = OuterKey { sha256: key.hash.clone(), input, limits: KeyLimits::default() };
-            cx.call(CORE)?.put::<Value>(&path, &outer).await.map(drop)
-        };
-        match told {
+        match tell_key(&cx, &key).await {
             Ok(()) => store::key_told(&cx, &key).await?,
             Err(problem) => failed = Some(problem),
         }

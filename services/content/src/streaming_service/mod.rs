@@ -41,6 +41,8 @@ const PLAYBACK_ENDED: &str = "cos.streaming.playback.ended.v1";
 
 /// The job that tells the core what it does not know yet.
 const TELL: &str = "tell";
+/// The one that tells it of all keys again.
+const REMIND: &str = "remind";
 
 pub(crate) fn service() -> Service {
     let facts = [
@@ -62,7 +64,9 @@ pub(crate) fn service() -> Service {
         .on(SESSION_REVOKED, signed_out)
         .on(LEASE_ENDED, given_back)
         .job(TELL, core::tell)
-        .every("* * * * *", TELL);
+        .job(REMIND, core::remind)
+        .every("* * * * *", TELL)
+        .every("7 * * * *", REMIND);
     facts.into_iter().fold(service, Service::emits)
 }
 

@@ -162,6 +162,12 @@ pub(super) async fn untold_keys(cx: &Ctx) -> Result<Vec<Untold>, DbError> {
     cx.db().all("SELECT * FROM stream_key WHERE told = 0 ORDER BY id LIMIT $1", args![TOLD_MAX]).await
 }
 
+/// Those that the core knows, behind one.
+pub(super) async fn keys_after(cx: &Ctx, id: &str) -> Result<Vec<Untold>, DbError> {
+    let sql = "SELECT * FROM stream_key WHERE id > $1 AND told = 1 AND deleted = 0 ORDER BY id LIMIT $2";
+    cx.db().all(sql, args![id, TOLD_MAX]).await
+}
+
 /// The core knows of a key as it was; what changed since will be told.
 pub(super) async fn key_told(cx: &Ctx, key: &Untold) -> Result<(), DbError> {
     let sql = "UPDATE stream_key SET told = 1 WHERE id = $1 AND deleted = $2";
