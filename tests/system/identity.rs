@@ -158,6 +158,33 @@ fn codes_of_another_library_are_taken() {
     assert_eq!([second(now), second(next), second(next)], [401, 200, 401]);
 }
 
+/// The key of a channel that somebody publishes with, and what it is watched with, right and wrong.
+fn of_a_channel(server: &Server, bearer: &str) -> [String; 3] {
+    const CHANNELS: &str = "/api/streaming-service-v2/v1/channels";
+    let with = [("authorization", bearer)];
+    let channel = ask(server, CHANNELS, &with, &json!({"handle": "club", "members_only": true}));
+    let at = format!("{CHANNELS}/{}", text(&channel, "/id"));
+    let key = text(&ask(server, &format!("{at}/stream-keys"), &with, &json!({"name": "logs"})), "/key");
+    let token = text(&ask(server, &format!("{at}/playback"), &with, &json!({})), "/token/token");
+    let wrong = "a-forged-stream-key";
+    for (key, seconds) in [(wrong, "1"), (&key, "3")] {
+        let to = format!("rtmp://{}/members/club?key={key}", server.rtmp());
+        let source = ["-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=10"];
+        let sent = ["-t", seconds, "-c:v", "libx264", "-g", "10", "-f", "flv", &to];
+        let (ok, _, _) = run("ffmpeg", &[&source[..], &sent[..]].concat(), LIMIT);
+        assert_eq!(ok, key != wrong, "{}", server.log());
+    }
+    let get = |path: &str| {
+        let reply = Client::connect(server.edge()).and_then(|mut client| client.get(path, &[]));
+        reply.expect("an answer").status
+    };
+    assert_eq!(get(&format!("/token={token}/members/club/index.m3u8")), 200);
+    assert_eq!(get(&format!("/members/club/index.m3u8?token={token}")), 200);
+    assert_eq!(get(&format!("/token={token}x/members/club/index.m3u8")), 403);
+    assert_eq!(get(&format!("/token={token}/members/other/index.m3u8")), 403);
+    [key, token, wrong.to_owned()]
+}
+
 /// Everything secret that people send and get, looked for in what the server writes with all its words.
 #[test]
 fn no_secret_is_in_a_log() {
@@ -193,6 +220,7 @@ fn no_secret_is_in_a_log() {
     let by_key = format!("Bearer {}", text(&key, "/key"));
     let _ = ask(&server, "/api/token-mgr/v1/keys/rotate", &[("authorization", &by_key)], &json!({}));
     let _ = ask(&server, "/api/auth-service/v1/login", &[], &json!({"password": [PASSWORD]}));
+    secrets.extend(of_a_channel(&server, &bearer));
     let log = server.log();
     assert!(log.contains("/v1/login"), "it says something at all: {log}");
     for secret in &secrets {
