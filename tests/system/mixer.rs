@@ -148,7 +148,7 @@ fn streams_are_mixed_and_what_becomes_of_them_does_not_end_the_programme() {
     let list = playlist(&server, "/live/show/v1/index.m3u8").expect("a playlist");
     assert!(!list.contains("#EXT-X-DISCONTINUITY\n") && !list.contains("#EXT-X-GAP"), "{list}");
     let told = mix(&server);
-    assert_eq!((&told["worker"], told["crashes"].as_u64()), (&worker, Some(0)), "{told:#}");
+    assert_eq!((&told["worker"], told["crashes"].as_u64()), (&worker, Some(0)), "{told:#}\n{}", server.log());
     let show = until(&server, "live/show", "live", |s| s["state"] == "live");
     assert_eq!(show["discontinuities"].as_u64(), Some(0), "{show:#}");
 }
