@@ -57,11 +57,8 @@ impl Playback for Hub {
             return Err(Fault::Invalid(format!("it {why}")));
         }
         let now_s = wall_s();
-        let done = match wish.lasts_s {
-            Some(lasts_s) => self.gate.revoke_until(what, now_s.saturating_add(lasts_s.into()), now_s),
-            None => self.gate.revoke(what, now_s),
-        };
-        let done = done.map_err(|error| match error {
+        let until_s = wish.lasts_s.map(|lasts_s| now_s.saturating_add(lasts_s.into()));
+        let done = self.gate.revoke_until(what, until_s, now_s).map_err(|error| match error {
             RevokeError::Full => Fault::Full(error.to_string()),
             RevokeError::Disk(_) => Fault::Storage(error.to_string()),
         })?;

@@ -12,7 +12,7 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, Request, header};
-use nx_media::{StreamKey, StreamPattern};
+use nx_media::{MEMBERS, StreamKey, StreamPattern};
 use tokio::sync::watch;
 
 use crate::claims::{Claims, NODE};
@@ -233,6 +233,11 @@ impl Gate {
         self.whole || stream.is_for_members() || self.rules.iter().any(|rule| rule.matches(stream))
     }
 
+    /// Whether anything behind a path can ask for a token: without rules of its own a gate has nothing to read in most.
+    fn may_guard(&self, path: &str) -> bool {
+        self.whole || !self.rules.is_empty() || path.split('/').nth(1) == Some(MEMBERS)
+    }
+
     /// Lets a request over HTTP in. Its token is taken off its address. `None`: what it asks for is open to all.
     ///
     /// # Errors
@@ -244,6 +249,9 @@ impl Gate {
         (address, country): (IpAddr, Option<&str>),
         now_s: i64,
     ) -> Result<Option<Pass>, Denial> {
+        if !self.may_guard(request.uri().path()) {
+            return Ok(None);
+        }
         let stream = stream_of(request.uri().path());
         if !self.whole && !stream.as_ref().is_some_and(|stream| self.guards(stream)) {
             return Ok(None);
@@ -364,15 +372,20 @@ impl Gate {
     /// # Errors
     /// It was not written down.
     pub fn revoke(&self, what: What, now_s: i64) -> Result<Revocation, RevokeError> {
-        self.shared.revoked.revoke(what, None, now_s)
+        self.revoke_until(what, None, now_s)
     }
 
     /// The same where none of the tokens holds after `until_s`, Unix seconds: that is remembered for as long.
     ///
     /// # Errors
     /// It was not written down.
-    pub fn revoke_until(&self, what: What, until_s: i64, now_s: i64) -> Result<Revocation, RevokeError> {
-        self.shared.revoked.revoke(what, Some(until_s), now_s)
+    pub fn revoke_until(
+        &self,
+        what: What,
+        until_s: Option<i64>,
+        now_s: i64,
+    ) -> Result<Revocation, RevokeError> {
+        self.shared.revoked.revoke(what, until_s, now_s)
     }
 
     /// What was taken back here since a place in the list with this name, `limit` of it.

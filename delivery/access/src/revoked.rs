@@ -80,16 +80,14 @@ pub struct Revocation {
     pub until_s: Option<i64>,
 }
 
-impl Revocation {
-    /// Whether it says nothing any more at a time.
-    fn is_over(&self, now_s: i64) -> bool {
-        self.until_s.is_some_and(|until_s| until_s.saturating_add(LINGERS_S) < now_s)
-    }
+/// Whether what ends at a time, or never, says nothing any more.
+fn is_over(until_s: Option<i64>, now_s: i64) -> bool {
+    until_s.is_some_and(|until_s| until_s.saturating_add(LINGERS_S) < now_s)
+}
 
-    /// The later of two ends, where never is the latest.
-    fn later(one: Option<i64>, other: Option<i64>) -> Option<i64> {
-        one.zip(other).map(|(one, other)| one.max(other))
-    }
+/// The later of two ends, where never is the latest.
+fn later(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.zip(other).map(|(one, other)| one.max(other))
 }
 
 /// The list, from a place on.
@@ -171,7 +169,7 @@ impl Revoked {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for item in items {
             let (before, until) = known.of.entry(item.what.clone()).or_insert((item.before_s, item.until_s));
-            (*before, *until) = ((*before).max(item.before_s), Revocation::later(*until, item.until_s));
+            (*before, *until) = ((*before).max(item.before_s), later(*until, item.until_s));
             // It was made at that time, if by another's clock.
             known.look_through(item.before_s);
         }
@@ -213,8 +211,7 @@ impl Revoked {
 impl Known {
     fn look_through(&mut self, now_s: i64) {
         if self.of.len() >= self.full.max(LOOKED_THROUGH_MIN) {
-            let over = |until_s: i64| until_s.saturating_add(LINGERS_S) < now_s;
-            self.of.retain(|_, (_, until_s)| !until_s.is_some_and(over));
+            self.of.retain(|_, (_, until_s)| !is_over(*until_s, now_s));
             self.full = self.of.len() * 2;
         }
     }

@@ -35,10 +35,8 @@ impl Ring {
             let (cx, member, id) =
                 (running.cx.clone(), self.member.clone(), crate::new_id(running.cx.now_ms()));
             let instance = look(&cx, &id, address, &sender).await;
-            if let Some(member) = &member
-                && let Err(error) = member.beat(self.mesh(), &instance).await
-            {
-                tracing::warn!(service, %error, "the gateway does not know of us; it is told again");
+            if let Some(member) = &member {
+                member.tell(self.mesh(), &instance).await;
             }
             tokio::spawn(looks(cx, member, id, address, sender, stop));
         }
@@ -56,11 +54,10 @@ async fn looks(
 ) {
     let instance = || look(&cx, &id, address, &sender);
     if let Some(member) = member {
-        return member.present(&cx.shared().mesh, instance, &mut stop).await;
+        return member.present(&cx.shared().mesh, &id, instance, &mut stop).await;
     }
     while !*stop.borrow() {
-        instance().await;
-        tokio::select! { _ = stop.changed() => {}, () = cx.clock().sleep(BEAT) => {} }
+        tokio::select! { _ = stop.changed() => {}, () = cx.clock().sleep(BEAT) => drop(instance().await) }
     }
 }
 

@@ -74,9 +74,7 @@ impl Handler for Door {
                 Some(caller) => Who::of(caller),
                 None => {
                     let (mut head, body) = request.into_parts();
-                    head.headers.remove(REACHED);
-                    let host = head.headers.get(header::HOST).cloned();
-                    host.into_iter().for_each(|host| drop(head.headers.insert(REACHED, host)));
+                    services::reached_here(&mut head.headers);
                     let who = self.face.identity().find_out(&head, peer).await;
                     request = Request::from_parts(head, body);
                     who
@@ -120,10 +118,14 @@ pub async fn door(
         running: 0,
         circuits: Default::default(),
     };
-    let (known, mut stopped) = (ring.clone(), stop.clone());
+    let (ours, mut stopped) = (ring.clone(), stop.clone());
+    if let Some(member) = ours.member() {
+        member.tell(ours.mesh(), &instance).await;
+    }
     tokio::spawn(async move {
-        let Some(member) = known.member() else { return };
-        member.present(known.mesh(), || std::future::ready(instance.clone()), &mut stopped).await;
+        let Some(member) = ours.member() else { return };
+        let now = || std::future::ready(instance.clone());
+        member.present(ours.mesh(), &instance.id, now, &mut stopped).await;
     });
     let door = Arc::new(Door { face, ring: ring.clone() });
     nx_delivery::serve(listener, door, Limits::default(), stop.clone(), grace).map_err(|e| e.to_string())

@@ -190,12 +190,17 @@ fn allowed(service: &Entry, rest: &str, who: &Who) -> Result<Option<Caller>, Pro
     who.caller().cloned().map(Some)
 }
 
+/// Under which name we were reached, whatever the request says itself.
+pub(crate) fn reached_here(headers: &mut HeaderMap) {
+    headers.remove(REACHED);
+    headers.get(header::HOST).cloned().into_iter().for_each(|host| drop(headers.insert(REACHED, host)));
+}
+
 /// Where a request comes from, and that it has its whole time, whatever it says itself.
 fn told_by_us(headers: &mut HeaderMap, peer: SocketAddr) {
     headers.remove(CLIENT);
     headers.remove("x-deadline-ms");
-    headers.remove(REACHED);
-    headers.get(header::HOST).cloned().into_iter().for_each(|host| drop(headers.insert(REACHED, host)));
+    reached_here(headers);
     let peer = HeaderValue::from_str(&peer.ip().to_string());
     peer.into_iter().for_each(|peer| drop(headers.insert(CLIENT, peer)));
 }

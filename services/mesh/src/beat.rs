@@ -61,31 +61,32 @@ impl Member {
         self.ask(mesh, Method::DELETE, &format!("{PATH}/{id}"), Vec::new()).await.map(drop)
     }
 
-    /// Has an instance known, as it is with every beat, until `stop` turns true; then it leaves.
+    /// The same; a gateway that does not take it is told again with the next beat.
+    pub async fn tell(&self, mesh: &Mesh, instance: &Instance) {
+        if let Err(error) = self.beat(mesh, instance).await {
+            tracing::warn!(instance.service, %error, "the gateway does not know of us; it is told again");
+        }
+    }
+
+    /// Goes on telling of the instance `id`, as it is with every beat, until `stop` turns true; then it leaves.
     pub async fn present<F: Future<Output = Instance>>(
         &self,
         mesh: &Mesh,
+        id: &str,
         instance: impl Fn() -> F,
         stop: &mut watch::Receiver<bool>,
     ) {
-        let mut id = None;
         let for_ever = async {
             loop {
-                let now = instance().await;
-                id = Some(now.id.clone());
-                if let Err(error) = self.beat(mesh, &now).await {
-                    tracing::warn!(now.service, %error, "the gateway does not know of us; it is told again");
-                }
                 mesh.clock().sleep(BEAT).await;
+                self.tell(mesh, &instance().await).await;
             }
         };
         tokio::select! {
             _ = stop.wait_for(|&stop| stop) => {}
             () = for_ever => {}
         }
-        if let Some(id) = id
-            && let Err(error) = self.leave(mesh, &id).await
-        {
+        if let Err(error) = self.leave(mesh, id).await {
             tracing::debug!(id, %error, "the gateway will find out that we are gone");
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
-use super::{LOOKED_THROUGH_MIN, Page, REVOCATIONS_MAX, Revocation, What};
+use super::{LOOKED_THROUGH_MIN, Page, REVOCATIONS_MAX, Revocation, What, is_over, later};
 
 /// A list, as its node has it or another one knows it.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl List {
     pub(super) fn look_through(&mut self, now_s: i64) {
         let full = self.full.clamp(LOOKED_THROUGH_MIN, REVOCATIONS_MAX);
         if self.by_place.len() >= full {
-            self.by_place.retain(|_, item| !item.is_over(now_s));
+            self.by_place.retain(|_, item| !is_over(item.until_s, now_s));
             let by_place = &self.by_place;
             self.places.retain(|_, place| by_place.contains_key(place));
             self.full = self.by_place.len() * 2;
@@ -57,7 +57,7 @@ impl List {
         // It was made at that time.
         self.look_through(item.before_s);
         if let Some(old) = self.places.get(&item.what).and_then(|place| self.by_place.get(place)) {
-            item.until_s = Revocation::later(item.until_s, old.until_s);
+            item.until_s = later(item.until_s, old.until_s);
         }
         if item.what == What::Everything {
             self.by_place.retain(|_, old| old.before_s > item.before_s);

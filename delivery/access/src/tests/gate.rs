@@ -332,7 +332,7 @@ fn what_has_run_out_by_itself_is_forgotten_everywhere_and_makes_room() {
     let (mut now_s, mut seen) = (NOW_S, 0);
     for nth in 0..REVOCATIONS_MAX / 8 {
         now_s += 10;
-        origin.gate.revoke_until(id(nth), now_s + 3_600, now_s).unwrap();
+        origin.gate.revoke_until(id(nth), Some(now_s + 3_600), now_s).unwrap();
         if nth % 1_000 == 0 {
             let page = origin.gate.revocations("", seen, usize::MAX);
             seen = page.newest;
@@ -347,7 +347,7 @@ fn what_has_run_out_by_itself_is_forgotten_everywhere_and_makes_room() {
     assert_eq!(last.until_s, Some(now_s + 3_600));
     // Who says it for ever is believed, before and after.
     origin.gate.revoke(id(1), now_s).unwrap();
-    origin.gate.revoke_until(id(1), now_s + 1, now_s).unwrap();
+    origin.gate.revoke_until(id(1), Some(now_s + 1), now_s).unwrap();
     let items = origin.gate.revocations("", 0, usize::MAX).items;
     assert_eq!(items.iter().find(|item| item.what == id(1)).expect("it is there").until_s, None);
     // The same after a restart.

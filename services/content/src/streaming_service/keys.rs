@@ -84,7 +84,7 @@ async fn add(
         return Err(Problem::conflict("keys-max", text));
     }
     let key = nx_chassis::fresh()?;
-    let hash: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = nx_chassis::hex(&Sha256::digest(key.as_bytes()));
     let NewKey { name, backup } = new;
     let about = Key { id: cx.new_id(), name, backup, created_at: Time(cx.now_ms()), ready: false };
     store::add_key(&mut tx, &channel, &about, &hash).await?;

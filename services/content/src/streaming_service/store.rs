@@ -1,6 +1,6 @@
 //! All SQL of streaming-service-v2.
 
-use nx_chassis::{Ctx, DbError, Page, Problem, Tx, args, row};
+use nx_chassis::{Ctx, DbError, Page, Problem, Tx, Value, args, row};
 use serde_json::json;
 
 use super::channels::Channel;
@@ -12,6 +12,9 @@ use super::{PLAYBACK_ENDED, tell};
 
 /// How long it is remembered that a session or lease has ended: longer than anything is made on it, milliseconds.
 const ENDED_MS: i64 = 3_600_000;
+
+/// Whether somebody is a member of a channel.
+const MEMBER: &str = "SELECT * FROM member WHERE channel_id = $1 AND user_id = $2";
 
 /// A key that the core does not know of, or does not know to be gone.
 pub(super) struct Untold {
@@ -45,6 +48,11 @@ struct Ended {
 }
 row!(Ended { token_id, user_id });
 
+/// What a statement counts.
+async fn number(tx: &mut Tx, sql: &'static str, args: Vec<Value>) -> Result<i64, DbError> {
+    Ok(tx.one(sql, args).await?.unwrap_or_default())
+}
+
 pub(super) async fn add(tx: &mut Tx, channel: &Channel) -> Result<(), Problem> {
     let sql = "INSERT INTO channel (id, owner_id, handle, title, members_only, at_ms, deleted, version, turn) \
                VALUES ($1, $2, $3, $4, $5, $6, 0, 1, 0)";
@@ -73,8 +81,7 @@ pub(super) async fn owned(tx: &mut Tx, user: &str) -> Result<Vec<Channel>, DbErr
 }
 
 pub(super) async fn count(tx: &mut Tx, user: &str) -> Result<i64, DbError> {
-    let sql = "SELECT COUNT(*) AS n FROM channel WHERE owner_id = $1";
-    Ok(tx.one(sql, args![user]).await?.unwrap_or_default())
+    number(tx, "SELECT COUNT(*) AS n FROM channel WHERE owner_id = $1", args![user]).await
 }
 
 pub(super) async fn rename(tx: &mut Tx, id: &str, version: i64, title: &str) -> Result<Channel, Problem> {
@@ -118,7 +125,7 @@ pub(super) async fn note_end(tx: &mut Tx, id: &str) -> Result<(), DbError> {
 /// Whether one of two is.
 pub(super) async fn has_ended(tx: &mut Tx, one: &str, other: &str) -> Result<bool, DbError> {
     let sql = "SELECT COUNT(*) AS n FROM ended WHERE id = $1 OR id = $2";
-    Ok(tx.one::<i64>(sql, args![one, other]).await?.unwrap_or_default() > 0)
+    Ok(number(tx, sql, args![one, other]).await? > 0)
 }
 
 /// Its name stays taken: who took it would have what was recorded under it.
@@ -137,7 +144,7 @@ pub(super) async fn keys(cx: &Ctx, channel: &str, page: &Page) -> Result<Vec<Key
 
 pub(super) async fn count_keys(tx: &mut Tx, channel: &str) -> Result<i64, DbError> {
     let sql = "SELECT COUNT(*) AS n FROM stream_key WHERE channel_id = $1 AND deleted = 0";
-    Ok(tx.one(sql, args![channel]).await?.unwrap_or_default())
+    number(tx, sql, args![channel]).await
 }
 
 pub(super) async fn add_key(tx: &mut Tx, channel: &Channel, key: &Key, hash: &str) -> Result<u64, DbError> {
@@ -180,20 +187,15 @@ pub(super) async fn members(cx: &Ctx, channel: &str, page: &Page) -> Result<Vec<
 }
 
 pub(super) async fn is_member(cx: &Ctx, channel: &str, user: &str) -> Result<bool, DbError> {
-    let sql = "SELECT * FROM member WHERE channel_id = $1 AND user_id = $2";
-    Ok(cx.db().one::<Member>(sql, args![channel, user]).await?.is_some())
+    Ok(cx.db().one::<Member>(MEMBER, args![channel, user]).await?.is_some())
 }
 
 pub(super) async fn is_member_in(tx: &mut Tx, channel: &str, user: &str) -> Result<bool, DbError> {
-    let sql = "SELECT * FROM member WHERE channel_id = $1 AND user_id = $2";
-    Ok(tx.one::<Member>(sql, args![channel, user]).await?.is_some())
+    Ok(tx.one::<Member>(MEMBER, args![channel, user]).await?.is_some())
 }
 
 pub(super) async fn count_members(tx: &mut Tx, channel: &str) -> Result<i64, DbError> {
-    Ok(tx
-        .one("SELECT COUNT(*) AS n FROM member WHERE channel_id = $1", args![channel])
-        .await?
-        .unwrap_or_default())
+    number(tx, "SELECT COUNT(*) AS n FROM member WHERE channel_id = $1", args![channel]).await
 }
 
 pub(super) async fn add_member(tx: &mut Tx, channel: &str, member: &Member) -> Result<bool, DbError> {
@@ -235,40 +237,37 @@ pub(super) async fn give(tx: &mut Tx, channel: &str, given: &Given<'_>) -> Resul
 /// All that somebody watches.
 pub(super) async fn end_of(tx: &mut Tx, user: &str, why: &str) -> Result<(), Problem> {
     let sql = "UPDATE playback SET ended = 1 WHERE user_id = $1 AND ended = 0 RETURNING token_id, user_id";
-    let ended = tx.all(sql, args![user]).await?;
-    over(tx, ended, why).await
+    end(tx, sql, args![user], why).await
 }
 
 /// What is watched in a session.
 pub(super) async fn end_in(tx: &mut Tx, session: &str, why: &str) -> Result<(), Problem> {
     let sql = "UPDATE playback SET ended = 1 WHERE session_id = $1 AND ended = 0 RETURNING token_id, user_id";
-    let ended = tx.all(sql, args![session]).await?;
-    over(tx, ended, why).await
+    end(tx, sql, args![session], why).await
 }
 
 /// What stands on a lease.
 pub(super) async fn end_by(tx: &mut Tx, lease: &str, why: &str) -> Result<(), Problem> {
     let sql = "UPDATE playback SET ended = 1 WHERE lease_id = $1 AND ended = 0 RETURNING token_id, user_id";
-    let ended = tx.all(sql, args![lease]).await?;
-    over(tx, ended, why).await
+    end(tx, sql, args![lease], why).await
 }
 
 /// Whoever watches a channel.
 pub(super) async fn end_all(tx: &mut Tx, channel: &str, why: &str) -> Result<(), Problem> {
     let sql = "UPDATE playback SET ended = 1 WHERE channel_id = $1 AND ended = 0 RETURNING token_id, user_id";
-    let ended = tx.all(sql, args![channel]).await?;
-    over(tx, ended, why).await
+    end(tx, sql, args![channel], why).await
 }
 
 /// What somebody watches of a channel.
 pub(super) async fn end_member(tx: &mut Tx, channel: &str, user: &str, why: &str) -> Result<(), Problem> {
     let sql = "UPDATE playback SET ended = 1 WHERE channel_id = $1 AND user_id = $2 AND ended = 0 \
                RETURNING token_id, user_id";
-    let ended = tx.all(sql, args![channel, user]).await?;
-    over(tx, ended, why).await
+    end(tx, sql, args![channel, user], why).await
 }
 
-async fn over(tx: &mut Tx, ended: Vec<Ended>, why: &str) -> Result<(), Problem> {
+/// Ends what a statement finds.
+async fn end(tx: &mut Tx, sql: &'static str, args: Vec<Value>, why: &str) -> Result<(), Problem> {
+    let ended: Vec<Ended> = tx.all(sql, args).await?;
     if ended.is_empty() {
         return Ok(());
     }
