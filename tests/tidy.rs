@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/reporter", &["nx-chassis"]),
     ("services/platform", &["nx-chassis", "nx-webhooks"]),
     ("services/content", &["nx-chassis", "nx-contract", "nx-media"]),
-    ("services/identity", &["nx-chassis", "nx-contract"]),
+    ("services/identity", &["nx-chassis", "nx-contract", "nx-webhooks"]),
     (
         "services/ring",
         &[

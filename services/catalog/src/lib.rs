@@ -37,6 +37,10 @@ pub struct Entry {
     /// Whether all who are signed in may ask for the others, and it looks at what they may; else only operators.
     #[serde(default)]
     pub people: bool,
+    /// What apps of others may ask for in somebody's name, by the scope that they have: `METHOD path`, where `*` is one part of
+    /// a path or any method, and `**` the rest. What does not stand here no app may, but for who has the scope `operate`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub apps: BTreeMap<String, Vec<String>>,
     /// Whether this version has it.
     #[serde(default)]
     pub built: bool,
@@ -67,6 +71,32 @@ pub struct Collision {
     pub port: u16,
     /// Whose it is.
     pub kept_by: String,
+}
+
+impl Entry {
+    /// Whether an app with these scopes, behind each other, may ask for what follows `/api/ID/`. What people are and show is
+    /// theirs alone: there `operate` opens nothing.
+    #[must_use]
+    pub fn lets_app(&self, scopes: &str, method: &str, path: &str) -> bool {
+        let mut scopes = scopes.split(' ');
+        let listed =
+            |scope: &str| self.apps.get(scope).is_some_and(|all| all.iter().any(|one| is(one, method, path)));
+        scopes.any(|scope| (scope == "operate" && self.domain != "identity") || listed(scope))
+    }
+}
+
+/// Whether a pattern of [`Entry::apps`] means this.
+fn is(pattern: &str, method: &str, path: &str) -> bool {
+    let Some((methods, pattern)) = pattern.split_once(' ') else { return false };
+    let (mut parts, mut given) = (pattern.split('/'), path.split('/'));
+    let same = loop {
+        match (parts.next(), given.next()) {
+            (Some("**"), Some(_)) | (None, None) => break true,
+            (Some(part), Some(given)) if part == given || (part == "*" && !given.is_empty()) => {}
+            _ => break false,
+        }
+    };
+    same && (methods == "*" || methods.split(',').any(|m| m == method))
 }
 
 /// The whole table.

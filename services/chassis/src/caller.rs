@@ -28,6 +28,9 @@ pub struct Caller {
     /// The session that they speak in; none for a key, a service or this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// What an app of others that speaks for them may do, as scopes; none when nobody speaks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 impl Caller {
@@ -44,7 +47,7 @@ impl Caller {
     /// Somebody with these roles.
     pub fn new(subject: &str, roles: &[&str]) -> Self {
         let roles = roles.iter().map(|&role| role.to_owned()).collect();
-        Self { subject: subject.into(), roles, session: None }
+        Self { subject: subject.into(), roles, session: None, scope: None }
     }
 
     /// Whether they may do everything.

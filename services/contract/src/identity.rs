@@ -39,10 +39,17 @@ pub struct Claims {
     pub aud: String,
     /// The user.
     pub sub: String,
-    /// Their session.
-    pub sid: String,
-    /// What they are.
+    /// Their session; a program that speaks for itself has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// What they are; in a token of an app, what of that it may use.
     pub roles: Vec<String>,
+    /// The app of others that speaks for them (RFC 9068 §2.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// What the app may do, as scopes behind each other (RFC 9068 §2.2.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// Unix time, seconds.
     pub iat: i64,
     /// Unix time, seconds.

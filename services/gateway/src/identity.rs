@@ -181,7 +181,9 @@ impl Identity {
             };
         };
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.how).map_err(wrong)?.claims;
-        Ok(Caller { subject: claims.sub, roles: claims.roles, session: Some(claims.sid) })
+        // Every token of an app says so, whatever else it says: without scopes it may do nothing.
+        let scope = claims.client_id.map(|_| claims.scope.unwrap_or_default());
+        Ok(Caller { subject: claims.sub, roles: claims.roles, session: claims.sid, scope })
     }
 
     /// The published keys: read anew when they are old, or do not have this one. Whoever has theirs does not wait for that, and
@@ -237,7 +239,8 @@ impl Identity {
         let body = serde_json::json!({"key": key}).to_string();
         let bearer: Option<KeyBearer> =
             self.ask("token-mgr", Method::POST, "/v1/api-keys/verify", body).await?;
-        let caller = bearer.map(|KeyBearer { subject, roles }| Caller { subject, roles, session: None });
+        let caller =
+            bearer.map(|KeyBearer { subject, roles }| Caller { subject, roles, session: None, scope: None });
         let now_ms = wall_ms();
         let mut keys = lock(&self.keys);
         if keys.len() >= KEYS_MAX {

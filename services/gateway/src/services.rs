@@ -16,6 +16,7 @@ use nx_mesh::beat::HOLDER;
 use tokio::sync::watch;
 
 use crate::core::CORE;
+use crate::guard;
 use crate::identity::{Identity, Who};
 use crate::registry;
 
@@ -98,7 +99,7 @@ impl Services {
         if !self.ring.has(&service.id) {
             return Err(not_built(service));
         }
-        let caller = allowed(service, rest, who)?;
+        let caller = allowed(service, &head.method, rest, who)?;
         let to = (service.id.as_str(), format!("/{rest}{query}"));
         self.pass_on(to, (&head.method, headers), body, peer, caller).await
     }
@@ -170,7 +171,7 @@ impl Services {
             None => {
                 told_by_us(&mut headers, peer);
                 let who = self.identity.find_out(head, peer).await;
-                allowed(service, head.uri.path().trim_start_matches('/'), &who)?
+                allowed(service, &head.method, head.uri.path().trim_start_matches('/'), &who)?
             }
         };
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -180,14 +181,22 @@ impl Services {
 }
 
 /// Who asks for something below a service, if they may. Where anybody may, nobody need be somebody.
-fn allowed(service: &Entry, rest: &str, who: &Who) -> Result<Option<Caller>, Problem> {
+fn allowed(service: &Entry, method: &Method, rest: &str, who: &Who) -> Result<Option<Caller>, Problem> {
     if service.open.iter().any(|open| rest.starts_with(open)) {
         return Ok(who.caller().ok().cloned());
+    }
+    let caller = who.caller()?;
+    if let Some(scopes) = &caller.scope
+        && !service.lets_app(scopes, method.as_str(), rest)
+    {
+        return Err(guard::forbidden(
+            "no scope of this app's token allows that: ask for one that does, if there is one",
+        ));
     }
     if !service.people || !rest.starts_with("v1/") {
         who.operator()?;
     }
-    who.caller().cloned().map(Some)
+    Ok(Some(caller.clone()))
 }
 
 /// Under which name we were reached, whatever the request says itself.

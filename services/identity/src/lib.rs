@@ -9,10 +9,11 @@
 //! What changes in one of them the others hear as a fact: a person who is shut out loses sessions, tokens and keys without
 //! anybody asking.
 //!
-//! Not here yet: OAuth and OpenID for programs of others, SCIM, organisations, passkeys, mail.
+//! Not here yet: SCIM, organisations, passkeys, mail.
 
 mod answer;
 mod auth_service;
+mod auth_service_v2;
 mod client;
 mod session_mgr;
 mod token_mgr;
@@ -24,6 +25,7 @@ use nx_chassis::{Caller, Problem, RawBody, Ring, Service};
 use nx_contract::identity::{
     Config, LEASE_ENDED, Person, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED,
 };
+use nx_webhooks::Sender;
 use sha2::{Digest, Sha256};
 
 /// A person is there. Subject: their id.
@@ -43,9 +45,10 @@ const LEASE_GRANTED: &str = "cos.identity.lease.granted.v1";
 
 /// Those that are built.
 #[must_use]
-pub fn services(config: &Config) -> Vec<Service> {
+pub fn services(config: &Config, sender: &Sender) -> Vec<Service> {
     vec![
         auth_service::service(config),
+        auth_service_v2::service(sender),
         user_auth::service(),
         session_mgr::service(config),
         token_mgr::service(),

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use http::Method;
-use nx_chassis::Caller;
 use nx_chassis::test::{Answer, Postgres, TestApp};
+use nx_chassis::{Caller, Service};
 use nx_contract::identity::{Config, SignUp};
+use nx_webhooks::Sender;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -14,7 +15,15 @@ use super::services;
 const PASSWORD: &str = "correct horse";
 
 async fn lite(config: &Config) -> TestApp {
-    TestApp::new(services(config)).await
+    TestApp::new(built(config)).await
+}
+
+/// The services; what they post may go to this machine.
+fn built(config: &Config) -> Vec<Service> {
+    let allow = vec!["127.0.0.0/8".parse().expect("a network")];
+    let notify = nx_webhooks::Config { allow, ..nx_webhooks::Config::default() };
+    let folder = std::env::temp_dir();
+    services(config, &Sender::new(&notify, &folder).expect("a sender"))
 }
 
 /// Somebody who is signed in.
@@ -29,7 +38,8 @@ impl In {
     fn new(answer: &Value) -> Self {
         let text = |at: &str| answer.pointer(at).and_then(Value::as_str).expect("a text").to_owned();
         let roles: Vec<String> = serde_json::from_value(answer["user"]["roles"].clone()).expect("roles");
-        let caller = Caller { subject: text("/user/id"), roles, session: Some(text("/session_id")) };
+        let caller =
+            Caller { subject: text("/user/id"), roles, session: Some(text("/session_id")), scope: None };
         Self { caller, refresh: text("/refresh_token"), access: text("/access_token") }
     }
 
@@ -316,11 +326,13 @@ macro_rules! on_both {
             #[tokio::test]
             async fn on_postgresql() {
                 let postgres = Postgres::start();
-                $scene(TestApp::on(&postgres, services(&Config::default())).await).await;
+                $scene(TestApp::on(&postgres, built(&Config::default())).await).await;
             }
         }
     )*};
 }
+mod apps;
+
 on_both! {
     sessions: from_the_first_administrator_to_the_end_of_a_session;
     shut_out: who_is_shut_out_has_nothing_left;

@@ -57,6 +57,14 @@ impl Sender {
         })
     }
 
+    /// Posts a form to an address that an operator has set, where addresses of webhooks may be; anything but a success is an error.
+    ///
+    /// # Errors
+    /// Why it was not taken: worth another try.
+    pub async fn post_form(&self, url: &str, form: String) -> Result<(), Problem> {
+        self.poster.form(url, form).await
+    }
+
     async fn work(&self, cx: &Ctx, job: &Job) -> Result<(), Problem> {
         let mut message: Message = job.body()?;
         let Some(hook) = store::active(cx, &message.hook).await? else { return Ok(()) };

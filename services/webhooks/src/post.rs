@@ -51,6 +51,16 @@ impl Poster {
         if status.is_success() { Ok(()) } else { Err(failed(format!("it answered {status}"))) }
     }
 
+    /// Posts a form.
+    pub(crate) async fn form(&self, url: &str, form: String) -> Result<(), Problem> {
+        let url = Url::parse(url).map_err(failed)?;
+        self.guard.check(&url).map_err(failed)?;
+        let kind = "application/x-www-form-urlencoded";
+        let request = self.client(&url)?.post(url).header("content-type", kind).body(form);
+        let status = request.send().await.map_err(|e| failed(causes(&e)))?.status();
+        if status.is_success() { Ok(()) } else { Err(failed(format!("it answered {status}"))) }
+    }
+
     fn client(&self, url: &Url) -> Result<Client, Problem> {
         let [plain, secure] = &self.clients;
         let (place, is_plain) = if url.scheme() == "http" { (plain, true) } else { (secure, false) };

@@ -13,7 +13,7 @@ use super::{factors, links, passwords, rules, store};
 use crate::answer::{InCookie, Tokens, set_cookie};
 use crate::client::Client;
 use crate::session_mgr::{NewSession, Session};
-use crate::token_mgr::NewFamily;
+use crate::token_mgr::{App, NewFamily};
 use crate::user_auth::{self, NewUser, User};
 use crate::{CREDENTIAL_CHANGED, Changed, Done, SIGNED_IN};
 
@@ -208,7 +208,7 @@ pub(super) async fn sign_in(
     let (user_id, network, method) = (user.id.clone(), proof.network.clone(), proof.method.to_owned());
     let new = NewSession { user_id, device, network, method };
     let session: Session = cx.call("session-mgr")?.post("/v1/sessions", &cx.new_id(), &new).await?;
-    let made = match first_tokens(cx, &session, &user).await {
+    let made = match first_tokens(cx, &session, &user, None).await {
         Ok(tokens) => still_good(cx, &proof, &user, &session.id).await.map(|()| tokens),
         Err(error) => Err(error),
     };
@@ -237,9 +237,14 @@ pub(super) async fn may_come_in(cx: &Ctx, person: &str) -> Result<User, Problem>
     Ok(user)
 }
 
-async fn first_tokens(cx: &Ctx, session: &Session, user: &User) -> Result<Tokens, Problem> {
+pub(super) async fn first_tokens(
+    cx: &Ctx,
+    session: &Session,
+    user: &User,
+    app: Option<App>,
+) -> Result<Tokens, Problem> {
     let (session_id, ends_ms) = (session.id.clone(), session.expires_at.0);
-    let new = NewFamily { session_id, user: user.person(), ends_ms };
+    let new = NewFamily { session_id, user: user.person(), ends_ms, app };
     cx.call("token-mgr")?.post("/v1/tokens", &cx.new_id(), &new).await
 }
 
@@ -255,7 +260,7 @@ async fn still_good(cx: &Ctx, proof: &Proof, user: &User, session: &str) -> Resu
 }
 
 /// Ends what was begun, wherever it has come to. What cannot be reached has no tokens, or runs out.
-async fn abandon(cx: &Ctx, session: &str) {
+pub(super) async fn abandon(cx: &Ctx, session: &str) {
     let path = format!("/v1/sessions/{session}/end");
     for service in ["session-mgr", "token-mgr"] {
         let Ok(call) = cx.call(service) else { continue };

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `api.rs` | signing up, in and out, the password |
 //! | `factors.rs` | the second step: codes of an app, codes on paper |
+//! | `apps.rs` | sessions of apps of others, for auth-service-v2 |
 //! | `links.rs` | what works once: invitations, a new password, the first administrator |
 //! | `rules.rs`, `totp.rs` | what a password must be, how long a guesser waits, codes by the clock: no I/O |
 //! | `passwords.rs` | Argon2id, one at a time, behind everything else that the machine does |
@@ -12,6 +13,7 @@
 //! out; more hashing at a time than the machine has room for.
 
 mod api;
+mod apps;
 mod attempts;
 mod factors;
 mod links;
@@ -25,13 +27,14 @@ use nx_contract::identity::Config;
 
 use crate::{CREDENTIAL_CHANGED, SIGNED_IN, USER_ERASED};
 
+pub(crate) use apps::NewAppSession;
 #[cfg(test)]
 pub(crate) use totp::code_of;
 
 pub(crate) fn service(config: &Config) -> Service {
     Service::new("auth-service")
         .migration(include_str!("0001_init.sql"))
-        .api(links::routes(factors::routes(api::routes(Api::new(), config.sign_up))))
+        .api(apps::routes(links::routes(factors::routes(api::routes(Api::new(), config.sign_up)))))
         .emits(SIGNED_IN)
         .emits(CREDENTIAL_CHANGED)
         .on(USER_ERASED, erased)

@@ -7,12 +7,13 @@
 use garde::Validate;
 use http::HeaderMap;
 use nx_chassis::{Api, Body, Caller, Ctx, DbError, Job, Json, Path, Problem, ShownOnce, Tx, Value, args};
-use nx_contract::identity::ACCESS_S;
+use nx_contract::identity::{ACCESS_S, Claims, ISSUER};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::keys;
+use super::apps::App;
+use super::keys::{self, Alg};
 use crate::answer::{self, InCookie, Tokens};
 use crate::{Done, Person, PersonNow, TOKENS_REFRESHED, TOKENS_REUSED};
 
@@ -23,17 +24,19 @@ pub(super) fn routes(api: Api) -> Api {
     api.post("/tokens/refresh", refresh).post("/tokens", begin).post("/sessions/{id}/end", end)
 }
 
-struct Family {
+pub(super) struct Family {
     id: String,
-    session_id: String,
-    person: Person,
+    pub(super) session_id: String,
+    pub(super) person: Person,
+    /// The app that has it, if it is not its person's own.
+    pub(super) app: Option<App>,
     generation: i64,
     /// When the last one was used.
     rotated_ms: i64,
     /// What was used from `since_ms` on, in so short a time that it may still be under way.
     since: i64,
     since_ms: i64,
-    ends_ms: i64,
+    pub(super) ends_ms: i64,
 }
 
 impl Family {
@@ -53,6 +56,7 @@ impl nx_chassis::FromRow for Family {
             id: row.get("id")?,
             session_id: row.get("session_id")?,
             person: row.json("person")?,
+            app: App::of(row.get("client_id")?, row.get("scope")?),
             generation: row.get("generation")?,
             rotated_ms: row.get("rotated_ms")?,
             since: row.get("since")?,
@@ -71,6 +75,9 @@ pub(crate) struct NewFamily {
     pub(crate) user: Person,
     /// When the session ends, Unix milliseconds.
     pub(crate) ends_ms: i64,
+    /// The app that speaks for them in it.
+    #[serde(default)]
+    pub(crate) app: Option<App>,
 }
 
 #[derive(Deserialize, Validate, JsonSchema)]
@@ -89,16 +96,18 @@ async fn begin(
     Body(new): Body<NewFamily>,
 ) -> Result<ShownOnce<Json<Tokens>>, Problem> {
     by.must_be_service()?;
-    let NewFamily { session_id, user: person, ends_ms } = new;
+    let NewFamily { session_id, user: person, ends_ms, app } = new;
     let (id, now_ms) = (cx.new_id(), cx.now_ms());
     let (generation, rotated_ms, since, since_ms) = (1, now_ms, 1, 0);
-    let family = Family { id, session_id, person, generation, rotated_ms, since, since_ms, ends_ms };
+    let family = Family { id, session_id, person, app, generation, rotated_ms, since, since_ms, ends_ms };
     // Before anything is written: the first key of all is written in a transaction of its own.
     let tokens = tokens(&cx, &family).await?;
-    let sql = "INSERT INTO family (id, session_id, person_id, person, generation, rotated_ms, since, since_ms, ends_ms) \
-               VALUES ($1, $2, $3, $4, 1, $5, 1, 0, $6)";
-    let Family { id, session_id, person, rotated_ms, ends_ms, .. } = &family;
-    let row = args![id, session_id, &person.id, Value::json(person), *rotated_ms, *ends_ms];
+    let sql = "INSERT INTO family (id, session_id, person_id, person, generation, rotated_ms, since, since_ms, ends_ms, \
+               client_id, scope) VALUES ($1, $2, $3, $4, 1, $5, 1, 0, $6, $7, $8)";
+    let Family { id, session_id, person, rotated_ms, ends_ms, app, .. } = family;
+    let (client_id, scope) = app.map(|app| (app.client_id, app.scope)).unzip();
+    let row =
+        args![id, session_id, person.id.clone(), Value::json(&person), rotated_ms, ends_ms, client_id, scope];
     tx.run(sql, row).await?;
     Ok(ShownOnce(Json(tokens)))
 }
@@ -110,29 +119,31 @@ async fn refresh(
 ) -> Result<ShownOnce<InCookie<Tokens>>, Problem> {
     let by_cookie = asked.refresh_token.is_none();
     let token = asked.refresh_token.or_else(|| answer::cookie(&headers)).ok_or_else(signed_out)?;
-    let family = next(&cx, &token).await?;
+    let family = next(&cx, &token, None).await?;
     let mut body = tokens(&cx, &family).await?;
     let lasts_s = (family.ends_ms - cx.now_ms()).div_euclid(1000);
     let cookie = by_cookie.then(|| body.take_cookie(&headers, lasts_s));
     Ok(ShownOnce(InCookie { body, cookie }))
 }
 
-/// The family of a token, in the generation behind it.
-async fn next(cx: &Ctx, token: &str) -> Result<Family, Problem> {
+/// The family of a token, in the generation behind it: of this app, or of none. To anybody else it is no token.
+pub(super) async fn next(cx: &Ctx, token: &str, client: Option<&str>) -> Result<Family, Problem> {
     let (id, used) = read(cx, token).ok_or_else(signed_out)?;
     let now_ms = cx.now_ms();
     let mut tx = cx.begin();
     let sql = "UPDATE family SET generation = generation + 1, rotated_ms = $1, \
                since = CASE WHEN since_ms > $4 THEN since ELSE generation END, \
                since_ms = CASE WHEN since_ms > $4 THEN since_ms ELSE $1 END \
-               WHERE id = $2 AND generation = $3 AND ends_ms > $1 RETURNING *";
-    if let Some(family) = tx.one::<Family>(sql, args![now_ms, id, used, now_ms - AGAIN_MS]).await? {
+               WHERE id = $2 AND generation = $3 AND ends_ms > $1 AND COALESCE(client_id, '') = $5 RETURNING *";
+    let client = client.unwrap_or_default();
+    let row = args![now_ms, id, used, now_ms - AGAIN_MS, client];
+    if let Some(family) = tx.one::<Family>(sql, row).await? {
         tx.emit(TOKENS_REFRESHED, &family.session_id, &json!({"user_id": family.person.id})).await?;
         tx.commit().await?;
         return Ok(family);
     }
-    let sql = "SELECT * FROM family WHERE id = $1 AND ends_ms > $2";
-    let family: Family = tx.one(sql, args![id, now_ms]).await?.ok_or_else(signed_out)?;
+    let sql = "SELECT * FROM family WHERE id = $1 AND ends_ms > $2 AND COALESCE(client_id, '') = $3";
+    let family: Family = tx.one(sql, args![id, now_ms, client]).await?.ok_or_else(signed_out)?;
     if family.has_just_used(used, now_ms) {
         return Ok(family);
     }
@@ -143,9 +154,11 @@ async fn next(cx: &Ctx, token: &str) -> Result<Family, Problem> {
     Err(signed_out())
 }
 
-async fn tokens(cx: &Ctx, family: &Family) -> Result<Tokens, Problem> {
+pub(super) async fn tokens(cx: &Ctx, family: &Family) -> Result<Tokens, Problem> {
+    let claims = claims(cx, &family.person, Some(&family.session_id), family.app.as_ref());
+    let kind = if family.app.is_some() { "at+jwt" } else { "JWT" };
     Ok(Tokens {
-        access_token: keys::sign(cx, &family.person, &family.session_id).await?,
+        access_token: keys::sign(cx, Alg::EdDsa, kind, &claims).await?,
         expires_in_s: ACCESS_S,
         refresh_token: Some(write(cx, family)),
         session_id: family.session_id.clone(),
@@ -153,9 +166,38 @@ async fn tokens(cx: &Ctx, family: &Family) -> Result<Tokens, Problem> {
     })
 }
 
+/// What an access token says, for [`ACCESS_S`] seconds: an app has of somebody's roles what its scopes name.
+pub(super) fn claims(cx: &Ctx, person: &Person, session: Option<&str>, app: Option<&App>) -> Claims {
+    let now_s = cx.now_ms().div_euclid(1000);
+    Claims {
+        iss: ISSUER.into(),
+        aud: ISSUER.into(),
+        sub: person.id.clone(),
+        sid: session.map(str::to_owned),
+        roles: app.map_or_else(|| person.roles.clone(), |app| app.roles(&person.roles)),
+        client_id: app.map(|app| app.client_id.clone()),
+        scope: app.map(|app| app.scope.clone()),
+        iat: now_s,
+        exp: now_s + ACCESS_S,
+    }
+}
+
 fn write(cx: &Ctx, family: &Family) -> String {
     let text = format!("nxr.{}.{}", family.id, family.generation);
     format!("{text}.{}", cx.vault().tag(&text))
+}
+
+/// The family of a refresh token, whichever generation of it that is.
+pub(super) async fn of(cx: &Ctx, token: &str) -> Result<Option<Family>, Problem> {
+    let Some((id, used)) = read(cx, token) else { return Ok(None) };
+    let sql = "SELECT * FROM family WHERE id = $1 AND generation = $2 AND ends_ms > $3";
+    Ok(cx.db().one(sql, args![id, used, cx.now_ms()]).await?)
+}
+
+/// The family of a session.
+pub(super) async fn in_session(cx: &Ctx, session: &str) -> Result<Option<Family>, Problem> {
+    let sql = "SELECT * FROM family WHERE session_id = $1 AND ends_ms > $2";
+    Ok(cx.db().one(sql, args![session, cx.now_ms()]).await?)
 }
 
 /// Family and generation of a token that we have written.
@@ -180,8 +222,7 @@ async fn end(by: Caller, mut tx: Tx, Path(session): Path<String>) -> Result<Json
 /// What somebody in this session is now, for a change that must not rest on what their token says.
 pub(super) async fn person_in(tx: &mut Tx, by: &Caller) -> Result<Person, Problem> {
     // Touched, so that nobody changes it meanwhile.
-    let sql =
-        "UPDATE family SET rotated_ms = rotated_ms WHERE session_id = $1 AND person_id = $2 RETURNING *";
+    let sql = "UPDATE family SET rotated_ms = rotated_ms WHERE session_id = $1 AND person_id = $2 AND client_id IS NULL RETURNING *";
     let session = by.session.as_deref().unwrap_or_default();
     let family: Option<Family> = tx.one(sql, args![session, &by.subject]).await?;
     family.map(|family| family.person).ok_or_else(signed_out)
@@ -219,10 +260,10 @@ mod tests {
     fn what_was_used_a_moment_ago_is_not_stolen() {
         let person =
             Person { id: String::new(), handle: String::new(), name: String::new(), roles: Vec::new() };
-        let (id, session_id, ends_ms) = Default::default();
+        let (id, session_id, ends_ms, app) = Default::default();
         // Generation 4 was used at 100 s, 2 and 3 from 80 s on.
         let (generation, rotated_ms, since, since_ms) = (5, 100_000, 2, 80_000);
-        let family = Family { id, session_id, person, generation, rotated_ms, since, since_ms, ends_ms };
+        let family = Family { id, session_id, person, app, generation, rotated_ms, since, since_ms, ends_ms };
         for (used, now_ms, is) in [
             (4, 100_000, true),
             (4, 99_999, true),

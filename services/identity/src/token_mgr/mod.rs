@@ -5,11 +5,13 @@
 //! | `keys.rs` | what access tokens are signed with, and who may know: a key signs only when everybody can know it |
 //! | `families.rs` | refresh tokens: each works once, its successor is always the same one |
 //! | `api_keys.rs` | keys for programs, of which only a hash is kept |
+//! | `apps.rs` | what auth-service-v2 gives to apps of others: less than their people have |
 //!
 //! Never: a family that forks; a key that signs before it is published for as long as verifiers keep what they have read; an
 //! API key in the store.
 
 mod api_keys;
+mod apps;
 mod families;
 mod keys;
 
@@ -20,12 +22,15 @@ use crate::{
     USER_ERASED,
 };
 
+pub(crate) use apps::{App, AppTokens, Known, NewAccess, Refresh, Sign, Signed, Token};
 pub(crate) use families::NewFamily;
+pub(crate) use keys::Alg;
 
 pub(crate) fn service() -> Service {
     Service::new("token-mgr")
         .migration(include_str!("0001_init.sql"))
-        .api(api_keys::routes(families::routes(keys::routes(Api::new()))))
+        .migration(include_str!("0002_apps.sql"))
+        .api(apps::routes(api_keys::routes(families::routes(keys::routes(Api::new())))))
         .emits(TOKENS_REFRESHED)
         .emits(TOKENS_REUSED)
         .on(SESSION_REVOKED, revoked)
