@@ -341,7 +341,7 @@ fn sight(playback: &Arc<dyn Playback>, who: &Who) -> impl Fn(&str) -> bool + Sen
 /// Pages that need no core, and what pages load.
 fn page(path: &str) -> Option<nx_web::Asset> {
     let page = match path {
-        "/account" => nx_web::Page::Account,
+        "/account" | "/device" => nx_web::Page::Account,
         "/people" => nx_web::Page::People,
         "/channels" => nx_web::Page::Channels,
         "/errors" => nx_web::Page::Errors,

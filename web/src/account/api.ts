@@ -24,7 +24,7 @@ export interface Device {
   id: string;
   device: string;
   network: string;
-  method: "password" | "totp" | "recovery" | "invite";
+  method: "password" | "totp" | "recovery" | "invite" | "app";
   created_at: string;
   seen_at: string;
   expires_at: string;

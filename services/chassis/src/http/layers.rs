@@ -76,7 +76,7 @@ async fn answer(
     }
 }
 
-/// Gives every error its document, also those of others.
+/// Gives every error its document, also those of others, but for one that has a document in the form of another protocol.
 fn explain(response: &mut Response, request_id: &str) {
     if response.status().as_u16() < 400 {
         return;
@@ -94,6 +94,10 @@ fn explain(response: &mut Response, request_id: &str) {
         tracing::error!(%problem, "request failed");
     } else if status.is_server_error() {
         tracing::warn!(%problem, "request failed");
+    }
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().ends_with(b"json")) {
+        return;
     }
     *response.body_mut() = Body::from(problem.document(request_id).to_string());
     let headers = response.headers_mut();

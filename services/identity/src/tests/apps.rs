@@ -101,7 +101,8 @@ impl House {
     async fn code(&self, who: &In, scope: &str) -> String {
         let request = self.request(&self.wish(scope)).await;
         let path = format!("{V2}/requests/allow");
-        let allowed = who.asks(&self.app, Method::POST, &path, json!({"request": request})).await;
+        let (asks, headers) = (json!({"request": request}), [("x-nexus-reached", "nexus.example:8080")]);
+        let allowed = self.app.send_as(Some(who.caller.clone()), Method::POST, &path, &headers, &asks).await;
         let location = text(&allowed, "location");
         let (to, more) = location.split_once('?').expect("a query");
         assert_eq!(to, BACK);
@@ -180,7 +181,7 @@ async fn an_app_is_allowed_something_and_no_more(app: TestApp) {
         assert_eq!(answer.status.as_u16(), 403, "{path}");
     }
     let info = app.send_as(Some(by(&access)), Method::GET, &format!("{V2}/userinfo"), &[], &()).await;
-    assert_eq!(info.is(200), &json!({"sub": ada.caller.subject, "preferred_username": "ada", "name": "Ada"}));
+    assert_eq!(info.is(200), &json!({"sub": ada.caller.subject, "preferred_username": "ada", "name": "ada"}));
     let key = json!({"name": "mine"});
     let key = app.send_as(
         Some(by(&access)),
