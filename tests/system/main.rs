@@ -12,6 +12,7 @@ mod abuse;
 mod access;
 mod admission;
 mod api;
+mod apps;
 mod assets;
 mod bad_network;
 mod browser;

@@ -1,5 +1,7 @@
 //! Apps of others, from their registration to the end of what they were allowed.
 
+mod relying;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ const BACK: &str = "https://app.example/cb";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+const CREDENTIALS: &str = "client_credentials";
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 
@@ -386,9 +389,9 @@ async fn what_was_pushed_is_good_once_and_nobody_else_s() {
 
 #[tokio::test]
 async fn programs_speak_for_themselves_and_hand_on_less() {
-    let more = json!({"scopes": ["watch", "publish"], "grants": ["client_credentials", EXCHANGE, "authorization_code"]});
+    let more = json!({"scopes": ["watch", "publish"], "grants": [CREDENTIALS, EXCHANGE, "authorization_code"]});
     let house = House::new(lite(&Config::default()).await, more).await;
-    let given = house.posts("/token", &[("grant_type", "client_credentials")]).await;
+    let given = house.posts("/token", &[("grant_type", CREDENTIALS)]).await;
     assert_eq!(
         (&given.is(200)["scope"], &given.body["refresh_token"]),
         (&json!("watch publish"), &Value::Null)
@@ -398,7 +401,7 @@ async fn programs_speak_for_themselves_and_hand_on_less() {
         (&own["sub"], &own["roles"], &own["sid"]),
         (&json!(house.id), &json!(["viewer", "creator"]), &Value::Null)
     );
-    let refused = house.posts("/token", &[("grant_type", "client_credentials"), ("scope", "operate")]).await;
+    let refused = house.posts("/token", &[("grant_type", CREDENTIALS), ("scope", "operate")]).await;
     assert_eq!(refused.is(400)["error"], "invalid_scope");
 
     let hand = async |token: &str, scope: &str| {
