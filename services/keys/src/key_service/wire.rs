@@ -203,7 +203,7 @@ impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Foreign | Fault::Wrong(_) => Self::bad_request(fault.to_string()),
-            Fault::NotBuilt(_) => Self::new(StatusCode::NOT_IMPLEMENTED, "not-built", fault.to_string()),
+            Fault::NotBuilt(_) => Self::new(StatusCode::BAD_REQUEST, "not-built", fault.to_string()),
             Fault::Failed(_) => Self::internal(fault),
         }
     }
