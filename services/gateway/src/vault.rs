@@ -25,6 +25,7 @@ pub(crate) fn translate<B>(request: &mut Request<B>) -> bool {
         *request.method_mut() = Method::GET;
     }
     let headers = request.headers_mut();
+    headers.remove(MARK);
     if let Some(token) = headers.remove(TOKEN)
         && !headers.contains_key(header::AUTHORIZATION)
         && let Ok(mut bearer) = HeaderValue::from_bytes(&[b"Bearer ", token.as_bytes()].concat())
