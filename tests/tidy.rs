@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/platform", &["nx-chassis", "nx-webhooks"]),
     ("services/content", &["nx-chassis", "nx-contract", "nx-media"]),
     ("services/identity", &["nx-chassis", "nx-contract", "nx-webhooks"]),
+    ("services/keys", &["nx-chassis"]),
     (
         "services/ring",
         &[
@@ -38,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nx-content",
             "nx-contract",
             "nx-identity",
+            "nx-keys",
             "nx-platform",
             "nx-reporter",
             "nx-webhooks",

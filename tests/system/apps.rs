@@ -10,7 +10,7 @@ use crate::support::Server;
 /// Every way to get tokens, and every way to lose them, at 360 px in the dark.
 #[test]
 fn an_app_signs_somebody_in_and_speaks_for_them_as_far_as_they_let_it() {
-    let server = Server::start(&[("NEXUS__GATEWAY__NOTIFY__ALLOW", "[\"127.0.0.0/8\", \"::1/128\"]")]);
+    let server = Server::configured("[gateway.notify]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\n");
     let invite = server.said("administrator ").expect("a link");
     let script = format!("{}/web/e2e/app.mjs", env!("CARGO_MANIFEST_DIR"));
     let pictures = scratch("app-pictures");

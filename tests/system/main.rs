@@ -32,6 +32,7 @@ mod https;
 mod identity;
 mod images;
 mod inputs;
+mod keys;
 mod kills;
 mod ladder;
 mod live;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::services::Services;
+use crate::vault;
 
 /// The door of one service.
 struct Door {
@@ -21,10 +22,12 @@ struct Door {
 }
 
 impl Handler for Door {
-    fn handle(&self, request: Request, peer: SocketAddr) -> Answer<'_> {
+    fn handle(&self, mut request: Request, peer: SocketAddr) -> Answer<'_> {
+        let theirs = self.service.id == vault::SERVICE && vault::translate(&mut request);
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            self.services.answer_here(self.service, &head, body, peer).await
+            let answer = self.services.answer_here(self.service, &head, body, peer).await;
+            if theirs { vault::answer(answer) } else { answer }
         })
     }
 

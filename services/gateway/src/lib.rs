@@ -22,6 +22,7 @@ mod serve;
 mod services;
 mod titles;
 mod uploads;
+mod vault;
 mod work;
 
 pub use config::{Config, Token};

@@ -26,7 +26,9 @@ use crate::desired::{self, Asked};
 use crate::identity::{Identity, Who};
 use crate::limits::{Asker, Limits, Standing};
 use crate::services::{self, Services};
-use crate::{announce, assets, core, guard, mixes, playback, recordings, registry, titles, uploads, work};
+use crate::{
+    announce, assets, core, guard, mixes, playback, recordings, registry, titles, uploads, vault, work,
+};
 
 /// What belongs to the streaming core.
 pub(crate) const CORE: &str = "/api/streamcore/v1";
@@ -351,7 +353,11 @@ fn page(path: &str) -> Option<nx_web::Asset> {
 }
 
 impl Handler for Face {
-    fn handle(&self, request: Request, peer: SocketAddr) -> Answer<'_> {
+    fn handle(&self, mut request: Request, peer: SocketAddr) -> Answer<'_> {
+        if services::path_of(vault::SERVICE, request.uri().path()).is_some() && vault::translate(&mut request)
+        {
+            return Box::pin(async move { vault::answer(self.respond(request, peer).await) });
+        }
         Box::pin(self.respond(request, peer))
     }
 

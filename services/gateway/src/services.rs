@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::core::CORE;
 use crate::guard;
 use crate::identity::{Identity, Who};
-use crate::registry;
+use crate::{registry, vault};
 
 /// Longest answer that is sent in one piece, bytes.
 const WHOLE_BYTES_MAX: u64 = 1 << 20;
@@ -148,6 +148,7 @@ impl Services {
         headers.remove(CALLER);
         told_by_us(&mut headers, peer);
         IDENTITY.iter().for_each(|name| drop(headers.remove(*name)));
+        keep_back(service, &mut headers);
         let request = request(method, &path, headers, body, caller)?;
         reply(self.ring.ask(service, request).await).await
     }
@@ -174,6 +175,7 @@ impl Services {
                 allowed(service, &head.method, head.uri.path().trim_start_matches('/'), &who)?
             }
         };
+        keep_back(&service.id, &mut headers);
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let request = request(&head.method, path, headers, body, caller)?;
         reply(self.ring.answer(&service.id, request).await).await
@@ -197,6 +199,13 @@ fn allowed(service: &Entry, method: &Method, rest: &str, who: &Who) -> Result<Op
         who.operator()?;
     }
     Ok(Some(caller.clone()))
+}
+
+/// What who asks has shown us is nothing that key-service should see.
+fn keep_back(service: &str, headers: &mut HeaderMap) {
+    if service == vault::SERVICE {
+        headers.remove(header::AUTHORIZATION);
+    }
 }
 
 /// Under which name we were reached, whatever the request says itself.

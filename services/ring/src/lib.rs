@@ -13,7 +13,13 @@ pub use nx_reporter::{layer as reports, report_to};
 
 /// Every service that is built, by domain.
 fn services(sender: &Sender, identity: &IdentityConfig) -> Vec<Service> {
-    [nx_platform::services(sender), nx_identity::services(identity, sender), nx_content::services()].concat()
+    [
+        nx_platform::services(sender),
+        nx_identity::services(identity, sender),
+        nx_content::services(),
+        nx_keys::services(),
+    ]
+    .concat()
 }
 
 /// Starts those that are to run, with their stores below `data`. Errors of the process are reported to them, unless they go

@@ -201,12 +201,12 @@ async fn what_is_searched_for_is_found(app: TestApp) {
 async fn secrets_are_never_stored(app: TestApp) {
     let key = key(&app).await;
     let mut event = boom("r", "login failed for password=hunter2");
-    event["request"] = json!({"headers": {"Authorization": "Bearer abc"}, "query_string": "token=abcdef"});
+    event["request"] = json!({"headers": {"Authorization": "Bearer abc", "X-Vault-Token": "hvs7"}, "query_string": "token=abcdef"});
     event["exception"]["values"][0]["stacktrace"]["frames"][0]["vars"] =
         json!({"api_key": "abcdef", "nul": "a\0b"});
     let id = report(&app, &key, event).await;
     let stored = app.get(&format!("/glitch/v1/events/{id}")).await.is(200).to_string();
-    for secret in ["hunter2", "Bearer abc", "abcdef", "\\u0000"] {
+    for secret in ["hunter2", "Bearer abc", "hvs7", "abcdef", "\\u0000"] {
         assert!(!stored.contains(secret), "{secret} in {stored}");
     }
     assert!(issues(&app, "").await[0]["title"].as_str().expect("a title").contains("[Filtered]"));
