@@ -17,7 +17,7 @@ use serde_json::json;
 use super::form::Refused;
 use super::rules::{self, Params, SCOPES};
 use super::{CLIENT_REGISTERED, CODE, CREDENTIALS, DEVICE, EXCHANGE, REFRESH};
-use crate::token_mgr::Alg;
+use crate::token_mgr::{Alg, Signer};
 use crate::{Done, hash};
 
 /// Apps that there are at most.
@@ -158,6 +158,8 @@ async fn add(
 ) -> Result<ShownOnce<Created<Made>>, Problem> {
     by.must_be(OPERATOR)?;
     check(&new)?;
+    let signer = Signer { alg: new.about.id_token_alg };
+    let _: Done = cx.call("token-mgr")?.post("/v1/apps/signer", &cx.new_id(), &signer).await?;
     if tx.one::<i64>("SELECT COUNT(*) AS n FROM client", args![]).await?.unwrap_or_default() >= CLIENTS_MAX {
         return Err(Problem::conflict(
             "clients-max",

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use super::families;
 use super::keys::{self, Alg};
-use crate::Person;
 use crate::answer::Tokens;
+use crate::{Done, Person};
 
 pub(super) fn routes(api: Api) -> Api {
     api.post("/apps/refresh", refresh)
@@ -18,6 +18,7 @@ pub(super) fn routes(api: Api) -> Api {
         .post("/apps/known", known)
         .post("/apps/signed", signed)
         .post("/apps/read", read)
+        .post("/apps/signer", signer)
         .get("/apps/sessions/{id}/person", person)
 }
 
@@ -202,6 +203,20 @@ async fn signed(by: Caller, cx: Ctx, Body(asked): Body<Sign>) -> Result<ShownOnc
     }
     let token = keys::sign(&cx, asked.alg, &asked.kind, &asked.claims).await?;
     Ok(ShownOnce(Json(Signed { token, expires_in_s: 0 })))
+}
+
+/// How what an app reads shall be signed.
+#[derive(Serialize, Deserialize, Validate, JsonSchema)]
+#[garde(allow_unvalidated)]
+pub(crate) struct Signer {
+    pub(crate) alg: Alg,
+}
+
+/// Has a key of this kind be published before the app can have read the list.
+async fn signer(by: Caller, cx: Ctx, Body(asked): Body<Signer>) -> Result<Json<Done>, Problem> {
+    by.must_be_service()?;
+    keys::signer(&cx, asked.alg).await?;
+    Ok(Json(Done {}))
 }
 
 /// The claims of a token that was signed here, however old it is: for who is told which session somebody means.

@@ -174,7 +174,7 @@ pub(super) async fn read(cx: &Ctx, token: &str) -> Result<Option<Map<String, Val
 }
 
 /// The newest key that may sign. Without one that can be read, a new one signs at once.
-async fn signer(cx: &Ctx, alg: Alg) -> Result<(String, Vec<u8>), Problem> {
+pub(super) async fn signer(cx: &Ctx, alg: Alg) -> Result<(String, Vec<u8>), Problem> {
     let now_ms = cx.now_ms();
     for key in all(cx, alg).await?.into_iter().rev().filter(|key| key.signs_from_ms <= now_ms) {
         match cx.vault().open(&place(&key.kid), &key.sealed) {

@@ -22,7 +22,7 @@ use crate::{
     USER_ERASED,
 };
 
-pub(crate) use apps::{App, AppTokens, Known, NewAccess, Refresh, Sign, Signed, Token};
+pub(crate) use apps::{App, AppTokens, Known, NewAccess, Refresh, Sign, Signed, Signer, Token};
 pub(crate) use families::NewFamily;
 pub(crate) use keys::Alg;
 
