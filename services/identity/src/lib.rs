@@ -9,7 +9,7 @@
 //! What changes in one of them the others hear as a fact: a person who is shut out loses sessions, tokens and keys without
 //! anybody asking.
 //!
-//! Not here yet: OAuth and OpenID for programs of others, SCIM, organisations, passkeys, mail.
+//! Not here yet: OAuth and OpenID for programs of others, organisations, passkeys, mail.
 
 mod answer;
 mod auth_service;

@@ -76,7 +76,7 @@ async fn answer(
     }
 }
 
-/// Gives every error its document, also those of others.
+/// Gives every error its document, also those of others, but for one that has a document in the form of another protocol.
 fn explain(response: &mut Response, request_id: &str) {
     if response.status().as_u16() < 400 {
         return;
@@ -95,6 +95,10 @@ fn explain(response: &mut Response, request_id: &str) {
     } else if status.is_server_error() {
         tracing::warn!(%problem, "request failed");
     }
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().ends_with(b"+json")) {
+        return;
+    }
     *response.body_mut() = Body::from(problem.document(request_id).to_string());
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
@@ -106,7 +110,8 @@ fn unless_known(response: &mut Response, method: &Method, matches: Option<&Heade
     let tag = response.headers().get(header::ETAG).and_then(|v| v.to_str().ok());
     let given = matches.and_then(|v| v.to_str().ok()).unwrap_or_default();
     let known = tag.is_some_and(|tag| {
-        given == "*" || given.split(',').any(|g| g.trim().trim_start_matches("W/") == tag)
+        given == "*"
+            || given.split(',').any(|g| g.trim().trim_start_matches("W/") == tag.trim_start_matches("W/"))
     });
     if known && response.status() == StatusCode::OK && (method == Method::GET || method == Method::HEAD) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
