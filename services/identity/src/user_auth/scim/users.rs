@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `userName` | unique without its case among people and handles; the handle, which people log in with, is made of it once and stays |
 //! | `displayName`, else `name`, else `userName` | the name |
-//! | `active` | not shut out |
+//! | `active` | not shut out; who removes it lets them in, who replaces somebody without it leaves that as it was |
 //! | everything else | kept and given back |
 //!
 //! Nobody is given a role but that of who signs up, nor a password: an operator sends a reset link. Who has signed up is there
