@@ -1,12 +1,15 @@
 //! SCIM: a judge whom others have written, at the gateway, with an operator's API key.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::encoder::eventually;
 use crate::support::Server;
 use crate::support::http::{Client, Reply};
 
+const LIMIT: Duration = Duration::from_secs(30);
 const PASSWORD: &str = "correct horse battery";
 
 fn ask(server: &Server, method: &str, path: &str, bearer: &str, body: &Value) -> Reply {
@@ -58,6 +61,9 @@ fn nobody_else_is_let_in() {
     let ada = ask(&server, "POST", "/api/auth-service/v1/signup", "", &account);
     let ada = format!("Bearer {}", text(&ada, "/access_token"));
     const USERS: &str = "/api/user-auth/v1/scim/v2/Users";
+    // For a second it may still be believed that there is no administrator.
+    let closed = || (ask(&server, "GET", USERS, "", &json!({})).status == 401).then_some(());
+    assert!(eventually(LIMIT, closed).is_some(), "from here without a token");
     let mallory = json!({"userName": "mallory@example.com", "roles": [{"value": "operator"}]});
     for (bearer, status, kind) in [
         ("", 401, "application/problem+json"),
