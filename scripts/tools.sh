@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, tus-python, moto_server, nginx-new, shaka-packager,
-# sentry-python, sentry-node, cat-node, otp-python, hvac-python, schemathesis and promtool into the given folder unless they are
-# on the PATH already.
+# sentry-python, sentry-node, cat-node, otp-python, hvac-python, scim-python, schemathesis and promtool into the given folder
+# unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -125,6 +125,16 @@ has hvac-python || {
   "$into/venv/bin/pip" install -q --disable-pip-version-check hvac==2.4.0 cryptography==50.0.2
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/hvac-python"
   chmod +x "$into/bin/hvac-python"
+}
+# Python with a judge of SCIM servers.
+has scim-python || {
+  echo "installing scim-python"
+  [ -x "$into/scim/bin/pip" ] || python3 -m venv "$into/scim"
+  "$into/scim/bin/pip" install -q --disable-pip-version-check scim2-tester==0.5.2 scim2-client==0.13.2 \
+    scim2-models==0.12.3 httpx2==2.16.2
+  mkdir -p "$into/bin"
+  printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/scim/bin/python" >"$into/bin/scim-python"
+  chmod +x "$into/bin/scim-python"
 }
 # Asks services everything that their description allows, and some that it does not.
 has schemathesis || {

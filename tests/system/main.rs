@@ -44,6 +44,7 @@ mod plane;
 mod players;
 mod reconnect;
 mod ring;
+mod scim;
 mod smuggling;
 mod spine;
 mod srt;

@@ -9,7 +9,7 @@
 //! What changes in one of them the others hear as a fact: a person who is shut out loses sessions, tokens and keys without
 //! anybody asking.
 //!
-//! Not here yet: SCIM, organisations, passkeys, mail.
+//! Not here yet: organisations, passkeys, mail.
 
 mod answer;
 mod auth_service;

@@ -564,3 +564,5 @@ async fn no_secret_is_in_the_stores() {
         assert!(!read.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} is in a store");
     }
 }
+
+mod scim;

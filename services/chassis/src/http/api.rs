@@ -147,14 +147,21 @@ pub struct Operation {
 }
 
 impl Operation {
-    fn header(&mut self, name: &str, required: bool) {
+    /// It takes this header.
+    pub fn header(&mut self, name: &str, required: bool) {
         let schema = json!({"type": "string"});
         self.parameters.push(json!({"name": name, "in": "header", "required": required, "schema": schema}));
     }
 
     /// It takes a body of this media type, whatever is in it.
     pub fn takes_bytes(&mut self, kind: &str) {
-        self.body = Some(json!({"required": true, "content": {kind: {"schema": {}}}}));
+        self.takes(kind, json!({}));
+    }
+
+    /// It takes a body of this media type, or of another that it says.
+    pub fn takes(&mut self, kind: &str, schema: impl Into<Value>) {
+        let body = self.body.get_or_insert_with(|| json!({"required": true, "content": {}}));
+        body["content"][kind] = json!({"schema": schema.into()});
     }
 
     /// It takes a parameter in its query.
@@ -162,23 +169,23 @@ impl Operation {
         self.parameters.push(json!({"name": name, "in": "query", "required": false, "schema": schema}));
     }
 
-    fn answer<T: JsonSchema>(&mut self, status: StatusCode, schemas: &mut SchemaGenerator) {
-        let content = json!({"application/json": {"schema": schemas.subschema_for::<T>()}});
-        self.says(status, Some(content));
+    /// It answers this under a status, or under `default`: nothing, or a body of a media type, or of another that it says.
+    pub fn answers(&mut self, status: &str, content: Option<(&str, Value)>) {
+        let known = StatusCode::from_bytes(status.as_bytes()).ok().and_then(|s| s.canonical_reason());
+        let new = || json!({"description": known.unwrap_or("A problem")});
+        let answer = self.answers.entry(status).or_insert_with(new);
+        if let Some((kind, schema)) = content {
+            answer["content"][kind] = json!({"schema": schema});
+        }
     }
 
-    fn says(&mut self, status: StatusCode, content: Option<Value>) {
-        let mut answer = json!({"description": status.canonical_reason().unwrap_or("Answer")});
-        if let Some(content) = content {
-            answer["content"] = content;
-        }
-        self.answers.insert(status.as_str().to_owned(), answer);
+    fn answer<T: JsonSchema>(&mut self, status: &str, schemas: &mut SchemaGenerator) {
+        self.answers(status, Some(("application/json", schemas.subschema_for::<T>().into())));
     }
 
     fn document(mut self) -> Value {
-        let content =
-            json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
-        self.answers.insert("default".into(), json!({"description": "A problem", "content": content}));
+        let problem = json!({"$ref": "#/components/schemas/Problem"});
+        self.answers("default", Some(("application/problem+json", problem)));
         let mut document = json!({"responses": self.answers, "parameters": self.parameters});
         if let Some(body) = self.body {
             document["requestBody"] = body;
@@ -201,12 +208,11 @@ macro_rules! unseen {
     )*};
 }
 // Parts of a path are described where the route is.
-unseen!(Ctx, Tx, Caller, http::HeaderMap, Path<String>, Path<(String, String)>);
+unseen!(Ctx, Tx, Caller, Problem, http::HeaderMap, Path<String>, Path<(String, String)>);
 
 impl<T: JsonSchema> Describe for Body<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
-        let schema = schemas.subschema_for::<T>();
-        operation.body = Some(json!({"required": true, "content": {"application/json": {"schema": schema}}}));
+        operation.takes("application/json", schemas.subschema_for::<T>());
     }
 }
 
@@ -225,26 +231,26 @@ impl Describe for IfMatch {
 
 impl<T: JsonSchema> Describe for axum::Json<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
-        operation.answer::<T>(StatusCode::OK, schemas);
+        operation.answer::<T>("200", schemas);
     }
 }
 
 impl<T: JsonSchema> Describe for Tagged<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
-        operation.answer::<T>(StatusCode::OK, schemas);
-        operation.says(StatusCode::NOT_MODIFIED, None);
+        operation.answer::<T>("200", schemas);
+        operation.answers("304", None);
     }
 }
 
 impl<T: JsonSchema> Describe for List<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
-        operation.answer::<Self>(StatusCode::OK, schemas);
+        operation.answer::<Self>("200", schemas);
     }
 }
 
 impl<T: JsonSchema> Describe for Created<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
-        operation.answer::<T>(StatusCode::CREATED, schemas);
+        operation.answer::<T>("201", schemas);
     }
 }
 
@@ -257,13 +263,14 @@ impl<R: Describe> Describe for ShownOnce<R> {
 impl Describe for StatusCode {
     fn describe(operation: &mut Operation, _: &mut SchemaGenerator) {
         // The one that handlers answer with when there is nothing to say.
-        operation.says(Self::NO_CONTENT, None);
+        operation.answers("204", None);
     }
 }
 
-impl<T: Describe> Describe for Result<T, Problem> {
+impl<T: Describe, E: Describe> Describe for Result<T, E> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
         T::describe(operation, schemas);
+        E::describe(operation, schemas);
     }
 }
 

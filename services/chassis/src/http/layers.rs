@@ -110,7 +110,8 @@ fn unless_known(response: &mut Response, method: &Method, matches: Option<&Heade
     let tag = response.headers().get(header::ETAG).and_then(|v| v.to_str().ok());
     let given = matches.and_then(|v| v.to_str().ok()).unwrap_or_default();
     let known = tag.is_some_and(|tag| {
-        given == "*" || given.split(',').any(|g| g.trim().trim_start_matches("W/") == tag)
+        given == "*"
+            || given.split(',').any(|g| g.trim().trim_start_matches("W/") == tag.trim_start_matches("W/"))
     });
     if known && response.status() == StatusCode::OK && (method == Method::GET || method == Method::HEAD) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;

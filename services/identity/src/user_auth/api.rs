@@ -8,11 +8,11 @@ use nx_contract::identity::OPERATOR;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{rules, store};
+use super::{rules, scim, store};
 use crate::{Done, Person, PersonNow, USER_CHANGED, USER_CREATED, USER_ERASED};
 
 pub(super) fn routes() -> Api {
-    Api::new()
+    scim::routes(Api::new())
         .get("/users", list)
         .post_once("/users", add)
         .get("/users/{id}", read)
@@ -104,7 +104,7 @@ async fn add(by: Caller, cx: Ctx, mut tx: Tx, Body(new): Body<NewUser>) -> Resul
     let created_at = Time(cx.now_ms());
     let user = User { id: new.id, handle, name, roles, disabled: false, created_at, version: 1 };
     store::add(&mut tx, &user, cx.now_ms()).await?;
-    tx.emit(USER_CREATED, &user.id, &user.now()).await?;
+    tell(&mut tx, USER_CREATED, &user).await?;
     Ok(Created { location: user.id.clone(), body: user })
 }
 
@@ -163,16 +163,25 @@ async fn set_disabled(by: &Caller, mut tx: Tx, id: &str, disabled: bool) -> Resu
 }
 
 async fn changed(mut tx: Tx, body: User) -> Result<Tagged<User>, Problem> {
-    tx.emit(USER_CHANGED, &body.id, &body.now()).await?;
+    tell(&mut tx, USER_CHANGED, &body).await?;
     Ok(Tagged { version: body.version, body })
 }
 
-/// The person is forgotten here now, and elsewhere by whoever hears of it.
+/// Tells the other services how somebody is now.
+pub(super) async fn tell(tx: &mut Tx, kind: &'static str, user: &User) -> Result<(), Problem> {
+    tx.emit(kind, &user.id, &user.now()).await
+}
+
 async fn erase(by: Caller, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
-    by.must_be(OPERATOR)?;
-    store::erase(&mut tx, &by, &id).await?;
-    tx.emit(USER_ERASED, &id, &()).await?;
+    forget(&by, &mut tx, &id).await?;
     Ok(Json(Done {}))
+}
+
+/// The person is forgotten here now, and elsewhere by whoever hears of it.
+pub(super) async fn forget(by: &Caller, tx: &mut Tx, id: &str) -> Result<(), Problem> {
+    by.must_be(OPERATOR)?;
+    store::erase(tx, by, id).await?;
+    tx.emit(USER_ERASED, id, &()).await
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -5,6 +5,7 @@ use nx_contract::identity::OPERATOR;
 
 use super::api::User;
 use super::rules::skeleton;
+use super::scim;
 
 const OPERATORS: &str = "SELECT COUNT(*) AS n FROM person WHERE operator = 1 AND disabled = 0";
 
@@ -28,9 +29,10 @@ pub(super) async fn has_operator(cx: &Ctx) -> Result<bool, DbError> {
 
 /// Somebody new. The same id again is the same sign-up, which broke off before its end: what it says now holds.
 pub(super) async fn add(tx: &mut Tx, user: &User, now_ms: i64) -> Result<(), Problem> {
-    let sql = "INSERT INTO person (id, handle, skeleton, name, roles, operator, disabled, at_ms, version) \
-               VALUES ($1, $2, $3, $4, $5, $6, 0, $7, 1) ON CONFLICT (id) DO UPDATE SET handle = excluded.handle, \
-               skeleton = excluded.skeleton, name = excluded.name";
+    let sql = "INSERT INTO person (id, handle, skeleton, name, roles, operator, disabled, at_ms, version, user_name, \
+               changed_ms) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, 1, $2, $7) ON CONFLICT (id) DO UPDATE SET \
+               handle = excluded.handle, skeleton = excluded.skeleton, name = excluded.name, \
+               user_name = excluded.user_name";
     let (roles, operator) = (Value::json(&user.roles), user.roles.iter().any(|r| r == OPERATOR));
     let skeleton = skeleton(&user.handle);
     let args = args![&user.id, &user.handle, skeleton, &user.name, roles, operator, now_ms];
@@ -51,8 +53,9 @@ pub(super) async fn rename(
     if by.subject != id {
         Turn::begin(tx, by).await?;
     }
-    let sql = "UPDATE person SET name = $1, version = version + 1 WHERE id = $2 AND version = $3 RETURNING *";
-    tx.one(sql, args![name, id, version]).await?.ok_or_else(Problem::stale)
+    let sql = "UPDATE person SET name = $1, changed_ms = $2, version = version + 1 \
+               WHERE id = $3 AND version = $4 RETURNING *";
+    tx.one(sql, args![name, tx.now_ms(), id, version]).await?.ok_or_else(Problem::stale)
 }
 
 pub(super) async fn set_roles(
@@ -63,10 +66,10 @@ pub(super) async fn set_roles(
     roles: &[String],
 ) -> Result<User, Problem> {
     let turn = Turn::begin(tx, by).await?;
-    let sql = "UPDATE person SET roles = $1, operator = $2, version = version + 1 \
-               WHERE id = $3 AND version = $4 RETURNING *";
+    let sql = "UPDATE person SET roles = $1, operator = $2, changed_ms = $3, version = version + 1 \
+               WHERE id = $4 AND version = $5 RETURNING *";
     let operator = roles.iter().any(|r| r == OPERATOR);
-    let user = tx.one(sql, args![Value::json(&roles), operator, id, version]).await?;
+    let user = tx.one(sql, args![Value::json(&roles), operator, tx.now_ms(), id, version]).await?;
     turn.end(tx).await?;
     user.ok_or_else(Problem::stale)
 }
@@ -78,8 +81,9 @@ pub(super) async fn set_disabled(
     disabled: bool,
 ) -> Result<User, Problem> {
     let turn = Turn::begin(tx, by).await?;
-    let sql = "UPDATE person SET disabled = $1, version = version + 1 WHERE id = $2 RETURNING *";
-    let user = tx.one(sql, args![disabled, id]).await?;
+    let sql =
+        "UPDATE person SET disabled = $1, changed_ms = $2, version = version + 1 WHERE id = $3 RETURNING *";
+    let user = tx.one(sql, args![disabled, tx.now_ms(), id]).await?;
     turn.end(tx).await?;
     user.ok_or_else(unknown)
 }
@@ -89,18 +93,19 @@ pub(super) async fn erase(tx: &mut Tx, by: &Caller, id: &str) -> Result<(), Prob
     if tx.run("DELETE FROM person WHERE id = $1", args![id]).await? == 0 {
         return Err(unknown());
     }
+    scim::forget(tx, id).await?;
     turn.end(tx).await
 }
 
 /// A change of what people may. One at a time, so that two who take the last right from each other do not both find the other
 /// still there; and by who may do everything now, whatever was true when their token was made.
-struct Turn {
+pub(super) struct Turn {
     /// Operators before it.
     operators: i64,
 }
 
 impl Turn {
-    async fn begin(tx: &mut Tx, by: &Caller) -> Result<Self, Problem> {
+    pub(super) async fn begin(tx: &mut Tx, by: &Caller) -> Result<Self, Problem> {
         tx.run("UPDATE guard SET turn = turn + 1 WHERE id = 1", Vec::new()).await?;
         let sql = "SELECT COUNT(*) AS n FROM person WHERE id = $1 AND operator = 1 AND disabled = 0";
         if by.is_person() && tx.one::<i64>(sql, args![&by.subject]).await? != Some(1) {
