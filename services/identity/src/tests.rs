@@ -321,6 +321,9 @@ macro_rules! on_both {
         }
     )*};
 }
+mod device;
+mod passkeys;
+
 on_both! {
     sessions: from_the_first_administrator_to_the_end_of_a_session;
     shut_out: who_is_shut_out_has_nothing_left;
