@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, tus-python, moto_server, nginx-new, shaka-packager,
-# sentry-python, sentry-node, cat-node, otp-python, schemathesis and promtool into the given folder unless they are on the PATH already.
+# sentry-python, sentry-node, cat-node, otp-python, fido-python, schemathesis and promtool into the given folder unless they
+# are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -116,6 +117,14 @@ has otp-python || {
   "$into/venv/bin/pip" install -q --disable-pip-version-check pyotp==2.12.0
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/otp-python"
   chmod +x "$into/bin/otp-python"
+}
+# Python with another library for passkeys.
+has fido-python || {
+  echo "installing fido-python"
+  venv
+  "$into/venv/bin/pip" install -q --disable-pip-version-check fido2==2.2.1
+  printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/fido-python"
+  chmod +x "$into/bin/fido-python"
 }
 # Asks services everything that their description allows, and some that it does not.
 has schemathesis || {
