@@ -171,7 +171,9 @@ impl Site {
             _ => (rest, None),
         };
         if name.starts_with('[') || name.rsplit('.').next().is_some_and(is_number) {
-            return Err("is an IP address, and browsers make passkeys for names alone: take a name".into());
+            return Err(
+                "is an IP address, and browsers make passkeys for names alone: put a name there".into()
+            );
         }
         if !is_name(name) {
             return Err(format!("has no name that browsers know: {example}"));

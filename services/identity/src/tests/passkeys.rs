@@ -208,7 +208,7 @@ async fn who_is_shut_out_has_no_use_of_a_passkey(app: TestApp) {
     assert_eq!(left, Some(0));
 }
 
-/// The passkey goes, and then its owner, in the moment in which a session is made.
+/// The passkey goes in the moment in which a session is made.
 async fn a_log_in_needs_its_passkey_to_the_end(app: TestApp) {
     let (_, ada) = two(&app).await;
     let (mut phone, id) = add(&app, &ada).await;
