@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, tus-python, moto_server, nginx-new, shaka-packager,
-# sentry-python, sentry-node, cat-node, otp-python, hvac-python, scim-python, schemathesis and promtool into the given folder
-# unless they are on the PATH already.
+# sentry-python, sentry-node, cat-node, otp-python, fido-python, hvac-python, scim-python, schemathesis and promtool into the
+# given folder unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -135,6 +135,14 @@ has scim-python || {
   mkdir -p "$into/bin"
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/scim/bin/python" >"$into/bin/scim-python"
   chmod +x "$into/bin/scim-python"
+}
+# Python with another library for passkeys.
+has fido-python || {
+  echo "installing fido-python"
+  venv
+  "$into/venv/bin/pip" install -q --disable-pip-version-check fido2==2.2.1
+  printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/fido-python"
+  chmod +x "$into/bin/fido-python"
 }
 # Asks services everything that their description allows, and some that it does not.
 has schemathesis || {

@@ -62,8 +62,8 @@ fn people_get_in_and_are_looked_after_by_the_pages() {
     assert!(pictures.join("account-first.png").is_file(), "pictures are kept");
 }
 
-/// By the pages alone: an account, a channel, its key; an encoder that publishes with what the page shows; the picture; the key
-/// deleted, everybody sent away, and both seen to end.
+/// By the pages alone: an account, its passkey, a channel, its key; an encoder that publishes with what the page shows; the
+/// picture; the key deleted, everybody sent away, and both seen to end.
 #[test]
 fn a_channel_is_made_published_watched_and_ended_by_the_pages() {
     let server = Server::start(&[]);
@@ -79,7 +79,7 @@ fn a_channel_is_made_published_watched_and_ended_by_the_pages() {
     }
     assert_ne!(seen["publisher_code"], 0, "it was sent away: {seen}");
     eprintln!("{seen}");
-    assert!(pictures.join("console-10-deleted.png").is_file(), "pictures are kept");
+    assert!(pictures.join("console-13-deleted.png").is_file(), "pictures are kept");
 }
 
 /// The link is printed while nobody is there, works once, and with it this machine loses its rights.
@@ -156,6 +156,38 @@ fn codes_of_another_library_are_taken() {
         ask(&server, "/api/auth-service/v1/mfa", &[], &json!({"challenge": challenge, "code": code})).status
     };
     assert_eq!([second(now), second(next), second(next)], [401, 200, 401]);
+}
+
+/// A device that others have written makes a passkey and signs in with it; what does not hold is refused.
+#[test]
+fn passkeys_of_another_library_are_taken() {
+    let server = Server::start(&[]);
+    let script = format!("{}/tests/support/passkey.py", env!("CARGO_MANIFEST_DIR"));
+    let gateway = server.gateway();
+    let (url, origin) = (format!("http://{gateway}"), format!("http://localhost:{}", gateway.port()));
+    let (ok, out, err) = run("fido-python", &[&script, &url, &origin, PASSWORD], LIMIT);
+    assert!(ok, "{err}\n{}", server.log());
+    let seen: Value = serde_json::from_str(out.trim()).unwrap_or_else(|e| panic!("{e}: {out}"));
+    eprintln!("{seen}");
+    for (what, status) in [
+        ("registered_elsewhere", 422),
+        ("registered", 201),
+        ("signed_in", 200),
+        ("same_answer_again", 410),
+        ("same_answer_to_another_question", 401),
+        ("wrong_origin", 401),
+        ("wrong_site", 401),
+        ("locked", 401),
+        ("stranger", 401),
+        ("counter_went_back", 401),
+        ("counter_goes_on", 200),
+        ("removed", 200),
+        ("after_that", 401),
+    ] {
+        assert_eq!(seen[what], status, "{what}: {seen}");
+    }
+    assert_eq!(seen["same_person"], true);
+    assert!(server.log().contains("a passkey's counter went back"), "{}", server.log());
 }
 
 /// The key of a channel that somebody publishes with, and what it is watched with, right and wrong.

@@ -132,6 +132,8 @@ try {
   // Out and in again.
   await one.press("Sign out", one.page.locator(".me"));
   await one.sees("An operator makes invitations");
+  await one.press("Sign in with a passkey");
+  await one.sees("Passkeys need a name: open http://localhost");
   await one.shot("account-signed-out");
   await one.open("/people");
   await one.sees("Only operators can see people");

@@ -2,9 +2,10 @@
 //
 //   node e2e/console.mjs INVITE_LINK [--screenshots DIR] [--width 1280] [--dark]
 //
-// INVITE_LINK is what a server that has no administrator yet prints as "administrator". Accepts it, makes a channel for
-// members and a stream key, publishes with what the page shows, watches, deletes the key, publishes with another, sends
-// everybody away, watches again, closes, and deletes the channel. Fails at the first step that does not come about.
+// INVITE_LINK is what a server that has no administrator yet prints as "administrator". Accepts it at http://localhost, which
+// is where browsers have passkeys without TLS; adds one and signs in with it, makes a channel for members and a stream key,
+// publishes with what the page shows, watches, deletes the key, publishes with another, sends everybody away, watches again,
+// closes, and deletes the channel. Fails at the first step that does not come about.
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -21,6 +22,9 @@ if (!invite) {
   process.exit(2);
 }
 
+const PASSWORD = "correct horse battery";
+const link = new URL(invite);
+link.hostname = "localhost";
 const LIMIT_MS = 20_000;
 const suffix = Date.now().toString(36);
 const [boss, handle] = [`boss-${suffix}`, `show-${suffix}`];
@@ -55,7 +59,13 @@ const browser = await launch();
 const context = await browser.newContext({ viewport: { width: Number(values.width), height: 900 }, colorScheme: values.dark ? "dark" : "light" });
 const page = await context.newPage();
 page.setDefaultTimeout(LIMIT_MS);
-const noted = audit(page, invite);
+const noted = audit(page, link);
+// A device with a lock that keeps passkeys, and has nobody to ask.
+const device = await context.newCDPSession(page);
+await device.send("WebAuthn.enable");
+const options = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true };
+const { authenticatorId } = await device.send("WebAuthn.addVirtualAuthenticator", { options });
+const unlocked = (isUserVerified) => device.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified });
 let nth = 0;
 const shot = async (name) => {
   if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) wide.push(name);
@@ -116,11 +126,35 @@ const openPicture = async () => {
 
 try {
   // The first administrator.
-  await page.goto(invite, { waitUntil: "domcontentloaded" });
+  await page.goto(link.href, { waitUntil: "domcontentloaded" });
   await fill("Name to sign in with", boss);
-  await fill("Password", "correct horse battery");
+  await fill("Password", PASSWORD);
   await press("Create the account");
   await sees("Signed in as");
+
+  // A passkey, and in again with it alone.
+  await press("New passkey", part("Passkeys"));
+  await fill("Where it is kept", "Laptop", part("Passkeys"));
+  await fill("Your password", "not the password", part("Passkeys"));
+  await press("Make the passkey", part("Passkeys"));
+  await part("Passkeys").locator("[name='password'][aria-invalid='true']").waitFor();
+  await shot("passkey-new");
+  await fill("Your password", PASSWORD, part("Passkeys"));
+  await press("Make the passkey", part("Passkeys"));
+  await sees("Laptop signs you in from now on", part("Passkeys"));
+  await shot("passkey");
+  await press("Sign out", page.locator(".me"));
+  await unlocked(false);
+  await press("Sign in with a passkey");
+  await sees("It was cancelled");
+  await shot("passkey-cancelled");
+  await unlocked(true);
+  const from = Date.now();
+  await press("Sign in with a passkey");
+  await sees("Signed in as");
+  const passkey_ms = Date.now() - from;
+  await sees("by passkey", part("Sessions"));
+  await part("Passkeys").getByText(/^used /).waitFor();
   await page.getByRole("link", { name: "Channels", exact: true }).click();
   await sees("No channel yet");
   await shot("none");
@@ -196,7 +230,7 @@ try {
   const errors = noted.console_errors.filter((text) => !text.startsWith("Failed to load resource"));
   const external = noted.external_requests.filter((url) => new URL(url).origin !== edge);
   console.log(JSON.stringify({
-    boss, handle, live_ms, pace_s, publisher_ended_ms, publisher_code, opened, shut_ms, stopped_ms, reopened, given_back_ms,
+    boss, handle, passkey_ms, live_ms, pace_s, publisher_ended_ms, publisher_code, opened, shut_ms, stopped_ms, reopened, given_back_ms,
     sideways_scroll: wide, console_errors: errors, external_requests: external,
   }));
 } catch (error) {

@@ -109,11 +109,14 @@ pub struct Config {
     pub streams_max: u32,
     /// How long a session goes on without a new log-in, days, 1 to 365.
     pub session_days: u32,
+    /// The address under which people reach the pages, `https://stream.example`: passkeys are bound to its name. Without one
+    /// they hold at `http://localhost`, on any port.
+    pub url: Option<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { sign_up: SignUp::Open, streams_max: 3, session_days: 30 }
+        Self { sign_up: SignUp::Open, streams_max: 3, session_days: 30, url: None }
     }
 }
 
@@ -129,6 +132,142 @@ impl Config {
         };
         within("streams_max", self.streams_max, 1000);
         within("session_days", self.session_days, 365);
+        faults.extend(self.site().err().map(|why| ("url".to_owned(), why)));
         faults
+    }
+
+    /// Where passkeys hold.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub fn site(&self) -> Result<Site, String> {
+        self.url.as_deref().map_or_else(|| Ok(Site::localhost()), Site::parse)
+    }
+}
+
+/// Where browsers let passkeys be made and shown: a name, and the origin of the pages under it.
+///
+/// Spec: Web Authentication Level 3 §5.1.2 and §13.4.9: a domain, reached over TLS unless it is this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// What passkeys are bound to: the relying party's id.
+    pub name: String,
+    /// Scheme, name and perhaps port.
+    pub origin: String,
+    /// Whether other ports of the same name will do.
+    pub any_port: bool,
+}
+
+impl Site {
+    const LOCALHOST: &str = "localhost";
+
+    fn localhost() -> Self {
+        Self { name: Self::LOCALHOST.into(), origin: "http://localhost".into(), any_port: true }
+    }
+
+    fn parse(url: &str) -> Result<Self, String> {
+        let url = url.to_ascii_lowercase();
+        let example = "take an address like https://stream.example";
+        let (scheme, rest) =
+            url.split_once("://").ok_or_else(|| format!("has no https:// before its name: {example}"))?;
+        if rest.contains(['/', '?', '#', '@']) {
+            return Err(format!("has more than a name and a port: {example}, with nothing behind it"));
+        }
+        let (name, port) = match rest.rsplit_once(':') {
+            Some((name, port)) if !rest.ends_with(']') => (name, Some(port)),
+            _ => (rest, None),
+        };
+        if name.starts_with('[') || name.rsplit('.').next().is_some_and(is_number) {
+            return Err(
+                "is an IP address, and browsers make passkeys for names alone: put a name there".into()
+            );
+        }
+        if !is_name(name) {
+            return Err(format!("has no name that browsers know: {example}"));
+        }
+        if port.is_some_and(|port| port.starts_with('+') || !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+            return Err("has a port that is none: take 1 to 65535, or leave it out".into());
+        }
+        match scheme {
+            "https" => {}
+            "http" if name == Self::LOCALHOST => {}
+            "http" => {
+                return Err("is not https, and browsers make passkeys nowhere else but on localhost".into());
+            }
+            _ => return Err(format!("is neither https nor http: {example}")),
+        }
+        Ok(Self { name: name.into(), any_port: false, origin: url })
+    }
+}
+
+/// What browsers read as the end of an IP address, in any of its spellings.
+fn is_number(label: &str) -> bool {
+    let hex = label.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|c| c.is_ascii_hexdigit()));
+    hex || (!label.is_empty() && label.bytes().all(|c| c.is_ascii_digit()))
+}
+
+fn is_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(url: &str) -> Result<Site, String> {
+        Config { url: Some(url.into()), ..Config::default() }.site()
+    }
+
+    #[test]
+    fn passkeys_hold_at_a_name_over_tls_or_on_this_machine() {
+        assert_eq!(Config::default().site(), Ok(Site::localhost()));
+        for (url, name) in [
+            ("https://stream.example", "stream.example"),
+            ("https://Stream.Example:8443", "stream.example"),
+            ("https://intranet", "intranet"),
+            ("https://xn--bcher-kva.example", "xn--bcher-kva.example"),
+            ("https://9gag.example", "9gag.example"),
+            ("http://localhost:8080", "localhost"),
+            ("https://localhost", "localhost"),
+        ] {
+            let made = site(url).map(|site| (site.name, site.origin, site.any_port));
+            assert_eq!(made, Ok((name.into(), url.to_lowercase(), false)), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_have_passkeys_is_refused_with_what_to_do() {
+        for (url, why) in [
+            ("stream.example", "has no https://"),
+            ("http://stream.example", "is not https"),
+            ("ftp://stream.example", "is neither https nor http"),
+            ("https://192.0.2.7", "is an IP address"),
+            ("https://[2001:db8::1]:443", "is an IP address"),
+            ("https://[2001:db8::1]", "is an IP address"),
+            ("https://3221225991", "is an IP address"),
+            ("https://192.0x7", "is an IP address"),
+            ("https://stream.example/account", "has more than a name and a port"),
+            ("https://stream.example/", "has more than a name and a port"),
+            ("https://stream.example?x", "has more than a name and a port"),
+            ("https://me@stream.example", "has more than a name and a port"),
+            ("https://stream.example:0", "has a port that is none"),
+            ("https://stream.example:+443", "has a port that is none"),
+            ("https://stream.example:", "has a port that is none"),
+            ("https://", "has no name"),
+            ("https://.example", "has no name"),
+            ("https://bücher.example", "has no name"),
+            ("https://-a.example", "has no name"),
+        ] {
+            let told = site(url).expect_err(url);
+            assert!(told.starts_with(why), "{url}: {told}");
+            let config = Config { url: Some(url.into()), ..Config::default() };
+            assert_eq!(config.validate(), [("url".to_owned(), told)]);
+        }
     }
 }

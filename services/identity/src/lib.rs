@@ -9,7 +9,7 @@
 //! What changes in one of them the others hear as a fact: a person who is shut out loses sessions, tokens and keys without
 //! anybody asking.
 //!
-//! Not here yet: organisations, passkeys, mail.
+//! Not here yet: organisations, mail.
 
 mod answer;
 mod auth_service;
@@ -32,6 +32,12 @@ use sha2::{Digest, Sha256};
 const USER_CREATED: &str = "cos.identity.user.created.v1";
 /// Their password is another one. Data: [`Changed`].
 const CREDENTIAL_CHANGED: &str = "cos.identity.credential.changed.v1";
+/// They have one more thing to show who they are: an app, a passkey. Subject: their id.
+const FACTOR_ADDED: &str = "cos.identity.factor.added.v1";
+/// One of these is gone. Subject: their id.
+const FACTOR_REMOVED: &str = "cos.identity.factor.removed.v1";
+/// A passkey was shown whose counter went back: there may be a copy of it. Subject: its owner's id.
+const PASSKEY_CLONED: &str = "cos.identity.passkey.cloned.v1";
 /// Somebody signed in. Subject: their id.
 const SIGNED_IN: &str = "cos.identity.login.succeeded.v1";
 /// A session began. Subject: its id.

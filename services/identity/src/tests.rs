@@ -332,6 +332,8 @@ macro_rules! on_both {
     )*};
 }
 mod apps;
+mod device;
+mod passkeys;
 
 on_both! {
     sessions: from_the_first_administrator_to_the_end_of_a_session;

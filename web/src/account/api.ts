@@ -2,6 +2,7 @@
 import { ask, type Page } from "../lib/ask";
 import { refusal } from "../lib/problem";
 import { send, type Role, type SignedIn } from "../lib/session";
+import { makePasskey, showPasskey } from "./passkeys";
 
 const AUTH = "/api/auth-service/v1";
 const SESSIONS = "/api/session-mgr/v1/sessions";
@@ -24,11 +25,19 @@ export interface Device {
   id: string;
   device: string;
   network: string;
-  method: "password" | "totp" | "recovery" | "invite" | "app";
+  method: "password" | "totp" | "recovery" | "passkey" | "invite" | "app";
   created_at: string;
   seen_at: string;
   expires_at: string;
   current: boolean;
+}
+
+export interface Passkey {
+  id: string;
+  name: string;
+  created_at: string;
+  used_at: string | null;
+  synced: boolean;
 }
 
 export interface Key {
@@ -57,6 +66,21 @@ export const beginTotp = (password: string) => post<{ secret: string; uri: strin
 export const confirmTotp = (code: string) => post<{ recovery_codes: string[] }>(`${AUTH}/totp/confirm`, { code });
 export const removeTotp = (password: string) => post<object>(`${AUTH}/totp/remove`, { password });
 export const newCodes = (password: string) => post<{ recovery_codes: string[] }>(`${AUTH}/recovery-codes`, { password });
+
+const PASSKEYS = `${AUTH}/webauthn/passkeys`;
+export const listPasskeys = (cursor: string | null) => ask<Page<Passkey>>("GET", PASSKEYS + after(cursor));
+export const dropPasskey = (id: string, password: string) => ask<unknown>("DELETE", `${PASSKEYS}/${id}`, { body: { password } });
+
+/** A passkey of this device, or of one that the browser can ask. */
+export async function addPasskey(name: string, password: string): Promise<Passkey> {
+  const { options } = await post<{ options: PublicKeyCredentialCreationOptionsJSON }>(`${AUTH}/webauthn/register/begin`, { password });
+  return post<Passkey>(`${AUTH}/webauthn/register/finish`, { name, credential: await makePasskey(options) });
+}
+
+export async function signInByPasskey(): Promise<SignedIn> {
+  const { ceremony, options } = await prove<{ ceremony: string; options: PublicKeyCredentialRequestOptionsJSON }>("/webauthn/login/begin", {});
+  return prove<SignedIn>("/webauthn/login/finish", { ceremony, credential: await showPasskey(options), ...here() });
+}
 
 export const listDevices = (cursor: string | null) => ask<Page<Device>>("GET", SESSIONS + after(cursor));
 export const endDevice = (id: string) => ask<unknown>("DELETE", `${SESSIONS}/${id}`);

@@ -28,6 +28,8 @@ export interface Session {
   /** False while there is no administrator: this machine may do everything without signing in. */
   signIn: boolean;
   signUp: "open" | "closed";
+  /** The address of the pages where passkeys are possible; `http://localhost` is meant with any port. */
+  passkeysAt: string;
   user: User | null;
   /** Somebody was signed in, and is no more. */
   ended: boolean;
@@ -44,7 +46,7 @@ const HINT = "nexus-signed-in";
 /** `gateway.token`, where a server has one and no administrator. */
 const TOKEN = "nexus-token";
 
-export const session = writable<Session>({ known: false, away: false, signIn: false, signUp: "closed", user: null, ended: false });
+export const session = writable<Session>({ known: false, away: false, signIn: false, signUp: "closed", passkeysAt: "", user: null, ended: false });
 
 let access: { token: string; untilMs: number } | null = null;
 let started: Promise<void> | null = null;
@@ -59,8 +61,9 @@ async function begin(): Promise<void> {
   try {
     const [reply] = await Promise.all([fetch(STATE), localStorage.getItem(HINT) ? renew() : null]);
     if (!reply.ok) throw await refusal(reply);
-    const state = (await reply.json()) as { sign_in?: unknown; sign_up?: unknown };
-    session.update((now) => ({ ...now, known: true, away: false, signIn: state.sign_in === true, signUp: state.sign_up === "open" ? "open" : "closed" }));
+    const state = (await reply.json()) as { sign_in?: unknown; sign_up?: unknown; passkeys_at?: unknown };
+    const passkeysAt = typeof state.passkeys_at === "string" ? state.passkeys_at : "";
+    session.update((now) => ({ ...now, known: true, away: false, signIn: state.sign_in === true, signUp: state.sign_up === "open" ? "open" : "closed", passkeysAt }));
   } catch {
     started = null;
     session.update((now) => ({ ...now, away: true }));

@@ -2,13 +2,14 @@
 
 use garde::Validate;
 use http::{HeaderMap, header};
-use nx_chassis::{Api, Body, Caller, Ctx, Json, Problem, ShownOnce, Time};
+use nx_chassis::{Api, Body, Caller, Ctx, DbError, Json, Problem, ShownOnce, Time};
 use nx_contract::identity::{OPERATOR, SignUp, VIEWER};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::attempts::{self, Names};
+use super::passkeys::{self, Party};
 use super::{factors, links, passwords, rules, store};
 use crate::answer::{InCookie, Tokens, set_cookie};
 use crate::client::Client;
@@ -20,11 +21,12 @@ use crate::{CREDENTIAL_CHANGED, Changed, Done, SIGNED_IN};
 /// Longest name of a device, characters.
 const DEVICE_MAX: usize = 200;
 
-pub(super) fn routes(api: Api, how: SignUp) -> Api {
+pub(super) fn routes(api: Api, how: SignUp, party: &Party) -> Api {
     let up = move |cx: Ctx, from: Client, headers: HeaderMap, body: Body<NewAccount>| {
         sign_up(cx, from, headers, body, how)
     };
-    api.get("/state", move |cx: Ctx| state(cx, how))
+    let passkeys_at = party.origin().to_owned();
+    api.get("/state", move |cx: Ctx| state(cx, how, passkeys_at.clone()))
         .post("/signup", up)
         .post("/login", log_in)
         .post("/logout", log_out)
@@ -38,16 +40,18 @@ struct State {
     sign_in: bool,
     /// `open` or `closed`.
     sign_up: &'static str,
+    /// The address of the pages where browsers make passkeys and show them; `http://localhost`: there on any port.
+    passkeys_at: String,
 }
 
-async fn state(cx: Ctx, how: SignUp) -> Result<Json<State>, Problem> {
+async fn state(cx: Ctx, how: SignUp, passkeys_at: String) -> Result<Json<State>, Problem> {
     // Who cannot be asked may well say yes.
     let sign_in = cx.call("user-auth")?.get("/v1/operators").await.unwrap_or(true);
     let sign_up = match how {
         SignUp::Open => "open",
         SignUp::Closed => "closed",
     };
-    Ok(Json(State { sign_in, sign_up }))
+    Ok(Json(State { sign_in, sign_up, passkeys_at }))
 }
 
 #[derive(Deserialize, Validate, JsonSchema)]
@@ -113,7 +117,7 @@ async fn sign_up(
     }
     store::put(&mut tx, &id, &handle, &hash).await?;
     tx.commit().await?;
-    sign_in(&cx, Proof { person: id, hash, method, network }, &headers, place).await
+    sign_in(&cx, Proof { person: id, basis: Basis::Password(hash), method, network }, &headers, place).await
 }
 
 /// Has user-auth know somebody new; what is kept of their password.
@@ -175,7 +179,7 @@ async fn log_in(
         return Ok(ShownOnce(InCookie { body: LoggedIn::Second { mfa }, cookie: None }));
     }
     tx.commit().await?;
-    let proof = Proof { person, hash, method: "password", network };
+    let proof = Proof { person, basis: Basis::Password(hash), method: "password", network };
     let ShownOnce(InCookie { body, cookie }) = sign_in(&cx, proof, &headers, given.place).await?;
     Ok(ShownOnce(InCookie { body: LoggedIn::In(Box::new(body)), cookie }))
 }
@@ -183,12 +187,31 @@ async fn log_in(
 /// That somebody is who they say.
 pub(super) struct Proof {
     pub(super) person: String,
-    /// What was kept of the password when it was proved.
-    pub(super) hash: String,
+    pub(super) basis: Basis,
     /// How.
     pub(super) method: &'static str,
     /// From where.
     pub(super) network: String,
+}
+
+/// What that rests on.
+pub(super) enum Basis {
+    /// What was kept of the password when it was proved.
+    Password(String),
+    /// The passkey of this id.
+    Passkey(String),
+}
+
+impl Basis {
+    /// Whether it is still there.
+    async fn stands(&self, cx: &Ctx, person: &str) -> Result<bool, DbError> {
+        match self {
+            Self::Password(hash) => {
+                Ok(store::by_person(cx, person).await?.is_some_and(|kept| kept.password == *hash))
+            }
+            Self::Passkey(id) => passkeys::is_there(cx, person, id).await,
+        }
+    }
 }
 
 /// A session and its first tokens, for somebody who has shown who they are and may come in.
@@ -252,8 +275,7 @@ pub(super) async fn first_tokens(
 async fn still_good(cx: &Ctx, proof: &Proof, user: &User, session: &str) -> Result<(), Problem> {
     let now = may_come_in(cx, &proof.person).await?;
     let there = cx.call("session-mgr")?.get::<Session>(&format!("/v1/sessions/{session}")).await.is_ok();
-    let kept = store::by_person(cx, &proof.person).await?.map(|c| c.password);
-    if there && now.version == user.version && kept.as_ref() == Some(&proof.hash) {
+    if there && now.version == user.version && proof.basis.stands(cx, &proof.person).await? {
         return Ok(());
     }
     Err(Problem::unauthorized("your account has changed meanwhile: sign in again"))

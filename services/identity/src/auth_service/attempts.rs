@@ -27,13 +27,17 @@ pub(super) async fn count(cx: &Ctx, names: &Names) -> Result<(), Problem> {
 /// It was no failure: under the first name nothing is held against them any more, under the others one less.
 pub(super) async fn succeeded(tx: &mut Tx, names: &Names) -> Result<(), DbError> {
     for (at, (name, _)) in names.iter().enumerate() {
-        let sql = match at {
-            0 => "DELETE FROM attempt WHERE name = $1",
-            _ => "UPDATE attempt SET count = count - 1 WHERE name = $1 AND count > 0",
+        match at {
+            0 => tx.run("DELETE FROM attempt WHERE name = $1", args![name]).await?,
+            _ => one_less(tx, name).await?,
         };
-        tx.run(sql, args![name]).await?;
     }
     Ok(())
+}
+
+/// One of those under this name was no failure.
+pub(super) async fn one_less(tx: &mut Tx, name: &str) -> Result<u64, DbError> {
+    tx.run("UPDATE attempt SET count = count - 1 WHERE name = $1 AND count > 0", args![name]).await
 }
 
 /// What is known under a name; nobody else counts there until the transaction ends.

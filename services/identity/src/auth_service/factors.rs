@@ -5,14 +5,17 @@ use http::HeaderMap;
 use nx_chassis::{Api, Body, Caller, Ctx, Json, Path, Problem, ShownOnce, Time, Tx};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::api::{Place, Proof, confirm, in_session, may_come_in, must_operate, sign_in};
+use super::api::{Basis, Place, Proof, confirm, in_session, may_come_in, must_operate, sign_in};
 use super::attempts::{self, Names};
 use super::{rules, store, totp};
 use crate::answer::{InCookie, Tokens};
 use crate::client::Client;
-use crate::{Done, gone, hash};
+use crate::{Done, FACTOR_ADDED, FACTOR_REMOVED, gone, hash};
 
+/// What an app is called in facts and in the list of sessions.
+const METHOD: &str = "totp";
 /// Time for the second step.
 const CHALLENGE_MS: i64 = 300_000;
 /// Codes on paper.
@@ -82,7 +85,7 @@ async fn second(
     };
     let mut tx = cx.begin();
     let method = match (step, given.recovery_code.as_deref()) {
-        (Some(step), _) if store::use_step(&mut tx, &person, step).await? => "totp",
+        (Some(step), _) if store::use_step(&mut tx, &person, step).await? => METHOD,
         (None, Some(code)) if store::use_code(&mut tx, &person, hash(&plain(code))).await? => "recovery",
         _ => return Err(wrong()),
     };
@@ -91,7 +94,8 @@ async fn second(
     }
     attempts::succeeded(&mut tx, &names).await?;
     tx.commit().await?;
-    let proof = Proof { person, hash: kept.password, method, network: rules::network(from) };
+    let proof =
+        Proof { person, basis: Basis::Password(kept.password), method, network: rules::network(from) };
     sign_in(&cx, proof, &headers, given.place).await
 }
 
@@ -113,11 +117,12 @@ async fn list(by: Caller, cx: Ctx) -> Result<Json<Factors>, Problem> {
     Ok(Json(Factors { totp, recovery_codes_left: store::codes_left(&cx, &by.subject).await? }))
 }
 
+/// The password once more.
 #[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Confirm {
+pub(super) struct Confirm {
     #[garde(length(max = 1024))]
-    password: String,
+    pub(super) password: String,
 }
 
 /// A secret for an app.
@@ -170,6 +175,7 @@ async fn confirmed(by: Caller, cx: Ctx, Body(given): Body<Code>) -> Result<Shown
     }
     attempts::succeeded(&mut tx, &names).await?;
     let codes = put_codes(&mut tx, &by.subject).await?;
+    tx.emit(FACTOR_ADDED, &by.subject, &json!({"factor": METHOD})).await?;
     tx.commit().await?;
     Ok(codes)
 }
@@ -178,15 +184,22 @@ async fn remove(by: Caller, cx: Ctx, Body(given): Body<Confirm>) -> Result<Json<
     in_session(&by)?;
     confirm(&cx, &by, "/password", given.password).await?;
     let mut tx = cx.begin();
-    store::remove_totp(&mut tx, &by.subject).await?;
+    forget(&mut tx, &by.subject).await?;
     tx.commit().await?;
     Ok(Json(Done {}))
+}
+
+async fn forget(tx: &mut Tx, person: &str) -> Result<(), Problem> {
+    if store::remove_totp(tx, person).await? {
+        tx.emit(FACTOR_REMOVED, person, &json!({"factor": METHOD})).await?;
+    }
+    Ok(())
 }
 
 /// For who has lost the app and the paper, by who runs it.
 async fn remove_of(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
     must_operate(&cx, &by).await?;
-    store::remove_totp(&mut tx, &id).await?;
+    forget(&mut tx, &id).await?;
     Ok(Json(Done {}))
 }
 

@@ -5,11 +5,12 @@
 //! | `api.rs` | signing up, in and out, the password |
 //! | `factors.rs` | the second step: codes of an app, codes on paper |
 //! | `apps.rs` | sessions of apps of others, for auth-service-v2 |
+//! | `passkeys.rs` | devices in place of both, and signing in with them |
 //! | `links.rs` | what works once: invitations, a new password, the first administrator |
 //! | `rules.rs`, `totp.rs` | what a password must be, how long a guesser waits, codes by the clock: no I/O |
 //! | `passwords.rs` | Argon2id, one at a time, behind everything else that the machine does |
 //!
-//! Never: an answer or a pause that tells whether somebody exists; a code or link that works twice; a log-in of who is shut
+//! Never: an answer or a pause that tells whether somebody exists; a code, link or passkey's answer that works twice; a log-in of who is shut
 //! out; more hashing at a time than the machine has room for.
 
 mod api;
@@ -17,26 +18,35 @@ mod apps;
 mod attempts;
 mod factors;
 mod links;
+mod passkeys;
 mod passwords;
 mod rules;
 mod store;
 mod totp;
 
+use std::sync::Arc;
+
 use nx_chassis::{Api, Event, Problem, Service, Tx};
 use nx_contract::identity::Config;
 
-use crate::{CREDENTIAL_CHANGED, SIGNED_IN, USER_ERASED};
+use crate::{CREDENTIAL_CHANGED, FACTOR_ADDED, FACTOR_REMOVED, PASSKEY_CLONED, SIGNED_IN, USER_ERASED};
 
 pub(crate) use apps::NewAppSession;
 #[cfg(test)]
 pub(crate) use totp::code_of;
 
 pub(crate) fn service(config: &Config) -> Service {
+    let party = Arc::new(passkeys::Party::new(config));
+    let api = api::routes(Api::new(), config.sign_up, &party);
     Service::new("auth-service")
         .migration(include_str!("0001_init.sql"))
-        .api(apps::routes(links::routes(factors::routes(api::routes(Api::new(), config.sign_up)))))
+        .migration(include_str!("0002_passkeys.sql"))
+        .api(apps::routes(links::routes(passkeys::routes(factors::routes(api), &party))))
         .emits(SIGNED_IN)
         .emits(CREDENTIAL_CHANGED)
+        .emits(FACTOR_ADDED)
+        .emits(FACTOR_REMOVED)
+        .emits(PASSKEY_CLONED)
         .on(USER_ERASED, erased)
         .job("sweep", store::sweep)
         .every("11 * * * *", "sweep")

@@ -1,6 +1,8 @@
-//! SQL of auth-service, but for attempts and links, which have theirs beside their rules.
+//! SQL of auth-service, but for attempts, links and passkeys, which have theirs beside their rules.
 
 use nx_chassis::{Ctx, DbError, Job, Problem, Tx, args, row};
+
+use super::passkeys;
 
 /// Tries of one second step.
 const TRIES_MAX: i64 = 5;
@@ -58,9 +60,11 @@ pub(super) async fn confirm_totp(tx: &mut Tx, person: &str, step: i64) -> Result
     Ok(tx.run(sql, args![step, person]).await? > 0)
 }
 
-pub(super) async fn remove_totp(tx: &mut Tx, person: &str) -> Result<(), DbError> {
-    tx.run("DELETE FROM totp WHERE person_id = $1", args![person]).await?;
-    tx.run("DELETE FROM recovery_code WHERE person_id = $1", args![person]).await.map(drop)
+/// Whether it was in use.
+pub(super) async fn remove_totp(tx: &mut Tx, person: &str) -> Result<bool, DbError> {
+    tx.run("DELETE FROM recovery_code WHERE person_id = $1", args![person]).await?;
+    let sql = "DELETE FROM totp WHERE person_id = $1 RETURNING confirmed AS n";
+    Ok(tx.one::<i64>(sql, args![person]).await? == Some(1))
 }
 
 /// Uses a step up, with those before it; whether it had not been.
@@ -120,6 +124,7 @@ pub(super) async fn end_challenge(tx: &mut Tx, hash: Vec<u8>) -> Result<bool, Db
 /// What was begun with the old password is not ended with it, and what would replace it is no longer needed.
 pub(super) async fn end_challenges(tx: &mut Tx, person: &str) -> Result<(), DbError> {
     tx.run("DELETE FROM link WHERE person_id = $1", args![person]).await?;
+    passkeys::end_registration(tx, person).await?;
     tx.run("DELETE FROM challenge WHERE person_id = $1", args![person]).await.map(drop)
 }
 
@@ -133,13 +138,14 @@ pub(super) async fn erase(tx: &mut Tx, person: &str) -> Result<(), Problem> {
     ] {
         tx.run(sql, args![person]).await?;
     }
-    Ok(())
+    Ok(passkeys::erase(tx, person).await?)
 }
 
 pub(super) async fn sweep(cx: Ctx, _: Job) -> Result<(), Problem> {
     let (mut tx, now_ms) = (cx.begin(), cx.now_ms());
     tx.run("DELETE FROM challenge WHERE ends_ms <= $1", args![now_ms]).await?;
     tx.run("DELETE FROM link WHERE ends_ms <= $1", args![now_ms]).await?;
+    passkeys::sweep(&mut tx).await?;
     tx.run("DELETE FROM attempt WHERE last_ms <= $1", args![now_ms - DAY_MS]).await?;
     Ok(tx.commit().await?)
 }

@@ -31,7 +31,7 @@ pub(crate) struct Session {
     pub(crate) device: String,
     /// The part of its address that says where it is.
     pub(crate) network: String,
-    /// How they showed who they are: `password`, `totp`, `recovery`, `invite`.
+    /// How they showed who they are: `password`, `totp`, `recovery`, `passkey`, `invite`.
     pub(crate) method: String,
     pub(crate) created_at: Time,
     pub(crate) seen_at: Time,
