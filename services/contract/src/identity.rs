@@ -109,8 +109,9 @@ pub struct Config {
     pub streams_max: u32,
     /// How long a session goes on without a new log-in, days, 1 to 365.
     pub session_days: u32,
-    /// The address under which people reach the pages, `https://stream.example`: passkeys are bound to its name. Without one
-    /// they hold at `http://localhost`, on any port.
+    /// The address under which people reach the pages, `https://stream.example`: passkeys are bound to its name, apps of others know
+    /// us by it, and with `https` cookies go nowhere else. Without one passkeys hold at `http://localhost`, on any port, and all
+    /// else goes by the name that a request was sent to.
     pub url: Option<String>,
 }
 

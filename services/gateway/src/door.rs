@@ -54,7 +54,7 @@ pub async fn doors(
     grace: Duration,
 ) -> Result<Vec<(String, Listening)>, String> {
     let mut open = Vec::new();
-    let identity = Arc::new(Identity::new(ring.clone(), config.token()?));
+    let identity = Arc::new(Identity::new(ring.clone(), config.token()?, config.identity.url.clone()));
     for service in ring.here().filter_map(nx_catalog::find) {
         let further = service.other_ports.iter().filter(|_| more && !config.ring.free_ports);
         let mut pulse = None;

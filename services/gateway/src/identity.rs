@@ -86,6 +86,8 @@ impl Who {
 pub(crate) struct Identity {
     ring: Arc<Ring>,
     token: Option<Token>,
+    /// Where people reach the pages.
+    url: Option<String>,
     signers: Mutex<Arc<Signers>>,
     /// Held by who reads them anew.
     reading: tokio::sync::Mutex<()>,
@@ -108,7 +110,7 @@ struct Signers {
 }
 
 impl Identity {
-    pub(crate) fn new(ring: Arc<Ring>, token: Option<Token>) -> Self {
+    pub(crate) fn new(ring: Arc<Ring>, token: Option<Token>, url: Option<String>) -> Self {
         let mut how = Validation::new(Algorithm::EdDSA);
         how.set_audience(&[ISSUER]);
         how.set_issuer(&[ISSUER]);
@@ -116,7 +118,12 @@ impl Identity {
         how.leeway = SKEW_S;
         let (signers, reading, keys, people, had_people) = Default::default();
         let asking = Semaphore::new(ASKING_MAX);
-        Self { ring, token, signers, reading, keys, asking, people, had_people, how }
+        Self { ring, token, url, signers, reading, keys, asking, people, had_people, how }
+    }
+
+    /// Where people reach the pages, as the settings have it.
+    pub(crate) fn url(&self) -> Option<&str> {
+        self.url.as_deref()
     }
 
     /// Who sends this.

@@ -111,7 +111,7 @@ impl Face {
         stop: watch::Receiver<bool>,
     ) -> Result<Arc<Self>, String> {
         let behind = |core: Core| Behind { media: Media::new(core.posters.clone(), "gateway", 0), core };
-        let identity = Arc::new(Identity::new(ring.clone(), config.token()?));
+        let identity = Arc::new(Identity::new(ring.clone(), config.token()?, config.identity.url.clone()));
         let services = Services::new(ring.clone(), identity.clone(), stop.clone());
         let limits = Limits::new(config.limits.clone())?;
         let here = core.is_some();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use nx_catalog::Entry;
@@ -35,6 +35,9 @@ const IDENTITY: [&str; 8] = [
     "x-remote-user",
     "remote-user",
 ];
+
+/// By which scheme who asks has reached us; a proxy may say so.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The services of the ring.
 pub(crate) struct Services {
@@ -146,7 +149,7 @@ impl Services {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         headers.remove(CALLER);
-        told_by_us(&mut headers, peer);
+        told_by_us(&mut headers, peer, self.identity.url());
         IDENTITY.iter().for_each(|name| drop(headers.remove(*name)));
         keep_back(service, &mut headers);
         let request = request(method, &path, headers, body, caller)?;
@@ -170,7 +173,7 @@ impl Services {
         let caller = match self.ring.sealed(&service.id, &mut headers).map_err(told)? {
             Some(caller) => caller,
             None => {
-                told_by_us(&mut headers, peer);
+                told_by_us(&mut headers, peer, self.identity.url());
                 let who = self.identity.find_out(head, peer).await;
                 allowed(service, &head.method, head.uri.path().trim_start_matches('/'), &who)?
             }
@@ -215,10 +218,16 @@ pub(crate) fn reached_here(headers: &mut HeaderMap) {
 }
 
 /// Where a request comes from, and that it has its whole time, whatever it says itself.
-fn told_by_us(headers: &mut HeaderMap, peer: SocketAddr) {
+fn told_by_us(headers: &mut HeaderMap, peer: SocketAddr, url: Option<&str>) {
     headers.remove(CLIENT);
     headers.remove("x-deadline-ms");
     reached_here(headers);
+    // Where people reach the pages is known better than by what a request says.
+    if let Some((scheme, host)) = url.and_then(|url| url.split_once("://")) {
+        for (name, value) in [(REACHED, host), (FORWARDED_PROTO, scheme)] {
+            HeaderValue::from_str(value).into_iter().for_each(|value| drop(headers.insert(&name, value)));
+        }
+    }
     let peer = HeaderValue::from_str(&peer.ip().to_string());
     peer.into_iter().for_each(|peer| drop(headers.insert(CLIENT, peer)));
 }

@@ -389,7 +389,8 @@ async fn what_was_pushed_is_good_once_and_nobody_else_s() {
 
 #[tokio::test]
 async fn programs_speak_for_themselves_and_hand_on_less() {
-    let more = json!({"scopes": ["watch", "publish"], "grants": [CREDENTIALS, EXCHANGE, "authorization_code"]});
+    let more =
+        json!({"scopes": ["watch", "publish"], "grants": [CREDENTIALS, EXCHANGE, "authorization_code"]});
     let house = House::new(lite(&Config::default()).await, more).await;
     let given = house.posts("/token", &[("grant_type", CREDENTIALS)]).await;
     assert_eq!(

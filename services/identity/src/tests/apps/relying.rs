@@ -10,8 +10,9 @@ use openidconnect::core::{
 };
 use openidconnect::{
     AuthenticationFlow, AuthorizationCode, ClientId, ClientSecret, CsrfToken, DeviceAuthorizationUrl,
-    EmptyAdditionalClaims, HttpRequest, HttpResponse, IntrospectionUrl, IssuerUrl, Nonce, OAuth2TokenResponse,
-    PkceCodeChallenge, RedirectUrl, RevocationUrl, Scope, TokenIntrospectionResponse, TokenResponse, UserInfoClaims,
+    EmptyAdditionalClaims, HttpRequest, HttpResponse, IntrospectionUrl, IssuerUrl, Nonce,
+    OAuth2TokenResponse, PkceCodeChallenge, RedirectUrl, RevocationUrl, Scope, TokenIntrospectionResponse,
+    TokenResponse, UserInfoClaims,
 };
 use serde_json::{Value, json};
 
@@ -23,7 +24,8 @@ const ISSUER: &str = "http://nexus.example:8080/api/auth-service-v2/v1";
 /// What stands between the app and the services: the gateway, as far as that matters here.
 async fn pass(app: &TestApp, request: HttpRequest) -> Result<HttpResponse, Infallible> {
     let (head, body) = request.into_parts();
-    let path = head.uri.path_and_query().expect("a path").as_str().strip_prefix("/api").expect("of a service");
+    let path =
+        head.uri.path_and_query().expect("a path").as_str().strip_prefix("/api").expect("of a service");
     let mut headers = vec![("x-nexus-reached", "nexus.example:8080")];
     headers.extend(head.headers.iter().map(|(n, v)| (n.as_str(), v.to_str().expect("text"))));
     let bearer = head.headers.get("authorization").and_then(|v| v.to_str().ok()?.strip_prefix("Bearer "));
@@ -49,7 +51,9 @@ async fn goes_through_every_grant() {
     let at = |path: &str| format!("{ISSUER}/{path}");
     let client = CoreClient::from_provider_metadata(found, id, Some(secret))
         .set_redirect_uri(RedirectUrl::new(BACK.into()).expect("an address"))
-        .set_device_authorization_url(DeviceAuthorizationUrl::new(at("device_authorization")).expect("an address"))
+        .set_device_authorization_url(
+            DeviceAuthorizationUrl::new(at("device_authorization")).expect("an address"),
+        )
         .set_introspection_url(IntrospectionUrl::new(at("introspect")).expect("an address"))
         .set_revocation_url(RevocationUrl::new(at("revoke")).expect("an address"));
 
@@ -70,14 +74,22 @@ async fn goes_through_every_grant() {
         .expect("a code");
     let exchange = client.exchange_code(AuthorizationCode::new(code)).expect("an address of tokens");
     let given = exchange.set_pkce_verifier(verifier).request_async(&http).await.expect("tokens");
-    let claims = given.id_token().expect("one").claims(&client.id_token_verifier(), &nonce).expect("it is proved");
+    let claims =
+        given.id_token().expect("one").claims(&client.id_token_verifier(), &nonce).expect("it is proved");
     assert_eq!(claims.subject().as_str(), house.ada.caller.subject);
 
-    let info = client.user_info(given.access_token().clone(), Some(claims.subject().clone())).expect("an address");
-    let info: UserInfoClaims<EmptyAdditionalClaims, CoreGenderClaim> = info.request_async(&http).await.expect("claims");
+    let info =
+        client.user_info(given.access_token().clone(), Some(claims.subject().clone())).expect("an address");
+    let info: UserInfoClaims<EmptyAdditionalClaims, CoreGenderClaim> =
+        info.request_async(&http).await.expect("claims");
     assert_eq!(info.preferred_username().map(|n| n.as_str()), Some("ada"));
     let refresh = given.refresh_token().expect("one").clone();
-    let next = client.exchange_refresh_token(&refresh).expect("an address").request_async(&http).await.expect("tokens");
+    let next = client
+        .exchange_refresh_token(&refresh)
+        .expect("an address")
+        .request_async(&http)
+        .await
+        .expect("tokens");
     let known = client.introspect(next.access_token());
     assert!(known.request_async(&http).await.expect("an answer").active());
     let revoked = client.revoke_token(next.refresh_token().expect("one").clone().into()).expect("an address");
