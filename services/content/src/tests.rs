@@ -136,7 +136,8 @@ impl House {
     }
 
     fn services() -> Vec<nx_chassis::Service> {
-        [crate::services(), nx_identity::services(&Config::default())].concat()
+        let sender = nx_webhooks::Sender::new(&nx_webhooks::Config::default(), &std::env::temp_dir());
+        [crate::services(), nx_identity::services(&Config::default(), &sender.expect("a sender"))].concat()
     }
 
     async fn lite() -> Self {

@@ -9,12 +9,13 @@
 //! What changes in one of them the others hear as a fact: a person who is shut out loses sessions, tokens and keys without
 //! anybody asking.
 //!
-//! Not here yet: organisations, mail.
+//! Not here yet: organisations.
 
 mod answer;
 mod auth_service;
 mod auth_service_v2;
 mod client;
+mod here;
 mod session_mgr;
 mod token_mgr;
 mod user_auth;
@@ -53,7 +54,7 @@ const LEASE_GRANTED: &str = "cos.identity.lease.granted.v1";
 #[must_use]
 pub fn services(config: &Config, sender: &Sender) -> Vec<Service> {
     vec![
-        auth_service::service(config),
+        auth_service::service(config, sender),
         auth_service_v2::service(sender),
         user_auth::service(),
         session_mgr::service(config),

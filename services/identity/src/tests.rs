@@ -1,5 +1,6 @@
 //! Flows through all four services, on both stores.
 
+use std::path::Path;
 use std::time::Duration;
 
 use http::Method;
@@ -20,10 +21,14 @@ async fn lite(config: &Config) -> TestApp {
 
 /// The services; what they post may go to this machine.
 fn built(config: &Config) -> Vec<Service> {
+    built_in(config, &std::env::temp_dir())
+}
+
+/// The same, which put mail below a folder.
+fn built_in(config: &Config, folder: &Path) -> Vec<Service> {
     let allow = vec!["127.0.0.0/8".parse().expect("a network")];
     let notify = nx_webhooks::Config { allow, ..nx_webhooks::Config::default() };
-    let folder = std::env::temp_dir();
-    services(config, &Sender::new(&notify, &folder).expect("a sender"))
+    services(config, &Sender::new(&notify, folder).expect("a sender"))
 }
 
 /// Somebody who is signed in.
@@ -333,6 +338,7 @@ macro_rules! on_both {
 }
 mod apps;
 mod device;
+mod mail;
 mod passkeys;
 
 on_both! {

@@ -65,6 +65,14 @@ impl Sender {
         self.poster.form(url, form).await
     }
 
+    /// Sends a mail to one address; `id` is its own, the same for every try.
+    ///
+    /// # Errors
+    /// Why it was not taken: worth another try.
+    pub async fn mail(&self, id: &str, to: &str, title: &str, text: String) -> Result<(), Problem> {
+        self.mailer.text(id, to, title, text).await
+    }
+
     async fn work(&self, cx: &Ctx, job: &Job) -> Result<(), Problem> {
         let mut message: Message = job.body()?;
         let Some(hook) = store::active(cx, &message.hook).await? else { return Ok(()) };
@@ -83,6 +91,12 @@ impl Sender {
         }
         outcome
     }
+}
+
+/// Whether this is a bare address of mail.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    text.parse::<lettre::Address>().is_ok()
 }
 
 /// What is carried to one address.

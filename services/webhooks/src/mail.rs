@@ -48,19 +48,28 @@ impl Mailer {
             .and_then(|body| serde_json::to_string_pretty(&body))
             .map_err(failed)?;
         // The same for every try, so that who gets it twice sees that.
-        let id = format!("<{}.{}@nexus>", message.id, message.hook);
+        let id = format!("{}.{}", message.id, message.hook);
+        self.deliver(&id, to, &message.title, text).await
+    }
+
+    /// Hands a text to the server, or writes it down as `ID.eml`.
+    pub(crate) async fn text(&self, id: &str, to: &str, title: &str, text: String) -> Result<(), Problem> {
+        self.deliver(id, to.parse().map_err(failed)?, title, text).await
+    }
+
+    async fn deliver(&self, id: &str, to: Mailbox, title: &str, text: String) -> Result<(), Problem> {
         let mail = lettre::Message::builder()
             .from(self.from.clone())
             .to(to)
-            .subject(message.title.clone())
-            .message_id(Some(id))
+            .subject(title)
+            .message_id(Some(format!("<{id}@nexus>")))
             .header(ContentType::TEXT_PLAIN)
             .body(text)
             .map_err(failed)?;
         match &self.way {
             Way::Server(server) => server.send(mail).await.map(drop).map_err(failed),
             Way::Folder(folder) => {
-                let file = folder.join(format!("{}.{}.eml", message.id, message.hook));
+                let file = folder.join(format!("{id}.eml"));
                 tokio::fs::create_dir_all(folder).await.map_err(failed)?;
                 tokio::fs::write(file, mail.formatted()).await.map_err(failed)
             }

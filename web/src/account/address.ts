@@ -3,6 +3,9 @@
 export interface Asked {
   invite: string;
   reset: string;
+  /** A link by mail that signs in, or that confirms an address. */
+  enter: string;
+  confirm: string;
   /** What an app asks for, signed by the server. */
   authorize: string;
   /** Why an app could not even ask: `app`, `address` or `request`. */
@@ -11,7 +14,7 @@ export interface Asked {
   leave: string;
 }
 
-export const nothing: Readonly<Asked> = { invite: "", reset: "", authorize: "", refused: "", leave: "" };
+export const nothing: Readonly<Asked> = { invite: "", reset: "", enter: "", confirm: "", authorize: "", refused: "", leave: "" };
 
 /** Reads the fragment and takes it out of the address bar and the history, for it opens doors. */
 export function takeFragment(): Asked {

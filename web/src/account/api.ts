@@ -25,7 +25,7 @@ export interface Device {
   id: string;
   device: string;
   network: string;
-  method: "password" | "totp" | "recovery" | "passkey" | "invite" | "app";
+  method: "password" | "totp" | "recovery" | "passkey" | "invite" | "app" | "mail";
   created_at: string;
   seen_at: string;
   expires_at: string;
@@ -59,6 +59,13 @@ export const signUp = (of: { handle: string; password: string; name?: string; in
 export const signIn = (handle: string, password: string) => prove<SignedIn | { mfa: Challenge }>("/login", { handle, password, ...here() });
 export const secondStep = (challenge: string, given: { code: string } | { recovery_code: string }) => prove<SignedIn>("/mfa", { challenge, ...given, ...here() });
 export const resetPassword = (token: string, password: string) => prove<object>("/password/reset", { token, password });
+
+export const askForLink = (mail: string, to: "enter" | "reset") => prove<object>(to === "reset" ? "/password/reset-request" : "/magic-links", { mail });
+export const enterByMail = (token: string) => prove<SignedIn | { mfa: Challenge }>("/magic-links/enter", { token, ...here() });
+export const confirmMail = (token: string) => prove<object>("/mail/confirm", { token });
+export const readMail = () => ask<{ mail: string | null }>("GET", `${AUTH}/mail`);
+export const addMail = (mail: string, password: string) => post<object>(`${AUTH}/mail`, { mail, password });
+export const dropMail = (password: string) => ask<object>("DELETE", `${AUTH}/mail`, { body: { password } });
 
 export const changePassword = (current: string, wanted: string) => post<object>(`${AUTH}/password`, { current, new: wanted });
 export const readFactors = () => ask<Factors>("GET", `${AUTH}/factors`);

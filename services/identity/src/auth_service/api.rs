@@ -144,7 +144,7 @@ struct LogIn {
 /// Somebody who is in, or the way on.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
-enum LoggedIn {
+pub(super) enum LoggedIn {
     In(Box<Tokens>),
     Second { mfa: factors::Challenge },
 }

@@ -22,7 +22,7 @@ const RESET_S: i64 = 86_400;
 const CLAIM_MS: i64 = 60_000;
 const INVITE: &str = "invite";
 const FIRST: &str = "first";
-const RESET: &str = "reset";
+pub(super) const RESET: &str = "reset";
 
 pub(super) fn routes(api: Api) -> Api {
     api.get("/invites", list)

@@ -6,6 +6,7 @@
 //! | `factors.rs` | the second step: codes of an app, codes on paper |
 //! | `apps.rs` | sessions of apps of others, for auth-service-v2 |
 //! | `passkeys.rs` | devices in place of both, and signing in with them |
+//! | `mail.rs` | links by mail |
 //! | `links.rs` | what works once: invitations, a new password, the first administrator |
 //! | `rules.rs`, `totp.rs` | what a password must be, how long a guesser waits, codes by the clock: no I/O |
 //! | `passwords.rs` | Argon2id, one at a time, behind everything else that the machine does |
@@ -18,6 +19,7 @@ mod apps;
 mod attempts;
 mod factors;
 mod links;
+mod mail;
 mod passkeys;
 mod passwords;
 mod rules;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 
 use nx_chassis::{Api, Event, Problem, Service, Tx};
 use nx_contract::identity::Config;
+use nx_webhooks::Sender;
 
 use crate::{CREDENTIAL_CHANGED, FACTOR_ADDED, FACTOR_REMOVED, PASSKEY_CLONED, SIGNED_IN, USER_ERASED};
 
@@ -35,23 +38,30 @@ pub(crate) use apps::NewAppSession;
 #[cfg(test)]
 pub(crate) use totp::code_of;
 
-pub(crate) fn service(config: &Config) -> Service {
+pub(crate) fn service(config: &Config, sender: &Sender) -> Service {
+    let sender = sender.clone();
     let party = Arc::new(passkeys::Party::new(config));
     let api = api::routes(Api::new(), config.sign_up, &party);
     Service::new("auth-service")
         .migration(include_str!("0001_init.sql"))
         .migration(include_str!("0002_passkeys.sql"))
-        .api(apps::routes(links::routes(passkeys::routes(factors::routes(api), &party))))
+        .migration(include_str!("0003_mail.sql"))
+        .api(mail::routes(
+            apps::routes(links::routes(passkeys::routes(factors::routes(api), &party))),
+            config,
+        ))
         .emits(SIGNED_IN)
         .emits(CREDENTIAL_CHANGED)
         .emits(FACTOR_ADDED)
         .emits(FACTOR_REMOVED)
         .emits(PASSKEY_CLONED)
         .on(USER_ERASED, erased)
+        .job(mail::JOB, move |cx, job| mail::send(cx, job, sender.clone()))
         .job("sweep", store::sweep)
         .every("11 * * * *", "sweep")
 }
 
 async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    mail::erase(tx, &event.subject).await?;
     store::erase(tx, &event.subject).await
 }

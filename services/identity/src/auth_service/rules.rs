@@ -67,6 +67,8 @@ pub(super) const GUESSES: Patience = Patience { free: 5, longest_ms: 900_000 };
 pub(super) const ACCOUNT: Patience = Patience { free: 50, longest_ms: 10_000 };
 /// Of one network, at any account: whole schools sign in from one.
 pub(super) const NETWORK: Patience = Patience { free: 300, longest_ms: 60_000 };
+/// Of mail to one address, or asked for by one person: nobody's box is to be filled.
+pub(super) const MAIL: Patience = Patience { free: 3, longest_ms: 900_000 };
 /// Of the second step of one account: who gets here knows the password.
 pub(super) const SECOND: Patience = Patience { free: 10, longest_ms: 900_000 };
 

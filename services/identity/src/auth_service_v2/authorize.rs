@@ -15,10 +15,10 @@ use serde_json::json;
 
 use super::clients::{self, Client};
 use super::form::{Answer, Elsewhere, Form, Fresh, Query, Refused};
-use super::here::Here;
 use super::rules::{self, Params, SCOPES, has, with_query};
 use super::{CODE, CONSENT_GRANTED, themselves};
 use crate::hash;
+use crate::here::Here;
 
 /// How long somebody has to sign in and say yes, milliseconds.
 const REQUEST_MS: i64 = 3_600_000;

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::authorize::{allowed, in_words};
 use super::clients::{self, Client};
 use super::form::{Answer, Form, Refused};
-use super::here::Here;
 use super::rules::{self, CODE_CHARS, Params};
 use super::token::Grant;
 use super::{DEVICE, themselves};
+use crate::here::Here;
 use crate::{Done, hash};
 
 /// How long a code is good, seconds, how many an app may have at a time.

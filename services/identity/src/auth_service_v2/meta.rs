@@ -3,9 +3,9 @@
 use nx_chassis::{Api, Json, Problem};
 use serde_json::{Value, json};
 
-use super::here::Here;
 use super::rules::SCOPES;
 use super::{CODE, CREDENTIALS, DEVICE, EXCHANGE, REFRESH};
+use crate::here::Here;
 
 pub(super) fn routes(api: Api) -> Api {
     api.get("/.well-known/openid-configuration", discovery)

@@ -7,7 +7,7 @@
 //! | `token.rs` | what an app gets for what it shows |
 //! | `known.rs`, `logout.rs`, `sessions.rs` | what is known of a token, and how it ends |
 //! | `rules.rs` | addresses, scopes, proofs: no I/O |
-//! | `form.rs`, `here.rs`, `meta.rs` | how it is said |
+//! | `form.rs`, `meta.rs` | how it is said |
 //!
 //! People sign in at auth-service, tokens are made by token-mgr; here is only who may have them. A session of an app is a
 //! session of its person, and ends with them. What an app may ask the services for stands in the catalogue, by scope.
@@ -18,7 +18,6 @@ mod authorize;
 mod clients;
 mod device;
 mod form;
-mod here;
 mod known;
 mod logout;
 mod meta;

@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 
 use super::clients::{self, Client};
 use super::form::{Answer, Form, Refused};
-use super::here::Here;
 use super::rules::{self, Params, has};
 use super::sessions::{self, AppSession};
 use super::{CODE, CREDENTIALS, DEVICE, EXCHANGE, REFRESH, device};
 use crate::answer::Tokens;
 use crate::auth_service::NewAppSession;
+use crate::here::Here;
 use crate::token_mgr::{App, AppTokens, Known, NewAccess, Refresh, Sign, Signed, Token};
 use crate::{Person, hash};
 

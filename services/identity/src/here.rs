@@ -1,4 +1,4 @@
-//! The address under which we are asked, from which every address that apps are told is made.
+//! The address under which we are asked, from which every address that people and apps are told is made.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -7,16 +7,23 @@ use schemars::SchemaGenerator;
 
 /// Scheme, host and port of the gateway, as the caller knows it.
 #[derive(Debug, Clone)]
-pub(super) struct Here(String);
+pub(crate) struct Here(String);
 
 impl Here {
     /// What apps know us as (OpenID Connect Discovery §3, `issuer`).
-    pub(super) fn issuer(&self) -> String {
+    pub(crate) fn issuer(&self) -> String {
         self.to("/api/auth-service-v2/v1")
     }
 
+    /// Whether it is a name of this machine: links to it lead nowhere else, whoever says it.
+    pub(crate) fn is_this_machine(&self) -> bool {
+        let host = self.0.split_once("://").map_or("", |(_, host)| host);
+        let name = host.rsplit_once(':').filter(|_| !host.ends_with(']')).map_or(host, |(name, _)| name);
+        ["localhost", "127.0.0.1", "[::1]"].contains(&name)
+    }
+
     /// An address of ours.
-    pub(super) fn to(&self, path: &str) -> String {
+    pub(crate) fn to(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
 }

@@ -1,0 +1,154 @@
+//! Links by mail, read where mail goes while there is no server for it.
+
+use std::path::{Path, PathBuf};
+
+use http::Method;
+use nx_chassis::test::{Answer, TestApp};
+use nx_contract::identity::Config;
+use serde_json::{Value, json};
+
+use super::{In, PASSWORD, built_in, log_in, sign_up, two};
+
+const AUTH: &str = "/auth-service/v1";
+
+/// The services, and where they put mail.
+struct Post {
+    app: TestApp,
+    box_: PathBuf,
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.box_.parent().unwrap_or(&self.box_));
+    }
+}
+
+impl Post {
+    async fn new(config: &Config) -> Self {
+        let folder = std::env::temp_dir().join(format!("nexus-mail-{}", nx_chassis::fresh().expect("random bytes")));
+        Self { app: TestApp::new(built_in(config, &folder)).await, box_: folder.join("mail") }
+    }
+
+    async fn posts(&self, host: &str, path: &str, body: Value) -> Answer {
+        let headers = [("x-nexus-reached", host), ("x-nexus-client", "192.0.2.1")];
+        let answer = self.app.send_as(None, Method::POST, &format!("{AUTH}{path}"), &headers, &body).await;
+        self.app.settle().await;
+        answer
+    }
+
+    /// Signed in.
+    async fn theirs(&self, who: &In, method: Method, path: &str, body: Value) -> Answer {
+        let headers = [("x-nexus-reached", "localhost:3000")];
+        let path = format!("{AUTH}{path}");
+        let answer = self.app.send_as(Some(who.caller.clone()), method, &path, &headers, &body).await;
+        self.app.settle().await;
+        answer
+    }
+
+    /// The mails that have come since they were last looked at, as they are written.
+    fn come(&self) -> Vec<String> {
+        let Ok(files) = std::fs::read_dir(&self.box_) else { return Vec::new() };
+        let read = |path: &Path| {
+            let text = std::fs::read_to_string(path).expect("a mail");
+            std::fs::remove_file(path).expect("it was there");
+            // Long lines go on behind an equals sign.
+            text.replace("=\r\n", "").replace("=3D", "=")
+        };
+        files.map(|file| read(&file.expect("a file").path())).collect()
+    }
+
+    /// The token of the one mail that has come.
+    fn token(&self, kind: &str) -> String {
+        let come = self.come();
+        let [mail] = &come[..] else { panic!("{come:#?}") };
+        let (_, rest) = mail.split_once(&format!("/account#{kind}=")).unwrap_or_else(|| panic!("{mail}"));
+        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect()
+    }
+
+    async fn has(&self, who: &In, mail: &str) {
+        let _ = self.theirs(who, Method::POST, "/mail", json!({"mail": mail, "password": PASSWORD})).await.is(200);
+        let token = self.token("confirm");
+        let _ = self.posts("localhost:3000", "/mail/confirm", json!({"token": token})).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn who_has_confirmed_an_address_gets_in_by_it_once_a_link() {
+    let post = Post::new(&Config::default()).await;
+    let (_, ada) = two(&post.app).await;
+    let read = post.theirs(&ada, Method::GET, "/mail", json!({})).await;
+    assert_eq!(read.is(200), &json!({"mail": null}));
+    let wrong = post.theirs(&ada, Method::POST, "/mail", json!({"mail": "ada@example.org", "password": "x"})).await;
+    assert_eq!(wrong.slug(), "invalid");
+    for none in ["ada", "ada@", "Ada <ada@example.org>", "ada@example.org\r\nBcc: all@example.org"] {
+        let answer = post.theirs(&ada, Method::POST, "/mail", json!({"mail": none, "password": PASSWORD})).await;
+        assert_eq!(answer.slug(), "invalid", "{none}");
+    }
+    post.has(&ada, " Ada@Example.org ").await;
+    let read = post.theirs(&ada, Method::GET, "/mail", json!({})).await;
+    assert_eq!(read.is(200), &json!({"mail": "ada@example.org"}));
+
+    let ask = json!({"mail": "ADA@example.org"});
+    let _ = post.posts("localhost:3000", "/magic-links", ask.clone()).await.is(200);
+    let token = post.token("enter");
+    let enter = async |token: &str| post.posts("localhost:3000", "/magic-links/enter", json!({"token": token})).await;
+    let _ = In::new(enter(&token).await.is(200));
+    assert_eq!(enter(&token).await.slug(), "gone");
+    let _ = post.posts("localhost:3000", "/password/reset-request", ask.clone()).await.is(200);
+    let reset = post.token("reset");
+    assert_eq!(enter(&reset).await.slug(), "gone", "it is for something else");
+    let new = json!({"token": reset, "password": "battery staple"});
+    let _ = post.posts("localhost:3000", "/password/reset", new.clone()).await.is(200);
+    assert_eq!(post.posts("localhost:3000", "/password/reset", new).await.slug(), "gone");
+    let ada = In::new(log_in(&post.app, "ada", "battery staple").await.is(200));
+
+    // With an address that is gone, so is what was sent to it.
+    post.app.pass(std::time::Duration::from_secs(3700)).await;
+    let _ = post.posts("localhost:3000", "/magic-links", ask).await.is(200);
+    let token = post.token("enter");
+    let _ = post.theirs(&ada, Method::DELETE, "/mail", json!({"password": "battery staple"})).await.is(200);
+    assert_eq!(enter(&token).await.slug(), "gone");
+}
+
+#[tokio::test]
+async fn nobody_learns_whose_an_address_is_and_boxes_are_not_filled() {
+    let post = Post::new(&Config::default()).await;
+    let (root, ada) = two(&post.app).await;
+    post.has(&ada, "ada@example.org").await;
+    let known = post.posts("localhost:3000", "/magic-links", json!({"mail": "ada@example.org"})).await;
+    let unknown = post.posts("localhost:3000", "/magic-links", json!({"mail": "eve@example.org"})).await;
+    assert_eq!((known.is(200), known.status), (unknown.is(200), unknown.status));
+    assert_eq!(post.come().len(), 1);
+
+    // An address is whose who has confirmed it first.
+    let _ = post.theirs(&root, Method::POST, "/mail", json!({"mail": "ada@example.org", "password": PASSWORD})).await;
+    let token = post.token("confirm");
+    assert_eq!(post.posts("localhost:3000", "/mail/confirm", json!({"token": token})).await.slug(), "taken");
+
+    let mut sent = 0;
+    for _ in 0..10 {
+        let answer = post.posts("localhost:3000", "/password/reset-request", json!({"mail": "ada@example.org"})).await;
+        sent += i32::from(answer.status.as_u16() == 200);
+    }
+    assert!((1..=3).contains(&sent), "{sent}");
+    assert!(sign_up(&post.app, "bob", None).await.status.is_success(), "others go on");
+}
+
+#[tokio::test]
+async fn links_lead_nowhere_else() {
+    let post = Post::new(&Config::default()).await;
+    let (_, ada) = two(&post.app).await;
+    post.has(&ada, "ada@example.org").await;
+    for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "localhost:80@evil.example"] {
+        let answer = post.posts(host, "/password/reset-request", json!({"mail": "ada@example.org"})).await;
+        assert_eq!(answer.slug(), "no-address", "{host}");
+    }
+    assert_eq!(post.come(), Vec::<String>::new());
+    let set = Post::new(&Config { url: Some("https://stream.example".into()), ..Config::default() }).await;
+    let (_, ada) = two(&set.app).await;
+    set.has(&ada, "ada@example.org").await;
+    // What is set the gateway says in place of what the request does.
+    let _ = set.posts("stream.example", "/password/reset-request", json!({"mail": "ada@example.org"})).await.is(200);
+    let come = set.come();
+    assert!(come[0].contains("://stream.example/account#reset="), "{come:?}");
+}
