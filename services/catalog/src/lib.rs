@@ -75,13 +75,14 @@ pub struct Collision {
 
 impl Entry {
     /// Whether an app with these scopes, behind each other, may ask for what follows `/api/ID/`. What people are and show is
-    /// theirs alone: there `operate` opens nothing.
+    /// theirs alone, and keys are nobody's to take along: there `operate` opens nothing.
     #[must_use]
     pub fn lets_app(&self, scopes: &str, method: &str, path: &str) -> bool {
+        let closed = self.domain == "identity" || ["key-service", "pv-keys"].contains(&self.id.as_str());
         let mut scopes = scopes.split(' ');
         let listed =
             |scope: &str| self.apps.get(scope).is_some_and(|all| all.iter().any(|one| is(one, method, path)));
-        scopes.any(|scope| (scope == "operate" && self.domain != "identity") || listed(scope))
+        scopes.any(|scope| (scope == "operate" && !closed) || listed(scope))
     }
 }
 

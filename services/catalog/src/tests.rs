@@ -153,3 +153,35 @@ fn prints_a_line_for_each_and_json_that_says_what_is_planned() {
         json["items"].as_array().expect("items").iter().find(|s| s["id"] == "wallet-ms").expect("wallet-ms");
     assert_eq!((&wallet["built"], &wallet["port"]), (&false.into(), &9101.into()));
 }
+
+#[test]
+fn what_apps_may_ask_for() {
+    for (service, scopes, method, path, may) in [
+        ("streaming-service-v2", "openid watch", "GET", "v1/channels", true),
+        ("streaming-service-v2", "watch", "POST", "v1/channels/7/playback", true),
+        ("streaming-service-v2", "watch", "DELETE", "v1/channels/7/playback", false),
+        ("streaming-service-v2", "watch", "POST", "v1/channels", false),
+        ("streaming-service-v2", "watch", "GET", "v1/channels/7/stream-keys", false),
+        ("streaming-service-v2", "watch", "GET", "v1/channels/", false),
+        ("streaming-service-v2", "watch", "GET", "v1//channels", false),
+        ("streaming-service-v2", "watch", "GET", "v1/channels/7/", false),
+        ("streaming-service-v2", "publish", "DELETE", "v1/channels/7/stream-keys/9", true),
+        ("streaming-service-v2", "publish", "POST", "v1/channels/7/playback", false),
+        ("streaming-service-v2", "openid profile", "GET", "v1/channels", false),
+        ("streaming-service-v2", "", "GET", "v1/channels", false),
+        ("streaming-service-v2", "operate", "DELETE", "v1/anything", true),
+        ("glitch", "operate", "GET", "v1/projects", true),
+        ("glitch", "watch publish openid", "GET", "v1/projects", false),
+        ("auth-service-v2", "openid", "GET", "v1/userinfo", true),
+        ("auth-service-v2", "openid operate", "GET", "v1/apps", false),
+        ("session-mgr", "watch", "PUT", "v1/playback-leases/7", true),
+        ("session-mgr", "watch operate", "GET", "v1/sessions", false),
+        ("token-mgr", "operate", "POST", "v1/api-keys", false),
+        ("auth-service", "operate", "POST", "v1/password", false),
+        ("user-auth", "operate", "GET", "v1/users", false),
+        ("key-service", "operate", "GET", "v1/transit/keys", false),
+    ] {
+        let entry = find(service).expect("it is listed");
+        assert_eq!(entry.lets_app(scopes, method, path), may, "{service} {scopes} {method} {path}");
+    }
+}

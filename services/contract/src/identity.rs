@@ -197,7 +197,11 @@ impl Site {
             }
             _ => return Err(format!("is neither https nor http: {example}")),
         }
-        Ok(Self { name: name.into(), any_port: false, origin: url })
+        // As browsers write it: without a port that goes without saying.
+        let port = port.and_then(|port| port.parse::<u16>().ok());
+        let usual = if scheme == "https" { 443 } else { 80 };
+        let port = port.filter(|port| *port != usual).map(|port| format!(":{port}")).unwrap_or_default();
+        Ok(Self { name: name.into(), any_port: false, origin: format!("{scheme}://{name}{port}") })
     }
 }
 
@@ -239,6 +243,19 @@ mod tests {
         ] {
             let made = site(url).map(|site| (site.name, site.origin, site.any_port));
             assert_eq!(made, Ok((name.into(), url.to_lowercase(), false)), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for (url, origin) in [
+            ("https://x.example:443", "https://x.example"),
+            ("https://x.example:0443", "https://x.example"),
+            ("https://x.example:80", "https://x.example:80"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://localhost:08080", "http://localhost:8080"),
+        ] {
+            assert_eq!(site(url).map(|site| site.origin), Ok(origin.into()), "{url}");
         }
     }
 

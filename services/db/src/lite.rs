@@ -19,6 +19,8 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // What is deleted is not left in the file: keys, and what people had erased.
+        .pragma("secure_delete", "ON")
         .disable_statement_logging()
 }
 

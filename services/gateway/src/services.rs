@@ -96,6 +96,7 @@ impl Services {
         if service.id == HOLDER {
             if self.ring.sealed(HOLDER, &mut headers).map_err(told)?.is_none() {
                 who.operator()?;
+                not_an_app(who)?;
             }
             return registry::answer(&self.ring, rest, head, body, self.stop.clone()).await;
         }
@@ -202,6 +203,14 @@ fn allowed(service: &Entry, method: &Method, rest: &str, who: &Who) -> Result<Op
         who.operator()?;
     }
     Ok(Some(caller.clone()))
+}
+
+/// Which services there are, and where, is no app's to say.
+fn not_an_app(who: &Who) -> Result<(), Problem> {
+    match who.caller()?.scope {
+        Some(_) => Err(guard::forbidden("no app may do that")),
+        None => Ok(()),
+    }
 }
 
 /// What who asks has shown us is nothing that key-service should see.

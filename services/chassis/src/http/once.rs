@@ -63,7 +63,7 @@ pub(super) async fn unit_of_work(
     };
     let (head, body) = request.into_parts();
     let body = limited(body, BODY_BYTES_MAX).await?;
-    let once = Once::new(&head, &key, &body)?;
+    let once = Once::new(&cx, &head, &key, &body)?;
     let lock = cx.lock_for(&once);
     let Ok(_turn) = tokio::time::timeout(WAIT_MAX, lock.lock()).await else {
         return Err(Problem { retry_after_s: Some(1), ..in_flight() });
@@ -116,14 +116,15 @@ pub(crate) struct Once {
 }
 
 impl Once {
-    fn new(head: &Parts, key: &HeaderValue, body: &[u8]) -> Result<Self, Problem> {
+    fn new(cx: &Ctx, head: &Parts, key: &HeaderValue, body: &[u8]) -> Result<Self, Problem> {
         let key = key.to_str().ok().filter(|k| (1..=KEY_BYTES_MAX).contains(&k.len()));
         let text = || format!("Idempotency-Key must be 1 to {KEY_BYTES_MAX} printable characters");
         let key = key.ok_or_else(|| Problem::bad_request(text()))?.to_owned();
         let caller = head.extensions.get::<Caller>().map(|c| c.subject.clone()).unwrap_or_default();
         let resource = head.uri.path_and_query().map_or("", |p| p.as_str());
         let digest = Sha256::new().chain_update(resource).chain_update([0]).chain_update(body).finalize();
-        Ok(Self { caller, key, fingerprint: hex(&digest) })
+        // Of a body that somebody could guess nobody can find out from the store whether they have.
+        Ok(Self { caller, key, fingerprint: cx.vault().tag(&hex(&digest)) })
     }
 
     async fn kept(&self, cx: &Ctx) -> Result<Option<Kept>, DbError> {

@@ -3,4 +3,5 @@ CREATE TABLE passkey (id TEXT PRIMARY KEY, person_id TEXT NOT NULL, credential_i
 CREATE INDEX passkey_person ON passkey (person_id, id);
 CREATE TABLE passkey_registration (person_id TEXT PRIMARY KEY, password TEXT NOT NULL, state TEXT NOT NULL,
     ends_ms BIGINT NOT NULL);
-CREATE TABLE passkey_login (hash BYTEA PRIMARY KEY, state TEXT NOT NULL, ends_ms BIGINT NOT NULL);
+CREATE TABLE passkey_login (hash BYTEA PRIMARY KEY, network TEXT NOT NULL, state TEXT NOT NULL, ends_ms BIGINT NOT NULL);
+CREATE INDEX passkey_login_from ON passkey_login (network);

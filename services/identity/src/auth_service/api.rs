@@ -275,7 +275,7 @@ pub(super) async fn first_tokens(
 async fn still_good(cx: &Ctx, proof: &Proof, user: &User, session: &str) -> Result<(), Problem> {
     let now = may_come_in(cx, &proof.person).await?;
     let there = cx.call("session-mgr")?.get::<Session>(&format!("/v1/sessions/{session}")).await.is_ok();
-    if there && now.version == user.version && proof.basis.stands(cx, &proof.person).await? {
+    if there && now.roles == user.roles && proof.basis.stands(cx, &proof.person).await? {
         return Ok(());
     }
     Err(Problem::unauthorized("your account has changed meanwhile: sign in again"))
@@ -283,13 +283,23 @@ async fn still_good(cx: &Ctx, proof: &Proof, user: &User, session: &str) -> Resu
 
 /// Ends what was begun, wherever it has come to. What cannot be reached has no tokens, or runs out.
 pub(super) async fn abandon(cx: &Ctx, session: &str) {
-    let path = format!("/v1/sessions/{session}/end");
-    for service in ["session-mgr", "token-mgr"] {
-        let Ok(call) = cx.call(service) else { continue };
-        if let Err(error) = call.post::<Done>(&path, &cx.new_id(), &Done {}).await {
-            tracing::warn!(service, session, %error, "a session that must not be could not be ended");
-        }
+    if let Err(error) = end(cx, session).await {
+        tracing::warn!(session, %error, "a session that must not be could not be ended");
     }
+}
+
+/// Ends a session and its tokens; one that is over already is no failure.
+///
+/// # Errors
+/// When somebody could not be told; the other was.
+pub(super) async fn end(cx: &Ctx, session: &str) -> Result<(), Problem> {
+    let path = format!("/v1/sessions/{session}/end");
+    let mut done = Ok(());
+    for service in ["session-mgr", "token-mgr"] {
+        let told = cx.call(service)?.post::<Done>(&path, &cx.new_id(), &Done {}).await;
+        done = done.and(told.map(drop).or_else(|e| if e.slug == "refused" { Ok(()) } else { Err(e) }));
+    }
+    done
 }
 
 async fn log_out(by: Caller, cx: Ctx, headers: HeaderMap) -> Result<InCookie<Done>, Problem> {

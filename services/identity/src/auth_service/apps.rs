@@ -6,7 +6,7 @@ use nx_chassis::{Api, Body, Caller, Ctx, Json, Path, Problem, ShownOnce};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::{abandon, first_tokens, may_come_in};
+use super::api::{self, abandon, first_tokens, may_come_in};
 use crate::Done;
 use crate::answer::Tokens;
 use crate::session_mgr::{NewSession, Session};
@@ -45,7 +45,7 @@ async fn sign_in(
     let made = match first_tokens(&cx, &session, &user, Some(new.app.clone())).await {
         // Who was shut out, or signed out, meanwhile has ended the sessions that there were.
         Ok(tokens) => match (may_come_in(&cx, &new.person_id).await, theirs(&cx, &new).await) {
-            (Ok(now), Ok(_)) if now.version == user.version => Ok(tokens),
+            (Ok(now), Ok(_)) if now.roles == user.roles => Ok(tokens),
             (Err(error), _) | (_, Err(error)) => Err(error),
             _ => Err(Problem::unauthorized("the account has changed meanwhile")),
         },
@@ -75,6 +75,6 @@ async fn session(by: Caller, cx: Ctx, Path(id): Path<String>) -> Result<Json<Ses
 
 async fn end(by: Caller, cx: Ctx, Path(session): Path<String>) -> Result<Json<Done>, Problem> {
     by.must_be_service()?;
-    abandon(&cx, &session).await;
+    api::end(&cx, &session).await?;
     Ok(Json(Done {}))
 }

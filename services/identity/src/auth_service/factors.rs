@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::api::{Basis, Place, Proof, confirm, in_session, may_come_in, must_operate, sign_in};
 use super::attempts::{self, Names};
-use super::{rules, store, totp};
+use super::{passkeys, rules, store, totp};
 use crate::answer::{InCookie, Tokens};
 use crate::client::Client;
 use crate::{Done, FACTOR_ADDED, FACTOR_REMOVED, gone, hash};
@@ -30,6 +30,7 @@ pub(super) fn routes(api: Api) -> Api {
         .post("/totp/confirm", confirmed)
         .post("/totp/remove", remove)
         .delete("/users/{id}/totp", remove_of)
+        .delete("/users/{id}/passkeys", remove_passkeys_of)
         .post("/recovery-codes", renew_codes)
 }
 
@@ -200,6 +201,20 @@ async fn forget(tx: &mut Tx, person: &str) -> Result<(), Problem> {
 async fn remove_of(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
     must_operate(&cx, &by).await?;
     forget(&mut tx, &id).await?;
+    Ok(Json(Done {}))
+}
+
+/// The same for passkeys.
+async fn remove_passkeys_of(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    Path(id): Path<String>,
+) -> Result<Json<Done>, Problem> {
+    must_operate(&cx, &by).await?;
+    if passkeys::remove_all(&mut tx, &id).await? {
+        tx.emit(FACTOR_REMOVED, &id, &json!({"factor": "passkey"})).await?;
+    }
     Ok(Json(Done {}))
 }
 

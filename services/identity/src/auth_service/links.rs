@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::{must_operate, until};
-use super::{passwords, rules, store};
+use super::{passkeys, passwords, rules, store};
 use crate::user_auth::{self, User};
 use crate::{CREDENTIAL_CHANGED, Changed, Done, gone, hash};
 
@@ -230,6 +230,8 @@ async fn new_password(cx: Ctx, Body(given): Body<NewPassword>) -> Result<Json<Do
     }
     store::put(&mut tx, &person, &user.handle, &kept).await?;
     store::end_challenges(&mut tx, &person).await?;
+    // Who knows who was in: what they have left behind must not let them in again.
+    passkeys::remove_all(&mut tx, &person).await?;
     tx.emit(CREDENTIAL_CHANGED, &person, &Changed { keep: None }).await?;
     tx.commit().await?;
     Ok(Json(Done {}))

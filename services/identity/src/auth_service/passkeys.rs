@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub(super) use party::Party;
-pub(super) use store::{end_registration, erase, is_there, sweep};
+pub(super) use store::{end_registration, erase, is_there, remove_all, sweep};
 
 use super::api::{confirm, in_session};
 use super::factors::Confirm;

@@ -13,5 +13,6 @@ CREATE INDEX device_of ON device (client_id);
 CREATE TABLE app_session (session_id TEXT PRIMARY KEY, parent TEXT NOT NULL, client_id TEXT NOT NULL, person_id TEXT NOT NULL,
     offline BIGINT NOT NULL, auth_s BIGINT NOT NULL, issuer TEXT NOT NULL, at_ms BIGINT NOT NULL);
 CREATE INDEX app_session_under ON app_session (parent);
+CREATE INDEX app_session_with ON app_session (client_id);
 CREATE INDEX app_session_of ON app_session (person_id, client_id);
 CREATE TABLE guess (person_id TEXT PRIMARY KEY, count BIGINT NOT NULL, since_ms BIGINT NOT NULL);

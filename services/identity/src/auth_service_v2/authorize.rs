@@ -82,6 +82,10 @@ async fn understand(cx: &Ctx, params: &Params) -> Result<Asked, Fault> {
 /// Scopes, challenge and greatest age of the sign-in.
 fn wanted(client: &Client, params: &Params) -> Result<(String, String, Option<i64>), Refused> {
     client.may(CODE)?;
+    let prompt = params.get("prompt").unwrap_or_default();
+    if has(prompt, "none") && prompt != "none" {
+        return Err(Refused::request("prompt: none stands alone"));
+    }
     match params.need("response_type").map_err(Refused::request)? {
         "code" => {}
         _ => return Err(Refused::new("unsupported_response_type", "there is code alone")),
@@ -268,7 +272,7 @@ async fn signed_in(cx: &Ctx, session: &str, asked: &Asked, at_ms: i64) -> Result
     let session: crate::session_mgr::Session =
         cx.call("auth-service")?.get(&format!("/v1/apps/sessions/{session}")).await?;
     let Time(signed_ms) = session.created_at;
-    let old = asked.max_age_s.is_some_and(|age_s| signed_ms + age_s * 1000 < cx.now_ms());
+    let old = asked.max_age_s.is_some_and(|age_s| signed_ms + age_s * 1000 < at_ms);
     Ok((signed_ms.div_euclid(1000), !old && !(has(&asked.prompt, "login") && signed_ms < at_ms)))
 }
 
@@ -293,7 +297,7 @@ async fn look(by: Caller, cx: Ctx, Body(given): Body<Request>) -> Result<Json<Vi
         asked.scope.split(' ').all(|scope| scope.is_empty() || has(&before, scope)) && !before.is_empty();
     // Any program can say that it is the one on this machine (RFC 8252 §8.6).
     let sure = !asked.client.public || asked.redirect_uri.starts_with("https:");
-    let allowed = asked.client.about.trusted || (known && sure);
+    let allowed = sure && (asked.client.about.trusted || known);
     let host = asked.redirect_uri.split_once("://").map_or("", |(_, rest)| rest);
     let host = host.split(['/', '?']).next().unwrap_or_default();
     Ok(Json(View {
@@ -356,6 +360,19 @@ pub(super) async fn allowed(
     scope: &str,
 ) -> Result<(), Problem> {
     let before = consent(cx, person, client).await?;
+    let known = scope.split(' ').all(|s| s.is_empty() || has(&before, s));
+    // What is allowed already is no news. Who allows nothing by name allows that it is connected.
+    if known
+        && tx
+            .run(
+                "UPDATE consent SET at_ms = at_ms WHERE person_id = $1 AND client_id = $2",
+                args![person, client],
+            )
+            .await?
+            > 0
+    {
+        return Ok(());
+    }
     let all: Vec<&str> =
         SCOPES.iter().map(|(s, _)| *s).filter(|s| has(&before, s) || has(scope, s)).collect();
     let sql = "INSERT INTO consent (person_id, client_id, scope, at_ms) VALUES ($1, $2, $3, $4) \

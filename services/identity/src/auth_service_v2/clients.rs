@@ -71,7 +71,8 @@ pub(super) struct About {
 pub(super) struct Client {
     pub(super) id: String,
     pub(super) name: String,
-    /// Whether it can keep no secret: what runs in a browser, on a phone or a television.
+    /// Whether it can keep no secret: what runs on a phone, a television or a desktop. What runs in the page of another site reads
+    /// no answer of ours.
     pub(super) public: bool,
     #[serde(flatten)]
     pub(super) about: About,

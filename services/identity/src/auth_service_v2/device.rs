@@ -188,17 +188,19 @@ pub(super) async fn redeem(cx: &Ctx, client: &Client, code: &str) -> Result<Gran
     client.may(DEVICE)?;
     let (mut tx, now_ms, hash) = (cx.begin(), cx.now_ms(), hash(code));
     let unknown = || Refused::grant("the code is none, was used, or is another app's");
-    let sql = "DELETE FROM device WHERE hash = $1 AND client_id = $2 AND state <> 'asked' AND ends_ms > $3 RETURNING *";
+    let sql = "UPDATE device SET state = CASE WHEN state = 'allowed' THEN 'used' ELSE 'told' END \
+               WHERE hash = $1 AND client_id = $2 AND state IN ('allowed', 'denied') AND ends_ms > $3 RETURNING *";
     let done: Option<Polled> = tx.one(sql, args![hash.clone(), &client.id, now_ms]).await?;
     if let Some(Polled { state, scope, person_id, session_id, auth_s, .. }) = done {
         tx.commit().await?;
-        let grant = person_id.zip(session_id).zip(auth_s).filter(|_| state == "allowed");
+        let grant = person_id.zip(session_id).zip(auth_s).filter(|_| state == "used");
         let denied = || Refused::new("access_denied", "they have said no");
         let ((person_id, session_id), auth_s) = grant.ok_or_else(denied)?;
         return Ok(Grant { person_id, session_id, scope, nonce: None, auth_s });
     }
     let sql = "SELECT * FROM device WHERE hash = $1 AND client_id = $2";
-    let waiting: Polled = tx.one(sql, args![hash.clone(), &client.id]).await?.ok_or_else(unknown)?;
+    let waiting: Option<Polled> = tx.one(sql, args![hash.clone(), &client.id]).await?;
+    let waiting = waiting.filter(|waiting| waiting.state == "asked").ok_or_else(unknown)?;
     if waiting.ends_ms <= now_ms {
         return Err(Refused::new("expired_token", "nobody has said yes in time: begin again"));
     }
@@ -211,4 +213,10 @@ pub(super) async fn redeem(cx: &Ctx, client: &Client, code: &str) -> Result<Gran
         true => Refused::new("slow_down", format!("ask every {pause_s} seconds")),
         false => Refused::new("authorization_pending", "nobody has said yes or no yet"),
     })
+}
+
+/// What was redeemed and came to nothing by no fault of the app's may be redeemed again.
+pub(super) async fn give_back(cx: &Ctx, code: &str) -> Result<(), Refused> {
+    let sql = "UPDATE device SET state = 'allowed' WHERE hash = $1 AND state = 'used'";
+    Ok(cx.run(sql, args![hash(code)]).await.map(drop)?)
 }

@@ -4,7 +4,7 @@ use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body};
 use http::{HeaderValue, StatusCode, header};
-use nx_chassis::{Ctx, Describe, Operation, Problem};
+use nx_chassis::{Ctx, Describe, Operation, Problem, ShownOnce};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::json;
@@ -79,6 +79,11 @@ impl Refused {
         Self::new("invalid_grant", description)
     }
 
+    /// Whether it is no fault of the app's.
+    pub(super) fn is_ours(&self) -> bool {
+        self.status.is_server_error()
+    }
+
     /// Nobody knows the app, or it has not shown that it is it.
     pub(super) fn client() -> Self {
         let refused = Self::new("invalid_client", "the app is not known, or its secret is another");
@@ -88,8 +93,14 @@ impl Refused {
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        if problem.status.is_client_error() {
-            return Self::grant("who allowed it is signed out, shut out, or allows it no more");
+        // A service that refuses something says so with its status; that it was asked twice, or too often, is no refusal.
+        let answered = problem.cause.as_deref().and_then(|cause| cause.split(" answered ").nth(1)?.get(..3));
+        match answered {
+            Some("401" | "403" | "404" | "410") => {
+                return Self::grant("who allowed it is signed out, shut out, or allows it no more");
+            }
+            Some("422") => return Self::new("invalid_scope", "is more than was allowed"),
+            _ => {}
         }
         tracing::warn!(%problem, "an app gets no answer");
         let refused =
@@ -122,7 +133,8 @@ impl<T: Serialize> IntoResponse for Answer<T> {
             }
         };
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        // Whoever asks again has to show again who they are.
+        ShownOnce(response).into_response()
     }
 }
 

@@ -63,12 +63,13 @@ async fn state(cx: &Ctx, headers: &HeaderMap, form: Result<Params, Refused>) -> 
         return Ok(State::default());
     }
     let Known { refreshes, subject, handle, app, iat, exp, .. } = known;
+    let named = app.as_ref().is_none_or(|app| has(&app.scope, "profile"));
     let (client_id, scope) = app.map(|app| (app.client_id, app.scope)).unzip();
     Ok(State {
         active: true,
         scope,
         client_id,
-        username: handle,
+        username: handle.filter(|_| named),
         token_type: (!refreshes).then_some("Bearer"),
         exp: Some(exp),
         iat,

@@ -43,6 +43,10 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// How long a code that was used is remembered, so that one that comes again is known for stolen.
 const DAY_MS: i64 = 24 * 3_600_000;
+/// How long a television is told that its code is over.
+const DEVICE_MS: i64 = 600_000;
+/// Longer than any session.
+const SESSION_MS: i64 = 366 * DAY_MS;
 
 pub(crate) fn service(sender: &Sender) -> Service {
     let sender = sender.clone();
@@ -69,7 +73,8 @@ fn themselves(by: &Caller) -> Result<&str, Problem> {
 async fn sweep(cx: Ctx, _: Job) -> Result<(), Problem> {
     let (mut tx, now_ms) = (cx.begin(), cx.now_ms());
     tx.run("DELETE FROM pushed WHERE ends_ms <= $1", args![now_ms]).await?;
-    tx.run("DELETE FROM device WHERE ends_ms <= $1", args![now_ms - DAY_MS]).await?;
+    tx.run("DELETE FROM device WHERE ends_ms <= $1", args![now_ms - DEVICE_MS]).await?;
+    tx.run("DELETE FROM app_session WHERE at_ms <= $1", args![now_ms - SESSION_MS]).await?;
     tx.run("DELETE FROM code WHERE ends_ms <= $1", args![now_ms - DAY_MS]).await?;
     Ok(tx.commit().await?)
 }

@@ -23,6 +23,8 @@ use crate::token_mgr::{Sign, Signed};
 pub(super) const END: &str = "end";
 /// The one that tells an app that one has ended.
 pub(super) const TELL: &str = "tell";
+/// Pause between rounds of tries to end a session, milliseconds.
+const AGAIN_MS: i64 = 300_000;
 /// How long such a word is good, seconds.
 const WORD_S: i64 = 300;
 
@@ -98,19 +100,46 @@ async fn take_back(by: Caller, mut tx: Tx, Path(id): Path<String>) -> Result<Jso
     // What was begun before and comes after it.
     tx.run("DELETE FROM code WHERE person_id = $1 AND client_id = $2", args![&by.subject, &id]).await?;
     tx.run("DELETE FROM device WHERE person_id = $1 AND client_id = $2", args![&by.subject, &id]).await?;
-    let sql = "SELECT * FROM app_session WHERE person_id = $1 AND client_id = $2";
+    // Without its line here no refresh token of it is good, whenever the session itself is ended.
+    let sql = "DELETE FROM app_session WHERE person_id = $1 AND client_id = $2 RETURNING *";
     for session in tx.all::<AppSession>(sql, args![&by.subject, &id]).await? {
         end_later(&mut tx, &session.session_id).await?;
+        tell_later(&mut tx, &session).await?;
     }
     Ok(Json(Done {}))
 }
 
 /// Ends everything that an app has.
 pub(super) async fn end_of_client(tx: &mut Tx, id: &str) -> Result<(), Problem> {
-    for session in tx.all::<AppSession>("SELECT * FROM app_session WHERE client_id = $1", args![id]).await? {
+    let sql = "DELETE FROM app_session WHERE client_id = $1 RETURNING *";
+    for session in tx.all::<AppSession>(sql, args![id]).await? {
         end_later(tx, &session.session_id).await?;
     }
     Ok(())
+}
+
+/// Whether all that a session stands on is there yet: what has ended before its line was written was heard before.
+pub(super) async fn stands(cx: &Ctx, session: &AppSession) -> Result<bool, Problem> {
+    let sql = "SELECT COUNT(*) AS n FROM consent WHERE person_id = $1 AND client_id = $2";
+    let allowed: Option<i64> = cx.db().one(sql, args![&session.person_id, &session.client_id]).await?;
+    if allowed != Some(1) {
+        return Ok(false);
+    }
+    for id in [&session.parent, &session.session_id] {
+        let there = cx.call("auth-service")?.get::<Value>(&format!("/v1/apps/sessions/{id}")).await;
+        if there.is_err_and(|error| error.slug == "refused") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Forgets a session that must not be, and ends it, now or later.
+pub(super) async fn abandon(cx: &Ctx, session: &str) -> Result<(), Problem> {
+    let mut tx = cx.begin();
+    tx.run("DELETE FROM app_session WHERE session_id = $1", args![session]).await?;
+    end_later(&mut tx, session).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn end_later(tx: &mut Tx, session: &str) -> Result<(), Problem> {
@@ -123,9 +152,17 @@ pub(super) async fn end(cx: &Ctx, session: &str) -> Result<(), Problem> {
     cx.call("auth-service")?.post::<Done>(&path, &cx.new_id(), &Done {}).await.map(drop)
 }
 
+/// Ends one as long as it takes: after the tries of one job comes another.
 pub(super) async fn work_end(cx: Ctx, job: Job) -> Result<(), Problem> {
-    let session: Value = job.body()?;
-    end(&cx, session["session_id"].as_str().unwrap_or_default()).await
+    let wish: Value = job.body()?;
+    let session = wish["session_id"].as_str().unwrap_or_default();
+    let ended = end(&cx, session).await;
+    if ended.is_err() && job.is_last_try() {
+        let mut tx = cx.begin();
+        tx.enqueue(NewJob::new(END, &wish).due(cx.now_ms() + AGAIN_MS)).await?;
+        return Ok(tx.commit().await?);
+    }
+    ended
 }
 
 /// A session is over: of an app, or one in which somebody has allowed some.

@@ -70,8 +70,13 @@ async fn given(
         REFRESH => by_refresh(cx, &client, need("refresh_token")?, form.get("scope")).await,
         CREDENTIALS => for_itself(cx, &client, form.get("scope")).await,
         DEVICE => {
-            let grant = device::redeem(cx, &client, need("device_code")?).await?;
-            begin(cx, here, &client, grant).await.map(|(given, _)| given)
+            let code = need("device_code")?;
+            let grant = device::redeem(cx, &client, code).await?;
+            let begun = begin(cx, here, &client, grant).await;
+            if begun.as_ref().is_err_and(Refused::is_ours) {
+                device::give_back(cx, code).await?;
+            }
+            begun.map(|(given, _)| given)
         }
         EXCHANGE => exchanged(cx, &client, &form).await,
         other => Err(Refused::new("unsupported_grant_type", format!("{other:.80} is not given here"))),
@@ -110,7 +115,12 @@ async fn by_code(cx: &Ctx, here: &Here, client: &Client, form: &Params) -> Resul
         return Err(Refused::grant("code_verifier is not the one behind the challenge"));
     }
     let grant = Grant { person_id, session_id, scope, nonce, auth_s };
-    let (given, session) = begin(cx, here, client, grant).await?;
+    let begun = begin(cx, here, client, grant).await;
+    if begun.as_ref().is_err_and(Refused::is_ours) {
+        // It may be tried again.
+        cx.run("UPDATE code SET used_ms = 0 WHERE hash = $1 AND burnt = 0", args![code.clone()]).await?;
+    }
+    let (given, session) = begun?;
     let sql = "UPDATE code SET made = $1 WHERE hash = $2 AND burnt = 0";
     if cx.run(sql, args![&session, code]).await? == 0 {
         sessions::end(cx, &session).await?;
@@ -155,12 +165,24 @@ async fn begin(cx: &Ctx, here: &Here, client: &Client, grant: Grant) -> Result<(
         auth_s,
         issuer: here.issuer(),
     };
-    if let Err(error) = sessions::begin(cx, &session).await {
-        sessions::end(cx, &session.session_id).await?;
-        return Err(error.into());
-    }
     let id = session.session_id.clone();
-    Ok((with_id(cx, client, &session, AppTokens { tokens, scope }, nonce).await?, id))
+    let made = match first(cx, &session).await {
+        Ok(()) => with_id(cx, client, &session, AppTokens { tokens, scope }, nonce).await,
+        Err(refused) => Err(refused),
+    };
+    if made.is_err() {
+        sessions::abandon(cx, &id).await?;
+    }
+    Ok((made?, id))
+}
+
+/// Writes down a session that has begun, if what it stands on has not ended meanwhile.
+async fn first(cx: &Ctx, session: &AppSession) -> Result<(), Refused> {
+    sessions::begin(cx, session).await?;
+    match sessions::stands(cx, session).await? {
+        true => Ok(()),
+        false => Err(Refused::grant("what it was allowed on is over")),
+    }
 }
 
 async fn by_refresh(cx: &Ctx, client: &Client, token: &str, scope: Option<&str>) -> Result<Given, Refused> {

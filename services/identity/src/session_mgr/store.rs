@@ -45,12 +45,17 @@ pub(super) async fn end(tx: &mut Tx, id: &str, why: &str) -> Result<(), Problem>
     over(tx, gone, why).await
 }
 
-/// Ends the sessions of somebody that were not seen for longest, where they have more than anybody uses.
+/// Ends the sessions of somebody that were not seen for longest, where they have more than anybody uses; those of apps and their
+/// own apart, so that no app that signs in again and again signs them out.
 pub(super) async fn trim(tx: &mut Tx, user: &str) -> Result<(), Problem> {
-    let sql = "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE user_id = $1 \
-               ORDER BY seen_ms DESC, id DESC LIMIT 1000 OFFSET $2) RETURNING id, user_id";
-    let gone = tx.all(sql, args![user, SESSIONS_MAX]).await?;
-    over(tx, gone, "there are newer ones").await
+    for apps in [false, true] {
+        let sql = "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE user_id = $1 \
+                   AND CASE WHEN method = 'app' THEN 1 ELSE 0 END = $3 \
+                   ORDER BY seen_ms DESC, id DESC LIMIT 1000 OFFSET $2) RETURNING id, user_id";
+        let gone = tx.all(sql, args![user, SESSIONS_MAX, apps]).await?;
+        over(tx, gone, "there are newer ones").await?;
+    }
+    Ok(())
 }
 
 /// Ends all sessions of somebody but one; with all of them, what they watch outside of any.

@@ -207,6 +207,16 @@ async fn an_app_is_allowed_something_and_no_more(app: TestApp) {
     ];
     let fewer = house.posts("/token", &fewer).await;
     assert_eq!(claims(&text(&fewer, "access_token"))["roles"], json!([]));
+    // Neither with the last one nor with the one before, which is good for half a minute.
+    for token in [text(&next, "refresh_token"), text(&fewer, "refresh_token")] {
+        let more =
+            [("grant_type", "refresh_token"), ("refresh_token", &*token), ("scope", "openid offline_access")];
+        assert_eq!(
+            house.posts("/token", &more).await.is(400)["error"],
+            "invalid_scope",
+            "it was not allowed that"
+        );
+    }
 
     // Among the sessions of its person it is one, which they may end.
     let sessions = ada.asks(app, Method::GET, "/session-mgr/v1/sessions", json!({})).await;
@@ -344,10 +354,13 @@ async fn what_an_app_asks_wrongly() {
         let path = format!("{V2}/requests/allow");
         let _ = house.ada.asks(&house.app, Method::POST, &path, json!({"request": forged})).await.is(410);
     }
-    let fresh = house.request(&with("max_age", "60")).await;
-    house.app.pass(Duration::from_secs(61)).await;
     let allow = format!("{V2}/requests/allow");
+    house.app.pass(Duration::from_secs(61)).await;
+    let fresh = house.request(&with("max_age", "60")).await;
     let _ = house.ada.asks(&house.app, Method::POST, &allow, json!({"request": fresh})).await.is(401);
+    let again = In::new(log_in(&house.app, "ada", PASSWORD).await.is(200));
+    house.app.pass(Duration::from_secs(300)).await;
+    let _ = again.asks(&house.app, Method::POST, &allow, json!({"request": fresh})).await.is(200);
     house.app.pass(Duration::from_secs(3600)).await;
     let _ = house.ada.asks(&house.app, Method::POST, &allow, json!({"request": request})).await.is(410);
     let request = house.request(&house.wish("openid")).await;
@@ -425,6 +438,23 @@ async fn programs_speak_for_themselves_and_hand_on_less() {
     let revoke = house.posts("/revoke", &[("token", &house.ada.refresh)]).await;
     let _ = revoke.is(200);
     let _ = refresh(&house.app, &house.ada.refresh).await.is(200);
+}
+
+/// What was asked under a key is not answered to who asks again under it without having shown the secret.
+#[tokio::test]
+async fn no_answer_is_kept_for_others() {
+    let more = json!({"scopes": ["watch"], "grants": [CREDENTIALS]});
+    let house = House::new(lite(&Config::default()).await, more).await;
+    let shown = BASE64_STANDARD.encode(format!("{}:{}", house.id, house.secret));
+    let (kind, key) = (("content-type", "application/x-www-form-urlencoded"), ("idempotency-key", "1"));
+    let basic = format!("Basic {shown}");
+    let ask = async |headers: &[(&str, &str)]| {
+        let form = query(&[("grant_type", CREDENTIALS)]).into_bytes();
+        house.app.send_bytes(None, Method::POST, &format!("{V2}/token"), headers, form).await
+    };
+    let _ = ask(&[kind, key, ("authorization", &basic)]).await.is(200);
+    let other = ask(&[kind, key]).await;
+    assert!(other.status.is_client_error() && other.body["access_token"].is_null(), "{other:?}");
 }
 
 #[tokio::test]

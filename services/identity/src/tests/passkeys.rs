@@ -295,13 +295,43 @@ async fn log_ins_that_come_to_nothing_are_bounded_in_a_network_and_swept() {
         let sql = "SELECT COUNT(*) AS n FROM passkey_login";
         app.cx("auth-service").db().one::<i64>(sql, Vec::new()).await.expect("read").unwrap_or_default()
     };
-    for _ in 0..301 {
+    for _ in 0..500 {
         let _ = asked(&app).await;
     }
     assert_eq!(anybody(&app, &format!("{AUTH}/login/begin"), json!({})).await.slug(), "too-many-tries");
     let _ = from(&app, "198.51.100.7", &format!("{AUTH}/login/begin"), json!({})).await.is(200);
     app.settle().await;
-    assert_eq!(waiting().await, 302);
+    assert_eq!(waiting().await, 501);
+    // Who only looked away has done nothing wrong: when those have run out there is room again.
+    app.pass(Duration::from_secs(301)).await;
+    let _ = asked(&app).await;
     app.pass(Duration::from_secs(3600)).await;
     assert_eq!(waiting().await, 0);
+}
+
+/// Whoever was in for a minute has left nothing behind when the password is given anew; one that is changed takes none along.
+#[tokio::test]
+async fn a_password_given_anew_ends_passkeys() {
+    let app = lite(&Config::default()).await;
+    let (root, ada) = two(&app).await;
+    let (mut device, _) = add(&app, &ada).await;
+    let change = json!({"current": PASSWORD, "new": "battery staple"});
+    let _ = ada.asks(&app, Method::POST, "/auth-service/v1/password", change).await.is(200);
+    app.settle().await;
+    let _ = log_in_by(&app, &mut device).await.is(200);
+    let reset = json!({"user_id": ada.caller.subject});
+    let link = root.asks(&app, Method::POST, "/auth-service/v1/resets", reset).await;
+    let new = json!({"token": link.is(201)["token"], "password": "a third horse battery"});
+    let _ = anybody(&app, "/auth-service/v1/password/reset", new).await.is(200);
+    assert_eq!(log_in_by(&app, &mut device).await.slug(), "unauthorized");
+
+    let ada = In::new(log_in(&app, "ada", "a third horse battery").await.is(200));
+    let begun = json!({"password": "a third horse battery"});
+    let begun = ada.asks(&app, Method::POST, &format!("{AUTH}/register/begin"), begun).await;
+    let made = device.makes(&begun.is(200)["options"]);
+    let _ = finish(&app, &ada, "phone", &made).await.is(201);
+    let path = format!("/auth-service/v1/users/{}/passkeys", ada.caller.subject);
+    let _ = ada.asks(&app, Method::DELETE, &path, json!({})).await.is(403);
+    let _ = root.asks(&app, Method::DELETE, &path, json!({})).await.is(200);
+    assert_eq!(log_in_by(&app, &mut device).await.slug(), "unauthorized", "who runs it can take them away");
 }

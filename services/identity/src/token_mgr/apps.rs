@@ -46,9 +46,12 @@ impl App {
             .collect()
     }
 
-    /// The same with fewer scopes.
-    fn narrowed(self, scope: Option<String>) -> Self {
-        Self { scope: scope.unwrap_or(self.scope), ..self }
+    /// The same with those of its scopes that are asked for.
+    fn narrowed(self, asked: Option<&str>) -> Self {
+        let Some(asked) = asked else { return self };
+        let kept: Vec<&str> =
+            self.scope.split(' ').filter(|has| asked.split(' ').any(|a| a == *has)).collect();
+        Self { scope: kept.join(" "), ..self }
     }
 }
 
@@ -75,15 +78,14 @@ async fn refresh(
     Body(asked): Body<Refresh>,
 ) -> Result<ShownOnce<Json<AppTokens>>, Problem> {
     by.must_be_service()?;
-    if let Some(fewer) = &asked.scope {
-        let has = families::of(&cx, &asked.refresh_token).await?.and_then(|family| family.app);
-        let more = |app: App| fewer.split(' ').any(|scope| !app.scope.split(' ').any(|has| has == scope));
-        if has.is_some_and(more) {
-            return Err(Problem::invalid("/scope", "was not allowed"));
-        }
+    let asked_for = asked.scope.as_deref();
+    if let (Some(scope), Some(app)) = (asked_for, families::app_of(&cx, &asked.refresh_token).await?)
+        && app.clone().narrowed(asked_for).scope.len() != scope.len()
+    {
+        return Err(Problem::invalid("/scope", "is more than was allowed"));
     }
     let mut family = families::next(&cx, &asked.refresh_token, Some(&asked.client_id)).await?;
-    family.app = family.app.map(|app| app.narrowed(asked.scope));
+    family.app = family.app.map(|app| app.narrowed(asked_for));
     let scope = family.app.as_ref().map(|app| app.scope.clone()).unwrap_or_default();
     Ok(ShownOnce(Json(AppTokens { tokens: families::tokens(&cx, &family).await?, scope })))
 }
@@ -110,7 +112,7 @@ async fn access(by: Caller, cx: Ctx, Body(new): Body<NewAccess>) -> Result<Shown
     by.must_be_service()?;
     let mut claims = families::claims(&cx, &new.person, new.session_id.as_deref(), Some(&new.app));
     claims.exp = claims.exp.min(new.until_s.unwrap_or(i64::MAX));
-    let token = keys::sign(&cx, Alg::EdDsa, "at+jwt", &claims).await?;
+    let token = keys::sign(&cx, Alg::EdDsa, "JWT", &claims).await?;
     Ok(ShownOnce(Json(Signed { token, expires_in_s: (claims.exp - claims.iat).clamp(0, ACCESS_S) })))
 }
 

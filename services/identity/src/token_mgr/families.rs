@@ -156,9 +156,8 @@ pub(super) async fn next(cx: &Ctx, token: &str, client: Option<&str>) -> Result<
 
 pub(super) async fn tokens(cx: &Ctx, family: &Family) -> Result<Tokens, Problem> {
     let claims = claims(cx, &family.person, Some(&family.session_id), family.app.as_ref());
-    let kind = if family.app.is_some() { "at+jwt" } else { "JWT" };
     Ok(Tokens {
-        access_token: keys::sign(cx, Alg::EdDsa, kind, &claims).await?,
+        access_token: keys::sign(cx, Alg::EdDsa, "JWT", &claims).await?,
         expires_in_s: ACCESS_S,
         refresh_token: Some(write(cx, family)),
         session_id: family.session_id.clone(),
@@ -192,6 +191,13 @@ pub(super) async fn of(cx: &Ctx, token: &str) -> Result<Option<Family>, Problem>
     let Some((id, used)) = read(cx, token) else { return Ok(None) };
     let sql = "SELECT * FROM family WHERE id = $1 AND generation = $2 AND ends_ms > $3";
     Ok(cx.db().one(sql, args![id, used, cx.now_ms()]).await?)
+}
+
+/// The app that has the family of a refresh token, of whatever generation: what it may is the same in all.
+pub(super) async fn app_of(cx: &Ctx, token: &str) -> Result<Option<App>, Problem> {
+    let Some((id, _)) = read(cx, token) else { return Ok(None) };
+    let family: Option<Family> = cx.db().one("SELECT * FROM family WHERE id = $1", args![id]).await?;
+    Ok(family.and_then(|family| family.app))
 }
 
 /// The family of a session.

@@ -8,6 +8,7 @@ use nx_chassis::{Api, Caller, Ctx, Problem, ShownOnce, Time, Tx};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::rules::{Change, Key};
 use super::store::{KEYS_MAX, VERSIONS_MAX};
@@ -198,8 +199,12 @@ async fn about(tx: &mut Tx, key: Key) -> Result<About, Problem> {
     })
 }
 
+/// One is made at a time: what encrypts and signs meanwhile needs threads too.
+static TURN: Semaphore = Semaphore::const_new(1);
+
 /// A new key, made beside the threads that answer requests: RSA takes a while.
 async fn generate(kind: Kind) -> Result<Material, Problem> {
+    let _turn = TURN.acquire().await.map_err(Problem::internal)?;
     let made = tokio::task::spawn_blocking(move || Material::generate(kind)).await;
     Ok(made.map_err(Problem::internal)??)
 }
@@ -245,7 +250,10 @@ async fn create(cx: Ctx, mut tx: Tx, at: At, Sent(new): Sent<NewKey>) -> Result<
         min_decryption: 1,
         min_encryption: 0,
     };
-    let material = generate(kind).await?;
+    let material = match store::key(&cx, &key.name).await {
+        Ok(there) => return existing(&cx, tx, &key, there).await,
+        Err(_) => generate(kind).await?,
+    };
     if store::add(&mut tx, &key).await? {
         store::keep(&cx, &mut tx, &key, 1, &material).await?;
         tell(&mut tx, KEY_CREATED, &key, &at.by).await?;
@@ -255,11 +263,17 @@ async fn create(cx: Ctx, mut tx: Tx, at: At, Sent(new): Sent<NewKey>) -> Result<
         let text = format!("there are {KEYS_MAX} keys: delete those that nothing uses");
         return Err(Problem::conflict("keys-max", text));
     };
-    if (there.kind, there.derived) != (kind, derived) || (key.exportable && !there.exportable) {
+    existing(&cx, tx, &key, there).await
+}
+
+/// What is said of one that is there already.
+async fn existing(cx: &Ctx, mut tx: Tx, wanted: &Key, there: Key) -> Result<Answer<About>, Problem> {
+    let same = (there.kind, there.derived) == (wanted.kind, wanted.derived);
+    if !same || (wanted.exportable && !there.exportable) {
         return Err(Problem::conflict("taken", "there is another key of that name: take another name"));
     }
-    let text = format!("key {} already existed", key.name);
-    Ok(Answer::new(&cx, about(&mut tx, there).await?).warn(text))
+    let text = format!("key {} already existed", wanted.name);
+    Ok(Answer::new(cx, about(&mut tx, there).await?).warn(text))
 }
 
 async fn rotate(cx: Ctx, mut tx: Tx, at: At) -> Result<Answer<About>, Problem> {

@@ -53,7 +53,7 @@ async fn made(cx: &Ctx, tx: &mut Tx, asset: &str, period: i64) -> Result<store::
     if let Some(media) = store::media_in(tx, asset, period).await? {
         return Ok(media);
     }
-    if held.periods > PERIODS_MAX {
+    if held.periods >= PERIODS_MAX {
         let text = format!("the asset has keys for {PERIODS_MAX} periods: begin another asset");
         return Err(Problem::conflict("periods-max", text));
     }

@@ -216,10 +216,10 @@ pub(super) async fn media_in(tx: &mut Tx, asset: &str, period: i64) -> Result<Op
     tx.one(MEDIA, args![asset, period]).await
 }
 
-/// Counts a further period of an asset. Whoever else does, or shreds it, waits until the end of the transaction.
+/// Whoever else adds a period to an asset, or shreds it, waits until the end of the transaction.
 pub(super) async fn hold_asset(tx: &mut Tx, asset: &str) -> Result<Asset, Problem> {
-    let sql = "INSERT INTO media_asset AS a (asset, periods, shredded) VALUES ($1, 1, 0) \
-               ON CONFLICT (asset) DO UPDATE SET periods = a.periods + 1 RETURNING periods, shredded";
+    let sql = "INSERT INTO media_asset AS a (asset, periods, shredded) VALUES ($1, 0, 0) \
+               ON CONFLICT (asset) DO UPDATE SET periods = a.periods RETURNING periods, shredded";
     tx.one(sql, args![asset]).await?.ok_or_else(|| Problem::internal("an asset is not there"))
 }
 
@@ -233,6 +233,7 @@ pub(super) async fn add_media(
     let media = Media { id: cx.new_id(), sealed: cx.vault().close(&media_place(asset, period), key)? };
     let sql = "INSERT INTO media_key (asset, period, id, sealed) VALUES ($1, $2, $3, $4)";
     tx.run(sql, args![asset, period, &media.id, media.sealed.clone()]).await?;
+    tx.run("UPDATE media_asset SET periods = periods + 1 WHERE asset = $1", args![asset]).await?;
     Ok(media)
 }
 

@@ -37,17 +37,20 @@ struct Begun {
 }
 
 async fn begin(cx: Ctx, Client(from): Client, party: Arc<Party>) -> Result<ShownOnce<Json<Begun>>, Problem> {
-    attempts::count(&cx, &names(&rules::network(from))).await?;
     let (options, state) = party.webauthn.start_discoverable_authentication().map_err(Problem::internal)?;
     let options = serde_json::to_value(options.public_key).map_err(Problem::internal)?;
     let (ceremony, ends_ms) = (nx_chassis::fresh()?, cx.now_ms() + CEREMONY_MS);
     let mut tx = cx.begin();
-    store::begin_login(&mut tx, hash(&ceremony), &state, ends_ms).await?;
+    if !store::begin_login(&mut tx, hash(&ceremony), &rules::network(from), &state, ends_ms).await? {
+        let text = "too many sign-ins are open from where you are: wait some minutes";
+        let problem = Problem::new(http::StatusCode::TOO_MANY_REQUESTS, "too-many-tries", text);
+        return Err(Problem { retry_after_s: Some(60), ..problem });
+    }
     tx.commit().await?;
     Ok(ShownOnce(Json(Begun { ceremony, options, expires_at: Time(ends_ms) })))
 }
 
-/// Every log-in that is begun counts for its network until it comes to a good end.
+/// What is shown counts for its network until it turns out to be good.
 fn names(network: &str) -> Names {
     vec![(format!("w|{network}"), rules::NETWORK)]
 }
@@ -81,6 +84,8 @@ async fn finish(
     party: Arc<Party>,
 ) -> Result<ShownOnce<InCookie<Tokens>>, Problem> {
     let over = || gone("the time for it is over, or it was used already: begin again");
+    let network = rules::network(from);
+    attempts::count(&cx, &names(&network)).await?;
     let state = store::take_login(&cx, hash(&given.ceremony)).await?.ok_or_else(over)?;
     let refused = |error| party.refusal(&error);
     let (person, id) =
@@ -94,7 +99,6 @@ async fn finish(
         Err(WebauthnError::CredentialPossibleCompromise) => return Err(cloned(&cx, &kept).await?),
         Err(error) => return Err(refused(error)),
     };
-    let network = rules::network(from);
     let mut tx = cx.begin();
     let (id, person) = (kept.id.clone(), kept.person_id.clone());
     // Removed meanwhile, or shown elsewhere with a higher counter.

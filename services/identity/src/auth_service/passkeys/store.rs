@@ -8,6 +8,9 @@ use webauthn_rs::prelude::{
 
 use super::Passkey;
 
+/// Questions that one network may have open: whole schools sign in from one.
+const OPEN_MAX: i64 = 500;
+
 impl FromRow for Passkey {
     fn from_row(row: &Row) -> Result<Self, DbError> {
         Ok(Self {
@@ -78,6 +81,10 @@ pub(super) async fn remove(tx: &mut Tx, person: &str, id: &str) -> Result<bool, 
     Ok(tx.run(sql, args![id, person]).await? > 0)
 }
 
+pub(in super::super) async fn remove_all(tx: &mut Tx, person: &str) -> Result<bool, DbError> {
+    Ok(tx.run("DELETE FROM passkey WHERE person_id = $1", args![person]).await? > 0)
+}
+
 /// Whether somebody still has this one.
 pub(in super::super) async fn is_there(cx: &Ctx, person: &str, id: &str) -> Result<bool, DbError> {
     let sql = "SELECT COUNT(*) AS n FROM passkey WHERE id = $1 AND person_id = $2";
@@ -141,14 +148,21 @@ pub(in super::super) async fn end_registration(tx: &mut Tx, person: &str) -> Res
     tx.run("DELETE FROM passkey_registration WHERE person_id = $1", args![person]).await
 }
 
+/// Keeps a question, if there are not too many open ones of its network; whether it was kept.
 pub(super) async fn begin_login(
     tx: &mut Tx,
     hash: Vec<u8>,
+    network: &str,
     state: &DiscoverableAuthentication,
     ends_ms: i64,
-) -> Result<u64, DbError> {
-    let sql = "INSERT INTO passkey_login (hash, state, ends_ms) VALUES ($1, $2, $3)";
-    tx.run(sql, args![hash, Value::json(state), ends_ms]).await
+) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) AS n FROM passkey_login WHERE network = $1 AND ends_ms > $2";
+    let open: i64 = tx.one(sql, args![network, tx.now_ms()]).await?.unwrap_or_default();
+    if open >= OPEN_MAX {
+        return Ok(false);
+    }
+    let sql = "INSERT INTO passkey_login (hash, network, state, ends_ms) VALUES ($1, $2, $3, $4)";
+    Ok(tx.run(sql, args![hash, network, Value::json(state), ends_ms]).await? > 0)
 }
 
 struct Login {

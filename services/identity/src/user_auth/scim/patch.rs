@@ -14,6 +14,8 @@ use super::wire::{Change, Refusal};
 
 /// Operations of one request.
 const OPERATIONS_MAX: usize = 200;
+/// Values that the filters of one request look at, at most: a second or so, on a machine of any kind.
+const LOOKED_AT_MAX: usize = 1_000_000;
 
 type Parts = Map<String, Value>;
 
@@ -32,7 +34,25 @@ pub(super) fn apply(scope: Scope<'_>, of: &mut Parts, changes: &[Change]) -> Res
     if !(1..=OPERATIONS_MAX).contains(&changes.len()) {
         return Err(Refusal::syntax(format!("there are 1 to {OPERATIONS_MAX} operations in a request")));
     }
-    changes.iter().try_for_each(|change| one(scope, of, change))
+    let mut looked_at = 0_usize;
+    changes.iter().try_for_each(|change| {
+        // Each choice among values looks at all of them.
+        if change.path.as_ref().is_some_and(|path| path.contains('[')) {
+            let values = of.values().filter_map(Value::as_array).map(Vec::len).max().unwrap_or_default();
+            looked_at = looked_at.saturating_add(values.saturating_mul(comparisons(change)));
+        }
+        if looked_at > LOOKED_AT_MAX {
+            return Err(Refusal::too_large(
+                "that is too much to look through: choose among fewer values at a time",
+            ));
+        }
+        one(scope, of, change)
+    })
+}
+
+/// Comparisons of a filter, counted by its words: no fewer than there are.
+fn comparisons(change: &Change) -> usize {
+    change.path.as_deref().map_or(1, |path| path.split(' ').count().div_ceil(2)).max(1)
 }
 
 fn one(scope: Scope<'_>, of: &mut Parts, change: &Change) -> Result<(), Refusal> {

@@ -106,6 +106,10 @@ pub(super) fn whole(scope: Scope<'_>, kept: &Map<String, Value>) -> Result<(), R
             return Err(Refusal::value(format!("{} has 1 to 256 bytes of plain text", attr.name)));
         }
     }
+    // It is looked for by an index, whose entries are short.
+    if kept.get("externalId").and_then(Value::as_str).is_some_and(|id| id.len() > 256) {
+        return Err(Refusal::value("externalId has at most 256 bytes"));
+    }
     // Members are counted, and kept by themselves.
     let bytes = |(name, value): (&String, &Value)| match name.as_str() {
         "members" => 0,

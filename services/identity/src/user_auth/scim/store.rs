@@ -141,6 +141,7 @@ pub(super) async fn add_user(
 ) -> Result<User, Refusal> {
     let sql = "INSERT INTO person (id, handle, skeleton, name, roles, operator, disabled, at_ms, version, user_name, \
                changed_ms) VALUES ($1, $2, $3, $4, $5, 0, 0, $6, 1, $7, $6) ON CONFLICT DO NOTHING RETURNING *";
+    refuse_handle(tx, &user.id, user_name).await?;
     for handle in handles {
         let (roles, at_ms) = (Value::json(&user.roles), user.created_at);
         let args = args![&user.id, handle, skeleton(handle), &user.name, roles, at_ms, user_name];
@@ -155,8 +156,18 @@ pub(super) async fn add_user(
     Err(Refusal::uniqueness("no handle could be made of this userName: try another"))
 }
 
+/// Refuses to call somebody what another signs in as.
+async fn refuse_handle(tx: &mut Tx, id: &str, user_name: &str) -> Result<(), Refusal> {
+    let sql = "SELECT COUNT(*) AS n FROM person WHERE handle = $1 AND id <> $2";
+    match tx.one::<i64>(sql, args![user_name, id]).await? {
+        Some(0) => Ok(()),
+        _ => Err(taken()),
+    }
+}
+
 /// Keeps what somebody is called.
 pub(super) async fn name_user(tx: &mut Tx, id: &str, name: &str, user_name: &str) -> Result<User, Refusal> {
+    refuse_handle(tx, id, user_name).await?;
     let sql = "UPDATE person SET name = $1, user_name = $2, changed_ms = $3, version = version + 1 \
                WHERE id = $4 RETURNING *";
     match tx.one(sql, args![name, user_name, tx.now_ms(), id]).await {

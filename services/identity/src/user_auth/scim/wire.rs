@@ -4,7 +4,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use nx_chassis::{Caller, Ctx, DbError, Describe, Operation, Problem, REACHED};
+use nx_chassis::{Caller, Ctx, DbError, Describe, Operation, Problem, REACHED, ShownOnce};
 use nx_contract::identity::OPERATOR;
 use schemars::SchemaGenerator;
 use serde::Deserialize;
@@ -147,7 +147,7 @@ impl IntoResponse for Doc {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(KIND));
         tag.into_iter().for_each(|tag| drop(headers.insert(header::ETAG, tag)));
-        response
+        ShownOnce(response).into_response()
     }
 }
 
@@ -157,7 +157,8 @@ impl IntoResponse for New {
         let location = location.and_then(|at| HeaderValue::from_str(at).ok());
         let mut response = (StatusCode::CREATED, Doc(self.0)).into_response();
         location.into_iter().for_each(|at| drop(response.headers_mut().insert(header::LOCATION, at)));
-        response
+        // Nothing of people is left anywhere when they are erased.
+        ShownOnce(response).into_response()
     }
 }
 
