@@ -4,7 +4,7 @@ use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body};
 use http::{HeaderValue, StatusCode, header};
-use nx_chassis::{Ctx, Describe, Operation, Problem, ShownOnce};
+use nx_chassis::{Created, Ctx, Describe, Operation, Problem, ShownOnce};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::json;
@@ -52,7 +52,13 @@ impl<S: Sync> axum::extract::FromRequestParts<S> for Query {
 }
 
 impl Describe for Query {
-    fn describe(_: &mut Operation, _: &mut SchemaGenerator) {}
+    fn describe(operation: &mut Operation, _: &mut SchemaGenerator) {
+        for name in
+            ["client_id", "redirect_uri", "response_type", "scope", "state", "code_challenge", "request_uri"]
+        {
+            operation.query(name, &json!({"type": "string"}));
+        }
+    }
 }
 
 /// Why an app gets nothing.
@@ -141,7 +147,16 @@ impl<T: Serialize> IntoResponse for Answer<T> {
 impl<T: JsonSchema> Describe for Answer<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
         Json::<T>::describe(operation, schemas);
+        refuses(operation);
     }
+}
+
+/// How a refusal looks.
+fn refuses(operation: &mut Operation) {
+    let text = json!({"type": "string"});
+    let fields = json!({"error": text, "error_description": text});
+    let refused = json!({"type": "object", "required": ["error"], "properties": fields});
+    operation.answers("default", Some(("application/json", refused)));
 }
 
 /// The same where something was made: 201.
@@ -159,7 +174,8 @@ impl<T: Serialize> IntoResponse for Fresh<T> {
 
 impl<T: JsonSchema> Describe for Fresh<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {
-        Answer::<T>::describe(operation, schemas);
+        Created::<T>::describe(operation, schemas);
+        refuses(operation);
     }
 }
 
@@ -180,5 +196,7 @@ impl IntoResponse for Elsewhere {
 }
 
 impl Describe for Elsewhere {
-    fn describe(_: &mut Operation, _: &mut SchemaGenerator) {}
+    fn describe(operation: &mut Operation, _: &mut SchemaGenerator) {
+        operation.answers("303", None);
+    }
 }
