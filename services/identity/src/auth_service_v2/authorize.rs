@@ -273,7 +273,8 @@ async fn signed_in(cx: &Ctx, session: &str, asked: &Asked, at_ms: i64) -> Result
         cx.call("auth-service")?.get(&format!("/v1/apps/sessions/{session}")).await?;
     let Time(signed_ms) = session.created_at;
     let old = asked.max_age_s.is_some_and(|age_s| signed_ms + age_s * 1000 < at_ms);
-    Ok((signed_ms.div_euclid(1000), !old && !(has(&asked.prompt, "login") && signed_ms < at_ms)))
+    let again = has(&asked.prompt, "login") && signed_ms < at_ms;
+    Ok((signed_ms.div_euclid(1000), !(old || again)))
 }
 
 struct Consent {
@@ -378,7 +379,7 @@ pub(super) async fn allowed(
     let sql = "INSERT INTO consent (person_id, client_id, scope, at_ms) VALUES ($1, $2, $3, $4) \
                ON CONFLICT (person_id, client_id) DO UPDATE SET scope = excluded.scope, at_ms = excluded.at_ms";
     tx.run(sql, args![person, client, all.join(" "), cx.now_ms()]).await?;
-    tx.emit(CONSENT_GRANTED, person, &json!({"client_id": client, "scope": scope})).await.map_err(Into::into)
+    tx.emit(CONSENT_GRANTED, person, &json!({"client_id": client, "scope": scope})).await
 }
 
 /// Why nobody allows it.

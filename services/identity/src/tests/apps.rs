@@ -195,10 +195,15 @@ async fn an_app_is_allowed_something_and_no_more(app: TestApp) {
     );
     assert_eq!(key.await.status.as_u16(), 401, "an app makes no keys");
 
-    // Its refresh token is good for it alone, and each for one next.
-    let first = text(&given, "refresh_token");
-    assert_eq!(refresh(app, &first).await.slug(), "unauthorized", "it is not the person's own");
-    let next = house.renew(&first).await;
+    a_refresh_never_widens(&house, &text(&given, "refresh_token")).await;
+    assert!(!house.active(&access).await);
+}
+
+/// An app's refresh token is good for it alone, each for one next, and for no more than was allowed.
+async fn a_refresh_never_widens(house: &House, first: &str) {
+    let (app, ada) = (&house.app, &house.ada);
+    assert_eq!(refresh(app, first).await.slug(), "unauthorized", "it is not the person's own");
+    let next = house.renew(first).await;
     assert_eq!(next.is(200)["scope"], "openid profile watch");
     let fewer = [
         ("grant_type", "refresh_token"),
@@ -228,7 +233,6 @@ async fn an_app_is_allowed_something_and_no_more(app: TestApp) {
     let _ = ada.asks(app, Method::DELETE, &path, json!({})).await.is(200);
     app.settle().await;
     assert_eq!(house.renew(&text(&fewer, "refresh_token")).await.is(400)["error"], "invalid_grant");
-    assert!(!house.active(&access).await);
 }
 
 async fn a_code_works_once_and_ends_what_it_gave_when_it_comes_again(app: TestApp) {
