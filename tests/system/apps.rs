@@ -15,7 +15,7 @@ fn an_app_signs_somebody_in_and_speaks_for_them_as_far_as_they_let_it() {
     let script = format!("{}/web/e2e/app.mjs", env!("CARGO_MANIFEST_DIR"));
     let pictures = scratch("app-pictures");
     let pictures = pictures.to_str().expect("a plain path");
-    let args = [&*script, &invite, "--screenshots", pictures, "--width", "360", "--dark"];
+    let args = [&*script, invite, "--screenshots", pictures, "--width", "360", "--dark"];
     let (ok, out, err) = run("node", &args, Duration::from_secs(110));
     assert!(ok, "{err}\n{}", server.log());
     let seen: Value = serde_json::from_str(out.trim()).unwrap_or_else(|e| panic!("{e}: {out}"));
