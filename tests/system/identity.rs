@@ -45,14 +45,17 @@ fn first_invite(server: &Server) -> String {
     line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}")).to_owned()
 }
 
-/// By the pages alone: an invitation, the first administrator, a password, two steps, a key, sessions, others' accounts.
+/// By the pages alone: an invitation, the first administrator, a password, two steps, an address of mail, a key, sessions, others' accounts.
 #[test]
 fn people_get_in_and_are_looked_after_by_the_pages() {
-    let server = Server::start(&[("NEXUS__GATEWAY__IDENTITY__SIGN_UP", "closed")]);
+    let data = folder("account-data");
+    let server = Server::in_folder(&data, &[("NEXUS__GATEWAY__IDENTITY__SIGN_UP", "closed")]);
+    let mail = data.join("mail");
     let script = format!("{}/web/e2e/account.mjs", env!("CARGO_MANIFEST_DIR"));
     let pictures = scratch("account-pictures");
     let url = format!("http://{}", server.gateway());
-    let args = [&*script, &url, "--screenshots", pictures.to_str().expect("a plain path"), "--width", "360"];
+    let [into, mail] = [&pictures, &mail].map(|path| path.to_str().expect("a plain path"));
+    let args = [&*script, &url, "--mail", mail, "--screenshots", into, "--width", "360"];
     let (ok, out, err) = run("node", &args, Duration::from_secs(90));
     assert!(ok, "{err}\n{}", server.log());
     let seen: Value = serde_json::from_str(out.trim()).unwrap_or_else(|e| panic!("{e}: {out}"));

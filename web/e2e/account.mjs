@@ -1,12 +1,13 @@
 // Uses the account page and the page of people as persons would, and prints one line of JSON with what came of it.
 //
-//   node e2e/account.mjs GATEWAY_URL [--screenshots DIR] [--width 1280] [--dark]
+//   node e2e/account.mjs GATEWAY_URL [--mail DIR] [--screenshots DIR] [--width 1280] [--dark]
 //
+// With the folder that the server puts mail into, an address of mail is confirmed and signed in with too.
 // For a server that has no administrator yet, asked from its own machine. Invites the first operator and accepts that,
 // changes name and password, turns two-step verification on, makes and deletes an API key, signs out and in again with a
 // recovery code, invites a viewer, changes their roles, disables, resets and deletes them. Fails at the first step that
 // does not come about.
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { audit, launch } from "./browser.mjs";
@@ -14,11 +15,11 @@ import { totp } from "./identity.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { screenshots: { type: "string" }, width: { type: "string", default: "1280" }, dark: { type: "boolean", default: false } },
+  options: { mail: { type: "string" }, screenshots: { type: "string" }, width: { type: "string", default: "1280" }, dark: { type: "boolean", default: false } },
 });
 const [gateway] = positionals;
 if (!gateway) {
-  console.error("usage: node e2e/account.mjs GATEWAY_URL [--screenshots DIR] [--width 1280] [--dark]");
+  console.error("usage: node e2e/account.mjs GATEWAY_URL [--mail DIR] [--screenshots DIR] [--width 1280] [--dark]");
   process.exit(2);
 }
 
@@ -51,6 +52,25 @@ async function person() {
 
 function same(what, is, wanted) {
   if (is !== wanted) throw new Error(`${what}: ${is} instead of ${wanted}`);
+}
+
+/** The link in the mail that comes. */
+async function mailed(kind) {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const [name] = existsSync(values.mail) ? readdirSync(values.mail) : [];
+    if (name) {
+      const file = join(values.mail, name);
+      // Long lines go on behind an equals sign (RFC 2045 §6.7).
+      const text = readFileSync(file, "utf8").replace(/=\r?\n/g, "").replace(/=3D/g, "=");
+      const [link] = text.match(new RegExp(`http\\S+#${kind}=\\S+`)) ?? [];
+      if (link) {
+        rmSync(file);
+        return link;
+      }
+    }
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  throw new Error(`no mail to ${kind}`);
 }
 
 const one = await person();
@@ -117,6 +137,20 @@ try {
   await one.press("I have kept them", step);
   await one.sees(`${codes.length} recovery codes left`, step);
 
+  if (values.mail) {
+    const mail = one.part("Mail");
+    await one.fill("Your address", "boss@example.org", mail);
+    await one.fill("Your password", second, mail);
+    await one.press("Send the link", mail);
+    await one.sees("A link was sent to boss@example.org", mail);
+    await one.page.goto(await mailed("confirm"), { waitUntil: "domcontentloaded" });
+    await one.press("Confirm it");
+    await one.sees("The address is confirmed");
+    await one.shot("account-mail-confirmed");
+    await one.press("Go to the account page");
+    await one.sees("boss@example.org", one.part("Mail"));
+  }
+
   const keys = one.part("API keys");
   await one.press("New key", keys);
   await one.fill("What it is for", "Studio", keys);
@@ -135,6 +169,17 @@ try {
   await one.press("Sign in with a passkey");
   await one.sees("Passkeys need a name: open http://localhost");
   await one.shot("account-signed-out");
+  if (values.mail) {
+    await one.press("Send me a link by mail");
+    await one.fill("Address of your account", "boss@example.org");
+    await one.press("Link to sign in");
+    await one.sees("a link is on its way");
+    await one.shot("account-mail-sent");
+    await one.page.goto(await mailed("enter"), { waitUntil: "domcontentloaded" });
+    await one.press("Sign in");
+    await one.sees("Code of your authenticator app");
+    await one.shot("account-mail-code");
+  }
   await one.open("/people");
   await one.sees("Only operators can see people");
   await one.shot("people-signed-out");
