@@ -39,13 +39,14 @@ try {
   };
   const row = (name) => page.getByRole("article", { name, exact: true }).first();
   const press = (within, name) => within.getByRole("button", { name }).click();
-  const playing = (within) =>
+  const playing = (within, from_s = 0) =>
     within.locator("video").evaluate(
-      (video) =>
+      (video, from_s) =>
         new Promise((done) => {
-          const look = () => (video.currentTime > 0 && video.videoWidth > 0 && !video.seeking && video.readyState > 2 ? done(video.currentTime) : setTimeout(look, 50));
+          const look = () => (video.currentTime > from_s && video.videoWidth > 0 && !video.seeking && video.readyState > 2 ? done(video.currentTime) : setTimeout(look, 50));
           look();
         }),
+      from_s,
     );
   const frame = (within) =>
     within.locator("video").evaluate((video) => new Promise((done) => {
@@ -55,7 +56,8 @@ try {
 
   await page.goto(new URL("/recordings#stretches", gateway).href, { waitUntil: "domcontentloaded" });
   await press(row(stream), "Play");
-  await playing(row(stream));
+  // There must be a whole frame to go back to.
+  await playing(row(stream), 0.5);
   await press(row(stream), "One frame back");
   const at = await frame(row(stream));
   await press(row(stream), "One frame on");

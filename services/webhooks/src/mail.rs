@@ -7,6 +7,7 @@ use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use nx_chassis::Problem;
+use tokio::io::AsyncWriteExt;
 
 use crate::Message;
 use crate::config::Config;
@@ -70,8 +71,14 @@ impl Mailer {
             Way::Server(server) => server.send(mail).await.map(drop).map_err(failed),
             Way::Folder(folder) => {
                 let file = folder.join(format!("{id}.eml"));
-                tokio::fs::create_dir_all(folder).await.map_err(failed)?;
-                tokio::fs::write(file, mail.formatted()).await.map_err(failed)
+                // There are links in them that let people in.
+                let mut folders = tokio::fs::DirBuilder::new();
+                folders.recursive(true).mode(0o700).create(folder).await.map_err(failed)?;
+                let mut options = tokio::fs::OpenOptions::new();
+                let options = options.write(true).create(true).truncate(true).mode(0o600);
+                let mut open = options.open(file).await.map_err(failed)?;
+                open.write_all(&mail.formatted()).await.map_err(failed)?;
+                open.flush().await.map_err(failed)
             }
         }
     }

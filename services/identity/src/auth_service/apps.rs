@@ -37,7 +37,8 @@ async fn sign_in(
     Body(new): Body<NewAppSession>,
 ) -> Result<ShownOnce<Json<Tokens>>, Problem> {
     by.must_be_service()?;
-    let user = may_come_in(&cx, &new.person_id).await?;
+    let user = may_come_in(&cx, &new.person_id).await;
+    let user = user.map_err(|e| if e.slug == "refused" { over() } else { e })?;
     let said_in = theirs(&cx, &new).await?;
     let (user_id, device) = (new.person_id.clone(), new.name.clone());
     let begun = NewSession { user_id, device, network: said_in.network, method: METHOD.into() };
@@ -60,12 +61,16 @@ async fn sign_in(
 /// The session in which an app was allowed, if it goes on.
 async fn theirs(cx: &Ctx, new: &NewAppSession) -> Result<Session, Problem> {
     let session = find(cx, &new.session_id).await?;
-    let over = || Problem::unauthorized("the session in which this was allowed is over");
     (session.user_id == new.person_id).then_some(session).ok_or_else(over)
 }
 
 async fn find(cx: &Ctx, session: &str) -> Result<Session, Problem> {
-    cx.call("session-mgr")?.get(&format!("/v1/sessions/{session}")).await
+    let found = cx.call("session-mgr")?.get(&format!("/v1/sessions/{session}")).await;
+    found.map_err(|e| if e.slug == "refused" { over() } else { e })
+}
+
+fn over() -> Problem {
+    Problem::unauthorized("the session in which this was allowed is over")
 }
 
 async fn session(by: Caller, cx: Ctx, Path(id): Path<String>) -> Result<Json<Session>, Problem> {

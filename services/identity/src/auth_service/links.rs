@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::{must_operate, until};
-use super::{passkeys, passwords, rules, store};
+use super::{mail, passkeys, passwords, rules, store};
 use crate::user_auth::{self, User};
 use crate::{CREDENTIAL_CHANGED, Changed, Done, gone, hash};
 
@@ -77,8 +77,10 @@ struct Made {
 
 struct Link {
     person_id: Option<String>,
+    /// The address that it was sent to, if it was.
+    mail: Option<String>,
 }
-row!(Link { person_id });
+row!(Link { person_id, mail });
 
 async fn add(
     tx: &mut Tx,
@@ -146,7 +148,7 @@ row!(Claim { kind, claim, again } json { roles });
 pub(super) async fn claim(cx: &Ctx, token: &str) -> Result<(String, Vec<String>), Problem> {
     let (mut tx, now_ms) = (cx.begin(), cx.now_ms());
     let sql = "UPDATE link SET claim = COALESCE(claim, $1), claimed_ms = $2 WHERE hash = $3 AND kind <> $4 \
-               AND ends_ms > $2 AND claimed_ms <= $5 RETURNING kind, roles, claim, \
+               AND person_id IS NULL AND ends_ms > $2 AND claimed_ms <= $5 RETURNING kind, roles, claim, \
                CAST(CASE WHEN claim = $1 THEN 0 ELSE 1 END AS BIGINT) AS again";
     let found: Option<Claim> =
         tx.one(sql, args![cx.new_id(), now_ms, hash(token), RESET, now_ms - CLAIM_MS]).await?;
@@ -219,7 +221,7 @@ struct NewPassword {
 async fn new_password(cx: Ctx, Body(given): Body<NewPassword>) -> Result<Json<Done>, Problem> {
     let sql = "SELECT * FROM link WHERE hash = $1 AND kind = $2 AND ends_ms > $3";
     let link: Option<Link> = cx.db().one(sql, args![hash(&given.token), RESET, cx.now_ms()]).await?;
-    let person = link.and_then(|link| link.person_id).ok_or_else(used)?;
+    let (person, mail) = link.and_then(|link| Some((link.person_id?, link.mail))).ok_or_else(used)?;
     let user: User = cx.call("user-auth")?.get(&format!("/v1/users/{person}")).await?;
     rules::password(&given.password, &user.handle).map_err(|e| Problem::invalid("/password", e))?;
     let kept = passwords::hash(given.password).await?;
@@ -232,6 +234,7 @@ async fn new_password(cx: Ctx, Body(given): Body<NewPassword>) -> Result<Json<Do
     store::end_challenges(&mut tx, &person).await?;
     // Who knows who was in: what they have left behind must not let them in again.
     passkeys::remove_all(&mut tx, &person).await?;
+    mail::forget(&mut tx, &person, mail.as_deref().unwrap_or_default()).await?;
     tx.emit(CREDENTIAL_CHANGED, &person, &Changed { keep: None }).await?;
     tx.commit().await?;
     Ok(Json(Done {}))

@@ -1,93 +1,73 @@
 //! Links by mail: to confirm an address, to sign in, to choose a new password.
 //!
-//! Whether somebody has an address nobody is told: what is asked for becomes a job, and the job finds out. Links lead to where
-//! people reach the pages; as long as that is not set, to this machine, for what a request says of its own address anybody can
-//! say of anybody's.
+//! Whether somebody has an address nobody is told: what is asked for becomes a job, and the job finds out (`mail/send.rs`). Links
+//! lead to where people reach the pages; as long as that is not set, only who sits at this machine gets any, to this machine: what
+//! a request says of its own address anybody can say of anybody's.
+
+mod send;
+
+use std::sync::Arc;
 
 use garde::Validate;
 use http::HeaderMap;
-use nx_chassis::{Api, Body, Caller, Ctx, Job, Json, NewJob, Problem, ShownOnce, Tx, args, row};
+use nx_chassis::{Api, Body, Caller, Ctx, Json, NewJob, Path, Problem, ShownOnce, Tx, args, row};
 use nx_contract::identity::Config;
-use nx_webhooks::{Sender, is_address};
+use nx_webhooks::is_address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::api::{Basis, LoggedIn, Place, Proof, confirm, in_session, may_come_in, sign_in};
+use super::api::{Basis, LoggedIn, Place, Proof, confirm, in_session, may_come_in, must_operate, sign_in};
 use super::attempts::{self, Names};
 use super::factors::{self, Confirm};
-use super::{links, rules, store};
+use super::{rules, store};
 use crate::answer::InCookie;
 use crate::client::Client;
 use crate::here::Here;
 use crate::{Done, FACTOR_ADDED, FACTOR_REMOVED, gone, hash};
+pub(super) use send::{JOB, send};
+use send::{Purpose, Wish, standing};
 
-/// The job that sends one.
-pub(super) const JOB: &str = "mail";
 /// How such a sign-in is called.
 const METHOD: &str = "mail";
 /// Longest address (RFC 5321 §4.5.3.1.3).
 const ADDRESS_MAX: usize = 254;
 
+/// Where people reach the pages, if that is set.
+type Site = Option<Arc<str>>;
+
 pub(super) fn routes(api: Api, config: &Config) -> Api {
-    // What the gateway says of itself is what was set.
-    let set = config.url.is_some();
-    let add = move |by: Caller, cx: Ctx, here: Here, body: Body<NewAddress>| add(by, cx, here, body, set);
+    let set: Site = config.site().ok().filter(|_| config.url.is_some()).map(|site| site.origin.into());
+    let own = set.clone();
+    let add = move |by: Caller, cx: Ctx, from: Client, here: Here, body: Body<NewAddress>| {
+        add(by, cx, from, here, body, own.clone())
+    };
     let mail = move |purpose: Purpose| {
-        move |cx: Ctx, from: Client, here: Here, body: Body<Asked>| ask(cx, from, here, body, purpose, set)
+        let set = set.clone();
+        move |cx: Ctx, from: Client, here: Here, body: Body<Asked>| {
+            ask(cx, from, here, body, purpose, set.clone())
+        }
     };
     api.get("/mail", read)
         .post("/mail", add)
         .delete("/mail", remove)
         .post("/mail/confirm", confirmed)
+        .delete("/users/{id}/mail", remove_of)
         .post("/magic-links", mail(Purpose::Enter))
         .post("/magic-links/enter", enter)
         .post("/password/reset-request", mail(Purpose::Reset))
 }
 
-/// What a link is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Purpose {
-    Confirm,
-    Enter,
-    Reset,
-}
-
-impl Purpose {
-    /// Its name in the store and in the fragment of the page; how long it holds, seconds; what it is called; what it does.
-    fn about(self) -> (&'static str, i64, &'static str, &'static str) {
-        match self {
-            Self::Confirm => {
-                ("confirm", 86_400, "Confirm your address", "confirms that this is your address")
-            }
-            Self::Enter => ("enter", 900, "Sign in", "signs you in"),
-            Self::Reset => (links::RESET, 3600, "Choose a new password", "lets you choose a new password"),
-        }
-    }
-}
-
-/// What a job is told.
-#[derive(Debug, Serialize, Deserialize)]
-struct Wish {
-    purpose: Purpose,
-    /// Where it goes, if anybody has it.
-    mail: String,
-    /// Whose it shall be.
-    person: Option<String>,
-    /// Where links lead.
-    site: String,
-}
-
 /// Where links lead: not to where somebody pretends that we are.
-fn site(here: &Here, set: bool) -> Result<String, Problem> {
-    if set || here.is_this_machine() {
+fn site(set: Site, here: &Here, Client(from): Client) -> Result<String, Problem> {
+    if let Some(set) = set {
+        return Ok(set.to_string());
+    }
+    if here.is_this_machine() && from.is_some_and(|from| from.to_canonical().is_loopback()) {
         return Ok(here.to(""));
     }
-    Err(Problem::conflict(
-        "no-address",
-        "mail needs to know where people reach the pages: who runs it sets gateway.identity.url",
-    ))
+    let text = "mail needs to know where people reach the pages: who runs it sets gateway.identity.url";
+    Err(Problem::conflict("no-address", text))
 }
 
 /// An address as it is kept and looked for.
@@ -131,35 +111,46 @@ struct NewAddress {
 async fn add(
     by: Caller,
     cx: Ctx,
+    from: Client,
     here: Here,
     Body(given): Body<NewAddress>,
-    set: bool,
+    set: Site,
 ) -> Result<Json<Done>, Problem> {
     in_session(&by)?;
-    let site = site(&here, set)?;
+    let site = site(set, &here, from)?;
     let mail = plain(&given.mail)?;
-    confirm(&cx, &by, "/password", given.password).await?;
-    let names: Names = vec![(format!("c|{}", by.subject), rules::MAIL), (format!("t|{mail}"), rules::MAIL)];
+    let kept = confirm(&cx, &by, "/password", given.password).await?;
+    let box_ = cx.vault().tag(&mail);
+    let names: Names = vec![(format!("c|{}", by.subject), rules::MAIL), (format!("u|{box_}"), rules::MAIL)];
     attempts::count(&cx, &names).await?;
-    send_later(&cx, &Wish { purpose: Purpose::Confirm, mail, person: Some(by.subject), site }).await
+    let own = Some((by.subject, standing(&cx, &kept)));
+    send_later(&cx, &Wish::new(&cx, Purpose::Confirm, &mail, own, site)?).await
 }
 
 async fn remove(by: Caller, cx: Ctx, Body(given): Body<Confirm>) -> Result<Json<Done>, Problem> {
     in_session(&by)?;
     confirm(&cx, &by, "/password", given.password).await?;
     let mut tx = cx.begin();
-    if tx.run("DELETE FROM address WHERE person_id = $1", args![&by.subject]).await? > 0 {
-        end_links(&mut tx, &by.subject).await?;
-        tx.emit(FACTOR_REMOVED, &by.subject, &json!({"factor": METHOD})).await?;
-    }
+    forget(&mut tx, &by.subject, "").await?;
     tx.commit().await?;
     Ok(Json(Done {}))
 }
 
-/// Forgets what was sent to the address that somebody had.
-async fn end_links(tx: &mut Tx, person: &str) -> Result<(), Problem> {
-    let sql = "DELETE FROM link WHERE person_id = $1 AND mail IS NOT NULL";
-    Ok(tx.run(sql, args![person]).await.map(drop)?)
+/// For who has lost what they sign in with to somebody else, by who runs it.
+async fn remove_of(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
+    must_operate(&cx, &by).await?;
+    forget(&mut tx, &id, "").await?;
+    Ok(Json(Done {}))
+}
+
+/// Forgets the address of somebody, if it is not this one, and what was sent to it.
+pub(super) async fn forget(tx: &mut Tx, person: &str, but: &str) -> Result<(), Problem> {
+    tx.run("DELETE FROM link WHERE person_id = $1 AND mail IS NOT NULL", args![person]).await?;
+    let sql = "DELETE FROM address WHERE person_id = $1 AND mail <> $2";
+    if tx.run(sql, args![person, but]).await? > 0 {
+        tx.emit(FACTOR_REMOVED, person, &json!({"factor": METHOD})).await?;
+    }
+    Ok(())
 }
 
 /// A link, as the page has it.
@@ -170,14 +161,24 @@ struct Shown {
     token: String,
 }
 
-/// Whoever has read it there has the address: before whom nobody else had confirmed it.
-async fn confirmed(mut tx: Tx, cx: Ctx, Body(shown): Body<Shown>) -> Result<Json<Done>, Problem> {
-    let Kept { person_id, mail } = take(&mut tx, &shown.token, Purpose::Confirm, cx.now_ms()).await?;
-    let sql = "DELETE FROM address WHERE person_id = $1";
-    tx.run(sql, args![&person_id]).await?;
-    let sql =
-        "INSERT INTO address (person_id, mail, at_ms) VALUES ($1, $2, $3) ON CONFLICT (mail) DO NOTHING";
-    if tx.run(sql, args![&person_id, &mail, cx.now_ms()]).await? == 0 {
+/// Whoever has read it there has the address, if nobody else had confirmed it before: and it is theirs only where they are signed
+/// in as who asked for it.
+async fn confirmed(by: Caller, mut tx: Tx, Body(shown): Body<Shown>) -> Result<Json<Done>, Problem> {
+    in_session(&by)?;
+    let Kept { person_id, mail } = take(&mut tx, &shown.token, Purpose::Confirm).await?;
+    if person_id != by.subject {
+        return Err(Problem::forbidden("another account has asked for this link: sign in as that one"));
+    }
+    // Nobody changes what they sign in with meanwhile, and they are there.
+    let sql = "UPDATE credential SET handle = handle WHERE person_id = $1";
+    if tx.run(sql, args![&person_id]).await? == 0 {
+        return Err(used());
+    }
+    forget(&mut tx, &person_id, &mail).await?;
+    let sql = "INSERT INTO address AS a (person_id, mail, at_ms) VALUES ($1, $2, $3) \
+               ON CONFLICT (mail) DO UPDATE SET at_ms = excluded.at_ms WHERE a.person_id = excluded.person_id";
+    let now_ms = tx.now_ms();
+    if tx.run(sql, args![&person_id, &mail, now_ms]).await? == 0 {
         return Err(Problem::conflict("taken", "another account has this address: remove it there first"));
     }
     tx.emit(FACTOR_ADDED, &person_id, &json!({"factor": METHOD})).await?;
@@ -185,10 +186,11 @@ async fn confirmed(mut tx: Tx, cx: Ctx, Body(shown): Body<Shown>) -> Result<Json
 }
 
 /// Uses a link up; whose it is.
-async fn take(tx: &mut Tx, token: &str, purpose: Purpose, now_ms: i64) -> Result<Kept, Problem> {
-    let (kind, ..) = purpose.about();
-    let sql = "DELETE FROM link WHERE hash = $1 AND kind = $2 AND mail IS NOT NULL AND ends_ms > $3 RETURNING person_id, mail";
-    let taken: Option<Kept> = tx.one(sql, args![hash(token), kind, now_ms]).await?;
+async fn take(tx: &mut Tx, token: &str, purpose: Purpose) -> Result<Kept, Problem> {
+    let sql = "DELETE FROM link WHERE hash = $1 AND kind = $2 AND mail IS NOT NULL AND ends_ms > $3 \
+               RETURNING person_id, mail";
+    let now_ms = tx.now_ms();
+    let taken: Option<Kept> = tx.one(sql, args![hash(token), purpose.kind(), now_ms]).await?;
     taken.ok_or_else(used)
 }
 
@@ -206,18 +208,19 @@ struct Asked {
 
 async fn ask(
     cx: Ctx,
-    Client(from): Client,
+    from: Client,
     here: Here,
     Body(asked): Body<Asked>,
     purpose: Purpose,
-    set: bool,
+    set: Site,
 ) -> Result<Json<Done>, Problem> {
-    let site = site(&here, set)?;
+    let site = site(set, &here, from)?;
     let mail = plain(&asked.mail)?;
+    let network = rules::network(from.0);
     let names: Names =
-        vec![(format!("n|{}", rules::network(from)), rules::NETWORK), (format!("t|{mail}"), rules::MAIL)];
+        vec![(format!("l|{network}"), rules::NETWORK), (format!("t|{}", cx.vault().tag(&mail)), rules::MAIL)];
     attempts::count(&cx, &names).await?;
-    send_later(&cx, &Wish { purpose, mail, person: None, site }).await
+    send_later(&cx, &Wish::new(&cx, purpose, &mail, None, site)?).await
 }
 
 async fn send_later(cx: &Ctx, wish: &Wish) -> Result<Json<Done>, Problem> {
@@ -225,38 +228,6 @@ async fn send_later(cx: &Ctx, wish: &Wish) -> Result<Json<Done>, Problem> {
     tx.enqueue(NewJob::new(JOB, wish)).await?;
     tx.commit().await?;
     Ok(Json(Done {}))
-}
-
-/// Sends a link, if there is somebody to send it to.
-pub(super) async fn send(cx: Ctx, job: Job, sender: Sender) -> Result<(), Problem> {
-    let Wish { purpose, mail, person, site } = job.body()?;
-    let person = match person {
-        Some(person) => person,
-        None => {
-            let sql = "SELECT * FROM address WHERE mail = $1";
-            let Some(kept) = cx.db().one::<Kept>(sql, args![&mail]).await? else { return Ok(()) };
-            kept.person_id
-        }
-    };
-    let (kind, lasts_s, title, does) = purpose.about();
-    let token = nx_chassis::fresh()?;
-    let mut tx = cx.begin();
-    tx.run("DELETE FROM link WHERE kind = $1 AND person_id = $2", args![kind, &person]).await?;
-    let sql = "INSERT INTO link (id, hash, kind, person_id, roles, claimed_ms, ends_ms, mail) \
-               VALUES ($1, $2, $3, $4, '[]', 0, $5, $6)";
-    let ends_ms = cx.now_ms() + lasts_s * 1000;
-    tx.run(sql, args![cx.new_id(), hash(&token), kind, &person, ends_ms, &mail]).await?;
-    tx.commit().await?;
-    let lasts = if lasts_s < 3600 {
-        format!("{} minutes", lasts_s / 60)
-    } else {
-        format!("{} hours", lasts_s / 3600)
-    };
-    let text = format!(
-        "Somebody, you we hope, has asked for this link at {site}. It {does}, once, within {lasts}:\n\n{site}/account#{kind}={token}\n\n\
-         If that was not you, there is nothing to do: without the link nothing happens.\n"
-    );
-    sender.mail(&cx.new_id(), &mail, &format!("Nexus COS: {title}"), text).await
 }
 
 /// A link by mail in place of the password.
@@ -285,7 +256,7 @@ async fn enter(
     let kept = store::by_person(&cx, &person).await?.ok_or_else(used)?;
     let second = store::totp(&cx, &person).await?.is_some_and(|totp| totp.confirmed);
     let mut tx = cx.begin();
-    take(&mut tx, &given.token, Purpose::Enter, cx.now_ms()).await?;
+    take(&mut tx, &given.token, Purpose::Enter).await?;
     if second {
         let mfa = factors::challenge(&mut tx, &person).await?;
         tx.commit().await?;

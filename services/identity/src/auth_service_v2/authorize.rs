@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::clients::{self, Client};
 use super::form::{Answer, Elsewhere, Form, Fresh, Query, Refused};
+use super::logout::hinted;
 use super::rules::{self, Params, SCOPES, has, with_query};
 use super::{CODE, CONSENT_GRANTED, themselves};
 use crate::hash;
@@ -49,6 +50,8 @@ struct Asked {
     challenge: String,
     prompt: String,
     max_age_s: Option<i64>,
+    /// An ID token of whom the app expects.
+    hint: Option<String>,
 }
 
 /// Why it is not asked.
@@ -73,7 +76,8 @@ async fn understand(cx: &Ctx, params: &Params) -> Result<Asked, Fault> {
         Ok((scope, challenge, max_age_s)) => {
             let nonce = params.get("nonce").map(str::to_owned);
             let prompt = params.get("prompt").unwrap_or_default().to_owned();
-            Ok(Asked { client, redirect_uri, scope, state, nonce, challenge, prompt, max_age_s })
+            let hint = params.get("id_token_hint").map(str::to_owned);
+            Ok(Asked { client, redirect_uri, scope, state, nonce, challenge, prompt, max_age_s, hint })
         }
         Err(refused) => Err(Fault::App { redirect_uri, state, refused }),
     }
@@ -268,13 +272,25 @@ async fn opened(cx: &Ctx, request: &str) -> Result<(Asked, i64), Problem> {
 }
 
 /// When somebody signed in, seconds, and whether that is good enough.
-async fn signed_in(cx: &Ctx, session: &str, asked: &Asked, at_ms: i64) -> Result<(i64, bool), Problem> {
+async fn signed_in(
+    cx: &Ctx,
+    by: &Caller,
+    session: &str,
+    asked: &Asked,
+    at_ms: i64,
+) -> Result<(i64, bool), Problem> {
     let session: crate::session_mgr::Session =
         cx.call("auth-service")?.get(&format!("/v1/apps/sessions/{session}")).await?;
     let Time(signed_ms) = session.created_at;
     let old = asked.max_age_s.is_some_and(|age_s| signed_ms + age_s * 1000 < at_ms);
     let again = has(&asked.prompt, "login") && signed_ms < at_ms;
-    Ok((signed_ms.div_euclid(1000), !(old || again)))
+    // Somebody else may be signed in than whom the app knows.
+    let other = match &asked.hint {
+        // One that nobody can read any more tells nothing.
+        Some(hint) => hinted(cx, hint, "sub").await?.is_some_and(|sub| sub != by.subject),
+        None => false,
+    };
+    Ok((signed_ms.div_euclid(1000), !(old || again || other)))
 }
 
 struct Consent {
@@ -292,7 +308,7 @@ async fn consent(cx: &Ctx, person: &str, client: &str) -> Result<String, Problem
 async fn look(by: Caller, cx: Ctx, Body(given): Body<Request>) -> Result<Json<View>, Problem> {
     let session = themselves(&by)?;
     let (asked, at_ms) = opened(&cx, &given.request).await?;
-    let (_, fresh) = signed_in(&cx, session, &asked, at_ms).await?;
+    let (_, fresh) = signed_in(&cx, &by, session, &asked, at_ms).await?;
     let before = consent(&cx, &by.subject, &asked.client.id).await?;
     let known =
         asked.scope.split(' ').all(|scope| scope.is_empty() || has(&before, scope)) && !before.is_empty();
@@ -325,7 +341,7 @@ async fn allow(
 ) -> Result<ShownOnce<Json<Onward>>, Problem> {
     let session = themselves(&by)?.to_owned();
     let (asked, at_ms) = opened(&cx, &given.request).await?;
-    let (auth_s, fresh) = signed_in(&cx, &session, &asked, at_ms).await?;
+    let (auth_s, fresh) = signed_in(&cx, &by, &session, &asked, at_ms).await?;
     if !fresh {
         return Err(Problem::unauthorized("the app wants you to sign in once more"));
     }

@@ -58,7 +58,7 @@ async fn begun(
     client.may(DEVICE)?;
     let scope = client.scope(form.get("scope"))?;
     let (mut tx, now_ms) = (cx.begin(), cx.now_ms());
-    let sql = "SELECT COUNT(*) AS n FROM device WHERE client_id = $1 AND ends_ms > $2";
+    let sql = "SELECT COUNT(*) AS n FROM device WHERE client_id = $1 AND ends_ms > $2 AND state IN ('asked', 'allowed')";
     if tx.one::<i64>(sql, args![&client.id, now_ms]).await?.unwrap_or_default() >= CODES_MAX {
         return Err(Problem::unavailable("busy", "too many codes wait", 30).into());
     }

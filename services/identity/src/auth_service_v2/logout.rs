@@ -33,7 +33,7 @@ async fn begin(cx: &Ctx, params: Params) -> Result<Elsewhere, Problem> {
 /// Where people are sent when they have signed out.
 async fn back(cx: &Ctx, params: &Params) -> Result<Option<String>, Problem> {
     let hinted = match params.get("id_token_hint") {
-        Some(hint) => audience(cx, hint).await?,
+        Some(hint) => hinted(cx, hint, "aud").await?,
         None => None,
     };
     let named = params.get("client_id").map(str::to_owned);
@@ -49,12 +49,12 @@ async fn back(cx: &Ctx, params: &Params) -> Result<Option<String>, Problem> {
     Ok(Some(params.get("state").map_or_else(|| to.to_owned(), |state| with_query(to, &[("state", state)]))))
 }
 
-/// The app that an ID token of ours was made for, however old it is.
-async fn audience(cx: &Ctx, hint: &str) -> Result<Option<String>, Problem> {
+/// What an ID token of ours says, however old it is: which app it was made for, or of whom.
+pub(super) async fn hinted(cx: &Ctx, hint: &str, claim: &str) -> Result<Option<String>, Problem> {
     let shown = Token { token: hint.to_owned() };
     let claims: Option<Map<String, Value>> =
         cx.call("token-mgr")?.post("/v1/apps/read", &cx.new_id(), &shown).await?;
-    Ok(claims.and_then(|claims| claims.get("aud")?.as_str().map(str::to_owned)))
+    Ok(claims.and_then(|claims| claims.get(claim)?.as_str().map(str::to_owned)))
 }
 
 #[derive(Deserialize, Validate, JsonSchema)]

@@ -126,9 +126,10 @@ pub(super) async fn stands(cx: &Ctx, session: &AppSession) -> Result<bool, Probl
         return Ok(false);
     }
     for id in [&session.parent, &session.session_id] {
-        let there = cx.call("auth-service")?.get::<Value>(&format!("/v1/apps/sessions/{id}")).await;
-        if there.is_err_and(|error| error.slug == "refused") {
-            return Ok(false);
+        match cx.call("auth-service")?.get::<Value>(&format!("/v1/apps/sessions/{id}")).await {
+            Ok(_) => {}
+            Err(error) if error.slug == "refused" => return Ok(false),
+            Err(error) => return Err(error),
         }
     }
     Ok(true)
@@ -137,7 +138,10 @@ pub(super) async fn stands(cx: &Ctx, session: &AppSession) -> Result<bool, Probl
 /// Forgets a session that must not be, and ends it, now or later.
 pub(super) async fn abandon(cx: &Ctx, session: &str) -> Result<(), Problem> {
     let mut tx = cx.begin();
-    tx.run("DELETE FROM app_session WHERE session_id = $1", args![session]).await?;
+    let sql = "DELETE FROM app_session WHERE session_id = $1 RETURNING *";
+    if let Some(ended) = tx.one::<AppSession>(sql, args![session]).await? {
+        tell_later(&mut tx, &ended).await?;
+    }
     end_later(&mut tx, session).await?;
     Ok(tx.commit().await?)
 }

@@ -123,7 +123,7 @@ async fn by_code(cx: &Ctx, here: &Here, client: &Client, form: &Params) -> Resul
     let (given, session) = begun?;
     let sql = "UPDATE code SET made = $1 WHERE hash = $2 AND burnt = 0";
     if cx.run(sql, args![&session, code]).await? == 0 {
-        sessions::end(cx, &session).await?;
+        sessions::abandon(cx, &session).await?;
         return Err(none());
     }
     Ok(given)
@@ -143,7 +143,7 @@ async fn burn(cx: &Ctx, client: &Client, code: Vec<u8>) -> Result<(), Refused> {
     if let Some(Burnt { made }) = burnt {
         tracing::warn!(app = client.id, "a code came again: what was given for it is over");
         if let Some(session) = made {
-            sessions::end(cx, &session).await?;
+            sessions::abandon(cx, &session).await?;
         }
     }
     Ok(())

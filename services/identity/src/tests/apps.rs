@@ -269,6 +269,12 @@ async fn a_code_works_once_and_ends_what_it_gave_when_it_comes_again(app: TestAp
     for answer in given {
         assert_eq!(house.renew(&text(&answer, "refresh_token")).await.is(400)["error"], "invalid_grant");
     }
+    // Who signs out takes along what they have just allowed.
+    let ada = In::new(log_in(&house.app, "ada", PASSWORD).await.is(200));
+    let code = house.code(&ada, "openid").await;
+    let _ = ada.asks(&house.app, Method::POST, "/auth-service/v1/logout", json!({})).await.is(200);
+    house.app.settle().await;
+    assert_eq!(house.redeem(&code).await.is(400)["error"], "invalid_grant");
     let late = house.code(&house.ada, "openid").await;
     house.app.pass(Duration::from_secs(61)).await;
     assert_eq!(house.redeem(&late).await.is(400)["error"], "invalid_grant");
@@ -359,6 +365,14 @@ async fn what_an_app_asks_wrongly() {
         let _ = house.ada.asks(&house.app, Method::POST, &path, json!({"request": forged})).await.is(410);
     }
     let allow = format!("{V2}/requests/allow");
+    // An app that knows somebody does not take another for them.
+    let given = house.redeem(&house.code(&house.ada, "openid").await).await;
+    let mut wish = house.wish("openid");
+    let hint = text(&given, "id_token");
+    wish.push(("id_token_hint", &hint));
+    let known = json!({"request": house.request(&wish).await});
+    let _ = house.root.asks(&house.app, Method::POST, &allow, known.clone()).await.is(401);
+    let _ = house.ada.asks(&house.app, Method::POST, &allow, known).await.is(200);
     house.app.pass(Duration::from_secs(61)).await;
     let fresh = house.request(&with("max_age", "60")).await;
     let _ = house.ada.asks(&house.app, Method::POST, &allow, json!({"request": fresh})).await.is(401);

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use http::Method;
 use nx_chassis::test::{Answer, TestApp};
-use nx_contract::identity::Config;
+use nx_contract::identity::{Config, SignUp};
 use serde_json::{Value, json};
 
-use super::{In, PASSWORD, built_in, log_in, sign_up, two};
+use super::{In, PASSWORD, built_in, log_in, service, sign_up, two};
 
 const AUTH: &str = "/auth-service/v1";
 
@@ -31,7 +31,7 @@ impl Post {
     }
 
     async fn posts(&self, host: &str, path: &str, body: Value) -> Answer {
-        let headers = [("x-nexus-reached", host), ("x-nexus-client", "192.0.2.1")];
+        let headers = [("x-nexus-reached", host), ("x-nexus-client", "127.0.0.1")];
         let answer = self.app.send_as(None, Method::POST, &format!("{AUTH}{path}"), &headers, &body).await;
         self.app.settle().await;
         answer
@@ -39,7 +39,7 @@ impl Post {
 
     /// Signed in.
     async fn theirs(&self, who: &In, method: Method, path: &str, body: Value) -> Answer {
-        let headers = [("x-nexus-reached", "localhost:3000")];
+        let headers = [("x-nexus-reached", "localhost:3000"), ("x-nexus-client", "127.0.0.1")];
         let path = format!("{AUTH}{path}");
         let answer = self.app.send_as(Some(who.caller.clone()), method, &path, &headers, &body).await;
         self.app.settle().await;
@@ -72,7 +72,7 @@ impl Post {
             .await
             .is(200);
         let token = self.token("confirm");
-        let _ = self.posts("localhost:3000", "/mail/confirm", json!({"token": token})).await.is(200);
+        let _ = self.theirs(who, Method::POST, "/mail/confirm", json!({"token": token})).await.is(200);
     }
 }
 
@@ -132,7 +132,9 @@ async fn nobody_learns_whose_an_address_is_and_boxes_are_not_filled() {
         .theirs(&root, Method::POST, "/mail", json!({"mail": "ada@example.org", "password": PASSWORD}))
         .await;
     let token = post.token("confirm");
-    assert_eq!(post.posts("localhost:3000", "/mail/confirm", json!({"token": token})).await.slug(), "taken");
+    let confirm = json!({"token": token});
+    assert_eq!(post.theirs(&ada, Method::POST, "/mail/confirm", confirm.clone()).await.slug(), "forbidden");
+    assert_eq!(post.theirs(&root, Method::POST, "/mail/confirm", confirm).await.slug(), "taken");
 
     let mut sent = 0;
     for _ in 0..10 {
@@ -163,5 +165,41 @@ async fn links_lead_nowhere_else() {
         .await
         .is(200);
     let come = set.come();
-    assert!(come[0].contains("://stream.example/account#reset="), "{come:?}");
+    assert!(come[0].contains("https://stream.example/account#reset="), "{come:?}");
+}
+
+/// A link is for what it was sent for: it invites nobody, and outlives neither a change of the password nor of the address.
+#[tokio::test]
+async fn links_are_good_for_nothing_else() {
+    let post = Post::new(&Config { sign_up: SignUp::Closed, ..Config::default() }).await;
+    let root = service(&post.app, "/auth-service/v1/first-invite").await;
+    let root = In::new(sign_up(&post.app, "root", root.is(201)["token"].as_str()).await.is(200));
+    post.app.settle().await;
+    let new = json!({"mail": "root@example.org", "password": PASSWORD});
+    let _ = post.theirs(&root, Method::POST, "/mail", new.clone()).await.is(200);
+    let confirm = post.token("confirm");
+    assert_eq!(sign_up(&post.app, "eve", Some(&confirm)).await.slug(), "gone");
+    let _ = post.theirs(&root, Method::POST, "/mail/confirm", json!({"token": confirm})).await.is(200);
+    let ask = json!({"mail": "root@example.org"});
+    let _ = post.posts("localhost:3000", "/magic-links", ask.clone()).await.is(200);
+    let enter = post.token("enter");
+    assert_eq!(sign_up(&post.app, "eve", Some(&enter)).await.slug(), "gone");
+
+    // Another address: what went to the old one is over.
+    let other = json!({"mail": "other@example.org", "password": PASSWORD});
+    let _ = post.theirs(&root, Method::POST, "/mail", other).await.is(200);
+    let confirm = json!({"token": post.token("confirm")});
+    let _ = post.theirs(&root, Method::POST, "/mail/confirm", confirm).await.is(200);
+    let entered = post.posts("localhost:3000", "/magic-links/enter", json!({"token": enter})).await;
+    assert_eq!(entered.slug(), "gone");
+    let _ = post.posts("localhost:3000", "/password/reset-request", ask).await.is(200);
+    assert_eq!(post.come(), Vec::<String>::new(), "it is nobody's any more");
+
+    // A password given anew by an operator's link leaves no address behind that somebody else may have put there.
+    let reset = json!({"user_id": root.caller.subject});
+    let link = root.asks(&post.app, Method::POST, "/auth-service/v1/resets", reset).await;
+    let new = json!({"token": link.is(201)["token"], "password": "battery staple"});
+    let _ = post.posts("localhost:3000", "/password/reset", new).await.is(200);
+    let root = In::new(log_in(&post.app, "root", "battery staple").await.is(200));
+    assert_eq!(post.theirs(&root, Method::GET, "/mail", json!({})).await.is(200), &json!({"mail": null}));
 }

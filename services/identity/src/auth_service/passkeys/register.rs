@@ -38,7 +38,7 @@ async fn begin(
     Body(given): Body<Confirm>,
     party: Arc<Party>,
 ) -> Result<ShownOnce<Json<Begun>>, Problem> {
-    in_session(&by)?;
+    let session = in_session(&by)?;
     let kept = confirm(&cx, &by, "/password", given.password).await?;
     let known = store::credential_ids(&cx, &by.subject).await?;
     if known.len() >= PASSKEYS_MAX {
@@ -55,7 +55,7 @@ async fn begin(
     let options = serde_json::to_value(options.public_key).map_err(Problem::internal)?;
     let ends_ms = cx.now_ms() + CEREMONY_MS;
     let mut tx = cx.begin();
-    store::begin_registration(&mut tx, &by.subject, &kept.password, &state, ends_ms).await?;
+    store::begin_registration(&mut tx, (&by.subject, session), &kept.password, &state, ends_ms).await?;
     tx.commit().await?;
     Ok(ShownOnce(Json(Begun { options, expires_at: Time(ends_ms) })))
 }
@@ -82,10 +82,10 @@ async fn finish(
     Body(given): Body<NewPasskey>,
     party: Arc<Party>,
 ) -> Result<Created<Passkey>, Problem> {
-    in_session(&by)?;
+    let session = in_session(&by)?;
     let name = named(&given.name)?;
     let over = || gone("the time for it is over, or it was used already: begin again");
-    let begun = store::take_registration(&cx, &by.subject).await?.ok_or_else(over)?;
+    let begun = store::take_registration(&cx, (&by.subject, session)).await?.ok_or_else(over)?;
     let made = party.webauthn.finish_passkey_registration(&given.credential, &begun.state);
     let made = made.map_err(|error| Problem::invalid("/credential", party.refusal(&error).detail))?;
     let mut tx = cx.begin();

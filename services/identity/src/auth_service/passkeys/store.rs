@@ -114,17 +114,19 @@ pub(super) async fn used(tx: &mut Tx, mut kept: Kept, shown: &AuthenticationResu
 }
 
 /// A question to somebody who is signed in; the one before is forgotten.
+/// Keeps a question for the session in which the password was shown.
 pub(super) async fn begin_registration(
     tx: &mut Tx,
-    person: &str,
+    (person, session): (&str, &str),
     password: &str,
     state: &PasskeyRegistration,
     ends_ms: i64,
 ) -> Result<u64, DbError> {
-    let sql = "INSERT INTO passkey_registration (person_id, password, state, ends_ms) VALUES ($1, $2, $3, $4) \
-               ON CONFLICT (person_id) DO UPDATE SET password = excluded.password, state = excluded.state, \
+    let sql = "INSERT INTO passkey_registration (person_id, password, state, ends_ms, session_id) \
+               VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (person_id) DO UPDATE SET session_id = excluded.session_id, password = excluded.password, state = excluded.state, \
                ends_ms = excluded.ends_ms";
-    tx.run(sql, args![person, password, Value::json(state), ends_ms]).await
+    tx.run(sql, args![person, password, Value::json(state), ends_ms, session]).await
 }
 
 /// What was asked, and what was kept of the password that allowed it.
@@ -135,11 +137,14 @@ pub(super) struct Registration {
 row!(Registration { password } json { state });
 
 /// Uses the question up, whatever comes of it.
-pub(super) async fn take_registration(cx: &Ctx, person: &str) -> Result<Option<Registration>, DbError> {
+pub(super) async fn take_registration(
+    cx: &Ctx,
+    (person, session): (&str, &str),
+) -> Result<Option<Registration>, DbError> {
     let (mut tx, now_ms) = (cx.begin(), cx.now_ms());
-    let sql =
-        "DELETE FROM passkey_registration WHERE person_id = $1 AND ends_ms > $2 RETURNING password, state";
-    let taken = tx.one(sql, args![person, now_ms]).await?;
+    let sql = "DELETE FROM passkey_registration WHERE person_id = $1 AND session_id = $2 AND ends_ms > $3 \
+               RETURNING password, state";
+    let taken = tx.one(sql, args![person, session, now_ms]).await?;
     tx.commit().await?;
     Ok(taken)
 }

@@ -56,7 +56,7 @@ pub(super) async fn create(
         user = set_disabled(&mut tx, &asked.by, &user.id, true).await?;
         api::tell(&mut tx, USER_CHANGED, &user).await?;
     }
-    let made = UserRow { changed_ms: cx.now_ms(), user, attributes: Some(of) };
+    let made = UserRow { changed_ms: user.created_at.0, user, attributes: Some(of) };
     Ok(New(asked.wanted.of(USERS.scope, document(&made, &asked.base, &[])).into()))
 }
 
