@@ -6,8 +6,8 @@ use nx_chassis::{Api, Body, Caller, Ctx, Json, Problem, Tx, args, row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::authorize::{allowed, in_words};
 use super::clients::{self, Client};
+use super::consent::{allowed, in_words};
 use super::form::{Answer, Form, Refused};
 use super::rules::{self, CODE_CHARS, Params};
 use super::token::Grant;

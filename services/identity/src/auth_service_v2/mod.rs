@@ -3,7 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `clients.rs` | who asks: apps that operators have registered |
-//! | `authorize.rs`, `device.rs` | asking somebody, in a browser or by a code that they type |
+//! | `authorize.rs`, `consent.rs`, `device.rs` | asking somebody, in a browser or by a code that they type |
 //! | `token.rs` | what an app gets for what it shows |
 //! | `known.rs`, `logout.rs`, `sessions.rs` | what is known of a token, and how it ends |
 //! | `rules.rs` | addresses, scopes, proofs: no I/O |
@@ -16,6 +16,7 @@
 
 mod authorize;
 mod clients;
+mod consent;
 mod device;
 mod form;
 mod known;
@@ -50,7 +51,9 @@ const SESSION_MS: i64 = 366 * DAY_MS;
 
 pub(crate) fn service(sender: &Sender) -> Service {
     let sender = sender.clone();
-    let api = known::routes(token::routes(device::routes(authorize::routes(clients::routes(Api::new())))));
+    let api = known::routes(token::routes(device::routes(consent::routes(authorize::routes(
+        clients::routes(Api::new()),
+    )))));
     Service::new("auth-service-v2")
         .migration(include_str!("0001_init.sql"))
         .api(meta::routes(logout::routes(sessions::routes(api))))

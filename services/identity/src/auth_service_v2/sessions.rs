@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::authorize::in_words;
+use super::consent::in_words;
 use super::{clients, themselves};
 use crate::Done;
 use crate::token_mgr::{Sign, Signed};
