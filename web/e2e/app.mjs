@@ -121,7 +121,8 @@ try {
       code_challenge: await client.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256", ...more };
     const url = pushed ? await client.buildAuthorizationUrlWithPAR(config, wish) : client.buildAuthorizationUrl(config, wish);
     const before = came.length;
-    await page.goto(url.href, { waitUntil: "domcontentloaded" });
+    // The page may send the browser on before it is whole.
+    await page.goto(url.href, { waitUntil: "commit" });
     await between?.();
     const back = await until("back at the app", () => came[before]);
     const checks = { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true, ...(more.max_age ? { maxAge: more.max_age } : {}) };
