@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::authorize::{Asked, Fault, back, understand};
 use super::logout::hinted;
-use super::rules::{Params, SCOPES, has};
-use super::{CONSENT_GRANTED, themselves};
+use super::rules::{Params, SCOPES, covers, has};
+use super::{CONSENT_GRANTED, sessions, themselves};
 use crate::hash;
 use crate::here::Here;
 
@@ -89,8 +89,7 @@ async fn signed_in(
     asked: &Asked,
     at_ms: i64,
 ) -> Result<(i64, bool), Problem> {
-    let session: crate::session_mgr::Session =
-        cx.call("auth-service")?.get(&format!("/v1/apps/sessions/{session}")).await?;
+    let session = sessions::read(cx, session).await?;
     let Time(signed_ms) = session.created_at;
     let old = asked.max_age_s.is_some_and(|age_s| signed_ms + age_s * 1000 < at_ms);
     let again = has(&asked.prompt, "login") && signed_ms < at_ms;
@@ -120,8 +119,7 @@ async fn look(by: Caller, cx: Ctx, Body(given): Body<Request>) -> Result<Json<Vi
     let (asked, at_ms) = opened(&cx, &given.request).await?;
     let (_, fresh) = signed_in(&cx, &by, session, &asked, at_ms).await?;
     let before = consent(&cx, &by.subject, &asked.client.id).await?;
-    let known =
-        asked.scope.split(' ').all(|scope| scope.is_empty() || has(&before, scope)) && !before.is_empty();
+    let known = covers(&before, &asked.scope) && !before.is_empty();
     // Any program can say that it is the one on this machine (RFC 8252 §8.6).
     let sure = !asked.client.public || asked.redirect_uri.starts_with("https:");
     let allowed = sure && (asked.client.about.trusted || known);
@@ -187,7 +185,7 @@ pub(super) async fn allowed(
     scope: &str,
 ) -> Result<(), Problem> {
     let before = consent(cx, person, client).await?;
-    let known = scope.split(' ').all(|s| s.is_empty() || has(&before, s));
+    let known = covers(&before, scope);
     // What is allowed already is no news. Who allows nothing by name allows that it is connected.
     if known
         && tx

@@ -11,7 +11,7 @@ use super::consent::{allowed, in_words};
 use super::form::{Answer, Form, Refused};
 use super::rules::{self, CODE_CHARS, Params};
 use super::token::Grant;
-use super::{DEVICE, themselves};
+use super::{DEVICE, sessions, themselves};
 use crate::here::Here;
 use crate::{Done, hash};
 
@@ -149,8 +149,7 @@ async fn allow(by: Caller, cx: Ctx, mut tx: Tx, Body(typed): Body<Typed>) -> Res
     let session = themselves(&by)?.to_owned();
     let code = rules::typed(&typed.user_code);
     guess(&cx, &by.subject).await?;
-    let signed_in: crate::session_mgr::Session =
-        cx.call("auth-service")?.get(&format!("/v1/apps/sessions/{session}")).await?;
+    let signed_in = sessions::read(&cx, &session).await?;
     let sql = "UPDATE device SET state = 'allowed', person_id = $1, session_id = $2, auth_s = $3 \
                WHERE user_code = $4 AND state = 'asked' AND ends_ms > $5 RETURNING client_id, scope";
     let auth_s = signed_in.created_at.0.div_euclid(1000);

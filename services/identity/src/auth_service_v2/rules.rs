@@ -141,6 +141,11 @@ fn without_port(uri: &str) -> Option<(String, String)> {
     (is_loopback(host) && is_port).then(|| (bare.to_owned(), path.to_owned()))
 }
 
+/// Whether every scope of `scope` stands in `list`.
+pub(super) fn covers(list: &str, scope: &str) -> bool {
+    scope.split(' ').all(|scope| scope.is_empty() || has(list, scope))
+}
+
 /// Whether this can be a PKCE challenge: SHA-256 in base64 (RFC 7636 §4.2).
 pub(super) fn is_challenge(text: &str) -> bool {
     text.len() == 43 && BASE64.decode(text).is_ok()

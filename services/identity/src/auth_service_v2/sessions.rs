@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::consent::in_words;
 use super::{clients, themselves};
 use crate::Done;
+use crate::session_mgr::Session;
 use crate::token_mgr::{Sign, Signed};
 
 /// The job that ends a session of an app.
@@ -118,6 +119,11 @@ pub(super) async fn end_of_client(tx: &mut Tx, id: &str) -> Result<(), Problem> 
     Ok(())
 }
 
+/// Any session, as session-mgr has it.
+pub(super) async fn read(cx: &Ctx, id: &str) -> Result<Session, Problem> {
+    cx.call("auth-service")?.get(&format!("/v1/apps/sessions/{id}")).await
+}
+
 /// Whether all that a session stands on is there yet: what has ended before its line was written was heard before.
 pub(super) async fn stands(cx: &Ctx, session: &AppSession) -> Result<bool, Problem> {
     let sql = "SELECT COUNT(*) AS n FROM consent WHERE person_id = $1 AND client_id = $2";
@@ -126,7 +132,7 @@ pub(super) async fn stands(cx: &Ctx, session: &AppSession) -> Result<bool, Probl
         return Ok(false);
     }
     for id in [&session.parent, &session.session_id] {
-        match cx.call("auth-service")?.get::<Value>(&format!("/v1/apps/sessions/{id}")).await {
+        match read(cx, id).await {
             Ok(_) => {}
             Err(error) if error.slug == "refused" => return Ok(false),
             Err(error) => return Err(error),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::clients::{self, Client};
 use super::form::{Answer, Form, Refused};
-use super::rules::{self, Params, has};
+use super::rules::{self, Params, covers, has};
 use super::sessions::{self, AppSession};
 use super::{CODE, CREDENTIALS, DEVICE, EXCHANGE, REFRESH, device};
 use crate::answer::Tokens;
@@ -295,8 +295,7 @@ async fn exchanged(cx: &Ctx, client: &Client, form: &Params) -> Result<Given, Re
     let asked =
         form.get("scope").map(str::to_owned).or_else(|| known.app.as_ref().map(|app| app.scope.clone()));
     let scope = client.scope(asked.as_deref())?;
-    let had = |scope: &str| known.app.as_ref().is_none_or(|app| has(&app.scope, scope));
-    if !scope.split(' ').all(|scope| scope.is_empty() || had(scope)) {
+    if known.app.as_ref().is_some_and(|app| !covers(&app.scope, &scope)) {
         return Err(Refused::new("invalid_scope", "is more than subject_token has"));
     }
     let Known { subject: id, roles, session_id, exp, .. } = known;
