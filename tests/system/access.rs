@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::browser::watch;
-use crate::encoder::{CLOCKED, Process, SMALL, decode, eventually, ffmpeg, run, scratch};
+use crate::encoder::{CLOCKED, Process, SMALL, decode, eventually, ffmpeg, fresh, run, scratch};
 use crate::support::plane::Plane;
 use crate::support::{Server, http, nexus_bin};
 
@@ -209,8 +209,7 @@ fn players_that_know_nothing_of_tokens_play_with_one() {
 #[test]
 fn what_is_taken_back_ends_at_once_for_those_who_watch() {
     let house = House::new("access-back");
-    let data = scratch("access-back-data");
-    let _ = std::fs::remove_dir_all(&data);
+    let data = fresh("access-back-data");
     let settings = house.settings("edges.json", "");
     let mut server = Server::configured_in(&data, &settings);
     let _paid = ffmpeg(server.rtmp(), "live/paid", SMALL);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::api::{SOON, multivariant, playlist};
-use crate::encoder::{Process, SMALL, eventually, ffmpeg, run, scratch};
+use crate::encoder::{Process, SMALL, eventually, ffmpeg, fresh, run};
 use crate::support::{Server, http};
 
 const API: &str = "/api/streamcore/v1";
@@ -134,7 +134,7 @@ fn a_clip_of_a_running_stream_is_ready_with_its_last_frame() {
 
 #[test]
 fn an_acknowledged_clip_outlives_a_kill_and_can_be_deleted_and_restored() {
-    let data = scratch(&format!("assets-kill-{}", std::process::id()));
+    let data = fresh(&format!("assets-kill-{}", std::process::id()));
     let env = [("NEXUS__ORIGIN__STORE__KEEP_S", "3600")];
     let mut server = Server::in_folder(&data, &env);
     let encoder = on(&server, "live/kill");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::api::{SOON, multivariant, playlist};
-use crate::encoder::{Process, SMALL, Source, eventually, ffmpeg, run, scratch};
+use crate::encoder::{Process, SMALL, Source, eventually, ffmpeg, fresh, run, scratch};
 use crate::support::{Server, ffmpeg as clips, http};
 
 /// A key frame each second.
@@ -174,7 +174,7 @@ fn captions_in_the_picture_are_declared_shown_beside_it_and_stay_as_they_are() {
 #[test]
 fn text_of_the_past_is_what_it_was_live() {
     let (clip, _) = captioned();
-    let data = scratch(&format!("captions-past-{}", std::process::id()));
+    let data = fresh(&format!("captions-past-{}", std::process::id()));
     let settings = "[origin.store]\nkeep_s = 3600\n[origin.stream]\nreconnect_s = 1\nwindow_segments = 4\n";
     let mut server = Server::configured_in(&data, settings);
     let rtmp = format!("rtmp://{}/live/cc", server.rtmp());

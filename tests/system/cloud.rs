@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::api::{SOON, multivariant, playlist};
-use crate::encoder::{SMALL, decode, eventually, ffmpeg, scratch};
+use crate::encoder::{SMALL, decode, eventually, ffmpeg, fresh};
 use crate::store::{assert_same, listed, over, packets, send};
 use crate::support::ffmpeg::{Kind, clip};
 use crate::support::proxy::{Line, Proxy};
@@ -36,7 +36,7 @@ impl Far {
         std::thread::spawn(move || lines.for_each(drop));
         let made = http::send(address, "PUT", "/past", "").expect("an answer");
         assert_eq!(made.status, 200);
-        let data = scratch(&format!("cloud-{name}-{}", std::process::id()));
+        let data = fresh(&format!("cloud-{name}-{}", std::process::id()));
         std::fs::write(data.join("name"), "AKIAEXAMPLE\n").expect("a file");
         std::fs::write(data.join("key"), "not for logs\n").expect("a file");
         let line = Proxy::start(address);

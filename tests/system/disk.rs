@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::api::{SOON, multivariant, playlist};
-use crate::encoder::{SMALL, decode, eventually, ffmpeg, scratch};
+use crate::encoder::{SMALL, decode, eventually, ffmpeg, fresh};
 use crate::store::listed;
 use crate::support::{Server, http};
 
@@ -81,7 +81,7 @@ fn assert_has(server: &Server, known: &[(String, Vec<u8>)]) {
 
 /// A server that keeps streams below `store/live` in a folder of its own, among mounts that `script` makes there.
 fn server(name: &str, script: &str) -> (PathBuf, Server) {
-    let data = scratch(&format!("disk-{name}-{}", std::process::id()));
+    let data = fresh(&format!("disk-{name}-{}", std::process::id()));
     std::fs::create_dir_all(data.join("store/live")).expect("a folder");
     std::fs::create_dir_all(data.join("spare")).expect("a folder");
     let server = Server::mounted_in(&data, &format!("cd {}; {script}", data.display()), &[KEEP]);

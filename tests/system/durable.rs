@@ -5,12 +5,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::api::{SOON, multivariant, number, numbers, playlist, until};
-use crate::encoder::{SMALL, eventually, ffmpeg, scratch};
+use crate::encoder::{SMALL, eventually, ffmpeg, fresh};
 use crate::support::{Server, http};
 
 #[test]
 fn numbers_go_on_after_a_crash() {
-    let data = scratch(&format!("durable-{}", std::process::id()));
+    let data = fresh(&format!("durable-{}", std::process::id()));
     let path = "/live/keep/v1/index.m3u8";
     let mut server = Server::in_folder(&data, &[]);
     let encoder = ffmpeg(server.rtmp(), "live/keep", SMALL);

@@ -150,7 +150,13 @@ pub(crate) struct Decoded {
     pub(crate) complaints: String,
 }
 
-/// Whether a test's own folder for screenshots and the like can be made.
+/// An empty folder of a test's own: what an earlier run left there is gone, as data of another version may not be read by this.
+pub(crate) fn fresh(name: &str) -> std::path::PathBuf {
+    let _ = std::fs::remove_dir_all(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
+    scratch(name)
+}
+
+/// A folder of a test's own for screenshots and the like, with what earlier runs left there.
 pub(crate) fn scratch(name: &str) -> std::path::PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).expect("a scratch folder");

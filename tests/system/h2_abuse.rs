@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::encoder::scratch;
+use crate::encoder::fresh;
 use crate::support::{Server, http};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -57,7 +57,7 @@ type Open<'a> = &'a dyn Fn(TcpStream) -> Box<dyn Socket>;
 
 /// Runs a test against both.
 fn both(test: impl Fn(&Server, SocketAddr, Open<'_>)) {
-    let data = scratch("h2-abuse");
+    let data = fresh("h2-abuse");
     let server = Server::in_folder(&data, &[]);
     test(&server, server.edge(), &|socket| Box::new(socket));
     let mut roots = RootCertStore::empty();

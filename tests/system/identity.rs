@@ -1,24 +1,16 @@
 //! People: the link of the first administrator, the pages that people use, and that nothing of it is in a log.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::encoder::{eventually, run, scratch};
+use crate::encoder::{eventually, fresh, run, scratch};
 use crate::support::Server;
 use crate::support::http::{Client, Reply};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PASSWORD: &str = "correct horse battery";
-
-fn folder(name: &str) -> PathBuf {
-    let folder = scratch(name);
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
 
 /// Asks with these headers beside those that every request has, each time as another request.
 fn ask(server: &Server, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
@@ -48,7 +40,7 @@ fn first_invite(server: &Server) -> String {
 /// By the pages alone: an invitation, the first administrator, a password, two steps, an address of mail, a key, sessions, others' accounts.
 #[test]
 fn people_get_in_and_are_looked_after_by_the_pages() {
-    let data = folder("account-data");
+    let data = fresh("account-data");
     let server = Server::in_folder(&data, &[("NEXUS__GATEWAY__IDENTITY__SIGN_UP", "closed")]);
     let mail = data.join("mail");
     let script = format!("{}/web/e2e/account.mjs", env!("CARGO_MANIFEST_DIR"));
@@ -88,7 +80,7 @@ fn a_channel_is_made_published_watched_and_ended_by_the_pages() {
 /// The link is printed while nobody is there, works once, and with it this machine loses its rights.
 #[test]
 fn the_first_administrator_comes_by_a_link_that_works_once() {
-    let folder = folder("first-link");
+    let folder = fresh("first-link");
     let invited = {
         let server = Server::in_folder(&folder, &[]);
         first_invite(&server)

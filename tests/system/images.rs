@@ -9,7 +9,7 @@ use nx_media::VideoCodec;
 use nx_worker_protocol::{Grid, Reply as Said, Request};
 
 use crate::api::{SOON, multivariant, playlist};
-use crate::encoder::{Process, SMALL, eventually, ffmpeg, ffmpeg_new, run, scratch};
+use crate::encoder::{Process, SMALL, eventually, ffmpeg, ffmpeg_new, fresh, run, scratch};
 use crate::store::{over, send};
 use crate::support::Server;
 use crate::support::ffmpeg::{Kind, clip};
@@ -270,7 +270,7 @@ fn cues(index: &str) -> Vec<(String, f64, [u32; 4])> {
 #[test]
 fn sheets_show_in_each_cell_what_was_on_then() {
     real_worker();
-    let data = scratch(&format!("images-sheets-{}", std::process::id()));
+    let data = fresh(&format!("images-sheets-{}", std::process::id()));
     let kept = [("NEXUS__ORIGIN__STORE__KEEP_S", "3600"), ("NEXUS__ORIGIN__STREAM__RECONNECT_S", "1")];
     let server = Server::in_folder(&data, &kept);
     let _sent = send(&server, &clip(8, Kind::Small), "live/sheet");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::{SOON, multivariant};
 use crate::assets::now;
-use crate::encoder::{SMALL, eventually, ffmpeg, run, scratch};
+use crate::encoder::{SMALL, eventually, ffmpeg, fresh, run};
 use crate::support::{Server, http};
 
 const API: &str = "/api/streamcore/v1";
@@ -30,7 +30,7 @@ type Change<'a> = (&'a str, &'a dyn Fn(&mut Value));
 
 #[test]
 fn a_manifest_proves_what_was_stored_and_nothing_else() {
-    let data = scratch(&format!("manifest-{}", std::process::id()));
+    let data = fresh(&format!("manifest-{}", std::process::id()));
     let server = Server::in_folder(&data, &[KEEP]);
     let encoder = ffmpeg(server.rtmp(), "live/show", SMALL);
     multivariant(&server, "live/show");

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::api::multivariant;
-use crate::encoder::{Process, SMALL, Source, ffmpeg, ffmpeg_new, scratch};
+use crate::encoder::{Process, SMALL, Source, ffmpeg, ffmpeg_new, fresh};
 use crate::support::Server;
 use crate::support::ffmpeg::{Kind, clip};
 use crate::support::publish::{Clip, Publisher};
@@ -135,7 +135,7 @@ fn outlive(
     begin: impl FnOnce(&mut Stage),
     fault: impl FnOnce(&mut Stage),
 ) {
-    let data = scratch(&format!("players-{name}-{}", std::process::id()));
+    let data = fresh(&format!("players-{name}-{}", std::process::id()));
     let clock = data.join("clock");
     std::fs::write(&clock, "+0").expect("a file");
     let mut stage = Stage { server: None, encoder: None, data, clock };

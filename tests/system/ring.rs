@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::encoder::fresh;
 use crate::support::http::{self, Client, Reply};
 use crate::support::{Server, nexus_bin};
 
@@ -57,7 +58,7 @@ fn what_is_built_answers_what_is_planned_says_so_and_what_is_unknown_is_not_foun
 
 #[test]
 fn a_schedule_outlives_a_kill_and_its_key_is_for_one_request() {
-    let data = std::env::temp_dir().join(format!("nexus-ring-{}", std::process::id()));
+    let data = fresh("ring-killed");
     let mut server = Server::in_folder(&data, &[]);
     let made = post(&server, "/api/scheduler/v1/schedules", "k", &hourly());
     assert_eq!(made.status, 201, "{}", body(&made));

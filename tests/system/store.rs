@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::api::{SOON, multivariant, playlist};
-use crate::encoder::{Process, SMALL, decode, eventually, ffmpeg, run, scratch};
+use crate::encoder::{Process, SMALL, decode, eventually, ffmpeg, fresh, run};
 use crate::players::Players;
 use crate::support::ffmpeg::{Kind, clip};
 use crate::support::{Server, http};
@@ -152,7 +152,7 @@ fn what_was_live_is_played_from_disk_packet_by_packet() {
 
 #[test]
 fn a_stream_that_is_not_on_shows_its_last_time_and_a_new_one_is_another() {
-    let data = scratch(&format!("store-off-{}", std::process::id()));
+    let data = fresh(&format!("store-off-{}", std::process::id()));
     let quick = [KEEP, ("NEXUS__ORIGIN__STREAM__RECONNECT_S", "1")];
     let server = Server::in_folder(&data, &quick);
     let clip = clip(6, Kind::Small);
@@ -194,7 +194,7 @@ pub(crate) fn listed(playlist: &str) -> Vec<String> {
 
 #[test]
 fn a_store_that_fails_harms_no_stream_and_heals() {
-    let data = scratch(&format!("store-fails-{}", std::process::id()));
+    let data = fresh(&format!("store-fails-{}", std::process::id()));
     let folder = data.join("store/live");
     std::fs::create_dir_all(&folder).expect("a folder");
     let server = Server::in_folder(&data, &[KEEP]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::api::{SOON, multivariant, playlist};
 use crate::captions::{QUICK, STREAMS};
-use crate::encoder::{SMALL, eventually, ffmpeg, run, scratch};
+use crate::encoder::{SMALL, eventually, ffmpeg, fresh, run};
 use crate::live::playable;
 use crate::support::{Server, http};
 
@@ -94,7 +94,7 @@ fn low_latency_updates_key_frames_transport_stream_breaks_and_texts() {
 
 #[test]
 fn gaps_another_run_and_the_end() {
-    let data = scratch(&format!("strict-{}", std::process::id()));
+    let data = fresh(&format!("strict-{}", std::process::id()));
     let env = [("NEXUS__ORIGIN__STREAM__RECONNECT_S", "4")];
     let mut killed = Server::in_folder(&data, &env);
     let encoder = ffmpeg(killed.rtmp(), "live/gaps", SMALL);

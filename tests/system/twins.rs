@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::encoder::{Process, SMALL, eventually, ffmpeg_to, scratch};
+use crate::encoder::{Process, SMALL, eventually, ffmpeg_to, fresh};
 use crate::support::hls::LowLatency;
 use crate::support::plane::Plane;
 use crate::support::{Server, http};
@@ -59,7 +59,7 @@ fn twins(plane: &Plane) -> [(Node, SocketAddr); 2] {
             "listen = \"{at}\"\n[origin.twin]\nlisten = \"{listen}\"\npeer = \"{peer}\"\nleads = {leads}"
         );
         let settings = plane.settings("origin", &twin);
-        let data = scratch(&format!("twins-{leads}"));
+        let data = fresh(&format!("twins-{leads}"));
         // Nothing of an earlier run: its streams would go on.
         std::fs::remove_dir_all(&data).expect("it is removed");
         let mut node = Node { data, settings, rtmp: port(), server: None };

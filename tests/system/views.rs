@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::api::{SOON, multivariant, playlist, until};
-use crate::encoder::{eventually, run, scratch};
+use crate::encoder::{eventually, fresh, run};
 use crate::store::send;
 use crate::support::ffmpeg::{Kind, clip};
 use crate::support::{Server, http, nexus_bin};
@@ -68,7 +68,7 @@ fn live_ts(server: &Server, clip: &Path, key: &str) -> BTreeMap<String, Vec<u8>>
 
 #[test]
 fn mpeg_ts_of_the_past_is_what_it_was_live() {
-    let data = scratch(&format!("views-ts-{}", std::process::id()));
+    let data = fresh(&format!("views-ts-{}", std::process::id()));
     let mut server = Server::configured_in(&data, KEPT);
     let clip = clip(14, Kind::Bframes);
     let file = clip.to_str().expect("a path");

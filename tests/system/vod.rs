@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::api::{SOON, playlist};
-use crate::encoder::{ffmpeg_new, run, scratch};
+use crate::encoder::{ffmpeg_new, fresh, run};
 use crate::players::Players;
 use crate::support::{Server, http};
 use crate::views::decoded;
@@ -26,7 +26,7 @@ struct Stage {
 
 impl Stage {
     fn new(name: &str) -> Self {
-        let data = scratch(&format!("vod-{name}-{}", std::process::id()));
+        let data = fresh(&format!("vod-{name}-{}", std::process::id()));
         std::fs::create_dir_all(data.join("vod")).expect("a folder of titles");
         let server = Some(Server::in_folder(&data, &[]));
         Self { data, server }

@@ -125,6 +125,8 @@ try {
     await page.goto(url.href, { waitUntil: "commit" });
     await between?.();
     const back = await until("back at the app", () => came[before]);
+    // The app has it before the browser is there: sent on meanwhile, that would go nowhere.
+    await page.waitForURL((at) => at.searchParams.get("state") === state && at.origin === home);
     const checks = { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true, ...(more.max_age ? { maxAge: more.max_age } : {}) };
     return () => client.authorizationCodeGrant(config, new URL(back, home), checks);
   }

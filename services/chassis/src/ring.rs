@@ -65,8 +65,16 @@ pub(crate) struct Running {
     peer: Peer,
     /// Where the bus of the process brings its events.
     inbox: Arc<dyn Inbox>,
-    /// Its own threads; none in tests.
-    runtime: Option<Runtime>,
+    _threads: Threads,
+}
+
+/// A service's own threads; none in tests. They end by themselves, since who drops them may be a task that must not wait.
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(Runtime::shutdown_background);
+    }
 }
 
 impl Drop for Running {
@@ -74,9 +82,6 @@ impl Drop for Running {
         // Its router has the service, and the service knows all routers.
         if let Ok(mut peers) = self.cx.shared().peers.write() {
             peers.remove(self.cx.service().id);
-        }
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
         }
     }
 }
@@ -139,8 +144,8 @@ impl Ring {
         let services: Vec<Service> = all.iter().filter(runs).cloned().collect();
         let mut opened = JoinSet::new();
         for service in services {
-            let runtime = threads.then(|| thread(service.id)).transpose()?;
-            let handle = runtime.as_ref().map_or_else(Handle::current, |r| r.handle().clone());
+            let threads = Threads(threads.then(|| thread(service.id)).transpose()?);
+            let handle = threads.0.as_ref().map_or_else(Handle::current, |r| r.handle().clone());
             let (config, data, shared) = (config.clone(), data.to_owned(), shared.clone());
             opened.spawn(async move {
                 let id = service.id;
@@ -149,7 +154,7 @@ impl Ring {
                     opened.map_err(|e| e.to_string()).flatten().map_err(|e| format!("service {id}: {e}"))?;
                 let peer = Peer { router: router(&cx), runtime: handle };
                 let inbox = Arc::new(cx.clone());
-                Ok::<_, String>(Running { cx, peer, inbox, runtime })
+                Ok::<_, String>(Running { cx, peer, inbox, _threads: threads })
             });
         }
         let (mut services, mut faults) = (BTreeMap::new(), Vec::new());

@@ -202,3 +202,16 @@ scenes!(
     a_panic_and_a_hang_cost_their_own_requests,
     a_breaker_stands_before_a_service_that_fails
 );
+
+#[tokio::test]
+async fn a_store_of_another_version_is_said_in_words() {
+    let app = TestApp::new(vec![]).await;
+    let open = |script| {
+        let (config, folder) = (crate::Config::default(), app.folder().join("versions"));
+        let till = vec![Service::new("till").migration(script)];
+        async move { crate::Ring::start(&config, &folder, till, crate::Run::All).await }
+    };
+    drop(open("CREATE TABLE sale (id TEXT)").await.expect("starts"));
+    let said = open("CREATE TABLE sale (id BIGINT)").await.err().expect("it does not start");
+    assert!(said.starts_with("service till: ") && said.contains("another version of this program"), "{said}");
+}

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::*;
-use crate::encoder::eventually;
+use crate::encoder::{eventually, fresh};
 use crate::images::children;
 use crate::support::worker::real_worker;
 
@@ -25,7 +25,7 @@ fn settings(workers: u32, rungs: &str) -> String {
 const LITTLE: &str = "{ lines = 180, preset = \"ultrafast\" }, { lines = 90, preset = \"ultrafast\" }";
 
 fn staged(name: &str, settings: &str) -> Stage {
-    let data = scratch(&format!("vod-{name}-{}", std::process::id()));
+    let data = fresh(&format!("vod-{name}-{}", std::process::id()));
     std::fs::create_dir_all(data.join("vod")).expect("a folder of titles");
     let server = Some(Server::configured_in(&data, settings));
     Stage { data, server }
