@@ -270,8 +270,11 @@ impl Scene {
         let asked = Instant::now();
         town.until("she is cut off", |_| status(edge, &format!("{}/index.m3u8", seat.base)) == 403);
         eprintln!("cut off at the edge elsewhere after {} ms", asked.elapsed().as_millis());
-        let gone = town.send("DELETE", &format!("{channel}/stream-keys/{key_id}"), &[], &Value::Null);
-        assert_eq!(gone.status, 200, "{gone:?}");
+        // A clock that jumps lets processes think for a moment that others have been silent for long.
+        let key_path = format!("{channel}/stream-keys/{key_id}");
+        town.until("the key is deleted", |town| {
+            town.send("DELETE", &key_path, &[], &Value::Null).status == 200
+        });
         town.encoder_ends();
         let refused = refusal(town, &format!("members/club?key={key}"));
         assert_eq!(refused, refusal(town, "members/club?key=wrong"));

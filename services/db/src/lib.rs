@@ -37,7 +37,9 @@ pub enum DbError {
     #[error("the transaction was not committed")]
     NotCommitted,
     /// A migration that has run is not the one we have.
-    #[error("migration {nth} of {owner} ran here in another form: another version of this program made the store; use that, or a copy of before")]
+    #[error(
+        "migration {nth} of {owner} ran here in another form: another version of this program made the store; use that, or a copy of before"
+    )]
     Migration {
         /// Whose.
         owner: &'static str,
