@@ -96,8 +96,8 @@ async fn ring(cli: &Cli, config: &Config, run: Run<'_>, stopped: &Stopped) -> Re
 
 /// The services that are to run.
 async fn start(cli: &Cli, config: &Config, run: Run<'_>) -> Result<Arc<Ring>> {
-    let nx_gateway::Config { ring, notify, identity, .. } = &config.gateway;
-    nx_ring::start(ring, notify, identity, &cli.data, run).await.map_err(Error::msg)
+    let nx_gateway::Config { ring, notify, identity, keys, .. } = &config.gateway;
+    nx_ring::start(ring, notify, identity, keys, &cli.data, run).await.map_err(Error::msg)
 }
 
 /// The ports of services themselves.

@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/platform", &["nx-chassis", "nx-webhooks"]),
     ("services/content", &["nx-chassis", "nx-contract", "nx-media"]),
     ("services/identity", &["nx-chassis", "nx-contract", "nx-webhooks"]),
-    ("services/keys", &["nx-chassis"]),
+    ("services/keys", &["nx-chassis", "nx-contract"]),
     (
         "services/ring",
         &[

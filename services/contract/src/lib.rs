@@ -3,6 +3,7 @@
 pub mod announce;
 pub mod assets;
 pub mod desired;
+pub mod hardware;
 pub mod identity;
 pub mod keys;
 pub mod mixes;

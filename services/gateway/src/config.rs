@@ -26,6 +26,8 @@ pub struct Config {
     pub limits: limits::Config,
     /// Who may have an account, and what it is good for.
     pub identity: nx_contract::identity::Config,
+    /// Where private keys are.
+    pub keys: nx_contract::hardware::Config,
     /// The services behind it.
     pub ring: nx_chassis::Config,
     /// What services tell people and programs outside.
@@ -43,6 +45,7 @@ impl Default for Config {
             token_file: None,
             limits: limits::Config::default(),
             identity: nx_contract::identity::Config::default(),
+            keys: nx_contract::hardware::Config::default(),
             ring: nx_chassis::Config::default(),
             notify: nx_webhooks::Config::default(),
             reports_to: None,
@@ -59,6 +62,7 @@ impl Config {
         };
         let mut faults = section("ring", self.ring.validate());
         faults.extend(section("identity", self.identity.validate()));
+        faults.extend(section("keys", self.keys.validate()));
         faults.extend(section("limits", self.limits.validate()));
         faults.extend(section("notify", self.notify.validate()));
         if self.token.is_some() && self.token_file.is_some() {

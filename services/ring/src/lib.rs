@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nx_chassis::{Config, Service};
+use nx_contract::hardware::Config as KeysConfig;
 use nx_contract::identity::Config as IdentityConfig;
 use nx_webhooks::Sender;
 
@@ -12,14 +13,11 @@ pub use nx_identity::first_invite;
 pub use nx_reporter::{layer as reports, report_to};
 
 /// Every service that is built, by domain.
-fn services(sender: &Sender, identity: &IdentityConfig) -> Vec<Service> {
-    [
-        nx_platform::services(sender),
-        nx_identity::services(identity, sender),
-        nx_content::services(),
-        nx_keys::services(),
-    ]
-    .concat()
+fn services(sender: &Sender, identity: &IdentityConfig, keys: &KeysConfig) -> Result<Vec<Service>, String> {
+    let keys = nx_keys::services(keys)
+        .map_err(|error| format!("there is no thread for hardware of keys: {error}"))?;
+    Ok([nx_platform::services(sender), nx_identity::services(identity, sender), nx_content::services(), keys]
+        .concat())
 }
 
 /// Starts those that are to run, with their stores below `data`. Errors of the process are reported to them, unless they go
@@ -31,10 +29,11 @@ pub async fn start(
     config: &Config,
     notify: &nx_webhooks::Config,
     identity: &IdentityConfig,
+    keys: &KeysConfig,
     data: &Path,
     run: Run<'_>,
 ) -> Result<Arc<Ring>, String> {
-    let all = services(&Sender::new(notify, data)?, identity);
+    let all = services(&Sender::new(notify, data)?, identity, keys)?;
     if let Run::Apart(names) = run {
         let unknown = names.iter().find(|name| !all.iter().any(|service| service.id() == *name));
         let built = || all.iter().map(Service::id).collect::<Vec<_>>().join(", ");
@@ -65,7 +64,8 @@ mod tests {
         let mut listed: Vec<_> = listed.filter(|id| !["streamcore", "backend-api"].contains(id)).collect();
         let sender =
             Sender::new(&nx_webhooks::Config::default(), Path::new("")).expect("the defaults are good");
-        let services = services(&sender, &IdentityConfig::default());
+        let services =
+            services(&sender, &IdentityConfig::default(), &KeysConfig::default()).expect("threads");
         let mut built: Vec<_> = services.iter().map(Service::id).collect();
         listed.sort_unstable();
         built.sort_unstable();

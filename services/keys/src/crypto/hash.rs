@@ -62,7 +62,7 @@ impl Hash {
     ///
     /// # Errors
     /// When it is said to be one and has another length.
-    pub(super) fn of_or(self, input: &[u8], prehashed: bool) -> Result<Digest, Fault> {
+    pub(crate) fn of_or(self, input: &[u8], prehashed: bool) -> Result<Digest, Fault> {
         if !prehashed {
             return Ok(self.of(input));
         }

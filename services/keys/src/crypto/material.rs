@@ -191,7 +191,7 @@ pub(crate) fn public_text(kind: Kind, public: &[u8]) -> String {
 }
 
 /// RFC 7468.
-fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let text = Zeroizing::new(BASE64.encode(der));
     let mut pem = format!("-----BEGIN {label}-----\n");
     for line in text.as_bytes().chunks(64) {

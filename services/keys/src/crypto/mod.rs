@@ -15,11 +15,13 @@ mod seal;
 mod sign;
 
 pub(crate) use hash::Hash;
-pub(crate) use kind::Kind;
-pub(crate) use material::{Material, public_text};
-pub(crate) use sign::{Form, Padding, Scheme};
 #[cfg(test)]
-use {hash::derive, sign::verify};
+use hash::derive;
+pub(crate) use kind::Kind;
+pub(crate) use material::{Material, pem, public_text};
+#[cfg(test)]
+pub(crate) use sign::verify;
+pub(crate) use sign::{Form, Padding, Scheme};
 
 /// Why something cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +36,9 @@ pub(crate) enum Fault {
     /// It makes sense, and is not in this version.
     #[error("{0}")]
     NotBuilt(String),
+    /// Who has the key does not answer, or refuses.
+    #[error("{0}")]
+    Away(String),
     /// A primitive failed that does not.
     #[error("{0} failed")]
     Failed(&'static str),

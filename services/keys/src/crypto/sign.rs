@@ -104,10 +104,16 @@ fn rsa(
     })
 }
 
-fn no_prehash(scheme: &Scheme) -> Result<(), Fault> {
-    match scheme.prehashed {
-        true => Err(Fault::NotBuilt("Ed25519 signs the input itself; send it without prehashed".into())),
-        false => Ok(()),
+impl Scheme {
+    /// Refuses a hash in place of the input.
+    ///
+    /// # Errors
+    /// [`Fault::NotBuilt`].
+    pub(crate) fn no_prehash(&self) -> Result<(), Fault> {
+        match self.prehashed {
+            true => Err(Fault::NotBuilt("Ed25519 signs the input itself; send it without prehashed".into())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -115,7 +121,7 @@ fn no_prehash(scheme: &Scheme) -> Result<(), Fault> {
 pub(super) fn sign(kind: Kind, private: &[u8], scheme: &Scheme, input: &[u8]) -> Result<Vec<u8>, Fault> {
     let (rejected, failed) = (|_| Fault::Failed("a private key"), |_| Fault::Failed("signing"));
     if kind == Kind::Ed25519 {
-        no_prehash(scheme)?;
+        scheme.no_prehash()?;
         let pair = Ed25519KeyPair::from_seed_unchecked(private).map_err(rejected)?;
         return Ok(pair.sign(input).as_ref().to_vec());
     }
@@ -148,7 +154,7 @@ pub(crate) fn verify(
     signature: &[u8],
 ) -> Result<bool, Fault> {
     if kind == Kind::Ed25519 {
-        no_prehash(scheme)?;
+        scheme.no_prehash()?;
         return Ok(UnparsedPublicKey::new(&lc::ED25519, public).verify(input, signature).is_ok());
     }
     if kind.is_rsa() {

@@ -40,7 +40,7 @@ async fn get(cx: Ctx, mut tx: Tx, at: At) -> Result<ShownOnce<Json<MediaKey>>, P
         Some(media) => media,
         None => made(&cx, &mut tx, asset, period).await?,
     };
-    let key = BASE64.encode(media.open(&cx, asset, period)?);
+    let key = BASE64.encode(media.open(&cx, asset, period).await?);
     Ok(ShownOnce(Json(MediaKey { asset: asset.into(), period, key_id: media.id, key })))
 }
 

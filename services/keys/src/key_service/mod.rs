@@ -6,8 +6,8 @@
 //! asset, period  ─► 16 bytes, made when they are first asked for, the same ever after, until the asset is shredded
 //! ```
 //!
-//! Keys are in the store under the secret of the ring, each bound to its name and version. There are no keys in hardware yet:
-//! when pv-keys is built it unwraps the root instead.
+//! Keys are in the store under the secret of the ring, each bound to its name and version, and beneath that under a root which
+//! pv-keys unwraps.
 //!
 //! Never: key bytes out, unless the key was made exportable; a version below the least one used; a nonce that was chosen by who
 //! asks; a key that is gone and comes back.
@@ -23,6 +23,7 @@ mod crypt;
 mod keys;
 mod media;
 mod plain;
+mod root;
 mod rules;
 mod sign;
 mod store;
@@ -44,6 +45,9 @@ const KEY_DESTROYED: &str = "cos.keys.key.destroyed.v1";
 pub(crate) fn service() -> Service {
     let service = Service::new("key-service")
         .migration(include_str!("0001_init.sql"))
+        .migration(include_str!("0002_root.sql"))
+        .job(root::OPEN, root::open)
+        .every("* * * * *", root::OPEN)
         .api(media::routes(plain::routes(sign::routes(crypt::routes(keys::routes(Api::new()))))));
     [KEY_CREATED, KEY_ROTATED, KEY_CHANGED, KEY_EXPORTED, KEY_DESTROYED]
         .into_iter()

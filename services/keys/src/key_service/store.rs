@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nx_chassis::{Ctx, DbError, FromRow, Problem, Row, Tx, args, row};
 use zeroize::Zeroizing;
 
+use super::root;
 use super::rules::{Change, Key};
 use crate::crypto::{Kind, Material};
 
@@ -37,8 +38,9 @@ struct Kept {
     version: i64,
     sealed: Vec<u8>,
     public: Vec<u8>,
+    root: String,
 }
-row!(Kept { version, sealed, public });
+row!(Kept { version, sealed, public, root });
 
 /// What everybody may know of a version.
 pub(super) struct Version {
@@ -84,8 +86,9 @@ pub(super) async fn versions(tx: &mut Tx, key: &Key) -> Result<Vec<Version>, DbE
     tx.all(sql, args![&key.id, key.min_decryption]).await
 }
 
-fn open(cx: &Ctx, key: &Key, kept: Kept) -> Result<(i64, Material), Problem> {
-    let secrets = Zeroizing::new(cx.vault().open(&place(key, kept.version), &kept.sealed)?);
+async fn open(cx: &Ctx, key: &Key, kept: Kept) -> Result<(i64, Material), Problem> {
+    let root = root::of(cx, &kept.root).await?;
+    let secrets = root.open(cx, &place(key, kept.version), &kept.sealed)?;
     Ok((kept.version, Material::restore(key.kind, &secrets, kept.public)?))
 }
 
@@ -100,9 +103,9 @@ pub(super) async fn materials(
 ) -> Result<BTreeMap<i64, Material>, Problem> {
     let mut found = BTreeMap::new();
     for version in wanted {
-        let sql = "SELECT version, sealed, public FROM key_version WHERE key_id = $1 AND version = $2";
+        let sql = "SELECT version, sealed, public, root FROM key_version WHERE key_id = $1 AND version = $2";
         let kept: Kept = cx.db().one(sql, args![&key.id, version]).await?.ok_or_else(no_key)?;
-        found.extend([open(cx, key, kept)?]);
+        found.extend([open(cx, key, kept).await?]);
     }
     Ok(found)
 }
@@ -114,11 +117,15 @@ pub(super) async fn all_materials(
     key: &Key,
     only: Option<i64>,
 ) -> Result<Vec<(i64, Material)>, Problem> {
-    let sql = "SELECT version, sealed, public FROM key_version WHERE key_id = $1 AND version BETWEEN $2 AND $3 \
+    let sql = "SELECT version, sealed, public, root FROM key_version WHERE key_id = $1 AND version BETWEEN $2 AND $3 \
                ORDER BY version";
     let (from, to) = only.map_or((key.min_decryption, key.latest), |only| (only, only));
     let kept: Vec<Kept> = tx.all(sql, args![&key.id, from, to]).await?;
-    kept.into_iter().map(|kept| open(cx, key, kept)).collect()
+    let mut all = Vec::new();
+    for kept in kept {
+        all.push(open(cx, key, kept).await?);
+    }
+    Ok(all)
 }
 
 /// Whether the key was added; not when there is one of the name, or too many.
@@ -138,9 +145,10 @@ pub(super) async fn keep(
     version: i64,
     material: &Material,
 ) -> Result<(), Problem> {
-    let sealed = cx.vault().close(&place(key, version), &material.secrets())?;
-    let sql = "INSERT INTO key_version (key_id, version, sealed, public, at_ms) VALUES ($1, $2, $3, $4, $5)";
-    let row = args![&key.id, version, sealed, material.public().to_vec(), cx.now_ms()];
+    let root = root::newest(cx, tx).await?;
+    let sealed = root.close(cx, &place(key, version), &material.secrets())?;
+    let sql = "INSERT INTO key_version (key_id, version, sealed, public, root, at_ms) VALUES ($1, $2, $3, $4, $5, $6)";
+    let row = args![&key.id, version, sealed, material.public().to_vec(), &root.id, cx.now_ms()];
     Ok(tx.run(sql, row).await.map(drop)?)
 }
 
@@ -185,8 +193,9 @@ pub(super) async fn delete(tx: &mut Tx, name: &str) -> Result<Option<Key>, DbErr
 pub(super) struct Media {
     pub(super) id: String,
     sealed: Vec<u8>,
+    root: String,
 }
-row!(Media { id, sealed });
+row!(Media { id, sealed, root });
 
 /// An asset as it stands.
 pub(super) struct Asset {
@@ -195,7 +204,7 @@ pub(super) struct Asset {
 }
 row!(Asset { periods, shredded });
 
-const MEDIA: &str = "SELECT id, sealed FROM media_key WHERE asset = $1 AND period = $2";
+const MEDIA: &str = "SELECT id, sealed, root FROM media_key WHERE asset = $1 AND period = $2";
 
 fn media_place(asset: &str, period: i64) -> String {
     format!("media key {asset} period {period}")
@@ -203,8 +212,13 @@ fn media_place(asset: &str, period: i64) -> String {
 
 impl Media {
     /// Its 16 bytes.
-    pub(super) fn open(&self, cx: &Ctx, asset: &str, period: i64) -> Result<Zeroizing<Vec<u8>>, Problem> {
-        Ok(Zeroizing::new(cx.vault().open(&media_place(asset, period), &self.sealed)?))
+    pub(super) async fn open(
+        &self,
+        cx: &Ctx,
+        asset: &str,
+        period: i64,
+    ) -> Result<Zeroizing<Vec<u8>>, Problem> {
+        root::of(cx, &self.root).await?.open(cx, &media_place(asset, period), &self.sealed)
     }
 }
 
@@ -230,9 +244,11 @@ pub(super) async fn add_media(
     period: i64,
     key: &[u8],
 ) -> Result<Media, Problem> {
-    let media = Media { id: cx.new_id(), sealed: cx.vault().close(&media_place(asset, period), key)? };
-    let sql = "INSERT INTO media_key (asset, period, id, sealed) VALUES ($1, $2, $3, $4)";
-    tx.run(sql, args![asset, period, &media.id, media.sealed.clone()]).await?;
+    let root = root::newest(cx, tx).await?;
+    let sealed = root.close(cx, &media_place(asset, period), key)?;
+    let media = Media { id: cx.new_id(), sealed, root: root.id };
+    let sql = "INSERT INTO media_key (asset, period, id, sealed, root) VALUES ($1, $2, $3, $4, $5)";
+    tx.run(sql, args![asset, period, &media.id, media.sealed.clone(), &media.root]).await?;
     tx.run("UPDATE media_asset SET periods = periods + 1 WHERE asset = $1", args![asset]).await?;
     Ok(media)
 }

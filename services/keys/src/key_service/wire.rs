@@ -199,16 +199,6 @@ impl<T> Items<T> {
     }
 }
 
-impl From<Fault> for Problem {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Foreign | Fault::Wrong(_) => Self::bad_request(fault.to_string()),
-            Fault::NotBuilt(_) => Self::new(StatusCode::BAD_REQUEST, "not-built", fault.to_string()),
-            Fault::Failed(_) => Self::internal(fault),
-        }
-    }
-}
-
 /// A value that may come as text: `vault write` sends all of them so.
 pub(super) fn loose<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
 where
