@@ -28,6 +28,11 @@ impl Plane {
         Self(folder)
     }
 
+    /// With files that are there.
+    pub(crate) fn in_folder(folder: &std::path::Path) -> Self {
+        Self(folder.to_owned())
+    }
+
     /// Path of one of `ca.pem`, `node.pem`, `node.key`.
     pub(crate) fn file(&self, name: &str) -> String {
         self.0.join(name).display().to_string()

@@ -14,6 +14,7 @@ mod admission;
 mod api;
 mod apps;
 mod assets;
+mod authority;
 mod bad_network;
 mod browser;
 mod cache;

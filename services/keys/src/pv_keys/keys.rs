@@ -164,7 +164,7 @@ pub(super) async fn destroyed(tx: &mut Tx, by: &Caller, key: &Key) -> Result<(),
         tx.enqueue(NewJob::new(ERASE, &key.id)).await?;
     }
     audit::note(tx, by, "destroyed", &key.name, "").await?;
-    Ok(tx.emit(KEY_DESTROYED, &key.name, &json!({"by": by.subject})).await.map(drop)?)
+    tx.emit(KEY_DESTROYED, &key.name, &json!({"by": by.subject})).await.map(drop)
 }
 
 /// Deletes what is left of a destroyed key in the hardware.
@@ -196,7 +196,7 @@ pub(super) async fn entrusted(tx: &mut Tx, by: &Caller, key: &Key, quorum: &Quor
     audit::note(tx, by, "entrusted", &key.name, &format!("{} of {}", quorum.approvals, people.join(" ")))
         .await?;
     let data = json!({"people": people, "approvals": quorum.approvals, "by": by.subject});
-    Ok(tx.emit(KEY_ENTRUSTED, &key.name, &data).await.map(drop)?)
+    tx.emit(KEY_ENTRUSTED, &key.name, &data).await.map(drop)
 }
 
 /// What became of something that may take several.
