@@ -3,22 +3,24 @@ import Hls from "hls.js";
 import type { LoaderCallbacks, LoaderConfiguration, LoaderContext } from "hls.js";
 import { hlsConfig } from "./config";
 import type { HeadStart } from "./headstart";
+import type { Pass } from "./stream";
 
 export { Hls };
 
-/** A player whose first requests are answered by `head`, if there is one. */
-export function createHls(head: HeadStart | null): Hls {
-  return new Hls(head ? { ...hlsConfig, loader: earlyLoader(head) } : hlsConfig);
+/** A player that asks with the newest token, and whose first requests are answered by `head`, if there is one. */
+export function createHls(pass: Pass, head: HeadStart | null): Hls {
+  return new Hls({ ...hlsConfig, loader: ourLoader(pass, head) });
 }
 
-function earlyLoader(head: HeadStart) {
-  return class EarlyLoader extends Hls.DefaultConfig.loader {
+function ourLoader(pass: Pass, head: HeadStart | null) {
+  return class OurLoader extends Hls.DefaultConfig.loader {
     private dropped = false;
 
     override load(context: LoaderContext, config: LoaderConfiguration, callbacks: LoaderCallbacks<LoaderContext>): void {
+      context.url = pass.on(context.url);
       const load = () => this.dropped || super.load(context, config, callbacks);
-      if (context.url.includes("_HLS_msn=")) return void head.settled().then(load);
-      const early = context.rangeEnd ? undefined : head.take(context.url);
+      if (head && context.url.includes("_HLS_msn=")) return void head.settled().then(load);
+      const early = context.rangeEnd ? undefined : head?.take(context.url);
       if (!early) return super.load(context, config, callbacks);
       this.context = context;
       early.then(

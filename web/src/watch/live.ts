@@ -56,8 +56,8 @@ export class Live {
     const answer = await fetch("/moq.json", { cache: "no-store", signal });
     const told = answer.ok ? ((await answer.json()) as { port: number; sha256: string } | null) : null;
     if (!told) throw new Error("the server gives no streams by WebTransport");
-    const { path, query } = this.stream;
-    const session = Session.connect(`https://${location.hostname}:${told.port}/${path}${query}`, told.sha256);
+    const { path, pass } = this.stream;
+    const session = Session.connect(`https://${location.hostname}:${told.port}/${path}${pass.query}`, told.sha256);
     // What connects too late is of no use.
     session.then((late) => signal.aborted && late.close()).catch(() => {});
     this.session = await Promise.race([session, late(CONNECT_MS)]);

@@ -10,6 +10,11 @@ const stream = streamFromPath(location.pathname, location.search);
 const player = stream ? new Player(stream, import("./hls"), stream.moq ? null : new HeadStart(stream.playlist)) : null;
 if (stream) document.title = `${stream.name} · Nexus COS`;
 
+// The page around this one has asked for another token in time.
+window.addEventListener("message", ({ source, data }) => {
+  if (source === window.parent && source !== window) stream?.pass.renew((data as { token?: unknown } | null)?.token);
+});
+
 const target = document.getElementById("app");
 if (target) mount(Watch, { target, props: { stream, player } });
 

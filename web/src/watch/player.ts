@@ -180,7 +180,7 @@ export class Player {
   }
 
   private openHls(module: HlsModule, video: HTMLVideoElement, epoch: number): void {
-    const hls = module.createHls(this.head);
+    const hls = module.createHls(this.stream.pass, this.head);
     const { Events } = module.Hls;
     this.hls = hls;
     const current = () => epoch === this.epoch;
@@ -226,7 +226,7 @@ export class Player {
 
   private openNative(video: HTMLVideoElement): void {
     this.native = true;
-    video.src = this.stream.playlist;
+    video.src = this.stream.pass.on(this.stream.playlist);
     void this.play();
   }
 
@@ -259,7 +259,7 @@ export class Player {
     let endedIsNew = !this.over && this.view.phase !== "ended" && this.failures < 2;
     for (;;) {
       if (epoch !== this.epoch) return;
-      const answer = await probe(this.stream.playlist);
+      const answer = await probe(this.stream.pass.on(this.stream.playlist));
       if (epoch !== this.epoch) return;
       if (answer.kind === "live" || (answer.kind === "ended" && endedIsNew)) return this.open();
       endedIsNew = false;

@@ -8,14 +8,35 @@ export interface Stream {
   path: string;
   /** The page was asked for with `player=moq`: by WebTransport if that can be had, else as always. */
   moq: boolean;
-  /** What follows the address of a player that has no paths: the playback token of the page, if it has one. */
-  query: string;
+  pass: Pass;
   /** Path of the multivariant playlist, behind the token: what it names beside itself is asked for with it too. */
   playlist: string;
   /** Path of a picture to show before the first of the player. */
   poster: string;
   /** Addresses for other players. */
   links: { hls: string; dash: string; ts: string; rtmp: string };
+}
+
+const TOKEN = /^[\w=-]+$/;
+
+/** The playback token of the page, if it has one. Whoever has framed the page gives it another before that one runs out. */
+export class Pass {
+  constructor(private token: string | null) {}
+
+  /** Takes what is a token, where there was one. */
+  renew(token: unknown): void {
+    if (this.token && typeof token === "string" && TOKEN.test(token)) this.token = token;
+  }
+
+  /** An address of this stream with the newest token. */
+  on(url: string): string {
+    return this.token ? url.replace(/\/token=[^/]*\//, `/token=${this.token}/`) : url;
+  }
+
+  /** What follows the address of a player that has no paths. */
+  get query(): string {
+    return this.token ? `?token=${this.token}` : "";
+  }
 }
 
 /** Reads `/watch/APP/STREAM`, with `/token=TOKEN` in front or `?token=TOKEN` behind; null when the path names no stream. */
@@ -26,8 +47,8 @@ export function streamFromPath(path: string, search: string): Stream | null {
   if (watch !== "watch" || !app || !name) return null;
   const asked = new URLSearchParams(search);
   const given = folded?.[1] ?? asked.get("token") ?? "";
-  const token = /^[\w=-]+$/.test(given) ? given : null;
-  const query = token ? `?token=${token}` : "";
+  const token = TOKEN.test(given) ? given : null;
+  const pass = new Pass(token);
   const base = token ? `/token=${token}/${app}/${name}` : `/${app}/${name}`;
   const at = (path: string) => `${location.origin}${base}${path}`;
   return {
@@ -35,14 +56,14 @@ export function streamFromPath(path: string, search: string): Stream | null {
     name: readable(name),
     path: readable(`${app}/${name}`),
     moq: asked.get("player") === "moq" && "WebTransport" in window,
-    query,
+    pass,
     playlist: `${base}/index.m3u8`,
     poster: `${base}/poster.jpg`,
     links: {
       hls: at("/index.m3u8"),
       dash: at("/manifest.mpd"),
       ts: at("/ts/index.m3u8"),
-      rtmp: `rtmp://${location.hostname}/${app}/${name}${query}`,
+      rtmp: `rtmp://${location.hostname}/${app}/${name}${pass.query}`,
     },
   };
 }
