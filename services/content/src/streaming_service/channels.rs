@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::core::{self, Standing};
-use super::{CHANNEL_CHANGED, CHANNEL_CREATED, CHANNEL_DELETED, rules, store};
+use super::{CHANNEL_CHANGED, CHANNEL_CREATED, CHANNEL_DELETED, broadcasts, rules, store};
 use crate::Done;
 
 /// Channels that one person makes at most: names of those that are deleted are nobody's again.
@@ -158,10 +158,11 @@ async fn remove(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Resu
     Ok(Json(Done {}))
 }
 
-/// Ends a channel with its keys, members and viewers. Its name is nobody's again: what was recorded under it stays.
+/// Ends a channel with its keys, members, viewers, broadcasts and targets. Its name is nobody's again: what was recorded under it stays.
 pub(super) async fn delete(tx: &mut Tx, channel: &Channel) -> Result<(), Problem> {
     store::delete(tx, &channel.id).await?;
     store::end_all(tx, &channel.id, "the channel was deleted").await?;
+    broadcasts::delete_all(tx, &channel.id).await?;
     tx.emit(CHANNEL_DELETED, &channel.id, &json!({"stream": channel.stream})).await?;
     super::tell(tx).await
 }

@@ -1,5 +1,11 @@
 //! All SQL of streaming-service-v2.
 
+mod broadcasts;
+mod targets;
+
+pub(super) use broadcasts::*;
+pub(super) use targets::*;
+
 use nx_chassis::{Ctx, DbError, Page, Problem, Tx, Value, args, row};
 use serde_json::json;
 
@@ -133,6 +139,7 @@ pub(super) async fn delete(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     tx.run("UPDATE channel SET deleted = 1 WHERE id = $1", args![id]).await?;
     tx.run("UPDATE stream_key SET deleted = 1, told = 0 WHERE channel_id = $1 AND deleted = 0", args![id])
         .await?;
+    tx.run("UPDATE target SET deleted = 1, told = CASE WHEN told = 2 THEN 1 ELSE 0 END WHERE channel_id = $1 AND deleted = 0", args![id]).await?;
     tx.run("DELETE FROM member WHERE channel_id = $1", args![id]).await.map(drop)
 }
 
@@ -286,10 +293,11 @@ pub(super) async fn token_told(cx: &Ctx, token: &str) -> Result<(), DbError> {
     cx.run("UPDATE playback SET ended = 2 WHERE token_id = $1", args![token]).await.map(drop)
 }
 
-/// Forgets tokens that have run out by themselves, keys that the core knows to be gone, and what was over long ago.
+/// Forgets tokens that have run out by themselves, keys and targets that the core knows to be gone, and what was over long ago.
 pub(super) async fn forget(cx: &Ctx) -> Result<(), DbError> {
     let now_ms = cx.now_ms();
     cx.run("DELETE FROM playback WHERE ends_ms <= $1", args![now_ms]).await?;
     cx.run("DELETE FROM ended WHERE at_ms <= $1", args![now_ms - ENDED_MS]).await?;
+    cx.run("DELETE FROM target WHERE deleted = 1 AND told = 1", Vec::new()).await?;
     cx.run("DELETE FROM stream_key WHERE deleted = 1 AND told = 1", Vec::new()).await.map(drop)
 }
