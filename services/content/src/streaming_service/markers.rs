@@ -172,7 +172,7 @@ async fn remove(
     by: Caller,
     cx: Ctx,
     mut tx: Tx,
-    Path((id, broadcast, marker)): Path<(String, String, String)>,
+    Path([id, broadcast, marker]): Path<[String; 3]>,
 ) -> Result<Json<Done>, Problem> {
     let (_, broadcast) = broadcasts::mine(&by, &cx, &id, &broadcast).await?;
     if !store::delete_marker(&mut tx, &broadcast.id, &marker).await? {
