@@ -19,3 +19,6 @@ CREATE TABLE target (id TEXT PRIMARY KEY, channel_id TEXT NOT NULL, stream TEXT 
     core_id TEXT, fault TEXT, deleted BIGINT NOT NULL, told BIGINT NOT NULL);
 CREATE INDEX target_of ON target (channel_id, id);
 CREATE INDEX target_to_tell ON target (told, id);
+-- What a token of the channel carries: a list of networks as JSON, and how long it holds, seconds.
+ALTER TABLE channel ADD COLUMN networks TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE channel ADD COLUMN token_s BIGINT NOT NULL DEFAULT 21600;

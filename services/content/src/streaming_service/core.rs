@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::channels::Channel;
 use super::store::{self, Untold};
 use super::targets;
 
@@ -153,8 +154,9 @@ pub(super) async fn open_urls(cx: &Ctx, stream: &str, headers: &HeaderMap) -> Re
 }
 
 /// A token for somebody that opens a stream.
-pub(super) async fn make_token(cx: &Ctx, stream: &str, lasts_s: u32, subject: &str) -> Result<Made, Problem> {
-    let wish = json!({"stream": stream, "lasts_s": lasts_s, "subject": subject});
+pub(super) async fn make_token(cx: &Ctx, channel: &Channel, subject: &str) -> Result<Made, Problem> {
+    let Channel { stream, networks, token_s, .. } = channel;
+    let wish = json!({"stream": stream, "lasts_s": token_s, "subject": subject, "networks": networks});
     cx.call(CORE)?.post("/v1/playback-tokens", &cx.new_id(), &wish).await
 }
 

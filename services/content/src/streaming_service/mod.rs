@@ -23,6 +23,7 @@ mod keys;
 mod markers;
 mod members;
 mod playback;
+mod policy;
 mod rules;
 mod store;
 mod targets;
@@ -74,8 +75,9 @@ pub(crate) fn service() -> Service {
         BROADCAST_LIVE,
         BROADCAST_ENDED,
     ];
-    let of_channels = playback::routes(members::routes(keys::routes(channels::routes(Api::new()))));
-    let of_broadcasts = clips::routes(markers::routes(broadcasts::routes(of_channels)));
+    let of_channels = keys::routes(channels::routes(Api::new()));
+    let of_viewers = policy::routes(playback::routes(members::routes(of_channels)));
+    let of_broadcasts = clips::routes(markers::routes(broadcasts::routes(of_viewers)));
     let service = Service::new("streaming-service-v2")
         .migration(include_str!("0001_init.sql"))
         .migration(include_str!("0002_broadcasts.sql"))

@@ -96,6 +96,23 @@ pub(super) async fn rename(tx: &mut Tx, id: &str, version: i64, title: &str) -> 
     tx.one(sql, args![title, id, version]).await?.ok_or_else(Problem::stale)
 }
 
+pub(super) async fn set_policy(
+    tx: &mut Tx,
+    id: &str,
+    version: i64,
+    networks: &[String],
+    token_s: u32,
+) -> Result<Channel, Problem> {
+    let sql = "UPDATE channel SET networks = $1, token_s = $2, version = version + 1 WHERE id = $3 AND version = $4 AND \
+               deleted = 0 RETURNING *";
+    tx.one(sql, args![Value::json(&networks), token_s, id, version]).await?.ok_or_else(Problem::stale)
+}
+
+/// Which version of a channel there is.
+pub(super) async fn version(tx: &mut Tx, id: &str) -> Result<i64, DbError> {
+    number(tx, "SELECT version AS n FROM channel WHERE id = $1", args![id]).await
+}
+
 /// Waits until nobody else decides about this channel, to the end of the transaction. Who has to do with a person too takes
 /// their turn ([`person`]) before.
 ///

@@ -1,4 +1,5 @@
-//! Broadcasts on the test's clock: planned, following their streams, marked, cut and sent on; on both stores.
+//! Broadcasts on the test's clock: planned, following their streams, marked, cut and sent on; and policies of
+//! those who watch. On both stores.
 
 use super::*;
 
@@ -285,6 +286,52 @@ async fn begun_at_once(house: House) {
     );
 }
 
+/// What a policy says a token carries, from then on.
+async fn limited(house: House) {
+    let cleo = house.sign_up("cleo", &["creator"]).await;
+    let vera = house.sign_up("vera", &["viewer"]).await;
+    let open = cleo.channel(&house, "open", false).await;
+    let club = cleo.channel(&house, "club", true).await;
+    let playback = format!("{CHANNELS}/{club}/playback");
+    let members = format!("{CHANNELS}/{club}/members");
+    assert_eq!(cleo.post(&house, &members, json!({"handle": "vera"})).await.status, 200);
+    assert_eq!(vera.post(&house, &playback, json!({})).await.status, 200);
+    let policy = format!("{CHANNELS}/{club}/playback-policy");
+    let put = async |path: &str, version: &str, body: Value| {
+        let headers = [("if-match", version)];
+        house.app.send_as(Some(cleo.0.clone()), Method::PUT, path, &headers, &body).await
+    };
+    assert_eq!(vera.get(&house, &policy).await.status, 403);
+    let now = cleo.get(&house, &policy).await;
+    assert_eq!(*now.is(200), json!({"access": "members", "networks": [], "token_s": 21600}));
+    let tag = now.etag().to_owned();
+    for (body, status) in [
+        (json!({"access": "ticket"}), 501),
+        (json!({"access": "public"}), 409),
+        (json!({"access": "members", "networks": ["home"]}), 422),
+        (json!({"access": "members", "token_s": 59}), 422),
+        (json!({"access": "members", "countries": ["DE"]}), 422),
+    ] {
+        let answer = put(&policy, &tag, body.clone()).await;
+        assert!(answer.status == status || (status == 422 && answer.status == 400), "{body} {answer:?}");
+    }
+    let elsewhere = format!("{CHANNELS}/{open}/playback-policy");
+    let limits = json!({"access": "public", "networks": ["192.0.2.0/24"]});
+    assert_eq!(put(&elsewhere, "\"1\"", limits).await.slug(), "open-channel");
+    let limits = json!({"access": "members", "networks": ["192.0.2.0/24"], "token_s": 600});
+    assert_eq!(put(&policy, &tag, limits.clone()).await.is(200), &limits);
+    assert_eq!(put(&policy, &tag, limits.clone()).await.status, 412);
+    house.app.settle().await;
+    assert_eq!(house.core.told().revoked.len(), 1, "who watches comes back with another token");
+    let given = vera.post(&house, &playback, json!({})).await;
+    assert_eq!(given.is(200)["token"]["expires_at"], "2026-01-01T00:10:00.000Z");
+    let wish = house.core.told().tokens.last().cloned().unwrap();
+    assert_eq!((&wish["networks"], &wish["lasts_s"]), (&limits["networks"], &limits["token_s"]));
+    let tag = cleo.get(&house, &policy).await.etag().to_owned();
+    assert_eq!(put(&policy, &tag, json!({"access": "members"})).await.is(200)["token_s"], 21600);
+    house.app.settle().await;
+}
+
 /// Runs each scene on SQLite, and all of them on one PostgreSQL.
 macro_rules! scenes {
     ($($name:ident: $scene:ident),*) => {
@@ -305,5 +352,6 @@ scenes!(
     a_core_that_is_away_ends_no_broadcast: with_a_core_that_is_away,
     moments_are_marked_and_stretches_cut: marked_and_cut,
     a_channel_is_sent_on_and_no_secret_shown: sent_on,
-    one_broadcast_of_a_channel_is_on_air: begun_at_once
+    one_broadcast_of_a_channel_is_on_air: begun_at_once,
+    tokens_carry_the_policy_of_their_channel: limited
 );
