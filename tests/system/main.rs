@@ -15,6 +15,7 @@ mod api;
 mod apps;
 mod assets;
 mod bad_network;
+mod broadcasts;
 mod browser;
 mod cache;
 mod captions;

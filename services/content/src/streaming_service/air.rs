@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How long an encoder may be gone before its broadcast is over, milliseconds.
-pub(super) const WINDOW_MS: i64 = 30_000;
+const WINDOW_MS: i64 = 30_000;
+/// The same since it was last seen: the last look may have been so long before it went.
+const UNSEEN_MS: i64 = WINDOW_MS + 5_000;
 /// How far from its planned beginning a broadcast begins with its encoder, milliseconds.
 pub(super) const NOW_MS: i64 = 3_600_000;
 
@@ -78,10 +80,10 @@ impl Air {
             return self;
         }
         match seen {
-            Seen::On { since_ms } if since_ms - seen_ms < WINDOW_MS => {
+            Seen::On { since_ms } if since_ms - seen_ms < UNSEEN_MS => {
                 Self { state: State::Live, seen_ms: now_ms }
             }
-            Seen::Off if now_ms - seen_ms < WINDOW_MS => Self { state: State::Away, seen_ms },
+            Seen::Off if now_ms - seen_ms < UNSEEN_MS => Self { state: State::Away, seen_ms },
             Seen::On { .. } | Seen::Off => Self { state: State::Ended, seen_ms },
             Seen::Untold if now_ms - seen_ms < WINDOW_MS => self,
             Seen::Untold => Self { state: State::Away, seen_ms },
@@ -117,12 +119,12 @@ mod tests {
         let on = |since_ms: i64| Seen::On { since_ms: T + since_ms };
         check("goes on", Live, on(-9_000), 5_000, (Live, 5_000));
         check("gone", Live, Off, 5_000, (Away, 0));
-        check("gone for just less than the window", Away, Off, WINDOW_MS - 1, (Away, 0));
-        check("gone for the window", Away, Off, WINDOW_MS, (Ended, 0));
-        check("gone at one stroke", Live, Off, WINDOW_MS, (Ended, 0));
+        check("gone for just less than the window", Away, Off, UNSEEN_MS - 1, (Away, 0));
+        check("gone for the window", Away, Off, UNSEEN_MS, (Ended, 0));
+        check("gone at one stroke", Live, Off, UNSEEN_MS, (Ended, 0));
         check("back in time", Away, on(20_000), 25_000, (Live, 25_000));
-        check("back in time, seen late", Away, on(29_999), 90_000, (Live, 90_000));
-        check("back too late", Away, on(WINDOW_MS), WINDOW_MS + 1, (Ended, 0));
+        check("back in time, seen late", Away, on(UNSEEN_MS - 1), 90_000, (Live, 90_000));
+        check("back too late", Away, on(UNSEEN_MS), UNSEEN_MS + 1, (Ended, 0));
         check("another after nobody looked", Live, on(400_000), 500_000, (Ended, 0));
         check("the same after nobody looked", Live, on(-9_000), 500_000, (Live, 500_000));
         check("the core says nothing for a moment", Live, Untold, 29_999, (Live, 0));
