@@ -57,8 +57,9 @@ fn people_get_in_and_are_looked_after_by_the_pages() {
     assert!(pictures.join("account-first.png").is_file(), "pictures are kept");
 }
 
-/// By the pages alone: an account, its passkey, a channel, its key; an encoder that publishes with what the page shows; the
-/// picture; the key deleted, everybody sent away, and both seen to end.
+/// By the pages alone: an account, its passkey, a channel, a broadcast that is planned, a key; an encoder that publishes with
+/// what the page shows and begins the broadcast; a moment that is marked in the playlist; the picture; the key deleted,
+/// everybody sent away, the broadcast ended, and all of it seen to end.
 #[test]
 fn a_channel_is_made_published_watched_and_ended_by_the_pages() {
     let server = Server::start(&[]);
@@ -73,8 +74,14 @@ fn a_channel_is_made_published_watched_and_ended_by_the_pages() {
         assert_eq!(seen[fault], json!([]), "{seen}");
     }
     assert_ne!(seen["publisher_code"], 0, "it was sent away: {seen}");
+    let marker = seen["marker"].as_str().unwrap_or_default();
+    assert!(
+        marker.contains("CLASS=\"cos.nexus.chapter\"") && marker.contains("X-LABEL=\"Kick-off\""),
+        "{seen}"
+    );
+    assert!(!server.log().contains("s3cret-key"), "what is behind the address of a target is in no log");
     eprintln!("{seen}");
-    assert!(pictures.join("console-13-deleted.png").is_file(), "pictures are kept");
+    assert!(pictures.join("console-16-deleted.png").is_file(), "pictures are kept");
 }
 
 /// The link is printed while nobody is there, works once, and with it this machine loses its rights.

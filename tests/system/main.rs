@@ -16,6 +16,7 @@ mod apps;
 mod assets;
 mod authority;
 mod bad_network;
+mod broadcasts;
 mod browser;
 mod cache;
 mod captions;

@@ -3,9 +3,10 @@
 //   node e2e/console.mjs INVITE_LINK [--screenshots DIR] [--width 1280] [--dark]
 //
 // INVITE_LINK is what a server that has no administrator yet prints as "administrator". Accepts it at http://localhost, which
-// is where browsers have passkeys without TLS; adds one and signs in with it, makes a channel for members and a stream key,
-// publishes with what the page shows, watches, deletes the key, publishes with another, sends everybody away, watches again,
-// closes, and deletes the channel. Fails at the first step that does not come about.
+// is where browsers have passkeys without TLS; adds one and signs in with it, makes a channel for members, plans a broadcast,
+// makes a stream key, publishes with what the page shows until the broadcast is on air, marks a moment and finds it in the
+// playlist, sends on, watches, deletes the key, publishes with another, sends everybody away, watches again, closes, ends the
+// broadcast, and deletes the channel. Fails at the first step that does not come about.
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -91,6 +92,13 @@ const pace = async () => {
 const playing = () => eventually("a picture that moves", async () => (await time()) > 0 && (await pace()) > 0.3);
 const status = async (url) => (await fetch(url)).status;
 
+/** The date ranges of a playlist's first rendition. */
+async function dateRanges(hls) {
+  const text = async (url) => (await fetch(url)).text();
+  const rendition = (await text(hls)).split("\n").find((line) => line && !line.startsWith("#"));
+  return (await text(new URL(rendition, hls))).split("\n").filter((line) => line.startsWith("#EXT-X-DATERANGE"));
+}
+
 /** Makes a stream key and gives what the page says ffmpeg is to publish to. */
 async function makeKey(name) {
   await press("New stream key", part("Stream keys"));
@@ -174,16 +182,40 @@ try {
   await press("Let them in");
   await part("Members").locator("[aria-invalid='true']").waitFor();
 
-  // Published by a key, and watched.
+  // A broadcast is planned, and a server that gets it too; its secret is not shown again.
+  await sees("Nothing is planned", part("Broadcasts"));
+  await press("Plan a broadcast", part("Broadcasts"));
+  await fill("What is on", "Opening night", part("Broadcasts"));
+  await press("Plan it", part("Broadcasts"));
+  await sees("begins when the channel is published next", part("Broadcasts"));
+  await press("New target", part("Send on to others"));
+  await fill("What it is called", "Elsewhere", part("Send on to others"));
+  await fill("Address with its key", "rtmp://127.0.0.1:9/app/s3cret-key", part("Send on to others"));
+  await press("Send on to it", part("Send on to others"));
+  await sees("rtmp://127.0.0.1:9/app/***", part("Send on to others"));
+  await shot("planned");
+
+  // Published by a key, on air by itself, and watched.
   const first = publish(await makeKey("Encoder one"));
   await shot("key");
   const live_ms = await live();
   await press("I have kept it");
+  const begun = Date.now();
+  await page.getByRole("group", { name: "On air: Opening night", exact: true }).getByText("On air", { exact: true }).waitFor();
+  const on_air_ms = Date.now() - begun;
+  await part("Send on to others").getByText("Retrying").waitFor();
   await page.reload({ waitUntil: "domcontentloaded" });
   await live();
-  const { edge } = await openPicture();
+  const { edge, hls } = await openPicture();
   const pace_s = await pace();
   await shot("watching");
+  await fill("What happens now", "Kick-off", part("Broadcasts"));
+  await press("Mark this moment", part("Broadcasts"));
+  const marked_ms = await eventually("the marker in the playlist", async () => (await dateRanges(hls)).find((line) => line.includes('X-LABEL="Kick-off"')));
+  const [marker] = await dateRanges(hls);
+  await sees("“Kick-off” is marked", part("Broadcasts"));
+  await part("Broadcasts").getByText("on its way").waitFor({ state: "detached" });
+  await shot("marked");
 
   // The key is deleted: who publishes by it goes.
   const before = first.ended;
@@ -191,12 +223,17 @@ try {
   const publisher_ended_ms = await eventually("the end of ffmpeg", () => first.ended !== null);
   const publisher_code = first.ended;
   await sees("Nobody publishes now", part("On air"));
+  const left = Date.now();
+  await part("Broadcasts").getByText("Encoder away").waitFor();
+  const away_ms = Date.now() - left;
   await shot("key-deleted");
   await press(`Close the picture of ${handle}`);
 
   // By another, and everybody is sent away who watches.
   const second = publish(await makeKey("Encoder two"));
   await live();
+  await part("Broadcasts").getByText("Encoder away").waitFor({ state: "detached" });
+  await page.getByRole("group", { name: "On air: Opening night", exact: true }).waitFor();
   const watched = await openPicture();
   const opened = await status(watched.hls);
   await press(`Send everybody away: who watches ${handle}`);
@@ -215,6 +252,16 @@ try {
   await press(`Close the picture of ${handle}`);
   const given_back_ms = await eventually("403 after closing", async () => (await status(again.hls)) === 403);
 
+  // The broadcast is over while its encoder goes on.
+  await press("End: Opening night", part("Broadcasts"));
+  await press("End", part("Broadcasts"));
+  await sees("“Opening night” is over", part("Broadcasts"));
+  await part("Broadcasts").getByText("1 broadcast over").click();
+  await shot("over");
+  await press("Delete: Elsewhere", part("Send on to others"));
+  await press("Delete", part("Send on to others"));
+  await sees("Nothing is sent on to Elsewhere", part("Send on to others"));
+
   // The end of it.
   const published = second.ended === null;
   await press("Delete the channel");
@@ -230,7 +277,7 @@ try {
   const errors = noted.console_errors.filter((text) => !text.startsWith("Failed to load resource"));
   const external = noted.external_requests.filter((url) => new URL(url).origin !== edge);
   console.log(JSON.stringify({
-    boss, handle, passkey_ms, live_ms, pace_s, publisher_ended_ms, publisher_code, opened, shut_ms, stopped_ms, reopened, given_back_ms,
+    boss, handle, passkey_ms, live_ms, on_air_ms, marked_ms, marker, away_ms, pace_s, publisher_ended_ms, publisher_code, opened, shut_ms, stopped_ms, reopened, given_back_ms,
     sideways_scroll: wide, console_errors: errors, external_requests: external,
   }));
 } catch (error) {

@@ -12,6 +12,8 @@ use nx_contract::identity::Config;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+mod broadcasts;
+
 const CHANNELS: &str = "/streaming-service-v2/v1/channels";
 
 /// What the core was told.
@@ -22,6 +24,38 @@ struct Told {
     deleted: Vec<String>,
     tokens: Vec<Value>,
     revoked: Vec<Value>,
+    /// What it says that is published, when a test says so.
+    on: Option<Vec<Value>>,
+    /// Date ranges, targets and clips, by path and idempotency key.
+    made: Vec<(String, String, Value)>,
+}
+
+impl Told {
+    /// Makes what an idempotency key has not made yet.
+    fn make(&mut self, path: &str, once: &str, body: &Value) -> (u16, Value) {
+        if body["attributes"]["X-LABEL"] == "too late" || body["url"] == "rtmp://192.0.2.9/app/refused" {
+            return (400, json!({"detail": "it cannot be"}));
+        }
+        let known = self.made.iter().position(|(at, key, _)| at == path && key == once);
+        let nth = known.unwrap_or_else(|| {
+            self.made.push((path.to_owned(), once.to_owned(), body.clone()));
+            self.made.len() - 1
+        });
+        let at = |rest: &str| format!("/members/club/from-1-to-2/{rest}");
+        let paths = [at("index.m3u8"), at("manifest.mpd"), at("clip.mp4")];
+        (
+            201,
+            json!({"id": format!("c{nth}"), "hls_path": paths[0], "dash_path": paths[1], "mp4_path": paths[2]}),
+        )
+    }
+
+    fn targets(&self, path: &str) -> Value {
+        let all = self.made.iter().enumerate().filter(|(_, (at, ..))| at == path);
+        let gone = |id: &str| self.deleted.iter().any(|gone| *gone == format!("{path}/{id}"));
+        let ids = all.map(|(nth, _)| format!("c{nth}")).filter(|id| !gone(id));
+        let items: Vec<_> = ids.map(|id| json!({"id": id, "state": "live"})).collect();
+        json!({"items": items, "next_cursor": null})
+    }
 }
 
 #[derive(Clone, Default)]
@@ -40,6 +74,7 @@ impl Core {
         );
         let body = to_bytes(body, 1 << 16).await.unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let once = head.headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
         let mut told = self.told();
         let (status, answer) = match (head.method.as_str(), head.uri.path()) {
             _ if told.away => (503, json!({"detail": "away"})),
@@ -68,14 +103,18 @@ impl Core {
             ("GET", "/v1/streams") => {
                 let only = head.uri.query().unwrap_or_default().strip_prefix("stream=");
                 let item = json!({"key": "channels/open", "state": "live"});
-                let items: Vec<_> =
-                    Some(item).filter(|i| only.is_none_or(|o| i["key"] == o)).into_iter().collect();
+                let all = told.on.clone().unwrap_or_else(|| vec![item]);
+                let items: Vec<_> = all.into_iter().filter(|i| only.is_none_or(|o| i["key"] == o)).collect();
                 let ingest = json!({"rtmp": "rtmp://[::]:1935", "rtmps": "", "srt": "srt://192.0.2.9:10080"});
                 let edge = "http://0.0.0.0:8080";
                 (
                     200,
                     json!({"items": items, "next_cursor": null, "server": {"ingest": ingest}, "viewers_url": edge}),
                 )
+            }
+            ("GET", path) if path.ends_with("/targets") => (200, told.targets(path)),
+            ("POST", path) if ["/daterange", "/targets", "/cuts"].iter().any(|end| path.ends_with(end)) => {
+                told.make(path, once, &body)
             }
             other => panic!("{other:?}"),
         };

@@ -1,5 +1,5 @@
-// The API of channels: what they are called, what they are published with, and who watches them.
-import type { Ingest, StreamItem } from "../lib/api";
+// The API of channels: what they are called, what they are published with, what is on, where it is sent on to, and who watches.
+import type { Ingest, Relay, StreamItem } from "../lib/api";
 import { ask, type Page } from "../lib/ask";
 import { send } from "../lib/session";
 
@@ -44,6 +44,34 @@ export interface Member {
   since: string;
 }
 
+export interface Broadcast {
+  id: string;
+  title: string;
+  description: string;
+  state: "scheduled" | "live" | "away" | "ended";
+  /** Without a time it begins when the channel is published next. */
+  planned_at: string | null;
+  started_at: string | null;
+  ended_at: string | null;
+  viewers_peak: number;
+}
+
+export interface Marker {
+  id: string;
+  kind: "chapter" | "ad" | "note";
+  label: string;
+  at: string;
+  /** Whether it stands in the playlist. */
+  announced: "waiting" | "yes" | "no";
+}
+
+/** Where a channel is sent on to; the state is that of a relay, or `waiting` for the core to hear of it. */
+export interface Target extends Relay {
+  id: string;
+  name: string;
+  url: string;
+}
+
 export interface Playback {
   urls: { hls: string; dash: string; watch: string };
   /** Of a channel for members: it holds while its lease is put again. */
@@ -69,6 +97,21 @@ export const listMembers = (id: string) => async (cursor: string | null) => {
 };
 export const addMember = (id: string, handle: string) => ask<Member>("POST", `${CHANNELS}/${id}/members`, { body: { handle } });
 export const dropMember = (id: string, user: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}/members/${user}`);
+
+export const listBroadcasts = (id: string) => (cursor: string | null) => ask<Page<Broadcast>>("GET", `${CHANNELS}/${id}/broadcasts${after(cursor)}`);
+export const plan = (id: string, of: { title: string; planned_at: string | null }) => post<Broadcast>(`/${id}/broadcasts`, of);
+export const start = (id: string, broadcast: string) => post<Broadcast>(`/${id}/broadcasts/${broadcast}/start`, {});
+export const end = (id: string, broadcast: string) => post<Broadcast>(`/${id}/broadcasts/${broadcast}/end`, {});
+export const unplan = (id: string, broadcast: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}/broadcasts/${broadcast}`);
+
+const markers = (id: string, broadcast: string) => `/${id}/broadcasts/${broadcast}/markers`;
+export const listMarkers = (id: string, broadcast: string) => (cursor: string | null) => ask<Page<Marker>>("GET", CHANNELS + markers(id, broadcast) + after(cursor));
+export const addMarker = (id: string, broadcast: string, label: string) => post<Marker>(markers(id, broadcast), { label });
+export const dropMarker = (id: string, broadcast: string, marker: string) => ask<unknown>("DELETE", `${CHANNELS}${markers(id, broadcast)}/${marker}`);
+
+export const listTargets = (id: string) => (cursor: string | null) => ask<Page<Target>>("GET", `${CHANNELS}/${id}/simulcast-targets${after(cursor)}`);
+export const addTarget = (id: string, name: string, url: string) => post<Target>(`/${id}/simulcast-targets`, { name, url });
+export const dropTarget = (id: string, target: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}/simulcast-targets/${target}`);
 
 export const watch = (id: string) => post<Playback>(`/${id}/playback`, {});
 export const sendAway = (id: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}/playback`);

@@ -208,7 +208,7 @@ macro_rules! unseen {
     )*};
 }
 // Parts of a path are described where the route is.
-unseen!(Ctx, Tx, Caller, Problem, http::HeaderMap, Path<String>, Path<(String, String)>);
+unseen!(Ctx, Tx, Caller, Problem, http::HeaderMap, Path<String>, Path<(String, String)>, Path<[String; 3]>);
 
 impl<T: JsonSchema> Describe for Body<T> {
     fn describe(operation: &mut Operation, schemas: &mut SchemaGenerator) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::core::{self, Standing};
-use super::{CHANNEL_CHANGED, CHANNEL_CREATED, CHANNEL_DELETED, rules, store};
+use super::{CHANNEL_CHANGED, CHANNEL_CREATED, CHANNEL_DELETED, broadcasts, policy, rules, store};
 use crate::Done;
 
 /// Channels that one person makes at most: names of those that are deleted are nobody's again.
@@ -38,6 +38,12 @@ pub(super) struct Channel {
     pub(super) stream: String,
     pub(super) created_at: Time,
     pub(super) version: i64,
+    /// From where members watch; anywhere, when none is named.
+    #[serde(skip)]
+    pub(super) networks: Vec<String>,
+    /// How long a token of theirs holds, seconds.
+    #[serde(skip)]
+    pub(super) token_s: u32,
 }
 
 impl nx_chassis::FromRow for Channel {
@@ -52,6 +58,8 @@ impl nx_chassis::FromRow for Channel {
             members_only,
             created_at: row.get("at_ms")?,
             version: row.get("version")?,
+            networks: row.json("networks")?,
+            token_s: u32::try_from(row.get::<i64>("token_s")?).unwrap_or(policy::TOKEN_S),
         })
     }
 }
@@ -127,6 +135,8 @@ async fn add(
         members_only: new.members_only,
         created_at: Time(cx.now_ms()),
         version: 1,
+        networks: Vec::new(),
+        token_s: policy::TOKEN_S,
     };
     store::add(&mut tx, &channel).await?;
     tx.emit(CHANNEL_CREATED, &channel.id, &channel).await?;
@@ -158,10 +168,11 @@ async fn remove(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Resu
     Ok(Json(Done {}))
 }
 
-/// Ends a channel with its keys, members and viewers. Its name is nobody's again: what was recorded under it stays.
+/// Ends a channel with its keys, members, viewers, broadcasts and targets. Its name is nobody's again: what was recorded under it stays.
 pub(super) async fn delete(tx: &mut Tx, channel: &Channel) -> Result<(), Problem> {
     store::delete(tx, &channel.id).await?;
     store::end_all(tx, &channel.id, "the channel was deleted").await?;
+    broadcasts::delete_all(tx, &channel.id).await?;
     tx.emit(CHANNEL_DELETED, &channel.id, &json!({"stream": channel.stream})).await?;
     super::tell(tx).await
 }

@@ -1,9 +1,9 @@
 //! What this service asks of the streaming core, and tells it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use http::HeaderMap;
-use nx_chassis::{Ctx, Job, Problem, REACHED};
+use nx_chassis::{Ctx, Job, Problem, REACHED, Time};
 use nx_contract::keys::{KeyLimits, OuterKey};
 use nx_contract::playback::{Revocation, Revoke};
 use nx_contract::sources::InputRole;
@@ -11,7 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::channels::Channel;
 use super::store::{self, Untold};
+use super::targets;
 
 const CORE: &str = "streamcore";
 /// What is told at most in one go; the rest in the next.
@@ -26,7 +28,7 @@ pub(super) struct Standing {
     /// Where to publish, by protocol: `rtmp`, `rtmps`, `srt`.
     ingest: Value,
     /// What the core tells of the stream; `null` while nobody publishes it.
-    stream: Value,
+    pub(super) stream: Value,
 }
 
 /// A page of the core's list.
@@ -82,19 +84,51 @@ async fn streams(cx: &Ctx, query: &str) -> Result<Streams, Problem> {
     cx.call(CORE)?.get(&format!("/v1/streams?{query}")).await
 }
 
+/// How somebody publishes a stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    /// When they came, Unix milliseconds.
+    pub(super) since_ms: i64,
+    /// How many watch.
+    pub(super) viewers: i64,
+}
+
+impl Sent {
+    /// What the core says of a stream, if somebody publishes it.
+    fn of(item: &Value, now_ms: i64) -> Option<(String, Self)> {
+        let since_ms = now_ms - item["uptime_ms"].as_i64().unwrap_or_default();
+        let key = item["key"].as_str().filter(|_| item["state"] == "live")?;
+        Some((key.to_owned(), Self { since_ms, viewers: viewers(item) }))
+    }
+}
+
+/// How many watch a stream, in whatever way.
+pub(super) fn viewers(item: &Value) -> i64 {
+    item["viewers"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_i64()).sum()
+}
+
 /// The streams that somebody publishes.
-pub(super) async fn on(cx: &Ctx) -> Result<HashSet<String>, Problem> {
-    let (mut on, mut cursor) = (HashSet::new(), String::new());
+pub(super) async fn sent(cx: &Ctx) -> Result<HashMap<String, Sent>, Problem> {
+    let (mut sent, mut cursor) = (HashMap::new(), String::new());
     for _ in 0..PAGES_MAX {
         let page = streams(cx, &format!("limit=200{cursor}")).await?;
-        let live = page.items.iter().filter(|item| item["state"] == "live");
-        on.extend(live.filter_map(|item| item["key"].as_str().map(str::to_owned)));
+        sent.extend(page.items.iter().filter_map(|item| Sent::of(item, cx.now_ms())));
         match page.next_cursor {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
         }
     }
-    Ok(on)
+    Ok(sent)
+}
+
+/// Their names.
+pub(super) async fn on(cx: &Ctx) -> Result<HashSet<String>, Problem> {
+    Ok(sent(cx).await?.into_keys().collect())
+}
+
+/// Whether somebody publishes one.
+pub(super) async fn is_on(cx: &Ctx, stream: &str) -> Result<bool, Problem> {
+    Ok(streams(cx, &format!("stream={stream}")).await?.items.iter().any(|item| item["state"] == "live"))
 }
 
 /// How it stands with one.
@@ -120,8 +154,9 @@ pub(super) async fn open_urls(cx: &Ctx, stream: &str, headers: &HeaderMap) -> Re
 }
 
 /// A token for somebody that opens a stream.
-pub(super) async fn make_token(cx: &Ctx, stream: &str, lasts_s: u32, subject: &str) -> Result<Made, Problem> {
-    let wish = json!({"stream": stream, "lasts_s": lasts_s, "subject": subject});
+pub(super) async fn make_token(cx: &Ctx, channel: &Channel, subject: &str) -> Result<Made, Problem> {
+    let Channel { stream, networks, token_s, .. } = channel;
+    let wish = json!({"stream": stream, "lasts_s": token_s, "subject": subject, "networks": networks});
     cx.call(CORE)?.post("/v1/playback-tokens", &cx.new_id(), &wish).await
 }
 
@@ -135,21 +170,117 @@ async fn tell_key(cx: &Ctx, key: &Untold) -> Result<(), Problem> {
     cx.call(CORE)?.put::<Value>(&path, &outer).await.map(drop)
 }
 
-/// Tells the core of all keys there are: it may have lost what it was told.
+/// A stretch that is to be kept.
+#[derive(Serialize)]
+pub(super) struct Cut<'a> {
+    pub(super) stream: &'a str,
+    pub(super) from: Time,
+    pub(super) to: Time,
+    pub(super) title: &'a str,
+}
+
+/// An asset.
+#[derive(Deserialize)]
+pub(super) struct Asset {
+    pub(super) id: String,
+    pub(super) hls_path: String,
+    pub(super) dash_path: String,
+    pub(super) mp4_path: String,
+}
+
+/// Keeps a stretch of a stream; the same `once` is the same asset.
+pub(super) async fn cut(cx: &Ctx, cut: &Cut<'_>, once: &str) -> Result<Asset, Problem> {
+    cx.call(CORE)?.post("/v1/cuts", once, cut).await
+}
+
+/// Where a stream is sent to, and how that goes.
+pub(super) async fn targets(cx: &Ctx, stream: &str) -> Result<Vec<Value>, Problem> {
+    let mut all: Value = cx.call(CORE)?.get(&format!("/v1/streams/{stream}/targets")).await?;
+    Ok(all["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+}
+
+/// Has the core send to a target, or no more; what it calls it. What was told twice is one target. Of one that goes before the
+/// core has said what it calls it, that is asked with a target that does not run.
+async fn tell_target(cx: &Ctx, target: &targets::Untold) -> Result<String, Problem> {
+    let all = format!("/v1/streams/{}/targets", target.stream);
+    let id = match &target.core_id {
+        Some(id) => id.clone(),
+        None => {
+            let url = target.url(cx)?;
+            if !target.deleted && !target.may_go(&url).await? {
+                let text = "its address leads into a network of this server: only operators may send there";
+                return Err(Problem::conflict("refused", text));
+            }
+            let wish = json!({"url": url, "enabled": !target.deleted});
+            let made: Value = cx.call(CORE)?.post(&all, &target.id, &wish).await?;
+            let id = made["id"].as_str().ok_or_else(|| Problem::internal("a target without an id"))?;
+            id.to_owned()
+        }
+    };
+    if target.deleted {
+        cx.call(CORE)?.delete(&format!("{all}/{id}")).await?;
+    }
+    Ok(id)
+}
+
+async fn tell_targets(cx: &Ctx) -> Result<(), Problem> {
+    let mut failed = Ok(());
+    for target in store::untold_targets(cx).await? {
+        match tell_target(cx, &target).await {
+            Ok(id) => store::target_told(cx, &target, &id).await?,
+            Err(problem) if problem.status.is_client_error() => {
+                store::target_refused(cx, &target, &problem.detail).await?;
+            }
+            Err(problem) => failed = Err(problem),
+        }
+    }
+    failed
+}
+
+/// A marker that the core does not take, it never will.
+async fn tell_markers(cx: &Ctx) -> Result<(), Problem> {
+    let mut failed = Ok(());
+    for marker in store::untold_markers(cx).await? {
+        let path = format!("/v1/streams/{}/daterange", marker.stream);
+        match cx.call(CORE)?.post::<Value>(&path, &marker.id, &marker.range()).await {
+            Ok(_) => store::marker_told(cx, &marker.id, true).await?,
+            Err(problem) if problem.status.is_client_error() => {
+                store::marker_told(cx, &marker.id, false).await?;
+            }
+            Err(problem) => failed = Err(problem),
+        }
+    }
+    failed
+}
+
+/// Tells the core of all keys there are, and of the targets that it does not list: it may have lost what it was told.
 pub(super) async fn remind(cx: Ctx, _: Job) -> Result<(), Problem> {
     let mut after = String::new();
     loop {
         let keys = store::keys_after(&cx, &after).await?;
-        let Some(last) = keys.last() else { return Ok(()) };
+        let Some(last) = keys.last() else { break };
         after.clone_from(&last.id);
         for key in &keys {
             tell_key(&cx, key).await?;
         }
     }
+    after.clear();
+    loop {
+        let told = store::targets_after(&cx, &after).await?;
+        let Some(last) = told.last() else { break };
+        after.clone_from(&last.id);
+        for target in &told {
+            let known = targets(&cx, &target.stream).await?;
+            if !known.iter().any(|it| it["id"].as_str() == target.core_id.as_deref()) {
+                store::target_forgotten(&cx, target).await?;
+            }
+        }
+    }
+    tell_targets(&cx).await
 }
 
-/// Tells what the core does not know yet: keys that came and went, tokens that hold no more. What was told twice was told
-/// once; what fails is told again.
+/// Tells what the core does not know yet: keys and targets that came and went, markers, tokens that hold no more. What was told
+/// twice was told once; what fails is told again.
 pub(super) async fn tell(cx: Ctx, _: Job) -> Result<(), Problem> {
     let mut failed = None;
     for key in store::untold_keys(&cx).await? {
@@ -166,6 +297,7 @@ pub(super) async fn tell(cx: Ctx, _: Job) -> Result<(), Problem> {
             Err(problem) => failed = Some(problem),
         }
     }
+    let (marked, sent_on) = (tell_markers(&cx).await, tell_targets(&cx).await);
     store::forget(&cx).await?;
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(()), Err).and(marked).and(sent_on)
 }

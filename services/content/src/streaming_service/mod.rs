@@ -2,21 +2,31 @@
 //!
 //! ```text
 //! channel ─► stream key ─► the core knows its hash, and lets publishers in by itself
+//!         ├► simulcast targets ─► the core sends on to them
+//!         ├► broadcast (planned, or made when somebody publishes) ─► markers, clips
 //!         └► member ─► playback: a lease of session-mgr and a token of the core ─► edges prove it, asking nobody
 //! ```
 //!
 //! What is taken back here is told to the core at once, again and again until that has heard it. While this service is away
 //! whoever publishes or watches goes on, and nothing new begins.
 //!
-//! Never: a key in the store (its hash is); a token for who is no member; a member who is none any more and still watches.
+//! The core tells no events: its streams are looked at every five seconds, and broadcasts follow them.
+//!
+//! Never: a broadcast live whose encoder is gone for longer than the reconnect window; a key in the store (its hash is); a token for who is no member; a member who is none any more and still watches.
 
+mod air;
+mod broadcasts;
 mod channels;
+mod clips;
 mod core;
 mod keys;
+mod markers;
 mod members;
 mod playback;
+mod policy;
 mod rules;
 mod store;
+mod targets;
 
 use nx_chassis::{Api, Caller, Event, NewJob, Problem, Service, Tx};
 use nx_contract::identity::{
@@ -38,10 +48,16 @@ const MEMBER_REMOVED: &str = "cos.streaming.member.removed.v1";
 const PLAYBACK_GRANTED: &str = "cos.streaming.playback.granted.v1";
 /// And may no more.
 const PLAYBACK_ENDED: &str = "cos.streaming.playback.ended.v1";
+/// A broadcast is planned, on air, over. Subject: its id.
+const BROADCAST_SCHEDULED: &str = "cos.streaming.broadcast.scheduled.v1";
+const BROADCAST_LIVE: &str = "cos.streaming.broadcast.live.v1";
+const BROADCAST_ENDED: &str = "cos.streaming.broadcast.ended.v1";
 
+/// The job that looks at the core's streams.
+const LOOK: &str = "look";
 /// The job that tells the core what it does not know yet.
 const TELL: &str = "tell";
-/// The one that tells it of all keys again.
+/// The one that tells it of all keys and targets again.
 const REMIND: &str = "remind";
 
 pub(crate) fn service() -> Service {
@@ -55,18 +71,27 @@ pub(crate) fn service() -> Service {
         MEMBER_REMOVED,
         PLAYBACK_GRANTED,
         PLAYBACK_ENDED,
+        BROADCAST_SCHEDULED,
+        BROADCAST_LIVE,
+        BROADCAST_ENDED,
     ];
+    let of_channels = keys::routes(channels::routes(Api::new()));
+    let of_viewers = policy::routes(playback::routes(members::routes(of_channels)));
+    let of_broadcasts = clips::routes(markers::routes(broadcasts::routes(of_viewers)));
     let service = Service::new("streaming-service-v2")
         .migration(include_str!("0001_init.sql"))
-        .api(playback::routes(members::routes(keys::routes(channels::routes(Api::new())))))
+        .migration(include_str!("0002_broadcasts.sql"))
+        .api(targets::routes(of_broadcasts))
         .on(USER_CHANGED, changed)
         .on(USER_ERASED, erased)
         .on(SESSION_REVOKED, signed_out)
         .on(LEASE_ENDED, given_back)
         .job(TELL, core::tell)
         .job(REMIND, core::remind)
+        .job(LOOK, broadcasts::look)
         .every("* * * * *", TELL)
-        .every("7 * * * *", REMIND);
+        .every("7 * * * *", REMIND)
+        .every("*/5 * * * * *", LOOK);
     facts.into_iter().fold(service, Service::emits)
 }
 

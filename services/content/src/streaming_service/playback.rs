@@ -15,9 +15,7 @@ use super::core::{self, Urls};
 use super::{PLAYBACK_GRANTED, channels, store};
 use crate::Done;
 
-/// How long a token holds while its lease does: as long as an evening. Seconds.
-const TOKEN_S: u32 = 6 * 3600;
-/// Tokens that one person is given within that time: each that is taken back is remembered on every edge.
+/// Tokens that one person is given in as long as a token holds: each that is taken back is remembered on every edge.
 const GIVEN_MAX: i64 = 200;
 
 pub(super) fn routes(api: Api) -> Api {
@@ -88,10 +86,10 @@ async fn watch(
         return Err(Problem::new(http::StatusCode::TOO_MANY_REQUESTS, "too-often", text));
     }
     // Nobody sees the token before all else is well.
-    let made = core::make_token(&cx, &stream, TOKEN_S, &by.subject).await?;
+    let made = core::make_token(&cx, &channel, &by.subject).await?;
     let wish = json!({"stream": stream, "user_id": by.subject});
     let lease: Lease = cx.call("session-mgr")?.post("/v1/playback-leases", &cx.new_id(), &wish).await?;
-    let ends_ms = cx.now_ms() + i64::from(TOKEN_S) * 1000;
+    let ends_ms = cx.now_ms() + i64::from(channel.token_s) * 1000;
     let given = Given {
         token_id: &made.id,
         user_id: &by.subject,
@@ -117,6 +115,9 @@ async fn give(tx: &mut Tx, by: &Caller, channel: &Channel, given: &Given<'_>) ->
     let shut = store::person(tx, &by.subject).await?.shut;
     let over = store::has_ended(tx, given.lease_id, given.session_id.unwrap_or_default()).await?;
     store::hold(tx, &channel.id).await?;
+    if store::version(tx, &channel.id).await? != channel.version {
+        return Err(Problem::stale());
+    }
     let may = channels::is_mine(by, channel) || store::is_member_in(tx, &channel.id, &by.subject).await?;
     if shut || over || !may {
         return Err(Problem::not_found("there is no such channel, or it is not for you"));

@@ -1,6 +1,8 @@
-//! What channels may be called, and where they are.
+//! What channels may be called, where they are, and where they may be sent on to.
 
-use nx_media::{CHANNELS, MEMBERS};
+use std::net::IpAddr;
+
+use nx_media::{CHANNELS, MEMBERS, StreamKey};
 
 /// Characters of a channel's name.
 const HANDLE: std::ops::RangeInclusive<usize> = 3..=30;
@@ -29,9 +31,121 @@ pub(super) fn stream(handle: &str, members_only: bool) -> String {
     format!("{}/{handle}", if members_only { MEMBERS } else { CHANNELS })
 }
 
+/// Whether a stream is that of a channel.
+pub(super) fn is_channel(stream: &str) -> bool {
+    StreamKey::parse(stream).is_ok_and(|key| key.is_channel())
+}
+
+/// A text of one line as it is kept.
+///
+/// # Errors
+/// In words.
+pub(super) fn line(given: &str) -> Result<String, &'static str> {
+    let text = given.trim();
+    let good = !text.is_empty() && !text.contains(char::is_control);
+    if good { Ok(text.to_owned()) } else { Err("is some text on one line") }
+}
+
+/// An address that a stream can be sent to, and what of it may be shown: not its path behind the application, nor its query.
+/// All else is for the core to check, which sends.
+///
+/// # Errors
+/// In words, with what to do.
+pub(super) fn target(given: &str) -> Result<(String, String), &'static str> {
+    const FORM: &str = "is as rtmp://HOST/APP/KEY, rtmps://HOST/APP/KEY or srt://HOST:PORT?streamid=STREAM&passphrase=SECRET";
+    let url = given.trim();
+    let (scheme, rest) = url.split_once("://").ok_or(FORM)?;
+    let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
+    let (server, path) = place.split_once('/').unwrap_or((place, ""));
+    if server.is_empty()
+        || server.contains('@')
+        || url.contains(|c: char| c.is_control() || c.is_whitespace())
+    {
+        return Err(FORM);
+    }
+    let shown = match (scheme.to_ascii_lowercase().as_str(), path.rsplit_once('/')) {
+        (scheme @ ("rtmp" | "rtmps"), Some((app, name))) if !app.starts_with('/') && !name.is_empty() => {
+            let app = app.split('/').next().filter(|app| !app.is_empty()).ok_or(FORM)?;
+            format!("{scheme}://{server}/{app}/***")
+        }
+        ("srt", _) if server.contains(':') => format!("srt://{server}{}", query.map_or("", |_| "?***")),
+        _ => return Err(FORM),
+    };
+    Ok((url.to_owned(), shown))
+}
+
+/// The host in an address.
+pub(super) fn host(url: &str) -> Option<&str> {
+    let server = url.split_once("://")?.1.split(['/', '?']).next()?;
+    match server.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map(|(host, _)| host),
+        None => server.split(':').next(),
+    }
+}
+
+/// Whether an address is of the world outside, not of this machine or of a network of its own.
+pub(super) fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let ours = ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared || a == 0;
+            !(ours || a >= 224)
+        }
+        // Of what is given out, not what leads on to an address of version 4: NAT64, 6to4, Teredo.
+        IpAddr::V6(ip) => {
+            let [a, b, ..] = ip.segments();
+            a & 0xe000 == 0x2000 && a != 0x2002 && !(a == 0x2001 && b == 0)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_of_targets_are_not_shown() {
+        for (given, want) in [
+            ("rtmp://live.example/app/key", Some("rtmp://live.example/app/***")),
+            (" RTMPS://live.example:444/app/inst/key?a=b ", Some("rtmps://live.example:444/app/***")),
+            ("srt://192.0.2.1:9000?streamid=x&passphrase=y", Some("srt://192.0.2.1:9000?***")),
+            ("srt://[2001:db8::1]:9000", Some("srt://[2001:db8::1]:9000")),
+            ("srt://live.example", None),
+            ("rtmp://live.example/app", None),
+            ("rtmp://live.example/app/", None),
+            ("rtmp://live.example//key", None),
+            ("rtmp://me:secret@live.example/app/key", None),
+            ("rtmp://live.example/app/a key", None),
+            ("https://live.example/app/key", None),
+            ("live.example/app/key", None),
+            ("rtmp:///app/key", None),
+        ] {
+            assert_eq!(target(given).ok().map(|(_, shown)| shown).as_deref(), want, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_outside_is_known() {
+        for (url, public) in [
+            ("rtmp://192.0.2.1:1935/app/key", true),
+            ("srt://[2001:db8::1]:9000?streamid=x", true),
+            ("rtmp://127.0.0.1/app/key", false),
+            ("rtmp://10.1.2.3/app/key", false),
+            ("rtmp://169.254.169.254/app/key", false),
+            ("rtmp://100.64.0.1/app/key", false),
+            ("rtmp://0.0.0.0/app/key", false),
+            ("srt://[::1]:9000", false),
+            ("srt://[::ffff:10.0.0.1]:9000", false),
+            ("srt://[fe80::1]:9000", false),
+            ("srt://[fd00::1]:9000", false),
+            ("srt://[64:ff9b::a00:1]:9000", false),
+            ("srt://[2002:a00:1::]:9000", false),
+        ] {
+            assert_eq!(host(url).unwrap().parse().map(is_public), Ok(public), "{url}");
+        }
+        assert_eq!(host("rtmp://live.example:1935/app/key"), Some("live.example"));
+    }
 
     #[test]
     fn names_are_safe_in_addresses() {
@@ -51,7 +165,7 @@ mod tests {
             assert_eq!(handle(given).ok().as_deref(), want, "{given}");
             if let Ok(handle) = handle(given) {
                 for members_only in [false, true] {
-                    let key = nx_media::StreamKey::parse(&stream(&handle, members_only)).unwrap();
+                    let key = StreamKey::parse(&stream(&handle, members_only)).unwrap();
                     assert_eq!((key.is_channel(), key.is_for_members()), (true, members_only));
                 }
             }

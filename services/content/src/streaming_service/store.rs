@@ -1,5 +1,11 @@
 //! All SQL of streaming-service-v2.
 
+mod broadcasts;
+mod targets;
+
+pub(super) use broadcasts::*;
+pub(super) use targets::*;
+
 use nx_chassis::{Ctx, DbError, Page, Problem, Tx, Value, args, row};
 use serde_json::json;
 
@@ -90,6 +96,23 @@ pub(super) async fn rename(tx: &mut Tx, id: &str, version: i64, title: &str) -> 
     tx.one(sql, args![title, id, version]).await?.ok_or_else(Problem::stale)
 }
 
+pub(super) async fn set_policy(
+    tx: &mut Tx,
+    id: &str,
+    version: i64,
+    networks: &[String],
+    token_s: u32,
+) -> Result<Channel, Problem> {
+    let sql = "UPDATE channel SET networks = $1, token_s = $2, version = version + 1 WHERE id = $3 AND version = $4 AND \
+               deleted = 0 RETURNING *";
+    tx.one(sql, args![Value::json(&networks), token_s, id, version]).await?.ok_or_else(Problem::stale)
+}
+
+/// Which version of a channel there is.
+pub(super) async fn version(tx: &mut Tx, id: &str) -> Result<i64, DbError> {
+    number(tx, "SELECT version AS n FROM channel WHERE id = $1", args![id]).await
+}
+
 /// Waits until nobody else decides about this channel, to the end of the transaction. Who has to do with a person too takes
 /// their turn ([`person`]) before.
 ///
@@ -133,6 +156,7 @@ pub(super) async fn delete(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     tx.run("UPDATE channel SET deleted = 1 WHERE id = $1", args![id]).await?;
     tx.run("UPDATE stream_key SET deleted = 1, told = 0 WHERE channel_id = $1 AND deleted = 0", args![id])
         .await?;
+    tx.run("UPDATE target SET deleted = 1, told = CASE WHEN told = 2 THEN 1 ELSE 0 END WHERE channel_id = $1 AND deleted = 0", args![id]).await?;
     tx.run("DELETE FROM member WHERE channel_id = $1", args![id]).await.map(drop)
 }
 
@@ -286,10 +310,11 @@ pub(super) async fn token_told(cx: &Ctx, token: &str) -> Result<(), DbError> {
     cx.run("UPDATE playback SET ended = 2 WHERE token_id = $1", args![token]).await.map(drop)
 }
 
-/// Forgets tokens that have run out by themselves, keys that the core knows to be gone, and what was over long ago.
+/// Forgets tokens that have run out by themselves, keys and targets that the core knows to be gone, and what was over long ago.
 pub(super) async fn forget(cx: &Ctx) -> Result<(), DbError> {
     let now_ms = cx.now_ms();
     cx.run("DELETE FROM playback WHERE ends_ms <= $1", args![now_ms]).await?;
     cx.run("DELETE FROM ended WHERE at_ms <= $1", args![now_ms - ENDED_MS]).await?;
+    cx.run("DELETE FROM target WHERE deleted = 1 AND told = 1", Vec::new()).await?;
     cx.run("DELETE FROM stream_key WHERE deleted = 1 AND told = 1", Vec::new()).await.map(drop)
 }

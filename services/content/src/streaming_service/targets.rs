@@ -1,0 +1,173 @@
+//! Simulcast targets: servers of others that a channel is sent on to, as long as somebody publishes it.
+//!
+//! The core sends. An address is told to it by the job that tells it all else, and again when it has forgotten; here it is
+//! kept encrypted, for there is a secret in it, and nobody is shown that again.
+
+use std::net::IpAddr;
+
+use garde::Validate;
+use nx_chassis::{Api, Body, Caller, Created, Ctx, Json, List, Page, Path, Problem, Time, Tx};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{channels, core, rules, store};
+use crate::Done;
+
+/// Targets that a channel has at most; the core takes 16 for a stream.
+const TARGETS_MAX: i64 = 8;
+
+pub(super) fn routes(api: Api) -> Api {
+    api.get("/channels/{id}/simulcast-targets", list)
+        .post_once("/channels/{id}/simulcast-targets", add)
+        .delete("/channels/{id}/simulcast-targets/{target}", remove)
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Target {
+    pub(super) id: String,
+    pub(super) name: String,
+    /// Its secrets are replaced by `***`.
+    pub(super) url: String,
+    pub(super) created_at: Time,
+    /// `waiting` for the core to hear of it, or `refused`; else what the core says: `waiting_for_stream`, `connecting`, `live`,
+    /// `retrying`, `stopped`; absent while it says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+    #[serde(skip)]
+    core_id: Option<String>,
+}
+
+impl nx_chassis::FromRow for Target {
+    fn from_row(row: &nx_chassis::Row) -> Result<Self, nx_chassis::DbError> {
+        let state = match row.get::<i64>("told")? {
+            0 => Some("waiting".to_owned()),
+            1 => None,
+            _ => Some("refused".to_owned()),
+        };
+        Ok(Self {
+            id: row.get("id")?,
+            name: row.get("name")?,
+            url: row.get("shown")?,
+            created_at: row.get("at_ms")?,
+            state,
+            last_error: row.get("fault")?,
+            core_id: row.get("core_id")?,
+        })
+    }
+}
+
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewTarget {
+    /// What people call it.
+    #[garde(length(chars, min = 1, max = 100))]
+    name: String,
+    /// `rtmp://HOST/APP/KEY`, `rtmps://HOST/APP/KEY` or `srt://HOST:PORT?streamid=…&passphrase=…`.
+    #[garde(length(min = 1, max = 2048))]
+    url: String,
+}
+
+/// A target that the core does not know of, or does not know to be gone.
+pub(super) struct Untold {
+    pub(super) id: String,
+    pub(super) stream: String,
+    pub(super) sealed: Vec<u8>,
+    pub(super) anywhere: bool,
+    pub(super) core_id: Option<String>,
+    pub(super) deleted: bool,
+}
+nx_chassis::row!(Untold { id, stream, sealed, anywhere, core_id, deleted });
+
+/// Where an address lies in the vault.
+pub(super) fn place(id: &str) -> String {
+    format!("target {id}")
+}
+
+impl Untold {
+    /// The address, secrets and all.
+    pub(super) fn url(&self, cx: &Ctx) -> Result<String, Problem> {
+        let url = cx.vault().open(&place(&self.id), &self.sealed)?;
+        String::from_utf8(url).map_err(Problem::internal)
+    }
+
+    /// Whether it leads where who wanted it may have us go. What is no name of a host is for the core to refuse.
+    pub(super) async fn may_go(&self, url: &str) -> Result<bool, Problem> {
+        if self.anywhere {
+            return Ok(true);
+        }
+        let Some(host) = rules::host(url) else { return Ok(true) };
+        let found: Vec<IpAddr> = match host.parse() {
+            Ok(ip) => vec![ip],
+            Err(_) => {
+                let unknown = |_| Problem::unavailable("name", "the target's name is not found now", 60);
+                tokio::net::lookup_host((host, 0)).await.map_err(unknown)?.map(|a| a.ip()).collect()
+            }
+        };
+        Ok(found.into_iter().all(rules::is_public))
+    }
+}
+
+async fn list(by: Caller, cx: Ctx, Path(id): Path<String>, page: Page) -> Result<List<Target>, Problem> {
+    let channel = channels::mine(&by, &cx, &id).await?;
+    let mut all = store::targets(&cx, &channel.id, &page).await?;
+    // Without the core's word there is the list at least.
+    let known = match all.iter().any(|target| target.state.is_none()) {
+        true => core::targets(&cx, &channel.stream).await.unwrap_or_default(),
+        false => Vec::new(),
+    };
+    for target in all.iter_mut().filter(|target| target.state.is_none()) {
+        let it = known.iter().find(|it| it["id"].as_str() == target.core_id.as_deref());
+        let text = |at: &str| it.and_then(|it| it[at].as_str()).map(str::to_owned);
+        (target.state, target.last_error) = (text("state"), text("last_error"));
+    }
+    Ok(List::of(&page, all, |target: &Target| &target.id))
+}
+
+async fn add(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    Path(id): Path<String>,
+    Body(new): Body<NewTarget>,
+) -> Result<Created<Target>, Problem> {
+    let channel = channels::mine(&by, &cx, &id).await?;
+    let NewTarget { name, url } = new;
+    let name = rules::line(&name).map_err(|e| Problem::invalid("/name", e))?;
+    let (url, shown) = rules::target(&url).map_err(|e| Problem::invalid("/url", e))?;
+    super::may_create(&mut tx, &by).await?;
+    store::hold(&mut tx, &channel.id).await?;
+    if store::count_targets(&mut tx, &channel.id).await? >= TARGETS_MAX {
+        let text = format!("the channel has {TARGETS_MAX} targets: delete one first");
+        return Err(Problem::conflict("targets-max", text));
+    }
+    let target = Target {
+        id: cx.new_id(),
+        name,
+        url: shown,
+        created_at: Time(cx.now_ms()),
+        state: Some("waiting".into()),
+        last_error: None,
+        core_id: None,
+    };
+    let sealed = cx.vault().close(&place(&target.id), url.as_bytes())?;
+    store::add_target(&mut tx, &channel, &target, sealed, by.is_operator()).await?;
+    super::tell(&mut tx).await?;
+    Ok(Created { location: target.id.clone(), body: target })
+}
+
+async fn remove(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    Path((id, target)): Path<(String, String)>,
+) -> Result<Json<Done>, Problem> {
+    let channel = channels::mine(&by, &cx, &id).await?;
+    if !store::delete_target(&mut tx, &channel.id, &target).await? {
+        return Err(Problem::not_found("the channel has no such target"));
+    }
+    super::tell(&mut tx).await?;
+    Ok(Json(Done {}))
+}
