@@ -50,13 +50,13 @@ fn with_hardware(folder: &Path) -> Server {
     std::fs::create_dir_all(&tokens).expect("a folder");
     let settings = format!("directories.tokendir = {}\nobjectstore.backend = file\n", tokens.display());
     std::fs::write(&conf, settings)
-        .and_then(|()| std::fs::write(folder.join("pin"), "4321\n"))
+        .and_then(|()| std::fs::write(folder.join("pin"), "pin-of-a-test-735\n"))
         .expect("files");
     let conf = conf.display().to_string();
     good(
         folder,
         &format!("SOFTHSM2_CONF={conf:?} softhsm2-util"),
-        "--init-token --free --label nexus --so-pin 1234 --pin 4321",
+        "--init-token --free --label nexus --so-pin 1234 --pin pin-of-a-test-735",
     );
     let settings = format!(
         "[gateway]\ntoken = {TOKEN:?}\n[gateway.keys.pkcs11]\nmodule = \"/usr/lib/softhsm/libsofthsm2.so\"\n\
@@ -112,5 +112,5 @@ fn nodes_trust_what_it_signs() {
     let line = "verify -crl_check -CAfile ca.pem -CRLfile list.pem node.pem; true";
     assert!(good(&folder, "openssl", line).contains("certificate revoked"));
     let log = server.log();
-    assert!(!log.contains("4321"), "no PIN in a log");
+    assert!(!log.contains("pin-of-a-test-735"), "no PIN in a log");
 }

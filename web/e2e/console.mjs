@@ -245,10 +245,30 @@ try {
   await sees("This stream is not open to everybody", page.frameLocator("iframe"));
   await shot("sent-away");
 
-  // Whoever may watch comes back; what is closed is given back.
+  // Whoever may watch comes back. A token that is nearly over is followed by another, and the picture goes on with that.
   await press(`Close the picture of ${handle}`);
+  const soon = async (route) => {
+    const reply = await route.fetch();
+    const given = await reply.json();
+    given.token.expires_at = new Date(Date.now() + 1000).toISOString();
+    await route.fulfill({ response: reply, json: given });
+  };
+  await page.route("**/playback", soon);
   const again = await openPicture();
+  await page.unroute("**/playback", soon);
   const reopened = await status(again.hls);
+  const asked = [];
+  page.on("request", (request) => asked.push(request.url()));
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  const tokenOf = (url) => /token=([^/]*)/.exec(url)?.[1];
+  const address = page.getByRole("group", { name: `Picture of ${handle}` }).locator("code", { hasText: "/index.m3u8" });
+  const renewed_ms = await eventually("another token", async () => tokenOf(await address.textContent()) !== tokenOf(again.hls));
+  const newest = tokenOf(await address.textContent());
+  await eventually("media asked for with it", async () => asked.some((url) => tokenOf(url) === newest && /\.m4s|\.mp4/.test(url)));
+  const watching = page.frames().find((frame) => frame !== page.mainFrame());
+  const reopenings = await watching.evaluate(() => window.nexus.stats.reopened);
+  if (reopenings !== 0) throw new Error(`the picture was opened anew ${reopenings} times for another token`);
+  // What is closed is given back.
   await press(`Close the picture of ${handle}`);
   const given_back_ms = await eventually("403 after closing", async () => (await status(again.hls)) === 403);
 
@@ -277,7 +297,7 @@ try {
   const errors = noted.console_errors.filter((text) => !text.startsWith("Failed to load resource"));
   const external = noted.external_requests.filter((url) => new URL(url).origin !== edge);
   console.log(JSON.stringify({
-    boss, handle, passkey_ms, live_ms, on_air_ms, marked_ms, marker, away_ms, pace_s, publisher_ended_ms, publisher_code, opened, shut_ms, stopped_ms, reopened, given_back_ms,
+    boss, handle, passkey_ms, live_ms, on_air_ms, marked_ms, marker, away_ms, pace_s, publisher_ended_ms, publisher_code, opened, shut_ms, stopped_ms, reopened, given_back_ms, renewed_ms,
     sideways_scroll: wide, console_errors: errors, external_requests: external,
   }));
 } catch (error) {

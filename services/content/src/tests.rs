@@ -312,9 +312,19 @@ async fn each_end_is_one(
         house.core.told().revoked.clear();
     };
     let own = again(cleo).await;
+    // Another token before hers is over, on the same lease; a stranger's, or one that is over, gives none.
+    let renew = |token: &Value| format!("{playback}/{}", token["id"].as_str().unwrap());
+    let further = vera.post(house, &renew(first), json!({})).await.is(200)["token"].clone();
+    assert_eq!(further["lease_id"], first["lease_id"]);
+    assert_ne!(further["id"], first["id"]);
+    assert_eq!(cleo.post(house, &renew(first), json!({})).await.status, 404, "not hers");
     let lease = format!("/session-mgr/v1/playback-leases/{}", first["lease_id"].as_str().unwrap());
     assert_eq!(vera.delete(house, &lease).await.status, 200);
-    ended(first, "the lease was given back").await;
+    house.app.settle().await;
+    let mut revoked = std::mem::take(&mut house.core.told().revoked);
+    revoked.sort_by_key(ToString::to_string);
+    assert_eq!(revoked, [&first["id"], &further["id"]].map(Value::clone), "the lease was given back");
+    assert_eq!(vera.post(house, &renew(&further), json!({})).await.status, 404, "it is over");
     let token = again(vera).await;
     let path = format!("{members}/{}", vera.0.subject);
     assert_eq!(cleo.delete(house, &path).await.status, 200);

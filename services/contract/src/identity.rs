@@ -16,6 +16,10 @@ pub const ROLES: [&str; 3] = [OPERATOR, CREATOR, VIEWER];
 pub const USER_CHANGED: &str = "cos.identity.user.changed.v1";
 /// Fact: nothing of a person is to be left. Subject: their id.
 pub const USER_ERASED: &str = "cos.identity.user.erased.v1";
+/// Fact: somebody signs in with another password. Subject: their id.
+pub const CREDENTIAL_CHANGED: &str = "cos.identity.credential.changed.v1";
+/// Fact: somebody has one step less, or a passkey. Subject: their id.
+pub const FACTOR_REMOVED: &str = "cos.identity.factor.removed.v1";
 /// Fact: a session is over. Subject: its id.
 pub const SESSION_REVOKED: &str = "cos.identity.session.revoked.v1";
 /// Fact: somebody watches no more under a playback lease. Subject: its id.

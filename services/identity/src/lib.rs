@@ -24,19 +24,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use nx_chassis::{Caller, Problem, RawBody, Ring, Service};
 use nx_contract::identity::{
-    Config, LEASE_ENDED, Person, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED,
+    CREDENTIAL_CHANGED, Config, FACTOR_REMOVED, LEASE_ENDED, Person, PersonNow, SESSION_REVOKED,
+    USER_CHANGED, USER_ERASED,
 };
 use nx_webhooks::Sender;
 use sha2::{Digest, Sha256};
 
 /// A person is there. Subject: their id.
 const USER_CREATED: &str = "cos.identity.user.created.v1";
-/// Their password is another one. Data: [`Changed`].
-const CREDENTIAL_CHANGED: &str = "cos.identity.credential.changed.v1";
 /// They have one more thing to show who they are: an app, a passkey. Subject: their id.
 const FACTOR_ADDED: &str = "cos.identity.factor.added.v1";
-/// One of these is gone. Subject: their id.
-const FACTOR_REMOVED: &str = "cos.identity.factor.removed.v1";
 /// A passkey was shown whose counter went back: there may be a copy of it. Subject: its owner's id.
 const PASSKEY_CLONED: &str = "cos.identity.passkey.cloned.v1";
 /// Somebody signed in. Subject: their id.

@@ -39,7 +39,8 @@ struct Heard {
 nx_chassis::row!(Heard { kind, subject, body });
 
 fn services() -> Vec<Service> {
-    vec![crate::key_service::service(), ear()]
+    let ours = crate::services(&nx_contract::hardware::Config::default()).expect("threads");
+    [ours, vec![ear()]].concat()
 }
 
 async fn post(app: &TestApp, path: &str, body: Value) -> Answer {

@@ -75,7 +75,7 @@ export interface Target extends Relay {
 export interface Playback {
   urls: { hls: string; dash: string; watch: string };
   /** Of a channel for members: it holds while its lease is put again. */
-  token?: { lease_id: string };
+  token?: { token: string; id: string; expires_at: string; lease_id: string };
 }
 
 const after = (cursor: string | null) => `?limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
@@ -114,6 +114,8 @@ export const addTarget = (id: string, name: string, url: string) => post<Target>
 export const dropTarget = (id: string, target: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}/simulcast-targets/${target}`);
 
 export const watch = (id: string) => post<Playback>(`/${id}/playback`, {});
+/** Another token on the same lease. */
+export const rewatch = (id: string, token: string) => post<Playback>(`/${id}/playback/${token}`, {});
 export const sendAway = (id: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}/playback`);
 export const stillWatched = (lease: string) => ask<unknown>("PUT", `${LEASES}/${lease}`);
 /** Said also while the page goes away; unsaid, a lease runs out by itself. */

@@ -1,7 +1,7 @@
 //! Watching: addresses of a channel, with a token where it is for members.
 //!
 //! A token stands on a lease of session-mgr, of which its holder says every twenty seconds that it is still used
-//! (`PUT /api/session-mgr/v1/playback-leases/ID`). When the lease is over, so is the token.
+//! (`PUT /api/session-mgr/v1/playback-leases/ID`). When the lease is over, so is the token, and all that were given after it.
 
 use garde::Validate;
 use http::HeaderMap;
@@ -19,7 +19,9 @@ use crate::Done;
 const GIVEN_MAX: i64 = 200;
 
 pub(super) fn routes(api: Api) -> Api {
-    api.post_once("/channels/{id}/playback", watch).delete("/channels/{id}/playback", end)
+    api.post_once("/channels/{id}/playback", watch)
+        .post_once("/channels/{id}/playback/{token}", renew)
+        .delete("/channels/{id}/playback", end)
 }
 
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
@@ -74,39 +76,74 @@ async fn watch(
         let urls = core::open_urls(&cx, &stream, &headers).await?;
         return Ok(ShownOnce(Json(Playback { stream, urls, token: None })));
     }
-    if let Some(session) = &by.session {
-        // What they bear may be some minutes older than its end.
-        let ended = |_| Problem::unauthorized("this session is over: sign in again");
-        let found =
-            cx.call("session-mgr")?.get::<serde_json::Value>(&format!("/v1/sessions/{session}")).await;
-        found.map_err(|e| if e.status.is_client_error() { ended(()) } else { e })?;
+    still_signed_in(&by, &cx).await?;
+    let wish = json!({"stream": stream, "user_id": by.subject});
+    let lease: Lease = cx.call("session-mgr")?.post("/v1/playback-leases", &cx.new_id(), &wish).await?;
+    let lease_path = format!("/v1/playback-leases/{}", lease.id);
+    match grant(&cx, &mut tx, &by, &channel, lease.id, &headers).await {
+        Ok(playback) => Ok(ShownOnce(Json(playback))),
+        Err(problem) => {
+            // It would run out by itself in a minute.
+            let _ = cx.call("session-mgr")?.delete(&lease_path).await;
+            Err(problem)
+        }
     }
-    if store::count_given(&cx, &by.subject).await? >= GIVEN_MAX {
+}
+
+/// Gives who watches another token on the same lease, before the one that they have runs out: the seat stays theirs, and the
+/// picture does not stand still.
+async fn renew(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    headers: HeaderMap,
+    Path((id, token)): Path<(String, String)>,
+    Body(Watch {}): Body<Watch>,
+) -> Result<ShownOnce<Json<Playback>>, Problem> {
+    let channel = channels::visible(&by, &cx, &id).await?;
+    still_signed_in(&by, &cx).await?;
+    let lease = store::lease_of(&cx, &channel.id, &by.subject, &token).await?;
+    let lease = lease
+        .ok_or_else(|| Problem::not_found("nobody of your name watches this channel with that token"))?;
+    Ok(ShownOnce(Json(grant(&cx, &mut tx, &by, &channel, lease, &headers).await?)))
+}
+
+/// What somebody bears may be some minutes older than the end of their session.
+async fn still_signed_in(by: &Caller, cx: &Ctx) -> Result<(), Problem> {
+    let Some(session) = &by.session else { return Ok(()) };
+    let ended = |_| Problem::unauthorized("this session is over: sign in again");
+    let found = cx.call("session-mgr")?.get::<serde_json::Value>(&format!("/v1/sessions/{session}")).await;
+    found.map(drop).map_err(|e| if e.status.is_client_error() { ended(()) } else { e })
+}
+
+/// Gives out a token that stands on a lease. Nobody sees it before all else is well.
+async fn grant(
+    cx: &Ctx,
+    tx: &mut Tx,
+    by: &Caller,
+    channel: &Channel,
+    lease_id: String,
+    headers: &HeaderMap,
+) -> Result<Playback, Problem> {
+    if store::count_given(cx, &by.subject).await? >= GIVEN_MAX {
         let text = "you have begun to watch too often in the last hours: come again later";
         return Err(Problem::new(http::StatusCode::TOO_MANY_REQUESTS, "too-often", text));
     }
-    // Nobody sees the token before all else is well.
-    let made = core::make_token(&cx, &channel, &by.subject).await?;
-    let wish = json!({"stream": stream, "user_id": by.subject});
-    let lease: Lease = cx.call("session-mgr")?.post("/v1/playback-leases", &cx.new_id(), &wish).await?;
+    let made = core::make_token(cx, channel, &by.subject).await?;
     let ends_ms = cx.now_ms() + i64::from(channel.token_s) * 1000;
     let given = Given {
         token_id: &made.id,
         user_id: &by.subject,
         session_id: by.session.as_deref(),
-        lease_id: &lease.id,
+        lease_id: &lease_id,
         ends_ms,
     };
-    if let Err(problem) = give(&mut tx, &by, &channel, &given).await {
-        // It would run out by itself in a minute.
-        let _ = cx.call("session-mgr")?.delete(&format!("/v1/playback-leases/{}", lease.id)).await;
-        return Err(problem);
-    }
-    let told = json!({"channel_id": channel.id, "user_id": by.subject, "lease_id": lease.id});
+    give(tx, by, channel, &given).await?;
+    let told = json!({"channel_id": channel.id, "user_id": by.subject, "lease_id": lease_id});
     tx.emit(PLAYBACK_GRANTED, &made.id, &told).await?;
-    let urls = made.urls.reached(&headers);
-    let token = Token { token: made.token, id: made.id, expires_at: Time(ends_ms), lease_id: lease.id };
-    Ok(ShownOnce(Json(Playback { stream, urls, token: Some(token) })))
+    let urls = made.urls.reached(headers);
+    let token = Token { token: made.token, id: made.id, expires_at: Time(ends_ms), lease_id };
+    Ok(Playback { stream: channel.stream.clone(), urls, token: Some(token) })
 }
 
 /// Writes down a token that is given out, unless somebody has been sent away meanwhile: whoever does that waits here, or has

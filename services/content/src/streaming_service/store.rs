@@ -250,6 +250,23 @@ pub(super) async fn count_given(cx: &Ctx, user: &str) -> Result<i64, DbError> {
     Ok(cx.db().one(sql, args![user, cx.now_ms()]).await?.unwrap_or_default())
 }
 
+/// The lease on which somebody watches with a token that holds yet.
+pub(super) async fn lease_of(
+    cx: &Ctx,
+    channel: &str,
+    user: &str,
+    token: &str,
+) -> Result<Option<String>, DbError> {
+    let sql = "SELECT lease_id FROM playback WHERE channel_id = $1 AND user_id = $2 AND token_id = $3 AND ended = 0 AND ends_ms > $4";
+    let found: Option<Lease> = cx.db().one(sql, args![channel, user, token, cx.now_ms()]).await?;
+    Ok(found.map(|lease| lease.lease_id))
+}
+
+struct Lease {
+    lease_id: String,
+}
+row!(Lease { lease_id });
+
 pub(super) async fn give(tx: &mut Tx, channel: &str, given: &Given<'_>) -> Result<u64, DbError> {
     let sql = "INSERT INTO playback (token_id, channel_id, user_id, session_id, lease_id, ends_ms, ended) \
                VALUES ($1, $2, $3, $4, $5, $6, 0)";

@@ -6,3 +6,4 @@ CREATE TABLE key_version (key_id TEXT NOT NULL, version BIGINT NOT NULL, sealed 
 CREATE TABLE media_asset (asset TEXT PRIMARY KEY, periods BIGINT NOT NULL, shredded BIGINT NOT NULL);
 CREATE TABLE media_key (asset TEXT NOT NULL, period BIGINT NOT NULL, id TEXT NOT NULL, sealed BYTEA NOT NULL,
     PRIMARY KEY (asset, period));
+CREATE TABLE root (nth BIGINT PRIMARY KEY, id TEXT NOT NULL, key TEXT NOT NULL, wrapped TEXT NOT NULL, at_ms BIGINT NOT NULL);

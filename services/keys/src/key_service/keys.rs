@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use super::root::root;
 use super::rules::{Change, Key};
 use super::store::{KEYS_MAX, VERSIONS_MAX};
 use super::wire::{Answer, At, Sent, loose};
@@ -254,8 +255,9 @@ async fn create(cx: Ctx, mut tx: Tx, at: At, Sent(new): Sent<NewKey>) -> Result<
         Ok(there) => return existing(&cx, tx, &key, there).await,
         Err(_) => generate(kind).await?,
     };
+    let root = root(&cx).await?;
     if store::add(&mut tx, &key).await? {
-        store::keep(&cx, &mut tx, &key, 1, &material).await?;
+        store::keep(&cx, &root, &mut tx, &key, 1, &material).await?;
         tell(&mut tx, KEY_CREATED, &key, &at.by).await?;
         return Ok(Answer::new(&cx, about(&mut tx, key).await?));
     }
@@ -278,7 +280,7 @@ async fn existing(cx: &Ctx, mut tx: Tx, wanted: &Key, there: Key) -> Result<Answ
 
 async fn rotate(cx: Ctx, mut tx: Tx, at: At) -> Result<Answer<About>, Problem> {
     let key = store::key(&cx, at.name("name")?).await?;
-    let material = generate(key.kind).await?;
+    let (root, material) = (root(&cx).await?, generate(key.kind).await?);
     let Some(now) = store::advance(&mut tx, &key).await? else {
         // Perhaps it has gone meanwhile.
         store::key_in(&mut tx, &key.name)
@@ -288,7 +290,7 @@ async fn rotate(cx: Ctx, mut tx: Tx, at: At) -> Result<Answer<About>, Problem> {
         let text = format!("the key has {VERSIONS_MAX} versions: trim those that are used no more");
         return Err(Problem::conflict("versions-max", text));
     };
-    store::keep(&cx, &mut tx, &now, now.latest, &material).await?;
+    store::keep(&cx, &root, &mut tx, &now, now.latest, &material).await?;
     tell(&mut tx, KEY_ROTATED, &now, &at.by).await?;
     Ok(Answer::new(&cx, about(&mut tx, now).await?))
 }
@@ -363,7 +365,8 @@ async fn export(cx: Ctx, mut tx: Tx, at: At) -> Result<ShownOnce<Answer<Exported
         Some("latest") => Some(key.latest),
         _ => at.number("version")?.map(|version| key.reads_with(version)).transpose()?,
     };
-    let materials = store::all_materials(&cx, &mut tx, &key, only).await?;
+    let root = root(&cx).await?;
+    let materials = store::all_materials(&cx, &root, &mut tx, &key, only).await?;
     let text = |material: &Material| if mac { material.export_mac() } else { material.export() };
     let keys = materials.iter().map(|(version, material)| (version.to_string(), text(material).to_string()));
     let keys = keys.collect();

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::root::{Root, root};
 use super::wire::At;
 use super::{KEY_DESTROYED, store};
 use crate::crypto::Fault;
@@ -36,16 +37,17 @@ struct MediaKey {
 async fn get(cx: Ctx, mut tx: Tx, at: At) -> Result<ShownOnce<Json<MediaKey>>, Problem> {
     let asset = at.name("asset")?;
     let period = at.number("period")?.unwrap_or_default();
+    let root = root(&cx).await?;
     let media = match store::media(&cx, asset, period).await? {
         Some(media) => media,
-        None => made(&cx, &mut tx, asset, period).await?,
+        None => made(&cx, &root, &mut tx, asset, period).await?,
     };
-    let key = BASE64.encode(media.open(&cx, asset, period).await?);
+    let key = BASE64.encode(media.open(&cx, &root, asset, period)?);
     Ok(ShownOnce(Json(MediaKey { asset: asset.into(), period, key_id: media.id, key })))
 }
 
 /// Makes it, unless somebody has meanwhile.
-async fn made(cx: &Ctx, tx: &mut Tx, asset: &str, period: i64) -> Result<store::Media, Problem> {
+async fn made(cx: &Ctx, root: &Root, tx: &mut Tx, asset: &str, period: i64) -> Result<store::Media, Problem> {
     let held = store::hold_asset(tx, asset).await?;
     if held.shredded {
         return Err(Problem::new(StatusCode::GONE, "gone", "the keys of this asset were shredded"));
@@ -59,7 +61,7 @@ async fn made(cx: &Ctx, tx: &mut Tx, asset: &str, period: i64) -> Result<store::
     }
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     aws_lc_rs::rand::fill(key.as_mut()).map_err(|_| Fault::Failed("randomness"))?;
-    store::add_media(cx, tx, asset, period, key.as_ref()).await
+    store::add_media(cx, root, tx, asset, period, key.as_ref()).await
 }
 
 /// Deletes all keys of an asset for good; it has none any more.

@@ -45,7 +45,6 @@ const KEY_DESTROYED: &str = "cos.keys.key.destroyed.v1";
 pub(crate) fn service() -> Service {
     let service = Service::new("key-service")
         .migration(include_str!("0001_init.sql"))
-        .migration(include_str!("0002_root.sql"))
         .job(root::OPEN, root::open)
         .every("* * * * *", root::OPEN)
         .api(media::routes(plain::routes(sign::routes(crypt::routes(keys::routes(Api::new()))))));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nx_chassis::{Ctx, DbError, FromRow, Problem, Row, Tx, args, row};
 use zeroize::Zeroizing;
 
-use super::root;
+use super::root::{Root, root};
 use super::rules::{Change, Key};
 use crate::crypto::{Kind, Material};
 
@@ -38,9 +38,8 @@ struct Kept {
     version: i64,
     sealed: Vec<u8>,
     public: Vec<u8>,
-    root: String,
 }
-row!(Kept { version, sealed, public, root });
+row!(Kept { version, sealed, public });
 
 /// What everybody may know of a version.
 pub(super) struct Version {
@@ -86,8 +85,7 @@ pub(super) async fn versions(tx: &mut Tx, key: &Key) -> Result<Vec<Version>, DbE
     tx.all(sql, args![&key.id, key.min_decryption]).await
 }
 
-async fn open(cx: &Ctx, key: &Key, kept: Kept) -> Result<(i64, Material), Problem> {
-    let root = root::of(cx, &kept.root).await?;
+fn open(cx: &Ctx, root: &Root, key: &Key, kept: Kept) -> Result<(i64, Material), Problem> {
     let secrets = root.open(cx, &place(key, kept.version), &kept.sealed)?;
     Ok((kept.version, Material::restore(key.kind, &secrets, kept.public)?))
 }
@@ -101,11 +99,11 @@ pub(super) async fn materials(
     key: &Key,
     wanted: BTreeSet<i64>,
 ) -> Result<BTreeMap<i64, Material>, Problem> {
-    let mut found = BTreeMap::new();
+    let (root, mut found) = (root(cx).await?, BTreeMap::new());
     for version in wanted {
-        let sql = "SELECT version, sealed, public, root FROM key_version WHERE key_id = $1 AND version = $2";
+        let sql = "SELECT version, sealed, public FROM key_version WHERE key_id = $1 AND version = $2";
         let kept: Kept = cx.db().one(sql, args![&key.id, version]).await?.ok_or_else(no_key)?;
-        found.extend([open(cx, key, kept).await?]);
+        found.extend([open(cx, &root, key, kept)?]);
     }
     Ok(found)
 }
@@ -113,19 +111,16 @@ pub(super) async fn materials(
 /// Every version that is used, or one.
 pub(super) async fn all_materials(
     cx: &Ctx,
+    root: &Root,
     tx: &mut Tx,
     key: &Key,
     only: Option<i64>,
 ) -> Result<Vec<(i64, Material)>, Problem> {
-    let sql = "SELECT version, sealed, public, root FROM key_version WHERE key_id = $1 AND version BETWEEN $2 AND $3 \
+    let sql = "SELECT version, sealed, public FROM key_version WHERE key_id = $1 AND version BETWEEN $2 AND $3 \
                ORDER BY version";
     let (from, to) = only.map_or((key.min_decryption, key.latest), |only| (only, only));
     let kept: Vec<Kept> = tx.all(sql, args![&key.id, from, to]).await?;
-    let mut all = Vec::new();
-    for kept in kept {
-        all.push(open(cx, key, kept).await?);
-    }
-    Ok(all)
+    kept.into_iter().map(|kept| open(cx, root, key, kept)).collect()
 }
 
 /// Whether the key was added; not when there is one of the name, or too many.
@@ -140,15 +135,15 @@ pub(super) async fn add(tx: &mut Tx, key: &Key) -> Result<bool, DbError> {
 /// Keeps a version.
 pub(super) async fn keep(
     cx: &Ctx,
+    root: &Root,
     tx: &mut Tx,
     key: &Key,
     version: i64,
     material: &Material,
 ) -> Result<(), Problem> {
-    let root = root::newest(cx, tx).await?;
     let sealed = root.close(cx, &place(key, version), &material.secrets())?;
-    let sql = "INSERT INTO key_version (key_id, version, sealed, public, root, at_ms) VALUES ($1, $2, $3, $4, $5, $6)";
-    let row = args![&key.id, version, sealed, material.public().to_vec(), &root.id, cx.now_ms()];
+    let sql = "INSERT INTO key_version (key_id, version, sealed, public, at_ms) VALUES ($1, $2, $3, $4, $5)";
+    let row = args![&key.id, version, sealed, material.public().to_vec(), cx.now_ms()];
     Ok(tx.run(sql, row).await.map(drop)?)
 }
 
@@ -193,9 +188,8 @@ pub(super) async fn delete(tx: &mut Tx, name: &str) -> Result<Option<Key>, DbErr
 pub(super) struct Media {
     pub(super) id: String,
     sealed: Vec<u8>,
-    root: String,
 }
-row!(Media { id, sealed, root });
+row!(Media { id, sealed });
 
 /// An asset as it stands.
 pub(super) struct Asset {
@@ -204,7 +198,7 @@ pub(super) struct Asset {
 }
 row!(Asset { periods, shredded });
 
-const MEDIA: &str = "SELECT id, sealed, root FROM media_key WHERE asset = $1 AND period = $2";
+const MEDIA: &str = "SELECT id, sealed FROM media_key WHERE asset = $1 AND period = $2";
 
 fn media_place(asset: &str, period: i64) -> String {
     format!("media key {asset} period {period}")
@@ -212,13 +206,14 @@ fn media_place(asset: &str, period: i64) -> String {
 
 impl Media {
     /// Its 16 bytes.
-    pub(super) async fn open(
+    pub(super) fn open(
         &self,
         cx: &Ctx,
+        root: &Root,
         asset: &str,
         period: i64,
     ) -> Result<Zeroizing<Vec<u8>>, Problem> {
-        root::of(cx, &self.root).await?.open(cx, &media_place(asset, period), &self.sealed)
+        root.open(cx, &media_place(asset, period), &self.sealed)
     }
 }
 
@@ -239,16 +234,15 @@ pub(super) async fn hold_asset(tx: &mut Tx, asset: &str) -> Result<Asset, Proble
 
 pub(super) async fn add_media(
     cx: &Ctx,
+    root: &Root,
     tx: &mut Tx,
     asset: &str,
     period: i64,
     key: &[u8],
 ) -> Result<Media, Problem> {
-    let root = root::newest(cx, tx).await?;
-    let sealed = root.close(cx, &media_place(asset, period), key)?;
-    let media = Media { id: cx.new_id(), sealed, root: root.id };
-    let sql = "INSERT INTO media_key (asset, period, id, sealed, root) VALUES ($1, $2, $3, $4, $5)";
-    tx.run(sql, args![asset, period, &media.id, media.sealed.clone(), &media.root]).await?;
+    let media = Media { id: cx.new_id(), sealed: root.close(cx, &media_place(asset, period), key)? };
+    let sql = "INSERT INTO media_key (asset, period, id, sealed) VALUES ($1, $2, $3, $4)";
+    tx.run(sql, args![asset, period, &media.id, media.sealed.clone()]).await?;
     tx.run("UPDATE media_asset SET periods = periods + 1 WHERE asset = $1", args![asset]).await?;
     Ok(media)
 }

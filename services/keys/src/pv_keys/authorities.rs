@@ -127,7 +127,7 @@ pub(super) async fn made(
     key: &Key,
     new: &NewAuthority,
 ) -> Result<(), Problem> {
-    let (private, common_name) = (key.private(cx)?, new.common_name.clone());
+    let (private, common_name) = (key.private(cx, by)?, new.common_name.clone());
     let span = Span { from_ms: cx.now_ms(), to_ms: cx.now_ms() + new.days * DAY_MS };
     let serial = serial()?;
     let certificate = waiting(move || x509::root(&private, &common_name, &serial, span)).await?;
@@ -213,7 +213,13 @@ async fn issue(
     Body(new): Body<NewCertificate>,
 ) -> Result<Created<Certificate>, Problem> {
     let authority = authority(&cx, &name).await?;
-    let private = store::key(&cx, &authority.key).await?.private(&cx)?;
+    if authority.expires_ms <= cx.now_ms() {
+        return Err(Problem::conflict(
+            "expired",
+            "the authority's own certificate is over: make another authority",
+        ));
+    }
+    let private = store::key(&cx, &authority.key).await?.private(&cx, &by)?;
     let request = Request::parse(&new.csr)?;
     let names = if new.names.is_empty() { request.names() } else { new.names };
     let told = || Problem::invalid("/names", "say for which host or address: the request asks for none");
@@ -258,11 +264,14 @@ async fn revoke(
     Path((name, serial)): Path<(String, String)>,
 ) -> Result<http::StatusCode, Problem> {
     let authority = authority(&cx, &name).await?;
+    let sql = "SELECT * FROM certificate WHERE authority = $1 AND serial = $2";
+    let found: Option<Certificate> = tx.one(sql, args![&name, &serial]).await?;
+    found.ok_or_else(|| Problem::not_found("the authority has signed no such certificate"))?;
     let sql =
-        "UPDATE certificate SET revoked_ms = COALESCE(revoked_ms, $3) WHERE authority = $1 AND serial = $2";
+        "UPDATE certificate SET revoked_ms = $3 WHERE authority = $1 AND serial = $2 AND revoked_ms IS NULL";
     let now_ms = tx.now_ms();
     if tx.run(sql, args![&name, &serial, now_ms]).await? == 0 {
-        return Err(Problem::not_found("the authority has signed no such certificate"));
+        return Ok(http::StatusCode::NO_CONTENT);
     }
     tx.run("UPDATE authority SET crl = crl + 1 WHERE name = $1", args![&name]).await?;
     audit::note(&mut tx, &by, "took a certificate back", &authority.key, &serial).await?;
@@ -277,9 +286,9 @@ struct Revoked {
 row!(Revoked { serial, revoked_ms });
 
 /// The list of certificates that were taken back and would still hold (RFC 5280 §5), DER.
-async fn taken_back(cx: Ctx, _: Operator, Path(name): Path<String>) -> Result<Crl, Problem> {
+async fn taken_back(cx: Ctx, Operator(by): Operator, Path(name): Path<String>) -> Result<Crl, Problem> {
     let Authority { key, certificate, crl, .. } = authority(&cx, &name).await?;
-    let private = store::key(&cx, &key).await?.private(&cx)?;
+    let private = store::key(&cx, &key).await?.private(&cx, &by)?;
     let sql = "SELECT serial, revoked_ms FROM certificate WHERE authority = $1 AND revoked_ms IS NOT NULL AND expires_ms > $2 \
                ORDER BY revoked_ms, serial";
     let now_ms = cx.now_ms();

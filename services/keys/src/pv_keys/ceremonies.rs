@@ -1,6 +1,6 @@
 //! Ceremonies: what several custodians of a key decide together, each for themselves, in time.
 
-use nx_chassis::{Api, Caller, Ctx, DbError, Json, List, Page, Path, Problem, Time, Tx, args, row};
+use nx_chassis::{Api, Caller, Ctx, DbError, Event, Json, List, Page, Path, Problem, Time, Tx, args, row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -161,8 +161,9 @@ async fn approve(
     mut tx: Tx,
     Path(id): Path<String>,
 ) -> Result<Json<Approved>, Problem> {
-    if by.session.is_none() || !by.is_person() {
-        return Err(Problem::forbidden("custodians approve themselves: sign in"));
+    keys::themselves(&by)?;
+    if !keys::is_operator(&cx, &by.subject).await? {
+        return Err(Problem::forbidden("you are no operator any more"));
     }
     // What is decided about is held first, as everywhere.
     let about = cx.db().one::<Ceremony>("SELECT * FROM ceremony WHERE id = $1", args![&id]).await?;
@@ -170,6 +171,10 @@ async fn approve(
     let ceremony = hold(&mut tx, &id).await?;
     if !store::is_custodian(&mut tx, &key.name, &by.subject).await? {
         return Err(Problem::forbidden("only custodians of the key approve"));
+    }
+    if !store::is_trusted(&mut tx, &by.subject).await? {
+        let text = "what you sign in with has changed within the last day: approve tomorrow";
+        return Err(Problem::forbidden(text));
     }
     let now_ms = tx.now_ms();
     let sql = "INSERT INTO approval (ceremony, person, at_ms) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
@@ -198,6 +203,13 @@ struct Approved {
     done: bool,
     /// How many are missing.
     missing: i64,
+}
+
+/// Somebody has another password, or a second step less. They approve nothing for a day, and nothing that is open yet: whoever has
+/// done that to them could be them.
+pub(super) async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {
+    let until_ms = tx.now_ms() + OPEN_MS;
+    Ok(store::distrust(tx, &event.subject, until_ms).await?)
 }
 
 /// By who has opened it, or by a custodian.

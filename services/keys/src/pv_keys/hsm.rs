@@ -4,7 +4,9 @@
 //! and session, and all work stands in a bounded queue before it. A session that was lost is opened anew, once for each piece
 //! of work; a key is found by its id each time, since handles hold no longer than sessions.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use aws_lc_rs::aead::NONCE_LEN;
@@ -53,11 +55,21 @@ impl Hsm {
         work: impl Fn(&Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Refused> {
         let (done, answer) = sync_channel(1);
+        let gone = Arc::new(AtomicBool::new(false));
+        let has_gone = gone.clone();
         let task: Task = Box::new(move |session| {
+            // Nobody waits for it any more: what is not begun is not done.
+            if has_gone.load(Ordering::Relaxed) {
+                return false;
+            }
             let made = match session.map(&work) {
                 Ok(Err(error)) if is_lost(&error) => return true,
                 Ok(made) => made.map_err(|error| match error {
                     Error::InvalidValue => Refused::Answered("there is no such key".into()),
+                    Error::NotSupported
+                    | Error::Pkcs11(RvError::MechanismInvalid | RvError::MechanismParamInvalid, _) => {
+                        Refused::NotBuilt
+                    }
                     error => Refused::Answered(error.to_string()),
                 }),
                 Err(why) => Err(Refused::Away(why.to_owned())),
@@ -67,8 +79,12 @@ impl Hsm {
             false
         });
         let away = |why: &str| Refused::Away(why.to_owned());
-        self.0.try_send(task).map_err(|_| away("too much waits for it"))?;
+        self.0.try_send(task).map_err(|error| match error {
+            TrySendError::Full(_) => away("too much waits for it"),
+            TrySendError::Disconnected(_) => away("its thread has ended: start pv-keys again"),
+        })?;
         answer.recv_timeout(ANSWER_MAX).unwrap_or_else(|error| {
+            gone.store(true, Ordering::Relaxed);
             Err(away(match error {
                 RecvTimeoutError::Timeout => "it takes too long",
                 RecvTimeoutError::Disconnected => "its session was lost twice",
@@ -92,7 +108,7 @@ impl Hsm {
         })?)
     }
 
-    /// Encrypts under this nonce: ciphertext and tag.
+    /// Encrypts under this nonce, or one that the hardware has put in its place: `nonce | ciphertext | tag`.
     pub(super) fn seal(
         &self,
         id: &str,
@@ -104,14 +120,16 @@ impl Hsm {
         Ok(self.run(move |session| {
             let mut nonce = nonce;
             let how = Mechanism::AesGcm(GcmParams::new(&mut nonce, &aad, TAG_BITS.into())?);
-            session.encrypt(&how, secret(session, &id)?, &plain)
+            let sealed = session.encrypt(&how, secret(session, &id)?, &plain)?;
+            drop(how);
+            Ok([&nonce[..], &sealed].concat())
         })?)
     }
 
     /// Decrypts what [`Hsm::seal`] has made.
     ///
     /// # Errors
-    /// [`Fault::Foreign`] for whatever the hardware says of a ciphertext: libraries say it in different ways.
+    /// [`Fault::Foreign`] for what hardware says of data that was altered: libraries say it in different ways.
     pub(super) fn open(
         &self,
         id: &str,
@@ -124,10 +142,10 @@ impl Hsm {
             let mut nonce = nonce;
             let how = Mechanism::AesGcm(GcmParams::new(&mut nonce, &aad, TAG_BITS.into())?);
             let key = secret(session, &id)?;
-            Ok(match session.decrypt(&how, key, &sealed) {
-                Err(error) if is_lost(&error) => return Err(error),
-                opened => opened.ok().map(Zeroizing::new),
-            })
+            match session.decrypt(&how, key, &sealed) {
+                Err(error) if is_foreign(&error) => Ok(None),
+                opened => opened.map(|plain| Some(Zeroizing::new(plain))),
+            }
         })?;
         opened.ok_or(Fault::Foreign)
     }
@@ -135,10 +153,7 @@ impl Hsm {
     /// Deletes everything under an id, if there is something.
     pub(super) fn destroy(&self, id: &str) -> Result<(), Fault> {
         let id = id.to_owned();
-        Ok(self.run(move |session| {
-            let found = session.find_objects(&[Attribute::Id(id.as_bytes().to_vec())])?;
-            found.into_iter().try_for_each(|object| session.destroy_object(object))
-        })?)
+        Ok(self.run(move |session| destroy(session, &id))?)
     }
 }
 
@@ -146,15 +161,34 @@ impl Hsm {
 enum Refused {
     Away(String),
     Answered(String),
+    /// It knows no such keys.
+    NotBuilt,
 }
 
 impl From<Refused> for Fault {
     fn from(refused: Refused) -> Self {
-        Self::Away(match refused {
-            Refused::Away(why) => format!("the hardware that holds the keys is away: {why}"),
-            Refused::Answered(why) => format!("the hardware that holds the keys says: {why}"),
-        })
+        // What it says is for who looks after it.
+        match refused {
+            Refused::Away(why) => tracing::warn!(why, "the hardware that holds keys is away"),
+            Refused::Answered(why) => tracing::warn!(why, "the hardware that holds keys refuses"),
+            Refused::NotBuilt => {
+                return Self::NotBuilt("the hardware that holds the keys has none of this type".into());
+            }
+        }
+        Self::Away("the hardware that holds the keys is away, or refuses: the log of pv-keys says why".into())
     }
+}
+
+/// Whether it is the data that was wrong.
+fn is_foreign(error: &Error) -> bool {
+    let Error::Pkcs11(error, _) = error else { return false };
+    matches!(
+        error,
+        RvError::EncryptedDataInvalid
+            | RvError::EncryptedDataLenRange
+            | RvError::GeneralError
+            | RvError::FunctionFailed
+    )
 }
 
 /// Whether nothing was done because the session is no more.
@@ -168,6 +202,8 @@ fn is_lost(error: &Error) -> bool {
             | RvError::DeviceRemoved
             | RvError::TokenNotPresent
             | RvError::CryptokiNotInitialized
+            | RvError::OperationActive
+            | RvError::DeviceError
     )
 }
 
@@ -197,6 +233,8 @@ fn curve(kind: Kind) -> Result<&'static [u8], Error> {
 }
 
 fn generate(session: &Session, kind: Kind, id: &str, label: &str) -> Result<Vec<u8>, Error> {
+    // Of a try that was lost on the way.
+    destroy(session, id)?;
     let both = [
         Attribute::Id(id.as_bytes().to_vec()),
         Attribute::Label(label.as_bytes().to_vec()),
@@ -227,6 +265,11 @@ fn generate(session: &Session, kind: Kind, id: &str, label: &str) -> Result<Vec<
             _ => None,
         })
         .ok_or(Error::InvalidValue)
+}
+
+fn destroy(session: &Session, id: &str) -> Result<(), Error> {
+    let found = session.find_objects(&[Attribute::Id(id.as_bytes().to_vec())])?;
+    found.into_iter().try_for_each(|object| session.destroy_object(object))
 }
 
 fn find(session: &Session, class: ObjectClass, id: &str) -> Result<ObjectHandle, Error> {

@@ -2,6 +2,7 @@
 
 use garde::Validate;
 use nx_chassis::{Api, Body, Caller, Created, Ctx, Job, Json, List, NewJob, Page, Path, Problem, Time, Tx};
+use nx_contract::identity::OPERATOR;
 use rcgen::PublicKeyData;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,11 @@ use super::quorum::{Quorum, Way, to_destroy, to_entrust};
 use super::store::{self, Key};
 use super::{ERASE, KEY_CREATED, KEY_DESTROYED, KEY_ENTRUSTED, Operator, audit};
 use crate::crypto::{Fault, Kind, pem};
+
+/// How long custodians have been before they end a key, milliseconds: a day.
+const SETTLED_MS: i64 = 86_400_000;
+/// How long the hardware is left alone that did not delete a key, milliseconds.
+const ERASE_AGAIN_MS: i64 = 3_600_000;
 
 pub(super) fn routes(api: Api) -> Api {
     api.get("/keys", list)
@@ -78,21 +84,27 @@ impl PublicKeyData for Public<'_> {
     }
 }
 
+impl About {
+    fn new(key: Key, custodians: Vec<String>) -> Self {
+        let public_key = key.kind.signs().then(|| pem("PUBLIC KEY", &Public(&key).subject_public_key_info()));
+        Self {
+            kind: key.kind.name(),
+            place: if key.in_hardware { "hardware" } else { "store" },
+            object_id: nx_chassis::hex(key.id.as_bytes()),
+            public_key,
+            root: key.root,
+            custodians,
+            approvals: key.approvals,
+            created_at: Time(key.at_ms),
+            destroyed_at: key.destroyed_ms.map(Time),
+            name: key.name,
+        }
+    }
+}
+
 async fn about(cx: &Ctx, key: Key) -> Result<About, Problem> {
     let custodians = store::custodians(cx, &key.name).await?;
-    let public_key = key.kind.signs().then(|| pem("PUBLIC KEY", &Public(&key).subject_public_key_info()));
-    Ok(About {
-        kind: key.kind.name(),
-        place: if key.in_hardware { "hardware" } else { "store" },
-        object_id: key.id.bytes().map(|byte| format!("{byte:02x}")).collect(),
-        public_key,
-        root: key.root,
-        custodians,
-        approvals: key.approvals,
-        created_at: Time(key.at_ms),
-        destroyed_at: key.destroyed_ms.map(Time),
-        name: key.name,
-    })
+    Ok(About::new(key, custodians))
 }
 
 async fn list(cx: Ctx, _: Operator, page: Page) -> Result<List<About>, Problem> {
@@ -107,8 +119,7 @@ async fn read(cx: Ctx, _: Operator, Path(name): Path<String>) -> Result<Json<Abo
     Ok(Json(about(&cx, store::key(&cx, &name).await?).await?))
 }
 
-/// One that is made and not kept, since somebody was faster or the store fails, stays in the hardware under an id that nobody
-/// knows.
+/// One that is made and then not kept since the store fails stays in the hardware, under an id that nobody knows.
 async fn create(
     Operator(by): Operator,
     cx: Ctx,
@@ -122,18 +133,24 @@ async fn create(
     if store::key(&cx, &new.name).await.is_ok() {
         return Err(taken());
     }
+    if hardware().is_none() && store::has_hardware_keys(&cx).await? {
+        return Err(no_hardware());
+    }
     let (id, name) = (cx.new_id(), new.name.clone());
     let private = {
         let id = id.clone();
         waiting(move || Private::generate(kind, &id, &name)).await?
     };
-    let key = Key::new(&cx, &new.name, &id, &private)?;
+    let key = Key::new(&cx, &by, &new.name, &id, &private)?;
     if !store::add(&mut tx, &key).await? {
+        if let Some(hsm) = hardware() {
+            waiting(move || hsm.destroy(&id)).await?;
+        }
         return Err(taken());
     }
     audit::note(&mut tx, &by, "created", &key.name, kind.name()).await?;
     tx.emit(KEY_CREATED, &key.name, &json!({"type": kind.name(), "by": by.subject})).await?;
-    Ok(Created { location: key.name.clone(), body: about(&cx, key).await? })
+    Ok(Created { location: key.name.clone(), body: About::new(key, Vec::new()) })
 }
 
 async fn destroy(
@@ -142,6 +159,12 @@ async fn destroy(
     Path(name): Path<String>,
 ) -> Result<Json<Outcome>, Problem> {
     let key = store::hold(&mut tx, &name).await?;
+    key.must_be()?;
+    if key.entrusted_ms.is_some_and(|at_ms| at_ms + SETTLED_MS > tx.now_ms()) {
+        let text =
+            "the key has had these custodians for less than a day: whoever was before shall hear of it first";
+        return Err(Problem::conflict("entrusted-lately", text));
+    }
     match to_destroy(key.root, key.approvals) {
         Way::Now => destroyed(&mut tx, &by, &key).await?,
         Way::Ceremony => return Ok(Json(Outcome::open(&mut tx, &by, &key, Action::Destroy).await?)),
@@ -167,27 +190,83 @@ pub(super) async fn destroyed(tx: &mut Tx, by: &Caller, key: &Key) -> Result<(),
     tx.emit(KEY_DESTROYED, &key.name, &json!({"by": by.subject})).await.map(drop)
 }
 
-/// Deletes what is left of a destroyed key in the hardware.
-pub(super) async fn erase(_: Ctx, job: Job) -> Result<(), Problem> {
-    let id: String = job.body()?;
-    let told = "the key is in hardware that this process does not have";
-    let hsm = hardware().ok_or_else(|| Problem::unavailable("hardware", told, 30))?;
-    waiting(move || hsm.destroy(&id)).await
+fn no_hardware() -> Problem {
+    let text =
+        "keys are in hardware that this process does not have: set gateway.keys.pkcs11, and start it again";
+    Problem::unavailable("hardware", text, 30)
 }
 
+/// Deletes what is left of a destroyed key in the hardware; as long as that is away, again every hour.
+pub(super) async fn erase(cx: Ctx, job: Job) -> Result<(), Problem> {
+    let id: String = job.body()?;
+    let erased = match hardware() {
+        None => Err(no_hardware()),
+        Some(hsm) => {
+            let id = id.clone();
+            waiting(move || hsm.destroy(&id)).await
+        }
+    };
+    let Err(problem) = erased else { return Ok(()) };
+    tracing::warn!(%problem, object = id, "a destroyed key is in the hardware yet");
+    let mut tx = cx.begin();
+    tx.enqueue(NewJob::new(ERASE, &id).due(cx.now_ms() + ERASE_AGAIN_MS)).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Says who watches over a key. The first time one person does, who is signed in; later their predecessors decide.
 async fn entrust(
     Operator(by): Operator,
+    cx: Ctx,
     mut tx: Tx,
     Path(name): Path<String>,
     Body(quorum): Body<Quorum>,
 ) -> Result<Json<Outcome>, Problem> {
     quorum.check()?;
+    themselves(&by)?;
+    for (nth, person) in quorum.people.iter().enumerate() {
+        if !is_operator(&cx, person).await? {
+            return Err(Problem::invalid(format!("/people/{nth}"), "is the id of no operator"));
+        }
+    }
     let key = store::hold(&mut tx, &name).await?;
+    key.must_be()?;
     match to_entrust(key.approvals) {
         Way::Now => entrusted(&mut tx, &by, &key, &quorum).await?,
         _ => return Ok(Json(Outcome::open(&mut tx, &by, &key, Action::Custodians(quorum)).await?)),
     }
     Ok(Json(Outcome::done()))
+}
+
+/// Refuses keys, services and machines.
+///
+/// # Errors
+/// 403.
+pub(super) fn themselves(by: &Caller) -> Result<(), Problem> {
+    match by.session.is_some() && by.is_person() {
+        true => Ok(()),
+        false => Err(Problem::forbidden("people do that themselves: sign in")),
+    }
+}
+
+/// What user-auth says of somebody.
+#[derive(Deserialize)]
+struct Somebody {
+    roles: Vec<String>,
+    disabled: bool,
+}
+
+/// Whether somebody is an operator now, whatever they bear says.
+pub(super) async fn is_operator(cx: &Ctx, person: &str) -> Result<bool, Problem> {
+    // It goes into an address.
+    if !person.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        return Ok(false);
+    }
+    let found: Result<Somebody, Problem> = cx.call("user-auth")?.get(&format!("/v1/users/{person}")).await;
+    match found {
+        Ok(found) => Ok(!found.disabled && found.roles.iter().any(|role| role == OPERATOR)),
+        Err(problem) if problem.status.is_client_error() => Ok(false),
+        Err(problem) => Err(problem),
+    }
 }
 
 pub(super) async fn entrusted(tx: &mut Tx, by: &Caller, key: &Key, quorum: &Quorum) -> Result<(), Problem> {

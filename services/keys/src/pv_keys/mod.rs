@@ -33,6 +33,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use nx_chassis::{Api, Caller, Ctx, Describe, Operation, Problem, Service};
 use nx_contract::hardware::Config;
+use nx_contract::identity::{CREDENTIAL_CHANGED, FACTOR_REMOVED, OPERATOR};
 use schemars::SchemaGenerator;
 
 /// A key is there. Subject of this and the next: its name.
@@ -72,6 +73,8 @@ pub(crate) fn service(config: &Config) -> std::io::Result<Service> {
     let service = Service::new("pv-keys")
         .migration(include_str!("0001_init.sql"))
         .api(api)
+        .on(CREDENTIAL_CHANGED, ceremonies::changed)
+        .on(FACTOR_REMOVED, ceremonies::changed)
         .job(ERASE, keys::erase)
         .job(SWEEP, audit::sweep)
         .every("23 3 * * *", SWEEP);
@@ -86,7 +89,7 @@ impl FromRequestParts<Ctx> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, cx: &Ctx) -> Result<Self, Problem> {
         let by = Caller::from_request_parts(parts, cx).await?;
-        by.must_be("operator")?;
+        by.must_be(OPERATOR)?;
         Ok(Self(by))
     }
 }

@@ -96,6 +96,9 @@ impl Private {
             Place::Hardware(hsm, id) => {
                 let digest = scheme.hash.of_or(input, prehashed)?;
                 let signature = hsm.sign(self.kind, id, digest.as_ref().to_vec())?;
+                if signature.len() + 1 != point_bytes(self.kind) {
+                    return Err(Fault::Failed("signing in hardware"));
+                }
                 Ok(if form == Form::Jws { signature } else { der(&signature) })
             }
         }
@@ -112,7 +115,7 @@ impl Private {
             Place::Hardware(hsm, id) => {
                 let mut nonce = [0; NONCE_LEN];
                 aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Fault::Failed("randomness"))?;
-                Ok([&nonce[..], &hsm.seal(id, nonce, plain, aad)?].concat())
+                hsm.seal(id, nonce, plain, aad)
             }
         }
     }

@@ -1,13 +1,13 @@
 //! SQL of keys, their custodians and ceremonies.
 
-use nx_chassis::{Ctx, DbError, FromRow, Page, Problem, Row, Tx, args, row};
+use nx_chassis::{Caller, Ctx, DbError, FromRow, Page, Problem, Row, Tx, args, row};
 use zeroize::Zeroizing;
 
 use super::private::{Place, Private, hardware};
 use super::quorum::Quorum;
 use crate::crypto::{Kind, Material};
 
-/// Keys that there are at most, with those that were destroyed: names never come back.
+/// Keys that there are at most.
 const KEYS_MAX: i64 = 10_000;
 
 /// A key, as it is kept.
@@ -19,11 +19,14 @@ pub(super) struct Key {
     pub(super) in_hardware: bool,
     sealed: Vec<u8>,
     pub(super) public: Vec<u8>,
+    /// The service that alone uses it; empty when operators do.
+    owner: String,
     /// Whether other secrets or certificates rest on it.
     pub(super) root: bool,
     /// How many custodians decide; 0 when it has none.
     pub(super) approvals: i64,
     pub(super) at_ms: i64,
+    pub(super) entrusted_ms: Option<i64>,
     pub(super) destroyed_ms: Option<i64>,
 }
 
@@ -41,9 +44,11 @@ impl FromRow for Key {
             in_hardware: place == HARDWARE,
             sealed: row.get("sealed")?,
             public: row.get("public")?,
+            owner: row.get("owner")?,
             root: row.get("root")?,
             approvals: row.get("approvals")?,
             at_ms: row.get("at_ms")?,
+            entrusted_ms: row.get("entrusted_ms")?,
             destroyed_ms: row.get("destroyed_ms")?,
         })
     }
@@ -55,7 +60,13 @@ fn sealed_in(key_id: &str) -> String {
 
 impl Key {
     /// A new one around its private half.
-    pub(super) fn new(cx: &Ctx, name: &str, id: &str, private: &Private) -> Result<Self, Problem> {
+    pub(super) fn new(
+        cx: &Ctx,
+        by: &Caller,
+        name: &str,
+        id: &str,
+        private: &Private,
+    ) -> Result<Self, Problem> {
         let (in_hardware, sealed) = match &private.place {
             Place::Store(material) => (false, cx.vault().close(&sealed_in(id), &material.secrets())?),
             Place::Hardware(..) => (true, Vec::new()),
@@ -67,20 +78,32 @@ impl Key {
             in_hardware,
             sealed,
             public: private.public.clone(),
+            owner: if by.must_be_service().is_ok() { by.subject.clone() } else { String::new() },
             root: private.kind.encrypts(),
             approvals: 0,
             at_ms: cx.now_ms(),
+            entrusted_ms: None,
             destroyed_ms: None,
         })
     }
 
-    /// Its private half, to be used.
+    /// Refuses one that was destroyed.
     ///
     /// # Errors
-    /// 410 when it was destroyed, 503 when it is in hardware that this process does not have.
-    pub(super) fn private(&self, cx: &Ctx) -> Result<Private, Problem> {
-        if self.destroyed_ms.is_some() {
-            return Err(Problem::new(http::StatusCode::GONE, "gone", "the key was destroyed"));
+    /// 410.
+    pub(super) fn must_be(&self) -> Result<(), Problem> {
+        let told = || Problem::new(http::StatusCode::GONE, "gone", "the key was destroyed");
+        if self.destroyed_ms.is_none() { Ok(()) } else { Err(told()) }
+    }
+
+    /// Its private half, to be used by whoever may.
+    ///
+    /// # Errors
+    /// 403 when it is a service's, 410 when it was destroyed, 503 when it is in hardware that this process does not have.
+    pub(super) fn private(&self, cx: &Ctx, by: &Caller) -> Result<Private, Problem> {
+        self.must_be()?;
+        if !self.owner.is_empty() && self.owner != by.subject {
+            return Err(Problem::forbidden("the service that has made this key uses it, and nobody else"));
         }
         let place = if self.in_hardware {
             let told = "the key is in hardware: set gateway.keys.pkcs11 for pv-keys, and start it again";
@@ -115,13 +138,13 @@ pub(super) async fn keys(cx: &Ctx, page: &Page) -> Result<Vec<Key>, DbError> {
 
 /// Whether it was added; not when there is one of the name, or was, or there are too many.
 pub(super) async fn add(tx: &mut Tx, key: &Key) -> Result<bool, DbError> {
-    let sql = "INSERT INTO private_key (name, id, kind, place, sealed, public, root, approvals, at_ms) \
-               SELECT $1, $2, $3, $4, $5, $6, $7, 0, $8 WHERE (SELECT COUNT(*) FROM private_key) < $9 \
-               ON CONFLICT (name) DO NOTHING";
+    let sql = "INSERT INTO private_key (name, id, kind, place, sealed, public, owner, root, approvals, at_ms) \
+               SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, $9 \
+               WHERE (SELECT COUNT(*) FROM private_key WHERE destroyed_ms IS NULL) < $10 ON CONFLICT (name) DO NOTHING";
     let place = if key.in_hardware { HARDWARE } else { STORE };
     let (sealed, public) = (key.sealed.clone(), key.public.clone());
-    let row =
-        args![&key.name, &key.id, key.kind.name(), place, sealed, public, key.root, key.at_ms, KEYS_MAX];
+    let (kind, owner) = (key.kind.name(), &key.owner);
+    let row = args![&key.name, &key.id, kind, place, sealed, public, owner, key.root, key.at_ms, KEYS_MAX];
     Ok(tx.run(sql, row).await? > 0)
 }
 
@@ -145,7 +168,9 @@ pub(super) async fn entrust(tx: &mut Tx, name: &str, quorum: &Quorum) -> Result<
     for person in &quorum.people {
         tx.run("INSERT INTO custodian (key, person) VALUES ($1, $2)", args![name, person]).await?;
     }
-    tx.run("UPDATE private_key SET approvals = $2 WHERE name = $1", args![name, quorum.approvals]).await?;
+    let now_ms = tx.now_ms();
+    let sql = "UPDATE private_key SET approvals = $2, entrusted_ms = $3 WHERE name = $1";
+    tx.run(sql, args![name, quorum.approvals, now_ms]).await?;
     close_ceremonies(tx, name).await
 }
 
@@ -171,4 +196,31 @@ pub(super) async fn custodians(cx: &Ctx, key: &str) -> Result<Vec<String>, DbErr
 pub(super) async fn is_custodian(tx: &mut Tx, key: &str, person: &str) -> Result<bool, DbError> {
     let sql = "SELECT person FROM custodian WHERE key = $1 AND person = $2";
     Ok(tx.one::<Person>(sql, args![key, person]).await?.is_some())
+}
+
+/// Has somebody approve nothing for a while, and what they have approved of what is open count no more: it may have been somebody
+/// else who signed in as them.
+pub(super) async fn distrust(tx: &mut Tx, person: &str, until_ms: i64) -> Result<(), DbError> {
+    let sql = "INSERT INTO changed (person, until_ms) VALUES ($1, $2) ON CONFLICT (person) DO UPDATE SET until_ms = $2";
+    tx.run(sql, args![person, until_ms]).await?;
+    let sql = "DELETE FROM approval WHERE person = $1 AND ceremony IN (SELECT id FROM ceremony WHERE state = 'open')";
+    tx.run(sql, args![person]).await.map(drop)
+}
+
+/// Whether somebody signs in as they have for long.
+pub(super) async fn is_trusted(tx: &mut Tx, person: &str) -> Result<bool, DbError> {
+    let now_ms = tx.now_ms();
+    let sql = "SELECT person FROM changed WHERE person = $1 AND until_ms > $2";
+    Ok(tx.one::<Person>(sql, args![person, now_ms]).await?.is_none())
+}
+
+struct Count {
+    n: i64,
+}
+row!(Count { n });
+
+/// Whether some keys are in hardware: then none are made elsewhere by mistake.
+pub(super) async fn has_hardware_keys(cx: &Ctx) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) AS n FROM private_key WHERE place = $1 AND destroyed_ms IS NULL";
+    Ok(cx.db().one::<Count>(sql, args![HARDWARE]).await?.is_some_and(|found| found.n > 0))
 }

@@ -2,25 +2,46 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use http::Method;
 use nx_chassis::test::{Answer, Postgres, TestApp};
-use nx_chassis::{Caller, Service};
+use nx_chassis::{Api, Caller, Json, Path, Problem, Service, Tx};
 use nx_contract::hardware::{Config, Pkcs11};
+use nx_contract::identity::CREDENTIAL_CHANGED;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
 use super::private::point_bytes;
 use crate::crypto::{Form, Kind, Scheme, verify};
 
+const DAY: Duration = Duration::from_secs(86_401);
 const KEYS: &str = "/pv-keys/v1/keys";
 const CEREMONIES: &str = "/pv-keys/v1/ceremonies";
 const AUTHORITIES: &str = "/pv-keys/v1/authorities";
 
+/// Who is who: everybody is an operator but `viewer` and who is not there.
+fn user_auth() -> Service {
+    async fn user(Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+        match id.as_str() {
+            "nobody" => Err(Problem::not_found("nobody")),
+            "viewer" => Ok(Json(json!({"roles": ["viewer"], "disabled": false}))),
+            "gone" => Ok(Json(json!({"roles": ["operator"], "disabled": true}))),
+            _ => Ok(Json(json!({"roles": ["operator"], "disabled": false}))),
+        }
+    }
+    async fn changes(mut tx: Tx, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+        tx.emit(CREDENTIAL_CHANGED, &id, &json!({})).await?;
+        Ok(Json(json!({})))
+    }
+    let api = Api::new().get("/users/{id}", user).post("/users/{id}/password", changes);
+    Service::new("user-auth").api(api).emits(CREDENTIAL_CHANGED)
+}
+
 fn services(config: &Config) -> Vec<Service> {
-    crate::services(config).expect("threads")
+    [crate::services(config).expect("threads"), vec![user_auth()]].concat()
 }
 
 fn b64(text: &str) -> String {
@@ -99,8 +120,9 @@ async fn post(app: &TestApp, path: &str, body: &Value) -> Answer {
     app.send(Method::POST, path, &[("idempotency-key", &once)], body).await
 }
 
+/// As somebody who is signed in.
 async fn put(app: &TestApp, path: &str, body: &Value) -> Answer {
-    app.send(Method::PUT, path, &[], body).await
+    app.send_as(Some(person("ada")), Method::PUT, path, &[], body).await
 }
 
 async fn approve(app: &TestApp, id: &Value, who: &Caller) -> Answer {
@@ -115,7 +137,16 @@ async fn several_decide(app: &TestApp) {
     assert_eq!(put(app, &path, &json!({"people": ["ada", "bo"], "approvals": 1})).await.status, 422);
     assert_eq!(put(app, &path, &json!({"people": ["ada", "ada"], "approvals": 2})).await.status, 422);
     assert_eq!(put(app, &path, &json!({"people": ["ada", "bo"], "approvals": 3})).await.status, 422);
+    for (people, why) in
+        [(["ada", "viewer"], "no operator"), (["ada", "gone"], "disabled"), (["ada", "nobody"], "unknown")]
+    {
+        assert_eq!(put(app, &path, &json!({"people": people, "approvals": 2})).await.status, 422, "{why}");
+    }
+    let machine = app.send(Method::PUT, &path, &[], &quorum).await;
+    assert_eq!(machine.status, 403, "nobody is signed in");
     assert_eq!(put(app, &path, &quorum).await.is(200)["done"], true);
+    let soon = post(app, &format!("{KEYS}/root/destroy"), &json!({})).await;
+    assert_eq!(soon.slug(), "entrusted-lately");
     // From now on nobody changes that alone.
     let taken_over = json!({"people": ["mallory", "mallet"], "approvals": 2});
     let asked = put(app, &path, &taken_over).await.is(200).clone();
@@ -127,6 +158,16 @@ async fn several_decide(app: &TestApp) {
     assert_eq!(first.is(200), &json!({"done": false, "missing": 1}));
     assert_eq!(approve(app, &asked["ceremony"], &ada).await.is(200)["missing"], 1, "twice is once");
 
+    // Somebody has given her another password: perhaps to be her.
+    app.settle().await;
+    assert_eq!(app.post("/user-auth/v1/users/ada/password", &json!({})).await.status, 200);
+    app.settle().await;
+    assert_eq!(approve(app, &asked["ceremony"], &ada).await.status, 403, "not today");
+    let other = approve(app, &asked["ceremony"], &bo).await;
+    assert_eq!(other.is(200)["missing"], 1, "and what she said before is void");
+
+    app.pass(DAY).await;
+    let asked = put(app, &path, &taken_over).await.is(200).clone();
     let end = post(app, &format!("{KEYS}/root/destroy"), &json!({})).await.is(200)["ceremony"].clone();
     assert_eq!(approve(app, &end, &bo).await.is(200)["done"], false);
     assert_eq!(approve(app, &end, &cy).await.is(200)["done"], true);
@@ -143,6 +184,8 @@ async fn signs_certificates(app: &TestApp) {
     let new = json!({"name": "nodes", "key": "authority", "common_name": "Nodes of a test", "days": 365});
     assert_eq!(post(app, AUTHORITIES, &new).await.is(200)["done"], true);
     assert_eq!(post(app, &format!("{KEYS}/authority/destroy"), &json!({})).await.slug(), "no-custodians");
+    let forged = post(app, &format!("{KEYS}/authority/sign"), &json!({"input": b64("a certificate")})).await;
+    assert_eq!(forged.status, 403, "it signs what its authority has looked at");
     let pair = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new(vec!["edge.example".to_owned()]).expect("a name");
     // What somebody asks for beside names is not given.
@@ -165,10 +208,16 @@ async fn signs_certificates(app: &TestApp) {
     ] {
         assert_eq!(post(app, &path, &body).await.status, status, "{body}");
     }
+    let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a key");
+    let params = CertificateParams::new(vec!["edge.example".to_owned()]).expect("a name");
+    let other = params.serialize_request(&pair).and_then(|csr| csr.pem()).expect("a request");
+    assert_eq!(post(app, &path, &json!({"csr": other})).await.status, 201, "another curve");
     let serial = issued["serial"].as_str().expect("text");
     assert_eq!(post(app, &format!("{path}/{serial}/revoke"), &json!({})).await.status, 204);
     assert_eq!(post(app, &format!("{path}/00/revoke"), &json!({})).await.status, 404);
-    let listed = app.get(&path).await.is(200)["items"][0].clone();
+    let listed = app.get(&path).await.is(200)["items"].clone();
+    let listed =
+        listed.as_array().into_iter().flatten().find(|each| each["serial"] == serial).expect("listed");
     assert!(listed["revoked_at"].is_string(), "{listed}");
 }
 
@@ -195,13 +244,19 @@ async fn holds_the_root_of_key_service(app: &TestApp) {
     let ciphertext = sealed.is(200)["data"]["ciphertext"].clone();
     let opened = post(app, &format!("{transit}/decrypt/box"), &json!({"ciphertext": ciphertext})).await;
     assert_eq!(opened.is(200)["data"]["plaintext"], b64("kept"));
-    let root = app.get(&format!("{KEYS}/key-service")).await;
-    assert_eq!((&root.is(200)["type"], &root.body["root"]), (&json!("aes256-gcm96"), &json!(true)));
-    let alone = post(app, &format!("{KEYS}/key-service/destroy"), &json!({})).await;
-    assert_eq!(alone.slug(), "no-custodians");
-    let rests: Vec<Row> =
-        app.cx("key-service").db().all("SELECT root AS text FROM key_version", vec![]).await.expect("rows");
-    assert!(rests.iter().all(|row| !row.text.is_empty()), "all of it");
+    let listed = app.get(&format!("{KEYS}?limit=200")).await.is(200)["items"].clone();
+    let keys = listed.as_array().into_iter().flatten();
+    let roots: Vec<&Value> = keys
+        .filter(|key| key["name"].as_str().is_some_and(|name| name.starts_with("key-service.")))
+        .collect();
+    assert_eq!(roots.len(), 1, "{listed}");
+    assert_eq!((&roots[0]["type"], &roots[0]["root"]), (&json!("aes256-gcm96"), &json!(true)));
+    let name = roots[0]["name"].as_str().expect("text");
+    assert_eq!(post(app, &format!("{KEYS}/{name}/destroy"), &json!({})).await.slug(), "no-custodians");
+    let kept: Vec<Row> =
+        app.cx("key-service").db().all("SELECT wrapped AS text FROM root", vec![]).await.expect("rows");
+    let theirs = json!({"key": name, "wrapped": kept[0].text, "context": "root of key-service"});
+    assert_eq!(post(app, "/pv-keys/v1/unwrap", &theirs).await.status, 403, "no operator has it either");
 }
 
 struct Row {
@@ -232,6 +287,7 @@ async fn the_last_of_several_at_once_has_it_done() {
     make(&app, "root", "aes256-gcm96").await;
     let quorum = json!({"people": ["ada", "bo"], "approvals": 2});
     assert_eq!(put(&app, &format!("{KEYS}/root/custodians"), &quorum).await.status, 200);
+    app.pass(DAY).await;
     let end = post(&app, &format!("{KEYS}/root/destroy"), &json!({})).await.is(200)["ceremony"].clone();
     let (ada, bo) = (person("ada"), person("bo"));
     let (one, other) = tokio::join!(approve(&app, &end, &ada), approve(&app, &end, &bo));
@@ -275,7 +331,9 @@ async fn in_hardware() {
         "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
         folder.join("tokens").display()
     );
-    std::fs::write(&conf, text).and_then(|()| std::fs::write(folder.join("pin"), "4321\n")).expect("files");
+    std::fs::write(&conf, text)
+        .and_then(|()| std::fs::write(folder.join("pin"), "PIN of a test 735\n"))
+        .expect("files");
     let run = |program: &str, args: &[&str]| {
         let mut command = Command::new(program);
         command.args(args).env("SOFTHSM2_CONF", &conf).env(HARDWARE, &folder);
@@ -285,15 +343,16 @@ async fn in_hardware() {
         assert!(out.status.success(), "{program}: {said}");
         said
     };
-    let init = ["--init-token", "--free", "--label", "nexus", "--so-pin", "1234", "--pin", "4321"];
+    let init =
+        ["--init-token", "--free", "--label", "nexus", "--so-pin", "1234", "--pin", "PIN of a test 735"];
     run("softhsm2-util", &init);
     let ourselves = std::env::current_exe().expect("ourselves").display().to_string();
     run(&ourselves, &["pv_keys::tests::the_process_with_hardware", "--exact", "--nocapture"]);
     // Others see what is left, and that none of it ever leaves.
     let module = module().display().to_string();
-    let inside = ["--module", &module, "--token-label", "nexus", "--login", "--pin", "4321"];
+    let inside = ["--module", &module, "--token-label", "nexus", "--login", "--pin", "PIN of a test 735"];
     let seen = run("pkcs11-tool", &[&inside[..], &["--list-objects"]].concat());
-    assert!(seen.contains("nexus authority") && seen.contains("nexus key-service"), "{seen}");
+    assert!(seen.contains("nexus authority") && seen.contains("nexus key-service."), "{seen}");
     assert!(!seen.contains("nexus root") && !seen.contains("nexus ed25519"), "destroyed: {seen}");
     let secret = seen.split("Private Key Object").skip(1).chain(seen.split("Secret Key Object").skip(1));
     assert!(

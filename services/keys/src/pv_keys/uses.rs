@@ -1,4 +1,5 @@
-//! What is done with keys: signatures, certificate requests, secrets wrapped and unwrapped. Every use is written down.
+//! What is done with keys: signatures, certificate requests, secrets wrapped and unwrapped. Every use is written down: what was
+//! done leaves only with the line that says so.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -67,12 +68,17 @@ async fn sign(
     Body(given): Body<ToSign>,
 ) -> Result<Json<Signed>, Problem> {
     let input = bytes("/input", &given.input)?;
-    let private = store::key(&cx, &name).await?.private(&cx)?;
+    let key = store::key(&cx, &name).await?;
+    if key.root {
+        let text = "certificates rest on this key, and its authority alone signs with it";
+        return Err(Problem::forbidden(text));
+    }
+    let private = key.private(&cx, &by)?;
     let form = if matches!(given.marshaling, Marshaling::Jws) { Form::Jws } else { Form::Asn1 };
     let digest = crate::crypto::Hash::Sha256.of(&input);
+    let signature = waiting(move || private.signature(&input, given.prehashed, form)).await?;
     audit::note(&mut tx, &by, "signed", &name, &format!("SHA-256 {}", nx_chassis::hex(digest.as_ref())))
         .await?;
-    let signature = waiting(move || private.signature(&input, given.prehashed, form)).await?;
     Ok(Json(Signed { signature: BASE64.encode(signature) }))
 }
 
@@ -90,9 +96,10 @@ async fn request(
     Path(name): Path<String>,
     Body(subject): Body<Subject>,
 ) -> Result<Json<Requested>, Problem> {
-    let private = store::key(&cx, &name).await?.private(&cx)?;
-    audit::note(&mut tx, &by, "requested a certificate", &name, &subject.common_name).await?;
+    let private = store::key(&cx, &name).await?.private(&cx, &by)?;
+    let asked = subject.common_name.clone();
     let csr = waiting(move || x509::request(&private, &subject)).await?;
+    audit::note(&mut tx, &by, "requested a certificate", &name, &asked).await?;
     Ok(Json(Requested { csr }))
 }
 
@@ -134,9 +141,9 @@ async fn wrap(
         ));
     }
     let key = store::key(&cx, &given.key).await?;
-    let (private, aad) = (key.private(&cx)?, bound(&key, &given.context));
-    audit::note(&mut tx, &by, "wrapped", &key.name, &given.context).await?;
+    let (private, aad) = (key.private(&cx, &by)?, bound(&key, &given.context));
     let sealed = waiting(move || private.seal(&plain, &aad)).await?;
+    audit::note(&mut tx, &by, "wrapped", &key.name, &given.context).await?;
     Ok(Json(Wrapped { wrapped: format!("{WRAPPED}{}", BASE64.encode(sealed)) }))
 }
 
@@ -167,8 +174,8 @@ async fn unwrap(
     let told = || Problem::invalid("/wrapped", "is nothing that was wrapped here");
     let sealed = bytes("/wrapped", given.wrapped.strip_prefix(WRAPPED).ok_or_else(told)?)?;
     let key = store::key(&cx, &given.key).await?;
-    let (private, aad) = (key.private(&cx)?, bound(&key, &given.context));
-    audit::note(&mut tx, &by, "unwrapped", &key.name, &given.context).await?;
+    let (private, aad) = (key.private(&cx, &by)?, bound(&key, &given.context));
     let plain = waiting(move || private.open(&sealed, &aad)).await?;
+    audit::note(&mut tx, &by, "unwrapped", &key.name, &given.context).await?;
     Ok(ShownOnce(Json(Unwrapped { plaintext: BASE64.encode(plain) })))
 }

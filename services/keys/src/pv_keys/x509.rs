@@ -8,12 +8,15 @@ use garde::Validate;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
     DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose,
-    RevokedCertParams, SanType, SerialNumber,
+    PublicKeyData, RevokedCertParams, SanType, SerialNumber,
 };
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use time::OffsetDateTime;
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::prelude::FromDer;
 
 use super::private::Private;
 use crate::crypto::Fault;
@@ -129,9 +132,16 @@ impl Request {
     /// # Errors
     /// When it is none, or its signature is not of its key.
     pub(super) fn parse(pem: &str) -> Result<Self, Fault> {
-        CertificateSigningRequestParams::from_pem(pem)
-            .map(Self)
-            .map_err(|error| Fault::wrong(format!("the request cannot be taken: {error}")))
+        let told = |why: &dyn std::fmt::Display| Fault::wrong(format!("the request cannot be taken: {why}"));
+        let der =
+            CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).map_err(|error| told(&error))?;
+        let params = CertificateSigningRequestParams::from_der(&der).map_err(|error| told(&error))?;
+        // The library reads the curve out of the algorithm of the signature, which need not be that of the key.
+        let (_, csr) = X509CertificationRequest::from_der(&der).map_err(|error| told(&error))?;
+        if csr.certification_request_info.subject_pki.raw != params.public_key.subject_public_key_info() {
+            return Err(told(&"sign it with the hash of its curve, SHA-256 for P-256 and SHA-384 for P-384"));
+        }
+        Ok(Self(params))
     }
 
     /// Names of hosts and addresses that it asks for.
@@ -190,7 +200,7 @@ impl<'a> Authority<'a> {
             })
         };
         let params = CertificateRevocationListParams {
-            this_update: moment(now_ms)?,
+            this_update: moment(now_ms - EARLIER_MS)?,
             next_update: moment(now_ms + LIST_MS)?,
             crl_number: SerialNumber::from(u64::try_from(number).unwrap_or_default()),
             issuing_distribution_point: None,
