@@ -1,4 +1,4 @@
-// The part of the stand-in server (mock.mjs) that knows channels: keys, members, leases, all in memory. A channel that is
+// The part of the stand-in server (mock.mjs) that knows channels: keys, members, broadcasts, targets, leases, all in memory. A channel that is
 // live shows the picture of /live/cam1. For development only.
 import { randomBytes, randomUUID } from "node:crypto";
 import { Problem, invalid } from "./identity.mjs";
@@ -17,22 +17,27 @@ export function channels({ people, streams, origin, empty = false }) {
 
   const add = (owner, handle, title, members_only, more = {}) => {
     const channel = { id: randomUUID(), owner_id: owner, handle, title: title || handle, members_only, stream: `${members_only ? "members" : "channels"}/${handle}`,
-      created_at: ago(0), version: 1, keys: [], members: [], like: null, ...more };
+      created_at: ago(0), version: 1, keys: [], members: [], broadcasts: [], targets: [], like: null, ...more };
     all.set(channel.id, channel);
     return channel;
   };
   const key = (name, backup = false) => ({ id: randomUUID(), name, backup, created_at: ago(0), at: Date.now() });
+  const broadcast = (title, state, more = {}) => ({ id: randomUUID(), title, description: "", state, planned_at: null, started_at: null, ended_at: null, viewers_peak: 0, markers: [], ...more });
   if (!empty) {
     const [anna, ben] = ["anna", "ben"].map((handle) => people.called(handle)?.id ?? "local");
     add(anna, "evening-show", "The evening show", true, { like: "live/cam1", keys: [{ ...key("OBS in the studio"), at: 0 }, { ...key("The encoder beside it", true), at: 0 }],
-      members: [{ user_id: "m1", handle: "ben", name: "Ben Okafor", since: ago(86_400) }, { user_id: "m2", handle: "viewer1", name: "", since: ago(3600) }] });
+      members: [{ user_id: "m1", handle: "ben", name: "Ben Okafor", since: ago(86_400) }, { user_id: "m2", handle: "viewer1", name: "", since: ago(3600) }],
+      broadcasts: [broadcast("Tomorrow's show", "scheduled", { planned_at: ago(-86_400) }),
+        broadcast("Tonight's show", "live", { started_at: ago(900), viewers_peak: 17, markers: [{ id: randomUUID(), kind: "chapter", label: "The first guest", at: ago(600), announced: "yes" }] }),
+        broadcast("Yesterday's show", "ended", { started_at: ago(90_000), ended_at: ago(86_400), viewers_peak: 12 })],
+      targets: [{ id: randomUUID(), name: "Elsewhere", url: "rtmps://live.example/app/***", created_at: ago(900), state: "live" }] });
     add(anna, "arena", "Arena, all matches", false, { like: "live/arena" });
     add(anna, "roof", "The camera on the roof with a title that is rather long for a title", false, { like: "live/roof-camera-with-a-rather-long-name" });
     add(ben, "bens-corner", "Ben's corner", false);
   }
 
   const shown = (channel, who) => {
-    const { keys, members, like, ...told } = channel;
+    const { keys, members, broadcasts, targets, like, ...told } = channel;
     return { ...told, mine: owns(channel, who), live: standing(channel)?.state === "live" };
   };
   const owns = (channel, who) => !who || who.user.roles.includes("operator") || who.user.id === channel.owner_id;
@@ -78,6 +83,29 @@ export function channels({ people, streams, origin, empty = false }) {
       return member;
     },
     "DELETE /ID/members/ID": ({ channel, second }) => ((channel.members = channel.members.filter((each) => each.user_id !== second)), {}),
+    "GET /ID/broadcasts": ({ channel }) => ({ items: channel.broadcasts.map(({ markers, ...told }) => told), next_cursor: null }),
+    "POST /ID/broadcasts": ({ channel, body }) => {
+      const made = broadcast(body.title || channel.title, "scheduled", { planned_at: body.planned_at });
+      channel.broadcasts.unshift(made);
+      return made;
+    },
+    "DELETE /ID/broadcasts/ID": ({ channel, second }) => ((channel.broadcasts = channel.broadcasts.filter((each) => each.id !== second)), {}),
+    "POST /ID/broadcasts/ID/start": ({ of }) => Object.assign(of, { state: "live", started_at: ago(0) }),
+    "POST /ID/broadcasts/ID/end": ({ of }) => Object.assign(of, { state: "ended", ended_at: ago(0) }),
+    "GET /ID/broadcasts/ID/markers": ({ of }) => ({ items: of.markers, next_cursor: null }),
+    "POST /ID/broadcasts/ID/markers": ({ of, body }) => {
+      const made = { id: randomUUID(), kind: "chapter", label: body.label, at: ago(0), announced: "yes" };
+      of.markers.push(made);
+      return made;
+    },
+    "DELETE /ID/broadcasts/ID/markers/ID": ({ of, fourth }) => ((of.markers = of.markers.filter((each) => each.id !== fourth)), {}),
+    "GET /ID/simulcast-targets": ({ channel }) => ({ items: channel.targets, next_cursor: null }),
+    "POST /ID/simulcast-targets": ({ channel, body }) => {
+      const made = { id: randomUUID(), name: body.name, url: body.url.replace(/[^/]*$/, "***"), created_at: ago(0), state: "waiting" };
+      channel.targets.push(made);
+      return made;
+    },
+    "DELETE /ID/simulcast-targets/ID": ({ channel, second }) => ((channel.targets = channel.targets.filter((each) => each.id !== second)), {}),
     "POST /ID/playback": ({ channel }) => {
       const urls = { hls: `${origin}/live/cam1/index.m3u8`, dash: `${origin}/live/cam1/manifest.mpd`, watch: `${origin}/watch/live/cam1` };
       if (!channel.members_only) return { stream: channel.stream, urls };
@@ -100,12 +128,12 @@ export function channels({ people, streams, origin, empty = false }) {
     /** Answers with who asks, null while that is everybody. */
     answer(method, { pathname }, body, who) {
       if (pathname.startsWith(LEASES)) return lease(method, pathname.slice(LEASES.length + 1));
-      const [, id, part, second] = pathname.slice(BASE.length).split("/");
-      const route = routes[`${method} ${[id && "/ID", part && `/${part}`, second && "/ID"].filter(Boolean).join("")}`];
+      const [, id, part, second, third, fourth] = pathname.slice(BASE.length).split("/");
+      const route = routes[`${method} ${[id && "/ID", part && `/${part}`, second && "/ID", third && `/${third}`, fourth && "/ID"].filter(Boolean).join("")}`];
       if (!route) throw new Problem(404, "not-found", "nothing has this address");
       const channel = id && known(id);
       if (channel && part !== "playback" && !owns(channel, who)) throw new Problem(403, "forbidden", "this channel is somebody else's");
-      return route({ channel, second, body, who });
+      return route({ channel, second, fourth, of: channel?.broadcasts.find((each) => each.id === second), body, who });
     },
   };
 }
