@@ -29,6 +29,8 @@ use nx_contract::identity::{
 use nx_webhooks::Sender;
 use sha2::{Digest, Sha256};
 
+use auth_service::{NewTicket, password_rule};
+
 /// A person is there. Subject: their id.
 const USER_CREATED: &str = "cos.identity.user.created.v1";
 /// Their password is another one. Data: [`Changed`].
@@ -72,6 +74,16 @@ pub async fn first_invite(ring: &Ring, address: SocketAddr) -> Option<String> {
     let host = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
     let here = SocketAddr::new(host, address.port());
     Some(format!("http://{here}/account#invite={}", made.get("token")?.as_str()?))
+}
+
+/// A directory has given a password to somebody. Subject: their id. Data: [`GivenPassword`].
+const PASSWORD_GIVEN: &str = "cos.identity.password.given.v1";
+
+/// What [`PASSWORD_GIVEN`] tells: under which ticket auth-service has what it made of the password.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct GivenPassword {
+    ticket: String,
+    handle: String,
 }
 
 /// What [`CREDENTIAL_CHANGED`] tells: the session in which it was done goes on.

@@ -7,6 +7,7 @@
 //! | `apps.rs` | sessions of apps of others, for auth-service-v2 |
 //! | `passkeys.rs` | devices in place of both, and signing in with them |
 //! | `mail.rs` | links by mail |
+//! | `given.rs` | passwords that a directory gives |
 //! | `links.rs` | what works once: invitations, a new password, the first administrator |
 //! | `rules.rs`, `totp.rs` | what a password must be, how long a guesser waits, codes by the clock: no I/O |
 //! | `passwords.rs` | Argon2id, one at a time, behind everything else that the machine does |
@@ -18,6 +19,7 @@ mod api;
 mod apps;
 mod attempts;
 mod factors;
+mod given;
 mod links;
 mod mail;
 mod passkeys;
@@ -32,9 +34,13 @@ use nx_chassis::{Api, Event, Problem, Service, Tx};
 use nx_contract::identity::Config;
 use nx_webhooks::Sender;
 
-use crate::{CREDENTIAL_CHANGED, FACTOR_ADDED, FACTOR_REMOVED, PASSKEY_CLONED, SIGNED_IN, USER_ERASED};
+use crate::{
+    CREDENTIAL_CHANGED, FACTOR_ADDED, FACTOR_REMOVED, PASSKEY_CLONED, PASSWORD_GIVEN, SIGNED_IN, USER_ERASED,
+};
 
 pub(crate) use apps::NewAppSession;
+pub(crate) use given::NewTicket;
+pub(crate) use rules::password as password_rule;
 #[cfg(test)]
 pub(crate) use totp::code_of;
 
@@ -46,8 +52,9 @@ pub(crate) fn service(config: &Config, sender: &Sender) -> Service {
         .migration(include_str!("0001_init.sql"))
         .migration(include_str!("0002_passkeys.sql"))
         .migration(include_str!("0003_mail.sql"))
+        .migration(include_str!("0004_given.sql"))
         .api(mail::routes(
-            apps::routes(links::routes(passkeys::routes(factors::routes(api), &party))),
+            apps::routes(links::routes(passkeys::routes(factors::routes(given::routes(api)), &party))),
             config,
         ))
         .emits(SIGNED_IN)
@@ -56,6 +63,7 @@ pub(crate) fn service(config: &Config, sender: &Sender) -> Service {
         .emits(FACTOR_REMOVED)
         .emits(PASSKEY_CLONED)
         .on(USER_ERASED, erased)
+        .on(PASSWORD_GIVEN, given::told)
         .job(mail::JOB, move |cx, job| mail::send(cx, job, sender.clone()))
         .job("sweep", store::sweep)
         .every("11 * * * *", "sweep")

@@ -145,6 +145,7 @@ pub(super) async fn sweep(cx: Ctx, _: Job) -> Result<(), Problem> {
     let (mut tx, now_ms) = (cx.begin(), cx.now_ms());
     tx.run("DELETE FROM challenge WHERE ends_ms <= $1", args![now_ms]).await?;
     tx.run("DELETE FROM link WHERE ends_ms <= $1", args![now_ms]).await?;
+    tx.run("DELETE FROM given_password WHERE ends_ms <= $1", args![now_ms]).await?;
     passkeys::sweep(&mut tx).await?;
     tx.run("DELETE FROM attempt WHERE last_ms <= $1", args![now_ms - DAY_MS]).await?;
     Ok(tx.commit().await?)

@@ -9,7 +9,7 @@ mod store;
 
 use nx_chassis::Service;
 
-use crate::{USER_CHANGED, USER_CREATED, USER_ERASED};
+use crate::{PASSWORD_GIVEN, USER_CHANGED, USER_CREATED, USER_ERASED};
 
 pub(crate) use api::{NewUser, User};
 pub(crate) use rules::{handle, roles};
@@ -18,8 +18,10 @@ pub(crate) fn service() -> Service {
     Service::new("user-auth")
         .migration(include_str!("0001_init.sql"))
         .migration(include_str!("0002_scim.sql"))
+        .migration(include_str!("0003_given.sql"))
         .api(api::routes())
         .emits(USER_CREATED)
         .emits(USER_CHANGED)
         .emits(USER_ERASED)
+        .emits(PASSWORD_GIVEN)
 }

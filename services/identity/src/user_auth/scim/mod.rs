@@ -3,11 +3,12 @@
 //! Operators alone may, as everywhere with other people. Somebody is shut out, let in and erased in exactly the way in which the
 //! routes of user-auth do it, with its rules and its events.
 //!
-//! Not here: bulk requests, sorting, passwords, roles, groups in groups, `Me`.
+//! Not here: bulk requests, sorting, groups in groups, `Me`.
 
 mod about;
 mod eval;
 mod filter;
+mod given;
 mod groups;
 mod list;
 mod patch;
