@@ -22,9 +22,10 @@ mod user_auth;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use nx_chassis::{Caller, Problem, RawBody, Ring, Service};
+use nx_chassis::{Caller, Event, Problem, RawBody, Ring, Service, Tx};
 use nx_contract::identity::{
-    Config, LEASE_ENDED, Person, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED,
+    Config, Erasing, Forgotten, LEASE_ENDED, Person, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED,
+    USER_FORGOTTEN,
 };
 use nx_webhooks::Sender;
 use sha2::{Digest, Sha256};
@@ -79,6 +80,11 @@ pub async fn first_invite(ring: &Ring, address: SocketAddr) -> Option<String> {
 /// A directory has given a password to somebody. Subject: their id. Data: [`GivenPassword`].
 const PASSWORD_GIVEN: &str = "cos.identity.password.given.v1";
 
+/// Nothing is left of somebody anywhere. Subject: the erasure's id.
+const ERASURE_DONE: &str = "cos.identity.erasure.done.v1";
+/// A day has passed, and services have not said that they have forgotten somebody. Subject: the erasure's id.
+const ERASURE_LATE: &str = "cos.identity.erasure.late.v1";
+
 /// What [`PASSWORD_GIVEN`] tells: under which ticket auth-service has what it made of the password.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct GivenPassword {
@@ -90,6 +96,12 @@ struct GivenPassword {
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Changed {
     keep: Option<String>,
+}
+
+/// Says that nothing of somebody is left here, where there were so many rows.
+async fn forgotten(tx: &mut Tx, event: &Event, rows: u64) -> Result<(), Problem> {
+    tx.forget(&event.subject).await?;
+    tx.emit(USER_FORGOTTEN, &event.data::<Erasing>()?.erasure, &Forgotten { rows }).await
 }
 
 /// It is done, and there is nothing to say of it.

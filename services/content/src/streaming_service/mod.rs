@@ -14,13 +14,14 @@ mod channels;
 mod core;
 mod keys;
 mod members;
+mod person;
 mod playback;
 mod rules;
 mod store;
 
 use nx_chassis::{Api, Caller, Event, NewJob, Problem, Service, Tx};
 use nx_contract::identity::{
-    CREATOR, LEASE_ENDED, OPERATOR, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED,
+    CREATOR, LEASE_ENDED, OPERATOR, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED, USER_FORGOTTEN,
 };
 use serde::Deserialize;
 
@@ -55,16 +56,18 @@ pub(crate) fn service() -> Service {
         MEMBER_REMOVED,
         PLAYBACK_GRANTED,
         PLAYBACK_ENDED,
+        USER_FORGOTTEN,
     ];
     let service = Service::new("streaming-service-v2")
         .migration(include_str!("0001_init.sql"))
-        .api(playback::routes(members::routes(keys::routes(channels::routes(Api::new())))))
+        .api(playback::routes(members::routes(keys::routes(channels::routes(person::routes(Api::new()))))))
         .on(USER_CHANGED, changed)
-        .on(USER_ERASED, erased)
+        .on(USER_ERASED, person::erased)
         .on(SESSION_REVOKED, signed_out)
         .on(LEASE_ENDED, given_back)
         .job(TELL, core::tell)
         .job(REMIND, core::remind)
+        .job(person::FORGET, person::forget)
         .every("* * * * *", TELL)
         .every("7 * * * *", REMIND);
     facts.into_iter().fold(service, Service::emits)
@@ -105,15 +108,6 @@ async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {
         store::end_of(tx, &event.subject, "the account was disabled").await?;
     }
     Ok(())
-}
-
-async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
-    store::set_person(tx, &event.subject, true, false).await?;
-    store::end_of(tx, &event.subject, "the account was erased").await?;
-    for channel in store::owned(tx, &event.subject).await? {
-        channels::delete(tx, &channel).await?;
-    }
-    Ok(store::forget_member(tx, &event.subject).await?)
 }
 
 async fn signed_out(tx: &mut Tx, event: Event) -> Result<(), Problem> {

@@ -8,6 +8,7 @@
 //! | `passkeys.rs` | devices in place of both, and signing in with them |
 //! | `mail.rs` | links by mail |
 //! | `given.rs` | passwords that a directory gives |
+//! | `leave.rs`, `person.rs` | what there is of somebody, and that they are forgotten |
 //! | `links.rs` | what works once: invitations, a new password, the first administrator |
 //! | `rules.rs`, `totp.rs` | what a password must be, how long a guesser waits, codes by the clock: no I/O |
 //! | `passwords.rs` | Argon2id, one at a time, behind everything else that the machine does |
@@ -20,10 +21,12 @@ mod apps;
 mod attempts;
 mod factors;
 mod given;
+mod leave;
 mod links;
 mod mail;
 mod passkeys;
 mod passwords;
+mod person;
 mod rules;
 mod store;
 mod totp;
@@ -36,6 +39,7 @@ use nx_webhooks::Sender;
 
 use crate::{
     CREDENTIAL_CHANGED, FACTOR_ADDED, FACTOR_REMOVED, PASSKEY_CLONED, PASSWORD_GIVEN, SIGNED_IN, USER_ERASED,
+    USER_FORGOTTEN, forgotten,
 };
 
 pub(crate) use apps::NewAppSession;
@@ -54,7 +58,10 @@ pub(crate) fn service(config: &Config, sender: &Sender) -> Service {
         .migration(include_str!("0003_mail.sql"))
         .migration(include_str!("0004_given.sql"))
         .api(mail::routes(
-            apps::routes(links::routes(passkeys::routes(factors::routes(given::routes(api)), &party))),
+            apps::routes(links::routes(passkeys::routes(
+                factors::routes(leave::routes(person::routes(given::routes(api)))),
+                &party,
+            ))),
             config,
         ))
         .emits(SIGNED_IN)
@@ -62,6 +69,7 @@ pub(crate) fn service(config: &Config, sender: &Sender) -> Service {
         .emits(FACTOR_ADDED)
         .emits(FACTOR_REMOVED)
         .emits(PASSKEY_CLONED)
+        .emits(USER_FORGOTTEN)
         .on(USER_ERASED, erased)
         .on(PASSWORD_GIVEN, given::told)
         .job(mail::JOB, move |cx, job| mail::send(cx, job, sender.clone()))
@@ -70,6 +78,6 @@ pub(crate) fn service(config: &Config, sender: &Sender) -> Service {
 }
 
 async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
-    mail::erase(tx, &event.subject).await?;
-    store::erase(tx, &event.subject).await
+    let rows = store::erase(tx, &event.subject).await?;
+    forgotten(tx, &event, rows).await
 }

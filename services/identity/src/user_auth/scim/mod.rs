@@ -18,7 +18,8 @@ mod store;
 mod users;
 mod wire;
 
-use nx_chassis::{Api, DbError, Tx};
+use nx_chassis::{Api, Ctx, DbError, Tx};
+use serde_json::{Value, json};
 
 use wire::{Asked, Doc, Refusal};
 
@@ -62,8 +63,16 @@ async fn nothing(_: Asked) -> Result<Doc, Refusal> {
 }
 
 /// Forgets what SCIM has brought of somebody who is erased.
-pub(super) async fn forget(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+pub(super) async fn forget(tx: &mut Tx, id: &str) -> Result<u64, DbError> {
     store::forget_user(tx, id).await
+}
+
+/// What it has brought of somebody, and the groups that they are in.
+pub(super) async fn of(cx: &Ctx, id: &str) -> Result<Value, DbError> {
+    let row = store::users(cx, &store::By::Id(id.to_owned()), "", 1).await?.pop();
+    let groups = store::groups_of(cx, id).await?;
+    let groups: Vec<_> = groups.into_iter().map(|group| group.name).collect();
+    Ok(json!({"attributes": row.and_then(|row| row.attributes), "groups": groups}))
 }
 
 #[cfg(test)]

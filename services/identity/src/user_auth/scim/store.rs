@@ -205,12 +205,12 @@ fn external_id(of: &Map<String, serde_json::Value>) -> Option<String> {
 }
 
 /// Forgets what SCIM has brought of somebody who is no more.
-pub(super) async fn forget_user(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+pub(super) async fn forget_user(tx: &mut Tx, id: &str) -> Result<u64, DbError> {
     let sql = "UPDATE scim_group SET version = version + 1, changed_ms = $1 \
                WHERE id IN (SELECT group_id FROM scim_member WHERE person_id = $2)";
     tx.run(sql, args![tx.now_ms(), id]).await?;
-    tx.run("DELETE FROM scim_member WHERE person_id = $1", args![id]).await?;
-    tx.run("DELETE FROM scim_user WHERE id = $1", args![id]).await.map(drop)
+    let rows = tx.run("DELETE FROM scim_member WHERE person_id = $1", args![id]).await?;
+    Ok(rows + tx.run("DELETE FROM scim_user WHERE id = $1", args![id]).await?)
 }
 
 /// Adds a group, as long as there are fewer than so many.

@@ -24,7 +24,7 @@ use super::store::{self, By, Link, UserRow};
 use super::wire::{Asked, Doc, Given, New, Patch, Refusal, Resource, Versions, tag};
 use crate::USER_CREATED;
 use crate::user_auth::store::{Turn, set_disabled};
-use crate::user_auth::{User, api, rules};
+use crate::user_auth::{User, api, erasure, rules};
 
 /// Longest name of a person, characters.
 const NAME_MAX: usize = 100;
@@ -161,7 +161,7 @@ pub(super) async fn delete(
 ) -> Result<http::StatusCode, Refusal> {
     Turn::begin(&mut tx, &asked.by).await?;
     versions.allow(store::hold_user(&mut tx, &id).await?.user.version)?;
-    api::forget(&asked.by, &mut tx, &id).await?;
+    erasure::at_once(&asked.by, &mut tx, &id).await?;
     Ok(http::StatusCode::NO_CONTENT)
 }
 

@@ -1,0 +1,238 @@
+//! Somebody of whom every service has something is given all of it, and forgotten by all of them.
+
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use nx_chassis::test::{Answer, TestApp};
+use nx_chassis::{Caller, RawBody, args};
+use serde_json::{Value, json};
+
+use super::*;
+
+const PASSWORD: &str = "correct horse battery";
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// What is planted of somebody, and nowhere else.
+const HANDLE: &str = "augusta-planted";
+const NAME: &str = "Augusta Ada King";
+const MAIL: &str = "augusta@planted.example";
+const DEVICE: &str = "Analytical Engine";
+const CHANNEL: &str = "poetical-science";
+const TITLE: &str = "Bernoulli numbers";
+const KEY: &str = "difference engine key";
+
+/// A statement that a test makes up.
+fn text(sql: String) -> &'static str {
+    sql.leak()
+}
+
+/// All services, with a core that says yes.
+async fn all() -> TestApp {
+    let notify = nx_webhooks::Config::default();
+    let folder = std::env::temp_dir().join(format!("nexus-mail-{}", nx_chassis::new_id(0)));
+    let sender = Sender::new(&notify, &folder).expect("a sender");
+    let app = TestApp::new(services(&sender, &IdentityConfig::default())).await;
+    app.join("streamcore", async |_: Request<RawBody>| Response::new(RawBody::from("{}")));
+    app
+}
+
+#[derive(Clone)]
+struct In(Caller);
+
+impl In {
+    async fn new(app: &TestApp, path: &str, body: Value) -> Self {
+        let answer = app.send_as(None, Method::POST, path, &[], &body).await;
+        let body = answer.is(200);
+        let text = |at: &str| body.pointer(at).and_then(Value::as_str).expect("a text").to_owned();
+        let roles: Vec<String> = serde_json::from_value(body["user"]["roles"].clone()).expect("roles");
+        Self(Caller { subject: text("/user/id"), roles, session: Some(text("/session_id")), scope: None })
+    }
+
+    async fn asks(&self, app: &TestApp, method: Method, path: &str, body: Value) -> Answer {
+        app.send_as(Some(self.0.clone()), method, path, &[], &body).await
+    }
+
+    async fn posts(&self, app: &TestApp, path: &str, body: Value) -> Answer {
+        let key = nx_chassis::new_id(0);
+        app.send_as(Some(self.0.clone()), Method::POST, path, &[("idempotency-key", &key)], &body).await
+    }
+
+    fn id(&self) -> &str {
+        &self.0.subject
+    }
+}
+
+fn account(handle: &str, name: &str) -> Value {
+    json!({"handle": handle, "name": name, "password": PASSWORD, "device": DEVICE})
+}
+
+/// The first administrator, and somebody of whom every service has something.
+async fn two(app: &TestApp) -> (In, In) {
+    let process = Some(Caller::service("process"));
+    let link = app.send_as(process, Method::POST, "/auth-service/v1/first-invite", &[], &json!({})).await;
+    let root = json!({"handle": "root", "password": PASSWORD, "invite": link.is(201)["token"]});
+    let root = In::new(app, "/auth-service/v1/signup", root).await;
+    let ada = In::new(app, "/auth-service/v1/signup", account(HANDLE, NAME)).await;
+    app.settle().await;
+    // What a directory says of her, and a role.
+    let scim = "/user-auth/v1/scim/v2";
+    let whom = format!("{scim}/Users/{}", ada.id());
+    let change = json!({"Operations": [{"op": "add", "value": {
+        "emails": [{"value": MAIL}], "roles": [{"value": "creator"}], "nickName": HANDLE}}]});
+    let _ = root.asks(app, Method::PATCH, &whom, change).await.is(200);
+    let group = json!({"displayName": "Poets", "members": [{"value": ada.id()}]});
+    let _ = root.asks(app, Method::POST, &format!("{scim}/Groups"), group).await.is(201);
+    app.settle().await;
+    let ada = In(Caller { roles: vec!["creator".into()], ..ada.0 });
+    // What she makes.
+    let channel = json!({"handle": CHANNEL, "title": TITLE});
+    let made = ada.posts(app, "/streaming-service-v2/v1/channels", channel).await;
+    let of = format!("/streaming-service-v2/v1/channels/{}", made.is(201)["id"].as_str().expect("an id"));
+    let _ = ada.posts(app, &format!("{of}/stream-keys"), json!({"name": KEY})).await.is(201);
+    let _ = ada.posts(app, "/token-mgr/v1/api-keys", json!({"name": KEY})).await.is(201);
+    let _ = ada.posts(app, "/auth-service/v1/totp", json!({"password": PASSWORD})).await.is(200);
+    let _ = ada.posts(app, "/session-mgr/v1/playback-leases", json!({"stream": "channels/x"})).await.is(201);
+    let wrong = json!({"handle": HANDLE, "password": "wrong"});
+    let _ = app.send_as(None, Method::POST, "/auth-service/v1/login", &[], &wrong).await.is(401);
+    plant(app, ada.id()).await;
+    app.settle().await;
+    (root, ada)
+}
+
+/// What takes more than a request to come to be.
+async fn plant(app: &TestApp, id: &str) {
+    let rows = [
+        ("auth-service", "INSERT INTO address (person_id, mail, at_ms) VALUES ($1, $2, 1)"),
+        (
+            "auth-service",
+            "INSERT INTO passkey (id, person_id, credential_id, credential, counter, name, synced, at_ms) \
+          VALUES ('p', $1, X'01', 'hidden-credential', 0, $2, 0, 1)",
+        ),
+        ("auth-service", "INSERT INTO attempt (name, count, next_ms, last_ms) VALUES ('m|' || $1, 1, 1, 1)"),
+        (
+            "auth-service-v2",
+            "INSERT INTO consent (person_id, client_id, scope, at_ms) VALUES ($1, 'app', $2, 1)",
+        ),
+        ("auth-service-v2", "INSERT INTO guess (person_id, count, since_ms) VALUES ($1, 1, LENGTH($2))"),
+        (
+            "auth-service-v2",
+            "INSERT INTO app_session (session_id, parent, client_id, person_id, offline, auth_s, issuer, at_ms) \
+          VALUES ('s', 'x', 'app', $1, 0, 1, $2, 1)",
+        ),
+        (
+            "streaming-service-v2",
+            "INSERT INTO member (channel_id, user_id, handle, name, at_ms) VALUES ('c', $1, $2, $2, 1)",
+        ),
+        (
+            "streaming-service-v2",
+            "INSERT INTO playback (token_id, channel_id, user_id, session_id, lease_id, ends_ms, ended) \
+          VALUES ('t', 'c', $1, $2, 'l', 9000000000000, 0)",
+        ),
+        (
+            "glitch",
+            "INSERT INTO event (id, event_id, project, issue, at, title, level, environment, body) \
+          VALUES ('e', 'e', 1, 'i', 1, 'it broke', 'error', '', '{\"user\":{\"id\":\"' || $1 || '\",\"email\":\"' || $2 || '\"}}')",
+        ),
+    ];
+    for (service, sql) in rows {
+        assert_eq!(app.cx(service).run(sql, args![id, MAIL]).await.expect(sql), 1);
+    }
+}
+
+struct Name {
+    name: String,
+}
+nx_chassis::row!(Name { name });
+
+/// Where something is kept: `service.table.column`.
+async fn kept(app: &TestApp, what: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for service in services_of(app) {
+        let cx = app.cx(service);
+        let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
+        for Name { name: table } in cx.db().all::<Name>(tables, vec![]).await.expect("tables") {
+            let columns = text(format!("SELECT name FROM pragma_table_info('{table}')"));
+            for Name { name: column } in cx.db().all::<Name>(columns, vec![]).await.expect("columns") {
+                let sql = text(format!(
+                    "SELECT COUNT(*) AS n FROM {table} WHERE INSTR(CAST({column} AS TEXT), $1) > 0"
+                ));
+                let count: Option<i64> = cx.db().one(sql, args![what]).await.expect(sql);
+                if count != Some(0) {
+                    found.push(format!("{service}.{table}.{column}"));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Every service that has a store here.
+fn services_of(_: &TestApp) -> Vec<&'static str> {
+    let built = nx_catalog::catalog().services.iter().filter(|service| service.built);
+    built
+        .map(|service| service.id.as_str())
+        .filter(|id| !["streamcore", "backend-api"].contains(id))
+        .collect()
+}
+
+fn keepers() -> Vec<&'static str> {
+    let all = nx_catalog::catalog().services.iter();
+    all.filter(|service| service.persons == Some(true)).map(|service| service.id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_who_is_forgotten() {
+    let app = all().await;
+    let (root, ada) = two(&app).await;
+    let planted = [HANDLE, NAME, MAIL, DEVICE, CHANNEL, TITLE, KEY, ada.id()];
+    for what in planted {
+        assert_ne!(kept(&app, what).await, Vec::<String>::new(), "{what} was planted");
+    }
+    for service in keepers() {
+        let prefix = format!("{service}.");
+        let has = kept(&app, ada.id())
+            .await
+            .iter()
+            .any(|place| place.starts_with(&prefix) && !place.contains(".chassis_"));
+        assert!(has, "{service} has something of her");
+    }
+    let wish = json!({"password": PASSWORD, "at_once": true});
+    let wrong = ada.posts(&app, "/auth-service/v1/erasure", json!({"password": "wrong"})).await;
+    assert_eq!(wrong.is(422)["errors"][0]["pointer"], "/password", "{wrong:?}");
+    let asked = ada.posts(&app, "/auth-service/v1/erasure", wish).await;
+    assert_eq!(asked.is(200)["state"], "running");
+    let path = format!("/user-auth/v1/users/{}/erasure", ada.id());
+    app.settle().await;
+    let done = root.asks(&app, Method::GET, &path, json!({})).await;
+    assert_eq!((&done.is(200)["state"], &done.body["asked_by"]), (&json!("done"), &json!(ada.id())));
+    let answered: Vec<_> = done.body["services"].as_array().expect("parts").iter().collect();
+    for part in &answered {
+        assert!(part["rows"].as_i64() > Some(0) && part["state"] == "done", "{part}");
+    }
+    assert_eq!(answered.len(), keepers().len());
+    // Twice is once, and nobody gets her id.
+    let again = root.posts(&app, &path, json!({})).await;
+    assert_eq!((again.is(200), &again.body["id"]), (&done.body, &asked.body["id"]));
+    let new = json!({"id": ada.id(), "handle": "another", "name": "", "roles": []});
+    let anew = app
+        .send_as(
+            Some(Caller::service("process")),
+            Method::POST,
+            "/user-auth/v1/users",
+            &[("idempotency-key", "k")],
+            &new,
+        )
+        .await;
+    assert_eq!((anew.is(409), anew.slug()), (&anew.body, "erased"));
+    let taken = root.posts(&app, "/streaming-service-v2/v1/channels", json!({"handle": CHANNEL})).await;
+    assert_eq!(taken.slug(), "taken", "what was recorded under it is not another's");
+
+    // What was kept for who asks twice, and for access tokens that are out yet, is gone a day later.
+    app.pass(DAY + DAY / 24).await;
+    app.forget().await;
+    for what in planted {
+        let left: Vec<_> = kept(&app, what).await;
+        let tombstone = ["user-auth.erasure.person_id", "user-auth.erasure.asked_by"];
+        let want: Vec<_> = tombstone.iter().filter(|_| what == ada.id()).map(|at| (*at).to_owned()).collect();
+        assert_eq!(left, want, "{what}");
+    }
+}
