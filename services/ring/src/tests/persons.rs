@@ -236,3 +236,127 @@ async fn nothing_is_left_of_who_is_forgotten() {
         assert_eq!(left, want, "{what}");
     }
 }
+
+#[tokio::test]
+async fn who_thinks_better_of_it_is_back() {
+    let app = all().await;
+    let (root, ada) = two(&app).await;
+    let path = format!("/user-auth/v1/users/{}/erasure", ada.id());
+    let wish = json!({"password": PASSWORD});
+    let asked = ada.posts(&app, "/auth-service/v1/erasure", wish.clone()).await;
+    let (state, begins) = (&asked.is(200)["state"], &asked.body["begins_at"]);
+    assert_eq!((state, begins), (&json!("waiting"), &json!("2026-01-08T00:00:00.000Z")));
+    let back = json!({"token": asked.body["take_back"]});
+    app.settle().await;
+    // Out at once, and let in by nobody but by taking it back.
+    let log_in = json!({"handle": HANDLE, "password": PASSWORD});
+    let enters = async || app.send_as(None, Method::POST, "/auth-service/v1/login", &[], &log_in).await;
+    assert_eq!(enters().await.slug(), "disabled");
+    let enable = format!("/user-auth/v1/users/{}/enable", ada.id());
+    assert_eq!(root.posts(&app, &enable, json!({})).await.slug(), "erasure-waits");
+    assert_eq!(root.posts(&app, &path, json!({"grace_days": 3})).await.slug(), "erasure-waits");
+    let taken = async |token: &Value| {
+        app.send_as(None, Method::POST, "/user-auth/v1/erasures/take-back", &[], token).await
+    };
+    assert_eq!(taken(&json!({"token": "guessed"})).await.slug(), "gone");
+    let _ = taken(&back).await.is(200);
+    assert_eq!(taken(&back).await.slug(), "gone", "once");
+    app.pass(8 * DAY).await;
+    let ada = In::new(&app, "/auth-service/v1/login", log_in.clone()).await;
+    let _ = ada.asks(&app, Method::GET, &path, json!({})).await.is(404);
+
+    // The week passes; then it is too late.
+    let asked = ada.posts(&app, "/auth-service/v1/erasure", wish).await;
+    let back = json!({"token": asked.is(200)["take_back"]});
+    app.pass(7 * DAY - Duration::from_millis(1)).await;
+    assert_eq!(root.asks(&app, Method::GET, &path, json!({})).await.is(200)["state"], "waiting");
+    app.pass(Duration::from_millis(1)).await;
+    assert_eq!(root.asks(&app, Method::GET, &path, json!({})).await.is(200)["state"], "done");
+    assert_eq!(taken(&back).await.slug(), "gone");
+    assert_eq!(root.asks(&app, Method::DELETE, &path, json!({})).await.slug(), "not-found");
+    assert_eq!(enters().await.slug(), "unauthorized");
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_told_of_until_it_does() {
+    let app = all().await;
+    let (root, ada) = two(&app).await;
+    let broken = app.cx("session-mgr");
+    broken.run("ALTER TABLE watcher RENAME TO away", vec![]).await.expect("renamed");
+    let path = format!("/user-auth/v1/users/{}/erasure", ada.id());
+    assert_eq!(root.posts(&app, &path, json!({})).await.is(200)["state"], "running");
+    for _ in 0..10 {
+        app.pass(Duration::from_secs(300)).await;
+    }
+    let seen = root.asks(&app, Method::GET, &path, json!({})).await;
+    assert_eq!(seen.is(200)["state"], "running");
+    app.pass(DAY).await;
+    let list = root.asks(&app, Method::GET, "/user-auth/v1/erasures", json!({})).await;
+    let one = &list.is(200)["items"][0];
+    assert_eq!((&one["state"], &one["id"]), (&json!("late"), &seen.body["id"]));
+    let late = one["services"].as_array().expect("parts").iter().filter(|part| part["state"] == "late");
+    assert_eq!(late.map(|part| &part["service"]).collect::<Vec<_>>(), ["session-mgr"]);
+    let _ = ada.asks(&app, Method::GET, "/user-auth/v1/erasures", json!({})).await.is(403);
+
+    broken.run("ALTER TABLE away RENAME TO watcher", vec![]).await.expect("renamed");
+    let dead = Name::one(&app, "session-mgr", "SELECT id AS name FROM chassis_inbox WHERE state = 2").await;
+    let sql = "UPDATE chassis_inbox SET state = 0, attempts = 0, due_ms = 0 WHERE id = $1";
+    assert_eq!(broken.run(sql, args![dead]).await.expect("as a replay does it"), 1);
+    app.settle().await;
+    assert_eq!(root.asks(&app, Method::GET, &path, json!({})).await.is(200)["state"], "done");
+}
+
+impl Name {
+    async fn one(app: &TestApp, service: &str, sql: &'static str) -> String {
+        let found: Option<Self> = app.cx(service).db().one(sql, vec![]).await.expect(sql);
+        found.expect("one").name
+    }
+}
+
+#[tokio::test]
+async fn a_copy_has_everything_and_no_secret() {
+    let app = all().await;
+    let (root, ada) = two(&app).await;
+    let broken = app.cx("glitch");
+    broken.run("ALTER TABLE event RENAME TO away", vec![]).await.expect("renamed");
+    let path = format!("/user-auth/v1/users/{}/exports", ada.id());
+    let asked = ada.posts(&app, &path, json!({})).await;
+    let one = format!("{path}/{}", asked.is(201)["id"].as_str().expect("an id"));
+    app.settle().await;
+    // A service that is away is asked again; what is there meanwhile is told.
+    let seen = ada.asks(&app, Method::GET, &one, json!({})).await;
+    let states = seen.is(200)["services"].as_array().expect("parts").iter().map(|part| &part["state"]);
+    assert_eq!(states.filter(|state| *state == "given").count(), keepers().len() - 1);
+    assert_eq!(ada.asks(&app, Method::GET, &format!("{one}/file"), json!({})).await.slug(), "not-ready");
+    broken.run("ALTER TABLE away RENAME TO event", vec![]).await.expect("renamed");
+    app.pass(Duration::from_secs(60)).await;
+    assert_eq!(ada.asks(&app, Method::GET, &one, json!({})).await.is(200)["state"], "ready");
+
+    let file = ada.asks(&app, Method::GET, &format!("{one}/file"), json!({})).await;
+    let whole = file.is(200).to_string();
+    for what in [HANDLE, NAME, MAIL, DEVICE, CHANNEL, TITLE, KEY, "Poets", "it broke", "channels/x"] {
+        assert!(whole.contains(what), "{what} in {whole}");
+    }
+    for service in keepers() {
+        assert!(file.body["services"][service].is_object(), "{service}");
+    }
+    for secret in ["argon2", "hidden-credential", "hash", "sealed", "nxk_", PASSWORD] {
+        assert!(!whole.contains(secret), "{secret} in {whole}");
+    }
+    // It is nobody else's, nowhere in clear, and gone after a week.
+    let other = In::new(&app, "/auth-service/v1/signup", account("other", "Other")).await;
+    let _ = other.asks(&app, Method::GET, &format!("{one}/file"), json!({})).await.is(404);
+    let _ = other.posts(&app, &path, json!({})).await.is(404);
+    let persons = format!("/auth-service/v1/persons/{}", ada.id());
+    let _ = root.asks(&app, Method::GET, &persons, json!({})).await.is(403);
+    assert!(!kept(&app, TITLE).await.iter().any(|place| place.contains("export_part")));
+    for status in [201, 201, 409] {
+        let _ = ada.posts(&app, &path, json!({})).await.is(status);
+    }
+    app.pass(8 * DAY).await;
+    let _ = ada.asks(&app, Method::GET, &format!("{one}/file"), json!({})).await.is(404);
+    assert_eq!(
+        Name::one(&app, "user-auth", "SELECT CAST(COUNT(*) AS TEXT) AS name FROM export_part").await,
+        "0"
+    );
+}
