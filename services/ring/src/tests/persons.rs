@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, Request, Response};
-use nx_chassis::test::{Answer, TestApp};
+use nx_chassis::test::{Answer, Postgres, TestApp};
 use nx_chassis::{Caller, RawBody, args};
 use serde_json::{Value, json};
 
@@ -20,19 +20,43 @@ const CHANNEL: &str = "poetical-science";
 const TITLE: &str = "Bernoulli numbers";
 const KEY: &str = "difference engine key";
 
-/// A statement that a test makes up.
-fn text(sql: String) -> &'static str {
-    sql.leak()
+/// All services.
+fn built() -> Vec<Service> {
+    let folder = std::env::temp_dir().join(format!("nexus-mail-{}", nx_chassis::new_id(0)));
+    let sender = Sender::new(&nx_webhooks::Config::default(), &folder).expect("a sender");
+    services(&sender, &IdentityConfig::default())
 }
 
-/// All services, with a core that says yes.
-async fn all() -> TestApp {
-    let notify = nx_webhooks::Config::default();
-    let folder = std::env::temp_dir().join(format!("nexus-mail-{}", nx_chassis::new_id(0)));
-    let sender = Sender::new(&notify, &folder).expect("a sender");
-    let app = TestApp::new(services(&sender, &IdentityConfig::default())).await;
+/// A core that says yes.
+fn with_core(app: TestApp) -> TestApp {
     app.join("streamcore", async |_: Request<RawBody>| Response::new(RawBody::from("{}")));
     app
+}
+
+macro_rules! on_both {
+    ($($name:ident: $scene:ident;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                $scene(with_core(TestApp::new(built()).await)).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgresql() {
+                let postgres = Postgres::start();
+                $scene(with_core(TestApp::on(&postgres, built()).await)).await;
+            }
+        }
+    )*};
+}
+
+on_both! {
+    nothing_left: nothing_is_left_of_who_is_forgotten;
+    taken_back: who_thinks_better_of_it_is_back;
+    late: a_service_that_does_not_answer_is_told_of_until_it_does;
+    copies: a_copy_has_everything_and_no_secret;
 }
 
 #[derive(Clone)]
@@ -105,7 +129,7 @@ async fn plant(app: &TestApp, id: &str) {
         (
             "auth-service",
             "INSERT INTO passkey (id, person_id, credential_id, credential, counter, name, synced, at_ms) \
-          VALUES ('p', $1, X'01', 'hidden-credential', 0, $2, 0, 1)",
+          VALUES ('p', $1, CAST('x' AS BYTEA), 'hidden-credential', 0, $2, 0, 1)",
         ),
         ("auth-service", "INSERT INTO attempt (name, count, next_ms, last_ms) VALUES ('m|' || $1, 1, 1, 1)"),
         (
@@ -146,19 +170,22 @@ nx_chassis::row!(Name { name });
 /// Where something is kept: `service.table.column`.
 async fn kept(app: &TestApp, what: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for service in services_of(app) {
+    for service in services_of() {
         let cx = app.cx(service);
-        let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
-        for Name { name: table } in cx.db().all::<Name>(tables, vec![]).await.expect("tables") {
-            let columns = text(format!("SELECT name FROM pragma_table_info('{table}')"));
-            for Name { name: column } in cx.db().all::<Name>(columns, vec![]).await.expect("columns") {
-                let sql = text(format!(
-                    "SELECT COUNT(*) AS n FROM {table} WHERE INSTR(CAST({column} AS TEXT), $1) > 0"
-                ));
-                let count: Option<i64> = cx.db().one(sql, args![what]).await.expect(sql);
-                if count != Some(0) {
-                    found.push(format!("{service}.{table}.{column}"));
-                }
+        let db = cx.db();
+        let columns = db.pick(
+            "SELECT m.name || '.' || c.name AS name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'",
+            "SELECT table_name || '.' || column_name AS name FROM information_schema.columns \
+             WHERE table_schema = current_schema()",
+        );
+        for Name { name } in db.all::<Name>(columns, vec![]).await.expect("columns") {
+            let (table, column) = name.split_once('.').expect("both");
+            let holds = db.pick("INSTR", "STRPOS");
+            let sql =
+                format!("SELECT COUNT(*) AS n FROM {table} WHERE {holds}(CAST({column} AS TEXT), $1) > 0");
+            let count: Option<i64> = db.one(sql.leak(), args![what]).await.expect("a count");
+            if count != Some(0) {
+                found.push(format!("{service}.{name}"));
             }
         }
     }
@@ -166,7 +193,7 @@ async fn kept(app: &TestApp, what: &str) -> Vec<String> {
 }
 
 /// Every service that has a store here.
-fn services_of(_: &TestApp) -> Vec<&'static str> {
+fn services_of() -> Vec<&'static str> {
     let built = nx_catalog::catalog().services.iter().filter(|service| service.built);
     built
         .map(|service| service.id.as_str())
@@ -179,9 +206,7 @@ fn keepers() -> Vec<&'static str> {
     all.filter(|service| service.persons == Some(true)).map(|service| service.id.as_str()).collect()
 }
 
-#[tokio::test]
-async fn nothing_is_left_of_who_is_forgotten() {
-    let app = all().await;
+async fn nothing_is_left_of_who_is_forgotten(app: TestApp) {
     let (root, ada) = two(&app).await;
     let planted = [HANDLE, NAME, MAIL, DEVICE, CHANNEL, TITLE, KEY, ada.id()];
     for what in planted {
@@ -237,9 +262,7 @@ async fn nothing_is_left_of_who_is_forgotten() {
     }
 }
 
-#[tokio::test]
-async fn who_thinks_better_of_it_is_back() {
-    let app = all().await;
+async fn who_thinks_better_of_it_is_back(app: TestApp) {
     let (root, ada) = two(&app).await;
     let path = format!("/user-auth/v1/users/{}/erasure", ada.id());
     let wish = json!({"password": PASSWORD});
@@ -277,9 +300,7 @@ async fn who_thinks_better_of_it_is_back() {
     assert_eq!(enters().await.slug(), "unauthorized");
 }
 
-#[tokio::test]
-async fn a_service_that_does_not_answer_is_told_of_until_it_does() {
-    let app = all().await;
+async fn a_service_that_does_not_answer_is_told_of_until_it_does(app: TestApp) {
     let (root, ada) = two(&app).await;
     let broken = app.cx("session-mgr");
     broken.run("ALTER TABLE watcher RENAME TO away", vec![]).await.expect("renamed");
@@ -313,9 +334,7 @@ impl Name {
     }
 }
 
-#[tokio::test]
-async fn a_copy_has_everything_and_no_secret() {
-    let app = all().await;
+async fn a_copy_has_everything_and_no_secret(app: TestApp) {
     let (root, ada) = two(&app).await;
     let broken = app.cx("glitch");
     broken.run("ALTER TABLE event RENAME TO away", vec![]).await.expect("renamed");
