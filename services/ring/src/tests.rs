@@ -18,8 +18,8 @@ fn what_is_built_is_what_the_catalogue_says() {
 }
 
 #[test]
-fn who_keeps_something_of_people_hears_of_it_when_one_is_forgotten() {
-    // Whoever builds a service says in the catalogue whether it does; the rest is in `persons.rs`.
+fn every_service_says_whether_it_keeps_something_of_people() {
+    // That it is so is in `persons.rs`.
     for service in nx_catalog::catalog().services.iter().filter(|service| service.built) {
         assert!(
             service.persons.is_some(),

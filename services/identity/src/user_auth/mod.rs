@@ -41,4 +41,5 @@ pub(crate) fn service() -> Service {
         .job(exports::GATHER, exports::gather)
         .job("sweep", exports::sweep)
         .every("41 * * * *", "sweep")
+        .every("*/10 * * * *", erasure::BEGIN)
 }

@@ -127,7 +127,7 @@ async fn later(by: &Caller, tx: &mut Tx, id: &str, days: u32) -> Result<String, 
     }
     let user = people::set_disabled(tx, by, id, true).await?;
     api::tell(tx, USER_CHANGED, &user).await?;
-    tx.enqueue(NewJob::new(BEGIN, &Erasing { erasure }).due(due_ms)).await?;
+    tx.enqueue(NewJob::new(BEGIN, &()).due(due_ms)).await?;
     Ok(secret)
 }
 
@@ -153,13 +153,16 @@ async fn begin(by: &Caller, tx: &mut Tx, person: &str) -> Result<(), Problem> {
     forgot(tx, &erasure.id, SERVICE, rows).await
 }
 
-pub(super) async fn work_begin(cx: Ctx, job: Job) -> Result<(), Problem> {
-    let Erasing { erasure } = job.body()?;
-    let Some(kept) = store::find(&cx, &erasure).await? else { return Ok(()) };
-    let (mut tx, by) = (cx.begin(), Caller::service(SERVICE));
-    Turn::begin(&mut tx, &by).await?;
-    begin(&by, &mut tx, &kept.person_id).await?;
-    Ok(tx.commit().await?)
+/// Begins what has waited long enough; now and then too, for who was away when the time came.
+pub(super) async fn work_begin(cx: Ctx, _: Job) -> Result<(), Problem> {
+    let by = Caller::service(SERVICE);
+    for kept in store::due(&cx).await? {
+        let mut tx = cx.begin();
+        Turn::begin(&mut tx, &by).await?;
+        begin(&by, &mut tx, &kept.person_id).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 /// A service says that it keeps nothing of somebody any more.
@@ -180,16 +183,16 @@ fn watch_later(now_ms: i64, erasure: &str) -> NewJob {
     NewJob::new(WATCH, &Erasing { erasure: erasure.into() }).due(now_ms + rules::DEADLINE_MS)
 }
 
-/// Raises the alarm for who has not answered, every day anew.
+/// Raises the alarm for who has not answered, and tells it again, every day anew: who has erased it does so again, and finds nothing.
 pub(super) async fn work_watch(cx: Ctx, job: Job) -> Result<(), Problem> {
-    let (Erasing { erasure }, mut tx) = (job.body()?, cx.begin());
-    let owing = store::owing(&mut tx, &erasure).await?;
+    let Erasing { erasure } = job.body()?;
+    let owing = store::owing(&cx, &erasure).await?;
     let owing: Vec<_> = owing.into_iter().map(|part| part.service).collect();
-    if owing.is_empty() {
-        return Ok(());
-    }
+    let Some(kept) = store::find(&cx, &erasure).await?.filter(|_| !owing.is_empty()) else { return Ok(()) };
+    let mut tx = cx.begin();
     tracing::warn!(erasure, ?owing, "somebody is to be forgotten, and services have not said that they have");
     tx.emit(ERASURE_LATE, &erasure, &json!({"services": owing})).await?;
+    tx.emit(USER_ERASED, &kept.person_id, &Erasing { erasure: erasure.clone() }).await?;
     tx.enqueue(watch_later(cx.now_ms(), &erasure)).await?;
     Ok(tx.commit().await?)
 }

@@ -104,9 +104,15 @@ pub(super) async fn forgot(tx: &mut Tx, id: &str, service: &str, rows: u64) -> R
 }
 
 /// Services that owe an answer.
-pub(super) async fn owing(tx: &mut Tx, id: &str) -> Result<Vec<KeptPart>, DbError> {
+pub(super) async fn owing(cx: &Ctx, id: &str) -> Result<Vec<KeptPart>, DbError> {
     let sql = "SELECT * FROM erasure_part WHERE erasure_id = $1 AND forgot_ms IS NULL ORDER BY service";
-    tx.all(sql, args![id]).await
+    cx.db().all(sql, args![id]).await
+}
+
+/// Those whose time has come, so many at a time.
+pub(super) async fn due(cx: &Ctx) -> Result<Vec<Kept>, DbError> {
+    let sql = "SELECT * FROM erasure WHERE begun_ms IS NULL AND due_ms <= $1 ORDER BY due_ms LIMIT 100";
+    cx.db().all(sql, args![cx.now_ms()]).await
 }
 
 pub(super) async fn find(cx: &Ctx, id: &str) -> Result<Option<Kept>, DbError> {
