@@ -27,9 +27,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("services/example", &["nx-chassis"]),
     ("services/webhooks", &["nx-chassis"]),
     ("services/reporter", &["nx-chassis"]),
-    ("services/platform", &["nx-chassis", "nx-webhooks"]),
+    ("services/platform", &["nx-chassis", "nx-contract", "nx-webhooks"]),
     ("services/content", &["nx-chassis", "nx-contract", "nx-media"]),
-    ("services/identity", &["nx-chassis", "nx-contract", "nx-webhooks"]),
+    // nx-catalog: which services have something of a person to give out and to erase.
+    ("services/identity", &["nx-catalog", "nx-chassis", "nx-contract", "nx-webhooks"]),
     ("services/keys", &["nx-chassis", "nx-contract"]),
     (
         "services/ring",

@@ -48,7 +48,7 @@ fn a_judge_of_scim_finds_nothing_but_success() {
     let (out, err) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
     let seen: Value =
         serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}\n{err}\n{}", server.log()));
-    assert_eq!(seen["verdicts"], json!({"SUCCESS": 130}), "{seen:#}");
+    assert_eq!(seen["verdicts"], json!({"SUCCESS": 135}), "{seen:#}");
     assert_eq!(seen["others"], json!([]), "{seen:#}");
 }
 
@@ -64,7 +64,10 @@ fn nobody_else_is_let_in() {
     // For a second it may still be believed that there is no administrator.
     let closed = || (ask(&server, "GET", USERS, "", &json!({})).status == 401).then_some(());
     assert!(eventually(LIMIT, closed).is_some(), "from here without a token");
-    let mallory = json!({"userName": "mallory@example.com", "roles": [{"value": "operator"}]});
+    let mallory = json!({"userName": "mallory@example.com"});
+    let king = json!({"userName": "king@example.com", "roles": [{"value": "operator"}]});
+    let refused = ask(&server, "POST", USERS, &key, &king);
+    assert_eq!((refused.status, text(&refused, "/scimType")), (400, "invalidValue".into()));
     for (bearer, status, kind) in [
         ("", 401, "application/problem+json"),
         ("Bearer nxk_none", 401, "application/problem+json"),

@@ -44,6 +44,10 @@ pub struct Entry {
     /// Whether this version has it.
     #[serde(default)]
     pub built: bool,
+    /// Whether it keeps something of people: then it gives that out under `v1/persons/ID`, erases it when one is to be forgotten,
+    /// and says when it has. Every service that is built says which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persons: Option<bool>,
     /// Services that it calls, each with what it does while the other is away.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub needs: BTreeMap<String, String>,

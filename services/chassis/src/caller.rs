@@ -13,7 +13,6 @@ const OPERATOR: &str = "operator";
 const SERVICE: &str = "service";
 /// Where a request came from, as the gateway has seen it; what others say of it is taken off.
 pub const CLIENT: HeaderName = HeaderName::from_static("x-nexus-client");
-
 /// The name and port under which the gateway was asked.
 pub const REACHED: HeaderName = HeaderName::from_static("x-nexus-reached");
 
@@ -87,10 +86,8 @@ impl Caller {
     /// # Errors
     /// 403, with the role that is missing.
     pub fn must_be(&self, role: &str) -> Result<(), Problem> {
-        if self.has(role) || self.is_operator() {
-            return Ok(());
-        }
-        Err(Problem::forbidden(format!("only who has the role {role} may do that")))
+        let told = || Problem::forbidden(format!("only who has the role {role} may do that"));
+        if self.has(role) || self.is_operator() { Ok(()) } else { Err(told()) }
     }
 }
 

@@ -18,8 +18,7 @@ use crate::ctx::Ctx;
 use crate::problem::Problem;
 use crate::tx::Tx;
 use crate::{args, row};
-use nx_db::DbError;
-use nx_db::Time;
+use nx_db::{DbError, Time};
 
 /// Events that the relay copies at a time.
 const BATCH: i64 = 100;
@@ -179,7 +178,7 @@ pub(crate) async fn hear(cx: &Ctx) -> Result<bool, DbError> {
                AND e.number < i.number AND e.state = 0) ORDER BY at_ms, number LIMIT 1";
     let Some(next) = cx.db().one::<Heard>(sql, args![cx.now_ms()]).await? else { return Ok(false) };
     let mut tx = cx.begin();
-    let sql = "UPDATE chassis_inbox SET state = 1, error = NULL WHERE source = $1 AND id = $2 AND state = 0";
+    let sql = "UPDATE chassis_inbox SET state = 1, error = NULL, body = '' WHERE source = $1 AND id = $2 AND state = 0";
     if tx.run(sql, args![&next.source, &next.id]).await? == 0 {
         // Another node was quicker.
         return Ok(true);

@@ -91,11 +91,8 @@ impl Job {
     }
 
     async fn tell(&self, cx: &Ctx, sql: &'static str, args: Vec<Value>) -> Result<(), Problem> {
-        if cx.run(sql, args).await? > 0 {
-            Ok(())
-        } else {
-            Err(Problem::conflict("lease-lost", "another worker has the job"))
-        }
+        let lost = || Problem::conflict("lease-lost", "another worker has the job");
+        if cx.run(sql, args).await? > 0 { Ok(()) } else { Err(lost()) }
     }
 }
 
@@ -165,8 +162,7 @@ pub(crate) async fn work(cx: &Ctx, job: Job) {
     };
     let told = match outcome {
         Ok(()) => {
-            let sql =
-                "UPDATE chassis_job SET state = 1, progress = 100, error = NULL WHERE id = $1 AND lease = $2";
+            let sql = "UPDATE chassis_job SET state = 1, progress = 100, error = NULL, body = '' WHERE id = $1 AND lease = $2";
             job.tell(cx, sql, args![&job.id, job.lease]).await
         }
         Err(problem) => {

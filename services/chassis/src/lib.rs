@@ -9,8 +9,6 @@
 //! | jobs | durable, leased, tried again; at the times of a cron expression |
 //!
 //! What is between processes lies beside it: the bus in `nx-bus`; instances, breakers and the clock in `nx-mesh`.
-//!
-//! Not here yet: `Sunset`.
 
 mod caller;
 mod ctx;

@@ -103,6 +103,16 @@ impl TestApp {
         self.ring.settle().await.expect("the stores work");
     }
 
+    /// Has every service forget answers, events and jobs that are old, as it does by itself each hour.
+    ///
+    /// # Panics
+    /// When a store does not work.
+    pub async fn forget(&self) {
+        for running in self.ring.services.values() {
+            running.cx.forget().await.expect("the stores work");
+        }
+    }
+
     /// Moves the clock on, then settles.
     pub async fn pass(&self, span: Duration) {
         self.clock.advance(span);

@@ -89,9 +89,7 @@ impl Tx {
     ) -> Result<(), Problem> {
         let now_ms = self.cx.now_ms();
         if !self.cx.service().emits.contains(&kind) {
-            return Err(Problem::internal(format!(
-                "{kind} is not among the events that the service declares"
-            )));
+            return Err(Problem::internal(format!("{kind} is no event that the service declares")));
         }
         let sql = "INSERT INTO chassis_subject AS s (subject, last, place) VALUES ($1, 1, $2) \
                    ON CONFLICT (subject) DO UPDATE SET last = s.last + 1, \
@@ -117,6 +115,18 @@ impl Tx {
         let body = Value::json(&job.body);
         let made = self.run(sql, args![&id, job.kind, body, job.unique_key, due_ms, now_ms]).await?;
         Ok((made > 0).then_some(id))
+    }
+
+    /// Forgets beside the service's own tables who is no more: what they have asked for, and of whom it was what was told and heard.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget(&mut self, subject: &str) -> Result<(), DbError> {
+        let heard =
+            "UPDATE chassis_inbox SET state = 1, subject = '', body = '' WHERE subject = $1 AND state <> 0";
+        self.run(heard, args![subject]).await?;
+        self.run("DELETE FROM chassis_once WHERE caller = $1", args![subject]).await?;
+        self.run("DELETE FROM chassis_subject WHERE subject = $1", args![subject]).await.map(drop)
     }
 
     /// Ends it: what was done is kept. For transactions that a service has begun itself.

@@ -14,12 +14,17 @@ pub const ROLES: [&str; 3] = [OPERATOR, CREATOR, VIEWER];
 
 /// Fact: a person's name or roles are others, or they are shut out, or let in again. Subject: their id. Data: [`PersonNow`].
 pub const USER_CHANGED: &str = "cos.identity.user.changed.v1";
-/// Fact: nothing of a person is to be left. Subject: their id.
+/// Fact: nothing of a person is to be left. Subject: their id. Data: [`Erasing`]. Who keeps something of people says so in the
+/// catalogue, erases it, and tells [`USER_FORGOTTEN`].
 pub const USER_ERASED: &str = "cos.identity.user.erased.v1";
 /// Fact: somebody signs in with another password. Subject: their id.
 pub const CREDENTIAL_CHANGED: &str = "cos.identity.credential.changed.v1";
 /// Fact: somebody has one step less, or a passkey. Subject: their id.
 pub const FACTOR_REMOVED: &str = "cos.identity.factor.removed.v1";
+/// Fact: the service that tells it keeps nothing of a person any more. Subject: the erasure's id. Data: [`Forgotten`].
+pub const USER_FORGOTTEN: &str = "cos.identity.user.forgotten.v1";
+/// Rows of one kind that are given out of a person, under `/v1/persons/ID`.
+pub const ROWS_GIVEN_MAX: i64 = 1000;
 /// Fact: a session is over. Subject: its id.
 pub const SESSION_REVOKED: &str = "cos.identity.session.revoked.v1";
 /// Fact: somebody watches no more under a playback lease. Subject: its id.
@@ -81,6 +86,20 @@ pub struct PersonNow {
     pub person: Person,
     /// Whether they are shut out.
     pub disabled: bool,
+}
+
+/// What [`USER_ERASED`] tells.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Erasing {
+    /// Under which id the answer is awaited.
+    pub erasure: String,
+}
+
+/// What [`USER_FORGOTTEN`] tells.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// How many rows it had.
+    pub rows: u64,
 }
 
 /// What token-mgr says of an API key.

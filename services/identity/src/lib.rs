@@ -22,13 +22,15 @@ mod user_auth;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use nx_chassis::{Caller, Problem, RawBody, Ring, Service};
+use nx_chassis::{Caller, Event, Problem, RawBody, Ring, Service, Tx};
 use nx_contract::identity::{
-    CREDENTIAL_CHANGED, Config, FACTOR_REMOVED, LEASE_ENDED, Person, PersonNow, SESSION_REVOKED,
-    USER_CHANGED, USER_ERASED,
+    CREDENTIAL_CHANGED, Config, Erasing, FACTOR_REMOVED, Forgotten, LEASE_ENDED, Person, PersonNow,
+    SESSION_REVOKED, USER_CHANGED, USER_ERASED, USER_FORGOTTEN,
 };
 use nx_webhooks::Sender;
 use sha2::{Digest, Sha256};
+
+use auth_service::{NewTicket, password_rule};
 
 /// A person is there. Subject: their id.
 const USER_CREATED: &str = "cos.identity.user.created.v1";
@@ -71,10 +73,31 @@ pub async fn first_invite(ring: &Ring, address: SocketAddr) -> Option<String> {
     Some(format!("http://{here}/account#invite={}", made.get("token")?.as_str()?))
 }
 
+/// A directory has given a password to somebody. Subject: their id. Data: [`GivenPassword`].
+const PASSWORD_GIVEN: &str = "cos.identity.password.given.v1";
+
+/// Nothing is left of somebody anywhere. Subject: the erasure's id.
+const ERASURE_DONE: &str = "cos.identity.erasure.done.v1";
+/// A day has passed, and services have not said that they have forgotten somebody. Subject: the erasure's id.
+const ERASURE_LATE: &str = "cos.identity.erasure.late.v1";
+
+/// What [`PASSWORD_GIVEN`] tells: under which ticket auth-service has what it made of the password.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct GivenPassword {
+    ticket: String,
+    handle: String,
+}
+
 /// What [`CREDENTIAL_CHANGED`] tells: the session in which it was done goes on.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Changed {
     keep: Option<String>,
+}
+
+/// Says that nothing of somebody is left here, where there were so many rows.
+async fn forgotten(tx: &mut Tx, event: &Event, rows: u64) -> Result<(), Problem> {
+    tx.forget(&event.subject).await?;
+    tx.emit(USER_FORGOTTEN, &event.data::<Erasing>()?.erasure, &Forgotten { rows }).await
 }
 
 /// It is done, and there is nothing to say of it.

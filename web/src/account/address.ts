@@ -12,9 +12,11 @@ export interface Asked {
   refused: string;
   /** An app wants somebody to be signed out, and where they go then. */
   leave: string;
+  /** What takes back that the account is erased. */
+  keep: string;
 }
 
-export const nothing: Readonly<Asked> = { invite: "", reset: "", enter: "", confirm: "", authorize: "", refused: "", leave: "" };
+export const nothing: Readonly<Asked> = { invite: "", reset: "", enter: "", confirm: "", authorize: "", refused: "", leave: "", keep: "" };
 
 /** Reads the fragment and takes it out of the address bar and the history, for it opens doors. */
 export function takeFragment(): Asked {

@@ -203,10 +203,10 @@ impl Ctx {
         let [day, week, quarter] = [1, 7, 90].map(|days| self.now_ms() - days * KEPT_MS);
         let mut tx = self.begin();
         tx.run("DELETE FROM chassis_once WHERE at_ms <= $1", args![day]).await?;
-        tx.run("DELETE FROM chassis_inbox WHERE state = 1 AND at_ms <= $1", args![week]).await?;
-        tx.run("DELETE FROM chassis_inbox WHERE state = 2 AND at_ms <= $1", args![quarter]).await?;
-        tx.run("DELETE FROM chassis_job WHERE state = 2 AND at_ms <= $1", args![quarter]).await?;
-        tx.run("DELETE FROM chassis_job WHERE state = 1 AND due_ms <= $1", args![week]).await?;
+        for (state, at_ms) in [(1, week), (2, quarter)] {
+            tx.run("DELETE FROM chassis_inbox WHERE state = $1 AND at_ms <= $2", args![state, at_ms]).await?;
+            tx.run("DELETE FROM chassis_job WHERE state = $1 AND due_ms <= $2", args![state, at_ms]).await?;
+        }
         tx.commit().await
     }
 }

@@ -22,6 +22,7 @@ mod core;
 mod keys;
 mod markers;
 mod members;
+mod person;
 mod playback;
 mod policy;
 mod rules;
@@ -30,7 +31,7 @@ mod targets;
 
 use nx_chassis::{Api, Caller, Event, NewJob, Problem, Service, Tx};
 use nx_contract::identity::{
-    CREATOR, LEASE_ENDED, OPERATOR, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED,
+    CREATOR, LEASE_ENDED, OPERATOR, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED, USER_FORGOTTEN,
 };
 use serde::Deserialize;
 
@@ -74,8 +75,9 @@ pub(crate) fn service() -> Service {
         BROADCAST_SCHEDULED,
         BROADCAST_LIVE,
         BROADCAST_ENDED,
+        USER_FORGOTTEN,
     ];
-    let of_channels = keys::routes(channels::routes(Api::new()));
+    let of_channels = keys::routes(channels::routes(person::routes(Api::new())));
     let of_viewers = policy::routes(playback::routes(members::routes(of_channels)));
     let of_broadcasts = clips::routes(markers::routes(broadcasts::routes(of_viewers)));
     let service = Service::new("streaming-service-v2")
@@ -83,12 +85,13 @@ pub(crate) fn service() -> Service {
         .migration(include_str!("0002_broadcasts.sql"))
         .api(targets::routes(of_broadcasts))
         .on(USER_CHANGED, changed)
-        .on(USER_ERASED, erased)
+        .on(USER_ERASED, person::erased)
         .on(SESSION_REVOKED, signed_out)
         .on(LEASE_ENDED, given_back)
         .job(TELL, core::tell)
         .job(REMIND, core::remind)
         .job(LOOK, broadcasts::look)
+        .job(person::FORGET, person::forget)
         .every("* * * * *", TELL)
         .every("7 * * * *", REMIND)
         .every("*/5 * * * * *", LOOK);
@@ -130,15 +133,6 @@ async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {
         store::end_of(tx, &event.subject, "the account was disabled").await?;
     }
     Ok(())
-}
-
-async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
-    store::set_person(tx, &event.subject, true, false).await?;
-    store::end_of(tx, &event.subject, "the account was erased").await?;
-    for channel in store::owned(tx, &event.subject).await? {
-        channels::delete(tx, &channel).await?;
-    }
-    Ok(store::forget_member(tx, &event.subject).await?)
 }
 
 async fn signed_out(tx: &mut Tx, event: Event) -> Result<(), Problem> {

@@ -8,6 +8,7 @@ pub(super) use targets::*;
 
 use nx_chassis::{Ctx, DbError, Page, Problem, Tx, Value, args, row};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::channels::Channel;
 use super::core::TOLD_MAX;
@@ -63,12 +64,14 @@ pub(super) async fn add(tx: &mut Tx, channel: &Channel) -> Result<(), Problem> {
     let sql = "INSERT INTO channel (id, owner_id, handle, title, members_only, at_ms, deleted, version, turn) \
                VALUES ($1, $2, $3, $4, $5, $6, 0, 1, 0)";
     let Channel { id, owner_id, handle, title, members_only, created_at, .. } = channel;
+    let taken = || Problem::conflict("taken", "a channel is or was called that: take another name");
     match tx.run(sql, args![id, owner_id, handle, title, *members_only, *created_at]).await {
-        Err(error) if error.is_unique() => {
-            Err(Problem::conflict("taken", "a channel is or was called that: take another name"))
-        }
-        added => Ok(added.map(drop)?),
+        Err(error) if error.is_unique() => return Err(taken()),
+        added => added.map(drop)?,
     }
+    // Looked at afterwards: who forgets the owner meanwhile has the name until then.
+    let sql = "SELECT COUNT(*) AS n FROM channel WHERE handle = $1";
+    if number(tx, sql, args![digest(handle)]).await? > 0 { Err(taken()) } else { Ok(()) }
 }
 
 pub(super) async fn find(cx: &Ctx, id: &str) -> Result<Option<Channel>, DbError> {
@@ -234,8 +237,25 @@ pub(super) async fn remove_member(tx: &mut Tx, channel: &str, user: &str) -> Res
     Ok(tx.run(sql, args![channel, user]).await? > 0)
 }
 
-pub(super) async fn forget_member(tx: &mut Tx, user: &str) -> Result<(), DbError> {
-    tx.run("DELETE FROM member WHERE user_id = $1", args![user]).await.map(drop)
+/// Forgets who owned channels, was a member and watched; how many rows there were. Names of channels stay taken, by their
+/// digests.
+pub(super) async fn erase(tx: &mut Tx, user: &str) -> Result<u64, DbError> {
+    let mut rows = tx.run("DELETE FROM member WHERE user_id = $1", args![user]).await?;
+    let sql =
+        "UPDATE stream_key SET name = '' WHERE channel_id IN (SELECT id FROM channel WHERE owner_id = $1)";
+    rows += tx.run(sql, args![user]).await?;
+    for channel in tx.all::<Channel>("SELECT * FROM channel WHERE owner_id = $1", args![user]).await? {
+        rows += forget_broadcasts(tx, &channel.id).await? + forget_targets(tx, &channel.id).await?;
+        let sql = "UPDATE channel SET owner_id = '', title = '', handle = $1 WHERE id = $2";
+        rows += tx.run(sql, args![digest(&channel.handle), &channel.id]).await?;
+    }
+    let sql = "UPDATE playback SET user_id = '', session_id = NULL WHERE user_id = $1";
+    Ok(rows + tx.run(sql, args![user]).await?)
+}
+
+/// What stands for the name of a channel whose owner is forgotten: no name looks like it.
+fn digest(handle: &str) -> String {
+    format!("sha256:{}", nx_chassis::hex(&Sha256::digest(handle.as_bytes())))
 }
 
 /// What a member is called now.

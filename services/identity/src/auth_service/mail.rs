@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use garde::Validate;
 use http::HeaderMap;
-use nx_chassis::{Api, Body, Caller, Ctx, Json, NewJob, Path, Problem, ShownOnce, Tx, args, row};
+use nx_chassis::{Api, Body, Caller, Ctx, DbError, Json, NewJob, Path, Problem, ShownOnce, Tx, args, row};
 use nx_contract::identity::Config;
 use nx_webhooks::is_address;
 use schemars::JsonSchema;
@@ -93,9 +93,13 @@ struct Address {
 }
 
 async fn read(by: Caller, cx: Ctx) -> Result<Json<Address>, Problem> {
-    let kept: Option<Kept> =
-        cx.db().one("SELECT * FROM address WHERE person_id = $1", args![&by.subject]).await?;
-    Ok(Json(Address { mail: kept.map(|kept| kept.mail) }))
+    Ok(Json(Address { mail: of(&cx, &by.subject).await? }))
+}
+
+/// The address of somebody.
+pub(super) async fn of(cx: &Ctx, person: &str) -> Result<Option<String>, DbError> {
+    let kept: Option<Kept> = cx.db().one("SELECT * FROM address WHERE person_id = $1", args![person]).await?;
+    Ok(kept.map(|kept| kept.mail))
 }
 
 #[derive(Deserialize, Validate, JsonSchema)]
@@ -266,8 +270,4 @@ async fn enter(
     let proof = Proof { person, basis: Basis::Password(kept.password), method: METHOD, network };
     let ShownOnce(InCookie { body, cookie }) = sign_in(&cx, proof, &headers, given.place).await?;
     Ok(ShownOnce(InCookie { body: LoggedIn::In(Box::new(body)), cookie }))
-}
-
-pub(super) async fn erase(tx: &mut Tx, person: &str) -> Result<(), Problem> {
-    Ok(tx.run("DELETE FROM address WHERE person_id = $1", args![person]).await.map(drop)?)
 }

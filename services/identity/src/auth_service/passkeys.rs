@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub(super) use party::Party;
-pub(super) use store::{end_registration, erase, is_there, remove_all, sweep};
+pub(super) use store::{end_registration, erase, is_there, of, remove_all, sweep};
 
 use super::api::{confirm, in_session};
 use super::factors::Confirm;
@@ -50,7 +50,7 @@ pub(super) fn routes(api: Api, party: &Arc<Party>) -> Api {
 
 /// A passkey, as its owner sees it.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Passkey {
+pub(super) struct Passkey {
     id: String,
     name: String,
     created_at: Time,

@@ -32,7 +32,7 @@ const FORGOTTEN_MS: i64 = 3_600_000;
 ///
 /// # Errors
 /// In words, with what to do.
-pub(super) fn password(password: &str, handle: &str) -> Result<(), String> {
+pub(crate) fn password(password: &str, handle: &str) -> Result<(), String> {
     let length = password.chars().count();
     if !PASSWORD.contains(&length) {
         return Err(format!("has {length} characters: take {} to {}", PASSWORD.start(), PASSWORD.end()));

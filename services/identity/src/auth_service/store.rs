@@ -128,23 +128,32 @@ pub(super) async fn end_challenges(tx: &mut Tx, person: &str) -> Result<(), DbEr
     tx.run("DELETE FROM challenge WHERE person_id = $1", args![person]).await.map(drop)
 }
 
-pub(super) async fn erase(tx: &mut Tx, person: &str) -> Result<(), Problem> {
+/// Forgets somebody; how many rows there were.
+pub(super) async fn erase(tx: &mut Tx, person: &str) -> Result<u64, Problem> {
+    let mut rows = passkeys::erase(tx, person).await?;
+    // What failed to get in is held against names: of the person, and of their handle from any network.
     for sql in [
+        "DELETE FROM attempt WHERE name IN (SELECT 'h|' || handle FROM credential WHERE person_id = $1)",
+        "DELETE FROM attempt WHERE EXISTS (SELECT 1 FROM credential WHERE person_id = $1 \
+         AND SUBSTR(name, 1, LENGTH(handle) + 3) = 'a|' || handle || '|')",
+        "DELETE FROM attempt WHERE SUBSTR(name, 3) = $1",
+        "DELETE FROM address WHERE person_id = $1",
         "DELETE FROM credential WHERE person_id = $1",
         "DELETE FROM totp WHERE person_id = $1",
         "DELETE FROM recovery_code WHERE person_id = $1",
         "DELETE FROM challenge WHERE person_id = $1",
-        "DELETE FROM link WHERE person_id = $1",
+        "DELETE FROM link WHERE person_id = $1 OR claim = $1",
     ] {
-        tx.run(sql, args![person]).await?;
+        rows += tx.run(sql, args![person]).await?;
     }
-    Ok(passkeys::erase(tx, person).await?)
+    Ok(rows)
 }
 
 pub(super) async fn sweep(cx: Ctx, _: Job) -> Result<(), Problem> {
     let (mut tx, now_ms) = (cx.begin(), cx.now_ms());
     tx.run("DELETE FROM challenge WHERE ends_ms <= $1", args![now_ms]).await?;
     tx.run("DELETE FROM link WHERE ends_ms <= $1", args![now_ms]).await?;
+    tx.run("DELETE FROM given_password WHERE ends_ms <= $1", args![now_ms]).await?;
     passkeys::sweep(&mut tx).await?;
     tx.run("DELETE FROM attempt WHERE last_ms <= $1", args![now_ms - DAY_MS]).await?;
     Ok(tx.commit().await?)

@@ -22,12 +22,13 @@ mod form;
 mod known;
 mod logout;
 mod meta;
+mod person;
 mod rules;
 mod sessions;
 mod token;
 
 use nx_chassis::{Api, Caller, Ctx, Job, Problem, Service, args};
-use nx_contract::identity::{SESSION_REVOKED, USER_ERASED};
+use nx_contract::identity::{SESSION_REVOKED, USER_ERASED, USER_FORGOTTEN};
 use nx_webhooks::Sender;
 
 /// An app may ask people from now on. Subject: its id.
@@ -56,10 +57,11 @@ pub(crate) fn service(sender: &Sender) -> Service {
     )))));
     Service::new("auth-service-v2")
         .migration(include_str!("0001_init.sql"))
-        .api(meta::routes(logout::routes(sessions::routes(api))))
+        .api(meta::routes(logout::routes(sessions::routes(person::routes(api)))))
         .emits(CLIENT_REGISTERED)
         .emits(CONSENT_GRANTED)
         .on(SESSION_REVOKED, sessions::over)
+        .emits(USER_FORGOTTEN)
         .on(USER_ERASED, sessions::erased)
         .job(sessions::END, sessions::work_end)
         .job(sessions::TELL, move |cx, job| sessions::work_tell(cx, job, sender.clone()))

@@ -16,9 +16,9 @@ use serde_json::{Map, Value, json};
 
 use super::consent::in_words;
 use super::{clients, themselves};
-use crate::Done;
 use crate::session_mgr::Session;
 use crate::token_mgr::{Sign, Signed};
+use crate::{Done, forgotten};
 
 /// The job that ends a session of an app.
 pub(super) const END: &str = "end";
@@ -196,18 +196,20 @@ pub(super) async fn over(tx: &mut Tx, event: Event) -> Result<(), Problem> {
 /// Nothing of somebody is left here; apps that know them are told that they are gone.
 pub(super) async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
     let sql = "DELETE FROM app_session WHERE person_id = $1 RETURNING *";
-    for ended in tx.all::<AppSession>(sql, args![&event.subject]).await? {
-        tell_later(tx, &ended).await?;
+    let ended = tx.all::<AppSession>(sql, args![&event.subject]).await?;
+    for ended in &ended {
+        tell_later(tx, ended).await?;
     }
+    let mut rows = ended.len() as u64;
     for sql in [
         "DELETE FROM consent WHERE person_id = $1",
         "DELETE FROM code WHERE person_id = $1",
         "DELETE FROM device WHERE person_id = $1",
         "DELETE FROM guess WHERE person_id = $1",
     ] {
-        tx.run(sql, args![&event.subject]).await?;
+        rows += tx.run(sql, args![&event.subject]).await?;
     }
-    Ok(())
+    forgotten(tx, &event, rows).await
 }
 
 async fn tell_later(tx: &mut Tx, session: &AppSession) -> Result<(), Problem> {

@@ -5,6 +5,7 @@
 
 mod api;
 mod leases;
+mod person;
 mod store;
 
 use nx_chassis::{Event, Problem, Service, Tx};
@@ -12,7 +13,7 @@ use nx_contract::identity::Config;
 
 use crate::{
     CREDENTIAL_CHANGED, Changed, LEASE_ENDED, LEASE_GRANTED, PersonNow, SESSION_CREATED, SESSION_REVOKED,
-    TOKENS_REFRESHED, TOKENS_REUSED, USER_CHANGED, USER_ERASED,
+    TOKENS_REFRESHED, TOKENS_REUSED, USER_CHANGED, USER_ERASED, USER_FORGOTTEN, forgotten,
 };
 
 pub(crate) use api::{NewSession, Session};
@@ -20,12 +21,13 @@ pub(crate) use api::{NewSession, Session};
 pub(crate) fn service(config: &Config) -> Service {
     Service::new("session-mgr")
         .migration(include_str!("0001_init.sql"))
-        .api(leases::routes(api::routes(config.session_days), config.streams_max))
+        .api(leases::routes(person::routes(api::routes(config.session_days)), config.streams_max))
         .emits(SESSION_CREATED)
         .emits(SESSION_REVOKED)
         .emits(LEASE_GRANTED)
         .emits(LEASE_ENDED)
         .on(USER_CHANGED, changed)
+        .emits(USER_FORGOTTEN)
         .on(USER_ERASED, erased)
         .on(CREDENTIAL_CHANGED, other_password)
         .on(TOKENS_REFRESHED, seen)
@@ -42,7 +44,8 @@ async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {
 }
 
 async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
-    store::end_all(tx, &event.subject, None, "the account was erased").await
+    let rows = store::erase(tx, &event.subject).await?;
+    forgotten(tx, &event, rows).await
 }
 
 async fn other_password(tx: &mut Tx, event: Event) -> Result<(), Problem> {

@@ -70,6 +70,16 @@ pub(super) async fn end_all(tx: &mut Tx, user: &str, keep: Option<&str>, why: &s
     over(tx, gone, why).await
 }
 
+/// Forgets somebody; how many rows there were.
+pub(super) async fn erase(tx: &mut Tx, user: &str) -> Result<u64, Problem> {
+    let sql = "SELECT (SELECT COUNT(*) FROM session WHERE user_id = $1) + \
+               (SELECT COUNT(*) FROM lease WHERE user_id = $1) AS n";
+    let rows: i64 = tx.one(sql, args![user]).await?.unwrap_or_default();
+    end_all(tx, user, None, "the account was erased").await?;
+    let turns = tx.run("DELETE FROM watcher WHERE user_id = $1", args![user]).await?;
+    Ok(rows.unsigned_abs() + turns)
+}
+
 async fn over(tx: &mut Tx, gone: Vec<Gone>, why: &str) -> Result<(), Problem> {
     for Gone { id, user_id } in gone {
         let sql = "DELETE FROM lease WHERE session_id = $1 RETURNING id, user_id";

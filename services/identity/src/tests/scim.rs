@@ -22,6 +22,11 @@ impl In {
         app.send_bytes(Some(self.caller.clone()), method, &format!("{SCIM}{path}"), headers, body).await
     }
 
+    /// A PUT of one version, as JSON.
+    async fn asks_if(&self, app: &TestApp, path: &str, tag: &str, body: Value) -> Answer {
+        app.send_as(Some(self.caller.clone()), Method::PUT, path, &[("if-match", tag)], &body).await
+    }
+
     async fn finds(&self, app: &TestApp, kind: &str, filter: &str) -> Answer {
         let query: String = filter.bytes().map(|b| format!("%{b:02x}")).collect();
         self.scim(app, Method::GET, &format!("/{kind}?filter={query}"), Value::Null).await
@@ -60,13 +65,13 @@ async fn a_directory_keeps_people(app: TestApp) {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", enterprise],
         "userName": "BJensen@example.com", "externalId": "x-1", "name": {"givenName": "Barbara", "familyName": "Jensen"},
         "emails": [{"value": "b@example.com", "type": "work", "primary": true}],
-        "roles": [{"value": "operator"}], "password": "let me in", "admin": true, "groups": [{"value": "g"}],
+        "roles": [{"value": "Viewer", "primary": true}], "password": PASSWORD, "admin": true, "groups": [{"value": "g"}],
         "id": "mine", enterprise: {"department": "Sales", "manager": {"value": "m", "displayName": "no"}},
     });
     let barbara = root.scim(&app, Method::POST, "/Users", new).await;
     let _ = barbara.is(201);
     let key = id(&barbara);
-    for unknown in ["roles", "password", "admin", "groups"] {
+    for unknown in ["password", "admin", "groups"] {
         assert_eq!(barbara.body.get(unknown), None, "{unknown}");
     }
     assert_eq!(barbara.body[enterprise], json!({"department": "Sales", "manager": {"value": "m"}}));
@@ -404,11 +409,11 @@ async fn searches_find_all_types(app: TestApp) {
         "/Users?filter=title+is+1",
         "/Groups?filter=title+pr",
         "/Users?filter=members+pr",
-        "/Users?filter=roles+pr",
+        "/Users?filter=password+pr",
     ] {
         refused(&root.scim(&app, Method::GET, path, Value::Null).await, 400, Some("invalidFilter"));
     }
-    let neither = root.scim(&app, Method::POST, "/.search", json!({"filter": "roles pr"})).await;
+    let neither = root.scim(&app, Method::POST, "/.search", json!({"filter": "password pr"})).await;
     refused(&neither, 400, Some("invalidFilter"));
     refused(&root.scim(&app, Method::GET, "/Users?count=many", Value::Null).await, 400, Some("invalidValue"));
 }
@@ -435,6 +440,68 @@ async fn whom_a_directory_has_made_gets_in_by_a_link() {
     let _ = anybody(&app, "/auth-service/v1/password/reset", new).await.is(200);
     let barbara = In::new(log_in(&app, "bjensen", PASSWORD).await.is(200));
     assert_eq!((barbara.caller.subject, barbara.caller.roles), (key, vec!["viewer".to_owned()]));
+}
+
+async fn what_a_directory_gives(app: TestApp) {
+    let (root, ada) = two(&app).await;
+    let new =
+        json!({"userName": "bjones@example.com", "password": PASSWORD, "roles": [{"value": "creator"}]});
+    let made = root.scim(&app, Method::POST, "/Users", new.clone()).await;
+    assert_eq!((made.is(201).get("password"), &made.body["roles"]), (None, &json!([{"value": "creator"}])));
+    app.settle().await;
+    let barbara = In::new(log_in(&app, "bjones", PASSWORD).await.is(200));
+    assert_eq!(barbara.caller.roles, ["creator"]);
+    let path = format!("/Users/{}", id(&made));
+
+    // Another password ends what there was; saying nothing of it does nothing, nor does saying nothing of roles.
+    let change = patch(json!([{"op": "replace", "path": "password", "value": "battery staple"}]));
+    let _ = root.scim(&app, Method::PATCH, &path, change).await.is(200);
+    let _ = root.scim(&app, Method::PUT, &path, json!({"userName": "bjones@example.com"})).await.is(200);
+    app.settle().await;
+    assert_eq!(refresh(&app, &barbara.refresh).await.slug(), "unauthorized");
+    assert_eq!(log_in(&app, "bjones", PASSWORD).await.slug(), "unauthorized");
+    let barbara = In::new(log_in(&app, "bjones", "battery staple").await.is(200));
+    assert_eq!(barbara.caller.roles, ["creator"]);
+    let change = patch(json!([{"op": "remove", "path": "roles"}]));
+    assert_eq!(root.scim(&app, Method::PATCH, &path, change).await.is(200).get("roles"), None);
+    app.settle().await;
+    assert_eq!(In::new(refresh(&app, &barbara.refresh).await.is(200)).caller.roles, ["viewer"]);
+
+    for (path, change, kind) in [
+        (&path, json!({"roles": [{"value": "Operator"}]}), "invalidValue"),
+        (&path, json!({"roles": [{"value": "king"}]}), "invalidValue"),
+        (&path, json!({"password": "short"}), "invalidValue"),
+        (&format!("/Users/{}", ada.caller.subject), json!({"password": "battery staple"}), "mutability"),
+    ] {
+        let change = patch(json!([{"op": "replace", "value": change}]));
+        refused(&root.scim(&app, Method::PATCH, path, change).await, 400, Some(kind));
+    }
+    // An operator stays one, whatever a directory says, and chooses their own password.
+    let user = app.get(&format!("/user-auth/v1{}", path.to_lowercase())).await;
+    let put = format!("/user-auth/v1{}/roles", path.to_lowercase());
+    let roles = json!({"roles": ["operator"]});
+    let _ = root.asks_if(&app, &put, user.etag(), roles).await.is(200);
+    let change = patch(json!([{"op": "add", "path": "roles", "value": [{"value": "viewer"}]}]));
+    let _ = root.scim(&app, Method::PATCH, &path, change).await.is(200);
+    let user = app.get(&format!("/user-auth/v1{}", path.to_lowercase())).await;
+    assert_eq!(user.is(200)["roles"], json!(["operator", "viewer"]));
+    let change = patch(json!([{"op": "replace", "path": "password", "value": "battery horse"}]));
+    refused(&root.scim(&app, Method::PATCH, &path, change).await, 400, Some("mutability"));
+}
+
+on_both! {
+    scim_gives: what_a_directory_gives;
+}
+
+#[tokio::test]
+async fn a_password_is_nowhere_while_auth_service_is_away() {
+    let all = built(&Config::default());
+    let app = TestApp::new(all.into_iter().filter(|service| service.id() != "auth-service").collect()).await;
+    let new = json!({"userName": "bjones@example.com", "password": PASSWORD});
+    let headers = [("content-type", "application/scim+json")];
+    let made = app.send(Method::POST, &format!("{SCIM}/Users"), &headers, &new).await;
+    refused(&made, 503, None);
+    assert_eq!(app.get(&format!("{SCIM}/Users")).await.is(200)["totalResults"], 0);
 }
 
 #[tokio::test]
@@ -473,6 +540,6 @@ async fn what_is_wrong_is_told_in_the_form_of_scim() {
     let _ = root.scim(&app, Method::POST, "/ServiceProviderConfig", json!({})).await.is(405);
     let schemas = root.scim(&app, Method::GET, "/Schemas", Value::Null).await;
     let text = schemas.is(200).to_string();
-    assert!(!text.contains("password") && !text.contains("\"roles\""), "neither is promised");
+    assert!(text.contains("\"writeOnly\"") && !text.contains("\"operator\""), "no operator is promised");
     assert_eq!(schemas.body["totalResults"], 3);
 }

@@ -5,7 +5,7 @@ use nx_chassis::{
     Api, Body, Caller, Created, Ctx, DbError, Json, List, Page, Path, Problem, ShownOnce, Time, Tx, Value,
     args,
 };
-use nx_contract::identity::{API_KEY, KeyBearer, OPERATOR, ROLES};
+use nx_contract::identity::{API_KEY, KeyBearer, OPERATOR, ROLES, ROWS_GIVEN_MAX};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,7 @@ const USED_MS: i64 = 60_000;
 
 pub(super) fn routes(api: Api) -> Api {
     api.get("/api-keys", list)
+        .get("/persons/{id}", give)
         .post_once("/api-keys", add)
         .delete("/api-keys/{id}", remove)
         .post("/api-keys/verify", verify)
@@ -87,6 +88,14 @@ struct Bearer {
     used_ms: Option<i64>,
 }
 nx_chassis::row!(Bearer { id, person_id, used_ms } json { roles });
+
+/// What there is of a person: what they call their keys, and nothing that opens anything.
+async fn give(by: Caller, cx: Ctx, Path(id): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
+    by.must_be_service()?;
+    let sql = "SELECT * FROM api_key WHERE person_id = $1 ORDER BY id LIMIT $2";
+    let keys: Vec<Key> = cx.db().all(sql, args![&id, ROWS_GIVEN_MAX]).await?;
+    Ok(Json(serde_json::json!({"api_keys": keys})))
+}
 
 async fn list(by: Caller, cx: Ctx, page: Page) -> Result<List<Key>, Problem> {
     let sql = "SELECT * FROM api_key WHERE person_id = $1 AND id > $2 ORDER BY id LIMIT $3";
@@ -170,6 +179,6 @@ pub(super) async fn changed(tx: &mut Tx, now: &PersonNow) -> Result<(), Problem>
     Ok(())
 }
 
-pub(super) async fn erase(tx: &mut Tx, person: &str) -> Result<(), Problem> {
-    Ok(tx.run("DELETE FROM api_key WHERE person_id = $1", args![person]).await.map(drop)?)
+pub(super) async fn erase(tx: &mut Tx, person: &str) -> Result<u64, DbError> {
+    tx.run("DELETE FROM api_key WHERE person_id = $1", args![person]).await
 }

@@ -238,14 +238,15 @@ pub(super) async fn end_of_session(tx: &mut Tx, session: &str) -> Result<(), Pro
     Ok(tx.run("DELETE FROM family WHERE session_id = $1", args![session]).await.map(drop)?)
 }
 
-pub(super) async fn end_of_person(tx: &mut Tx, person: &str) -> Result<(), Problem> {
-    Ok(tx.run("DELETE FROM family WHERE person_id = $1", args![person]).await.map(drop)?)
+pub(super) async fn end_of_person(tx: &mut Tx, person: &str) -> Result<u64, DbError> {
+    tx.run("DELETE FROM family WHERE person_id = $1", args![person]).await
 }
 
 /// Name and roles as they are now stand in the next tokens.
 pub(super) async fn changed(tx: &mut Tx, now: &PersonNow) -> Result<(), Problem> {
     if now.disabled {
-        return end_of_person(tx, &now.person.id).await;
+        end_of_person(tx, &now.person.id).await?;
+        return Ok(());
     }
     let sql = "UPDATE family SET person = $1 WHERE person_id = $2";
     Ok(tx.run(sql, args![Value::json(&now.person), &now.person.id]).await.map(drop)?)

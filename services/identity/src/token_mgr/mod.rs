@@ -19,7 +19,7 @@ use nx_chassis::{Api, Event, Problem, Service, Tx};
 
 use crate::{
     CREDENTIAL_CHANGED, Changed, PersonNow, SESSION_REVOKED, TOKENS_REFRESHED, TOKENS_REUSED, USER_CHANGED,
-    USER_ERASED,
+    USER_ERASED, USER_FORGOTTEN, forgotten,
 };
 
 pub(crate) use apps::{App, AppTokens, Known, NewAccess, Refresh, Sign, Signed, Signer, Token};
@@ -36,6 +36,7 @@ pub(crate) fn service() -> Service {
         .on(SESSION_REVOKED, revoked)
         .on(USER_CHANGED, changed)
         .on(CREDENTIAL_CHANGED, new_password)
+        .emits(USER_FORGOTTEN)
         .on(USER_ERASED, erased)
         .job("rotate", keys::rotate)
         .every("17 3 * * 1", "rotate")
@@ -54,7 +55,8 @@ async fn new_password(tx: &mut Tx, event: Event) -> Result<(), Problem> {
         // Families first: who makes a key at this moment holds on to one.
         None => {
             families::end_of_person(tx, &event.subject).await?;
-            api_keys::erase(tx, &event.subject).await
+            api_keys::erase(tx, &event.subject).await?;
+            Ok(())
         }
     }
 }
@@ -66,6 +68,7 @@ async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {
 }
 
 async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
-    families::end_of_person(tx, &event.subject).await?;
-    api_keys::erase(tx, &event.subject).await
+    let rows = families::end_of_person(tx, &event.subject).await?;
+    let rows = rows + api_keys::erase(tx, &event.subject).await?;
+    forgotten(tx, &event, rows).await
 }

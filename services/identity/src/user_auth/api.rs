@@ -8,11 +8,11 @@ use nx_contract::identity::OPERATOR;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{rules, scim, store};
-use crate::{Done, Person, PersonNow, USER_CHANGED, USER_CREATED, USER_ERASED};
+use super::{erasure, exports, rules, scim, store};
+use crate::{Done, Person, PersonNow, USER_CHANGED, USER_CREATED};
 
 pub(super) fn routes() -> Api {
-    scim::routes(Api::new())
+    erasure::routes(exports::routes(scim::routes(Api::new())))
         .get("/users", list)
         .post_once("/users", add)
         .get("/users/{id}", read)
@@ -173,15 +173,8 @@ pub(super) async fn tell(tx: &mut Tx, kind: &'static str, user: &User) -> Result
 }
 
 async fn erase(by: Caller, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
-    forget(&by, &mut tx, &id).await?;
+    erasure::at_once(&by, &mut tx, &id).await?;
     Ok(Json(Done {}))
-}
-
-/// The person is forgotten here now, and elsewhere by whoever hears of it.
-pub(super) async fn forget(by: &Caller, tx: &mut Tx, id: &str) -> Result<(), Problem> {
-    by.must_be(OPERATOR)?;
-    store::erase(tx, by, id).await?;
-    tx.emit(USER_ERASED, id, &()).await
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

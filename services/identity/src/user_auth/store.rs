@@ -14,6 +14,10 @@ pub(super) async fn find(cx: &Ctx, id: &str) -> Result<User, Problem> {
     found.ok_or_else(unknown)
 }
 
+pub(super) async fn find_in(tx: &mut Tx, id: &str) -> Result<User, Problem> {
+    tx.one("SELECT * FROM person WHERE id = $1", args![id]).await?.ok_or_else(unknown)
+}
+
 pub(super) async fn by_handle(cx: &Ctx, handle: &str) -> Result<Option<User>, DbError> {
     cx.db().one("SELECT * FROM person WHERE handle = $1", args![handle]).await
 }
@@ -29,6 +33,10 @@ pub(super) async fn has_operator(cx: &Ctx) -> Result<bool, DbError> {
 
 /// Somebody new. The same id again is the same sign-up, which broke off before its end: what it says now holds.
 pub(super) async fn add(tx: &mut Tx, user: &User, now_ms: i64) -> Result<(), Problem> {
+    let sql = "SELECT COUNT(*) AS n FROM erasure WHERE person_id = $1";
+    if tx.one::<i64>(sql, args![&user.id]).await? != Some(0) {
+        return Err(Problem::conflict("erased", "whose id this was is forgotten, and nobody is them again"));
+    }
     let sql = "INSERT INTO person (id, handle, skeleton, name, roles, operator, disabled, at_ms, version, user_name, \
                changed_ms) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, 1, $2, $7) ON CONFLICT (id) DO UPDATE SET \
                handle = excluded.handle, skeleton = excluded.skeleton, name = excluded.name, \
@@ -81,6 +89,11 @@ pub(super) async fn set_disabled(
     disabled: bool,
 ) -> Result<User, Problem> {
     let turn = Turn::begin(tx, by).await?;
+    let waits = "SELECT COUNT(*) AS n FROM erasure WHERE person_id = $1";
+    if !disabled && tx.one::<i64>(waits, args![id]).await? != Some(0) {
+        let text = "they are to be forgotten: take that back, and they are let in";
+        return Err(Problem::conflict("erasure-waits", text));
+    }
     let sql =
         "UPDATE person SET disabled = $1, changed_ms = $2, version = version + 1 WHERE id = $3 RETURNING *";
     let user = tx.one(sql, args![disabled, tx.now_ms(), id]).await?;
@@ -88,13 +101,16 @@ pub(super) async fn set_disabled(
     user.ok_or_else(unknown)
 }
 
-pub(super) async fn erase(tx: &mut Tx, by: &Caller, id: &str) -> Result<(), Problem> {
+/// Forgets somebody; how many rows there were.
+pub(super) async fn erase(tx: &mut Tx, by: &Caller, id: &str) -> Result<u64, Problem> {
     let turn = Turn::begin(tx, by).await?;
-    if tx.run("DELETE FROM person WHERE id = $1", args![id]).await? == 0 {
+    let rows = tx.run("DELETE FROM person WHERE id = $1", args![id]).await?;
+    if rows == 0 {
         return Err(unknown());
     }
-    scim::forget(tx, id).await?;
-    turn.end(tx).await
+    let rows = rows + scim::forget(tx, id).await?;
+    turn.end(tx).await?;
+    Ok(rows)
 }
 
 /// A change of what people may. One at a time, so that two who take the last right from each other do not both find the other
@@ -128,6 +144,6 @@ async fn left(tx: &mut Tx) -> Result<i64, DbError> {
     Ok(tx.one(OPERATORS, Vec::new()).await?.unwrap_or_default())
 }
 
-fn unknown() -> Problem {
+pub(super) fn unknown() -> Problem {
     Problem::not_found("there is nothing of that name")
 }

@@ -13,7 +13,7 @@
 //! | `ceremonies.rs`, `quorum.rs` | what takes several, and the rules of that |
 //! | `authorities.rs`, `x509.rs` | certificates: routes, and how they are written |
 //! | `private.rs`, `hsm.rs`, `slot.rs` | where a private half is: in the store, sealed, or in hardware behind PKCS #11 |
-//! | `store.rs`, `audit.rs` | SQL |
+//! | `store.rs`, `audit.rs`, `person.rs` | SQL; what there is of a person |
 //!
 //! Never: a private half that is told to anybody; a root that one person destroys; a use that is not written down.
 
@@ -22,6 +22,7 @@ mod authorities;
 mod ceremonies;
 mod hsm;
 mod keys;
+mod person;
 mod private;
 mod quorum;
 mod slot;
@@ -33,7 +34,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use nx_chassis::{Api, Caller, Ctx, Describe, Operation, Problem, Service};
 use nx_contract::hardware::Config;
-use nx_contract::identity::{CREDENTIAL_CHANGED, FACTOR_REMOVED, OPERATOR};
+use nx_contract::identity::{CREDENTIAL_CHANGED, FACTOR_REMOVED, OPERATOR, USER_ERASED, USER_FORGOTTEN};
 use schemars::SchemaGenerator;
 
 /// A key is there. Subject of this and the next: its name.
@@ -68,11 +69,15 @@ pub(crate) fn service(config: &Config) -> std::io::Result<Service> {
         CEREMONY_WITHDRAWN,
         CERTIFICATE_ISSUED,
         CERTIFICATE_REVOKED,
+        USER_FORGOTTEN,
     ];
-    let api = audit::routes(authorities::routes(ceremonies::routes(uses::routes(keys::routes(Api::new())))));
+    let api = audit::routes(authorities::routes(ceremonies::routes(uses::routes(keys::routes(
+        person::routes(Api::new()),
+    )))));
     let service = Service::new("pv-keys")
         .migration(include_str!("0001_init.sql"))
         .api(api)
+        .on(USER_ERASED, person::erased)
         .on(CREDENTIAL_CHANGED, ceremonies::changed)
         .on(FACTOR_REMOVED, ceremonies::changed)
         .job(ERASE, keys::erase)

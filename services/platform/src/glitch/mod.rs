@@ -7,6 +7,7 @@
 //! | `event.rs`, `scrub.rs`, `group.rs` | an event read, without its secrets, and the issue that it belongs to |
 //! | `ingest.rs` | what an SDK sends is taken |
 //! | `monitors.rs` | work that must say that it was done |
+//! | `person.rs` | what was reported of a person |
 //! | `releases.rs` | which of two releases is newer, and whether an issue has come back |
 //! | `api.rs`, `store.rs` | what is looked at and changed; all SQL |
 //!
@@ -17,12 +18,14 @@ mod event;
 mod group;
 mod ingest;
 mod monitors;
+mod person;
 mod releases;
 mod scrub;
 mod store;
 mod wire;
 
 use nx_chassis::Service;
+use nx_contract::identity::{USER_ERASED, USER_FORGOTTEN};
 use nx_webhooks::Sender;
 
 /// An error that was not seen before.
@@ -43,8 +46,11 @@ pub(crate) fn service(sender: &Sender) -> Service {
     let service = Service::new("glitch")
         .migration(include_str!("0001_init.sql"))
         .migration(nx_webhooks::MIGRATION)
-        .api(nx_webhooks::routes(ingest::routes(api::routes())))
+        .api(nx_webhooks::routes(person::routes(ingest::routes(api::routes()))))
         .emits(RESOLVED)
+        .emits(USER_FORGOTTEN)
+        .on(USER_ERASED, person::erased)
+        .job(person::FORGET, person::forget)
         .job(EXPECT, monitors::expect)
         .job("sweep", store::sweep)
         .every("45 3 * * *", "sweep");

@@ -50,17 +50,32 @@ pub(crate) async fn targets_after(cx: &Ctx, id: &str) -> Result<Vec<Untold>, DbE
 pub(crate) async fn target_told(cx: &Ctx, target: &Untold, core_id: &str) -> Result<(), DbError> {
     cx.run("UPDATE target SET core_id = $1, fault = NULL WHERE id = $2", args![core_id, &target.id]).await?;
     let sql = "UPDATE target SET told = 1 WHERE id = $1 AND deleted = $2";
-    cx.run(sql, args![&target.id, target.deleted]).await.map(drop)
+    cx.run(sql, args![&target.id, target.deleted]).await?;
+    ended(cx).await
 }
 
 /// The core does not take it: what is to go is gone.
 pub(crate) async fn target_refused(cx: &Ctx, target: &Untold, why: &str) -> Result<(), DbError> {
     let sql = "UPDATE target SET told = CASE WHEN deleted = 1 THEN 1 ELSE 2 END, fault = $1 WHERE id = $2 AND deleted = $3";
-    cx.run(sql, args![why, &target.id, target.deleted]).await.map(drop)
+    cx.run(sql, args![why, &target.id, target.deleted]).await?;
+    ended(cx).await
 }
 
 /// The core does not list it: it has lost it, and takes it again, or somebody has deleted it there, and it does not.
 pub(crate) async fn target_forgotten(cx: &Ctx, target: &Untold) -> Result<(), DbError> {
     let sql = "UPDATE target SET told = 0, core_id = NULL WHERE id = $1 AND told = 1 AND deleted = 0";
     cx.run(sql, args![&target.id]).await.map(drop)
+}
+
+/// Keeps nothing of those that are deleted and of whose end the core knows.
+async fn ended(cx: &Ctx) -> Result<(), DbError> {
+    cx.run("DELETE FROM target WHERE deleted = 1 AND told = 1", args![]).await.map(drop)
+}
+
+/// Keeps nothing of what a channel was sent on to but what the core must yet hear.
+pub(crate) async fn forget_targets(tx: &mut Tx, channel: &str) -> Result<u64, DbError> {
+    let sql = "DELETE FROM target WHERE channel_id = $1 AND deleted = 1 AND told = 1";
+    let gone = tx.run(sql, args![channel]).await?;
+    let sql = "UPDATE target SET name = '', shown = '', sealed = $2 WHERE channel_id = $1";
+    Ok(gone + tx.run(sql, args![channel, Vec::new()]).await?)
 }

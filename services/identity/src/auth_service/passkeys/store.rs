@@ -28,6 +28,12 @@ pub(super) async fn list(cx: &Ctx, person: &str, page: &Page) -> Result<Vec<Pass
     cx.db().all(sql, args![person, &page.after, page.rows()]).await
 }
 
+/// Those of somebody, so many of them.
+pub(in super::super) async fn of(cx: &Ctx, person: &str, most: i64) -> Result<Vec<Passkey>, DbError> {
+    let sql = "SELECT * FROM passkey WHERE person_id = $1 ORDER BY id LIMIT $2";
+    cx.db().all(sql, args![person, most]).await
+}
+
 struct Known {
     credential_id: Vec<u8>,
 }
@@ -187,9 +193,9 @@ pub(super) async fn take_login(
     Ok(taken.map(|login| login.state))
 }
 
-pub(in super::super) async fn erase(tx: &mut Tx, person: &str) -> Result<(), DbError> {
-    tx.run("DELETE FROM passkey WHERE person_id = $1", args![person]).await?;
-    end_registration(tx, person).await.map(drop)
+pub(in super::super) async fn erase(tx: &mut Tx, person: &str) -> Result<u64, DbError> {
+    let rows = tx.run("DELETE FROM passkey WHERE person_id = $1", args![person]).await?;
+    Ok(rows + end_registration(tx, person).await?)
 }
 
 pub(in super::super) async fn sweep(tx: &mut Tx) -> Result<(), DbError> {

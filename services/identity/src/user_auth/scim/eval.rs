@@ -92,7 +92,10 @@ impl std::fmt::Display for AttrPath {
 }
 
 fn found<'a>(scope: Scope<'a>, path: &AttrPath) -> Result<Vec<&'a Attr>, String> {
-    scope.resolve(path).ok_or_else(|| format!("there is no attribute {path}"))
+    scope
+        .resolve(path)
+        .filter(|chain| !chain.iter().any(|attr| attr.write_only))
+        .ok_or_else(|| format!("there is no attribute {path}"))
 }
 
 /// What a comparison looks at: the attribute itself, or its `value`, where it has parts.

@@ -3,11 +3,12 @@
 //! Operators alone may, as everywhere with other people. Somebody is shut out, let in and erased in exactly the way in which the
 //! routes of user-auth do it, with its rules and its events.
 //!
-//! Not here: bulk requests, sorting, passwords, roles, groups in groups, `Me`.
+//! Not here: bulk requests, sorting, groups in groups, `Me`.
 
 mod about;
 mod eval;
 mod filter;
+mod given;
 mod groups;
 mod list;
 mod patch;
@@ -17,7 +18,8 @@ mod store;
 mod users;
 mod wire;
 
-use nx_chassis::{Api, DbError, Tx};
+use nx_chassis::{Api, Ctx, DbError, Tx};
+use serde_json::{Value, json};
 
 use wire::{Asked, Doc, Refusal};
 
@@ -61,8 +63,16 @@ async fn nothing(_: Asked) -> Result<Doc, Refusal> {
 }
 
 /// Forgets what SCIM has brought of somebody who is erased.
-pub(super) async fn forget(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+pub(super) async fn forget(tx: &mut Tx, id: &str) -> Result<u64, DbError> {
     store::forget_user(tx, id).await
+}
+
+/// What it has brought of somebody, and the groups that they are in.
+pub(super) async fn of(cx: &Ctx, id: &str) -> Result<Value, DbError> {
+    let row = store::users(cx, &store::By::Id(id.to_owned()), "", 1).await?.pop();
+    let groups = store::groups_of(cx, id).await?;
+    let groups: Vec<_> = groups.into_iter().map(|group| group.name).collect();
+    Ok(json!({"attributes": row.and_then(|row| row.attributes), "groups": groups}))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! What users and groups are made of (RFC 7643): the tables that filters, changes and answers go by.
 //!
-//! There is no `password`, since people choose theirs themselves by an invitation or a reset link, and there are no `roles`:
-//! nobody gains a right by what another system says of them. Both are unknown here, and what is unknown is passed over.
+//! What is unknown is passed over.
 
 use std::sync::LazyLock;
 
+use nx_contract::identity::{CREATOR, VIEWER};
 use serde_json::{Value, json};
 
 pub(super) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -12,6 +12,9 @@ pub(super) const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 pub(super) const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 /// Every name space that an attribute may be written in.
 pub(super) const SPACES: [&str; 3] = [USER, GROUP, ENTERPRISE];
+
+/// Roles that a directory may give.
+pub(super) const GIVEN_ROLES: [&str; 2] = [CREATOR, VIEWER];
 
 /// What an attribute holds.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(super) struct Attr {
     pub(super) exact: bool,
     pub(super) read_only: bool,
     pub(super) immutable: bool,
+    /// Taken, and never shown.
+    pub(super) write_only: bool,
     /// In every answer, whatever was asked for.
     pub(super) always: bool,
     unique: bool,
@@ -46,8 +51,21 @@ pub(super) struct Attr {
 fn attr(name: &'static str, kind: Kind, about: &'static str) -> Attr {
     let exact = matches!(kind, Kind::Reference(_) | Kind::Binary);
     let no = false;
-    let (many, required, read_only, immutable, always, unique) = (no, no, no, no, no, no);
-    Attr { name, about, kind, many, required, exact, read_only, immutable, always, unique, values: &[] }
+    let (many, required, read_only, immutable, write_only, always, unique) = (no, no, no, no, no, no, no);
+    Attr {
+        name,
+        about,
+        kind,
+        many,
+        required,
+        exact,
+        read_only,
+        immutable,
+        write_only,
+        always,
+        unique,
+        values: &[],
+    }
 }
 
 fn text(name: &'static str, about: &'static str) -> Attr {
@@ -101,7 +119,13 @@ impl Attr {
         let mutability = match self {
             Self { read_only: true, .. } => "readOnly",
             Self { immutable: true, .. } => "immutable",
+            Self { write_only: true, .. } => "writeOnly",
             _ => "readWrite",
+        };
+        let returned = match self {
+            Self { always: true, .. } => "always",
+            Self { write_only: true, .. } => "never",
+            _ => "default",
         };
         let mut document = json!({
             "name": self.name,
@@ -111,7 +135,7 @@ impl Attr {
             "required": self.required,
             "caseExact": self.exact,
             "mutability": mutability,
-            "returned": if self.always { "always" } else { "default" },
+            "returned": returned,
             "uniqueness": if self.unique { "server" } else { "none" },
         });
         if let Kind::Reference(types) = self.kind {
@@ -167,6 +191,7 @@ fn of_user() -> Vec<Attr> {
         text("display", "The group's name"),
         Attr { values: &["direct"], ..text("type", "How somebody is a member") },
     ];
+    let role = Attr { values: &GIVEN_ROLES, ..text("value", "The role") };
     const PLACES: &[&str] = &["work", "home", "other"];
     let external = || Kind::Reference(&["external"]);
     vec![
@@ -181,6 +206,11 @@ fn of_user() -> Vec<Attr> {
         text("locale", "How dates and figures are written"),
         text("timezone", "The zone of the clock"),
         attr("active", Kind::Bool, "Whether the person is let in"),
+        Attr {
+            exact: true,
+            write_only: true,
+            ..text("password", "What a person whom the client has made signs in with")
+        },
         several("emails", "Addresses of mail", Kind::Text, PLACES, vec![]),
         several(
             "phoneNumbers",
@@ -200,6 +230,10 @@ fn of_user() -> Vec<Attr> {
             &[],
             vec![],
         ),
+        Attr {
+            many: true,
+            ..complex("roles", "What the person is here, without what operators alone give", vec![role])
+        },
         several("x509Certificates", "Certificates", Kind::Binary, &[], vec![]),
     ]
 }

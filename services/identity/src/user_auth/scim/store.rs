@@ -16,6 +16,8 @@ pub(super) struct UserRow {
     pub(super) changed_ms: i64,
     /// None of who signed up, as long as SCIM has changed nothing.
     pub(super) attributes: Option<Resource>,
+    /// Whether SCIM has made them.
+    pub(super) made: bool,
 }
 
 impl FromRow for UserRow {
@@ -24,7 +26,8 @@ impl FromRow for UserRow {
             Some(_) => Some(row.json("attributes")?),
             None => None,
         };
-        Ok(Self { user: User::from_row(row)?, changed_ms: row.get("changed_ms")?, attributes })
+        let made = row.get::<Option<i64>>("made")? == Some(1);
+        Ok(Self { user: User::from_row(row)?, changed_ms: row.get("changed_ms")?, attributes, made })
     }
 }
 
@@ -58,7 +61,7 @@ pub(super) enum By {
 
 macro_rules! users {
     ($rest:literal) => {
-        concat!("SELECT p.*, s.attributes FROM person p LEFT JOIN scim_user s ON s.id = p.id ", $rest)
+        concat!("SELECT p.*, s.attributes, s.made FROM person p LEFT JOIN scim_user s ON s.id = p.id ", $rest)
     };
 }
 
@@ -187,17 +190,27 @@ pub(super) async fn keep_user(tx: &mut Tx, id: &str, of: &Resource) -> Result<()
     tx.run(sql, args![id, external_id(of), Value::json(of)]).await.map(drop)
 }
 
+/// SCIM has made somebody: it may give them a password.
+pub(super) async fn note_made(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    tx.run("UPDATE scim_user SET made = 1 WHERE id = $1", args![id]).await.map(drop)
+}
+
+/// Keeps what somebody is, as a directory says.
+pub(super) async fn set_roles(tx: &mut Tx, id: &str, roles: &[String]) -> Result<(), DbError> {
+    tx.run("UPDATE person SET roles = $1 WHERE id = $2", args![Value::json(&roles), id]).await.map(drop)
+}
+
 fn external_id(of: &Map<String, serde_json::Value>) -> Option<String> {
     of.get("externalId").and_then(serde_json::Value::as_str).map(str::to_owned)
 }
 
 /// Forgets what SCIM has brought of somebody who is no more.
-pub(super) async fn forget_user(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+pub(super) async fn forget_user(tx: &mut Tx, id: &str) -> Result<u64, DbError> {
     let sql = "UPDATE scim_group SET version = version + 1, changed_ms = $1 \
                WHERE id IN (SELECT group_id FROM scim_member WHERE person_id = $2)";
     tx.run(sql, args![tx.now_ms(), id]).await?;
-    tx.run("DELETE FROM scim_member WHERE person_id = $1", args![id]).await?;
-    tx.run("DELETE FROM scim_user WHERE id = $1", args![id]).await.map(drop)
+    let rows = tx.run("DELETE FROM scim_member WHERE person_id = $1", args![id]).await?;
+    Ok(rows + tx.run("DELETE FROM scim_user WHERE id = $1", args![id]).await?)
 }
 
 /// Adds a group, as long as there are fewer than so many.

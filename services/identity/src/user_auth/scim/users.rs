@@ -5,16 +5,18 @@
 //! | `userName` | unique without its case among people and handles; the handle, which people log in with, is made of it once and stays |
 //! | `displayName`, else `name`, else `userName` | the name |
 //! | `active` | not shut out; who removes it lets them in, who replaces somebody without it leaves that as it was |
+//! | `roles` | all but `operator`, which operators alone give and take; who removes them makes a viewer |
+//! | `password` | of people whom a directory has made, see `given.rs` |
 //! | everything else | kept and given back |
 //!
-//! Nobody is given a role but that of who signs up, nor a password: an operator sends a reset link. Who has signed up is there
-//! too, with their handle as `userName`.
+//! Who has signed up is there too, with their handle as `userName`.
 
 use nx_chassis::{Ctx, Path, Time, Tx};
 use nx_contract::identity::{USER_CHANGED, VIEWER};
 use serde_json::{Map, Value, json};
 
 use super::eval::fold;
+use super::given::{self, Ticket};
 use super::patch;
 use super::schema::{ENTERPRISE, USER, USERS};
 use super::shape::{conform, whole};
@@ -22,7 +24,7 @@ use super::store::{self, By, Link, UserRow};
 use super::wire::{Asked, Doc, Given, New, Patch, Refusal, Resource, Versions, tag};
 use crate::USER_CREATED;
 use crate::user_auth::store::{Turn, set_disabled};
-use crate::user_auth::{User, api, rules};
+use crate::user_auth::{User, api, erasure, rules};
 
 /// Longest name of a person, characters.
 const NAME_MAX: usize = 100;
@@ -43,35 +45,45 @@ pub(super) async fn create(
 ) -> Result<New, Refusal> {
     let mut of = conform(USERS.scope, &given)?;
     whole(USERS.scope, &of)?;
+    let (id, created_at, roles) = (cx.new_id(), Time(cx.now_ms()), given::roles(&of)?);
+    let handles = handles(user_name(&of), &id);
+    let handle = handles.first().map_or("", |handle| handle);
+    let ticket = given::ticket(&cx, given::password(&mut of), handle).await?;
     Turn::begin(&mut tx, &asked.by).await?;
     let active = of.insert("active".into(), true.into()) != Some(false.into());
-    let (id, created_at, roles) = (cx.new_id(), Time(cx.now_ms()), vec![VIEWER.to_owned()]);
+    let roles = roles.unwrap_or_else(|| vec![VIEWER.to_owned()]);
     let user =
         User { id, handle: String::new(), name: name(&of), roles, disabled: false, created_at, version: 1 };
-    let mut user =
-        store::add_user(&mut tx, &user, &handles(user_name(&of), &user.id), &fold(user_name(&of))).await?;
+    let mut user = store::add_user(&mut tx, &user, &handles, &fold(user_name(&of))).await?;
     store::keep_user(&mut tx, &user.id, &of).await?;
+    store::note_made(&mut tx, &user.id).await?;
     api::tell(&mut tx, USER_CREATED, &user).await?;
+    if let Some(ticket) = ticket {
+        given::tell(&mut tx, &user, ticket).await?;
+    }
     if !active {
         user = set_disabled(&mut tx, &asked.by, &user.id, true).await?;
         api::tell(&mut tx, USER_CHANGED, &user).await?;
     }
-    let made = UserRow { changed_ms: user.created_at.0, user, attributes: Some(of) };
+    let made = UserRow { changed_ms: user.created_at.0, user, attributes: Some(of), made: true };
     Ok(New(asked.wanted.of(USERS.scope, document(&made, &asked.base, &[])).into()))
 }
 
 pub(super) async fn replace(
     asked: Asked,
     versions: Versions,
+    cx: Ctx,
     tx: Tx,
     Path(id): Path<String>,
     Given(given): Given<Resource>,
 ) -> Result<Doc, Refusal> {
-    change(asked, versions, tx, &id, |of| {
+    change(asked, versions, (cx, tx), &id, |of| {
         let mut new = conform(USERS.scope, &given)?;
-        // Who says nothing of it does not let anybody in, or shut them out.
-        if let (None, Some(active)) = (new.get("active"), of.get("active")) {
-            new.insert("active".into(), active.clone());
+        // Who says nothing of these does not let anybody in, or shut them out, or make something else of them.
+        for name in ["active", "roles"] {
+            if let (None, Some(now)) = (new.get(name), of.get(name)) {
+                new.insert(name.into(), now.clone());
+            }
         }
         *of = new;
         Ok(())
@@ -82,32 +94,40 @@ pub(super) async fn replace(
 pub(super) async fn modify(
     asked: Asked,
     versions: Versions,
+    cx: Ctx,
     tx: Tx,
     Path(id): Path<String>,
     Given(Patch(changes)): Given<Patch>,
 ) -> Result<Doc, Refusal> {
-    change(asked, versions, tx, &id, |of| patch::apply(USERS.scope, of, &changes)).await
+    change(asked, versions, (cx, tx), &id, |of| patch::apply(USERS.scope, of, &changes)).await
 }
 
 async fn change(
     asked: Asked,
     versions: Versions,
-    mut tx: Tx,
+    (cx, mut tx): (Ctx, Tx),
     id: &str,
-    edit: impl FnOnce(&mut Resource) -> Result<(), Refusal>,
+    edit: impl Fn(&mut Resource) -> Result<(), Refusal>,
 ) -> Result<Doc, Refusal> {
+    let ticket = new_password(&cx, id, &edit).await?;
     Turn::begin(&mut tx, &asked.by).await?;
     let mut row = store::hold_user(&mut tx, id).await?;
     versions.allow(row.user.version)?;
     let before = kept(&row);
     let mut of = before.clone();
     edit(&mut of)?;
+    given::password(&mut of);
     whole(USERS.scope, &of)?;
+    if let Some(ticket) = ticket {
+        given::may_set(&row)?;
+        given::tell(&mut tx, &row.user, ticket).await?;
+    }
     if of != before {
         let disabled = of.get("active") == Some(&false.into());
         if disabled != row.user.disabled {
             set_disabled(&mut tx, &asked.by, id, disabled).await?;
         }
+        given::set_roles(&mut tx, &row.user, &before, &of).await?;
         row.user = store::name_user(&mut tx, id, &name(&of), &fold(user_name(&of))).await?;
         row.changed_ms = tx.now_ms();
         store::keep_user(&mut tx, id, &of).await?;
@@ -118,6 +138,21 @@ async fn change(
     Ok(Doc(asked.wanted.of(USERS.scope, document(&row, &asked.base, &groups)).into()))
 }
 
+/// What auth-service has made of the password that an edit brings, if it brings one: it is asked before anybody waits for the
+/// store, and the edit is made again then.
+async fn new_password(
+    cx: &Ctx,
+    id: &str,
+    edit: &impl Fn(&mut Resource) -> Result<(), Refusal>,
+) -> Result<Option<Ticket>, Refusal> {
+    let row = store::users(cx, &By::Id(id.to_owned()), "", 1).await?.pop().ok_or_else(Refusal::unknown)?;
+    let mut of = kept(&row);
+    edit(&mut of)?;
+    let Some(password) = given::password(&mut of) else { return Ok(None) };
+    given::may_set(&row)?;
+    given::ticket(cx, Some(password), &row.user.handle).await
+}
+
 pub(super) async fn delete(
     asked: Asked,
     versions: Versions,
@@ -126,7 +161,7 @@ pub(super) async fn delete(
 ) -> Result<http::StatusCode, Refusal> {
     Turn::begin(&mut tx, &asked.by).await?;
     versions.allow(store::hold_user(&mut tx, &id).await?.user.version)?;
-    api::forget(&asked.by, &mut tx, &id).await?;
+    erasure::at_once(&asked.by, &mut tx, &id).await?;
     Ok(http::StatusCode::NO_CONTENT)
 }
 
@@ -138,6 +173,7 @@ fn kept(row: &UserRow) -> Resource {
     if name(&of) != row.user.name {
         of.insert("displayName".into(), json!(row.user.name));
     }
+    given::show_roles(&row.user, &mut of);
     // It is kept whether a client wants to know of it.
     if row.user.disabled || of.contains_key("active") {
         of.insert("active".into(), json!(!row.user.disabled));
