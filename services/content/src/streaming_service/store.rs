@@ -245,7 +245,7 @@ pub(super) async fn erase(tx: &mut Tx, user: &str) -> Result<u64, DbError> {
         "UPDATE stream_key SET name = '' WHERE channel_id IN (SELECT id FROM channel WHERE owner_id = $1)";
     rows += tx.run(sql, args![user]).await?;
     for channel in tx.all::<Channel>("SELECT * FROM channel WHERE owner_id = $1", args![user]).await? {
-        rows += forget_broadcasts(tx, &channel.id).await? + forget_targets(tx, &channel.id).await?;
+        rows += erase_targets(tx, &channel.id).await?;
         let sql = "UPDATE channel SET owner_id = '', title = '', handle = $1 WHERE id = $2";
         rows += tx.run(sql, args![digest(&channel.handle), &channel.id]).await?;
     }

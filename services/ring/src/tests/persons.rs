@@ -129,6 +129,18 @@ async fn two(app: &TestApp) -> (In, In) {
 /// What takes more than a request to come to be.
 async fn plant(app: &TestApp, id: &str) {
     let rows = [
+        ("pv-keys", "INSERT INTO custodian (key, person) VALUES ('root', $1)"),
+        ("pv-keys", "INSERT INTO changed (person, until_ms) VALUES ($1, 1)"),
+        ("pv-keys", "INSERT INTO approval (ceremony, person, at_ms) VALUES ('c', $1, 1)"),
+        (
+            "pv-keys",
+            "INSERT INTO audit (id, at_ms, who, what, key, detail) VALUES ('1', 1, $1, 'entrusted', 'root', '2 of ' || $1)",
+        ),
+        (
+            "pv-keys",
+            "INSERT INTO ceremony (id, key, action, needs, opened_by, state, at_ms, expires_ms) \
+             VALUES ('c', 'root', '{\"custodians\":[\"' || $1 || '\"]}', 2, $1, 'open', 1, 1)",
+        ),
         ("auth-service", "INSERT INTO address (person_id, mail, at_ms) VALUES ($1, $2, 1)"),
         (
             "auth-service",

@@ -208,16 +208,3 @@ pub(crate) async fn add_clip(tx: &mut Tx, broadcast: &str, clip: &Clip) -> Resul
     let args = args![id, broadcast, title, *from, *to, *created_at, hls_path, dash_path, mp4_path];
     tx.run(sql, args).await
 }
-
-/// Keeps nothing of what was on a channel.
-pub(crate) async fn forget_broadcasts(tx: &mut Tx, channel: &str) -> Result<u64, DbError> {
-    let mut rows = 0;
-    for sql in [
-        "DELETE FROM marker WHERE broadcast_id IN (SELECT id FROM broadcast WHERE channel_id = $1)",
-        "DELETE FROM clip WHERE broadcast_id IN (SELECT id FROM broadcast WHERE channel_id = $1)",
-        "DELETE FROM broadcast WHERE channel_id = $1",
-    ] {
-        rows += tx.run(sql, args![channel]).await?;
-    }
-    Ok(rows)
-}

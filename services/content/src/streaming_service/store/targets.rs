@@ -73,9 +73,9 @@ async fn ended(cx: &Ctx) -> Result<(), DbError> {
 }
 
 /// Keeps nothing of what a channel was sent on to but what the core must yet hear.
-pub(crate) async fn forget_targets(tx: &mut Tx, channel: &str) -> Result<u64, DbError> {
+pub(crate) async fn erase_targets(tx: &mut Tx, channel: &str) -> Result<u64, DbError> {
     let sql = "DELETE FROM target WHERE channel_id = $1 AND deleted = 1 AND told = 1";
     let gone = tx.run(sql, args![channel]).await?;
-    let sql = "UPDATE target SET name = '', shown = '', sealed = $2 WHERE channel_id = $1";
-    Ok(gone + tx.run(sql, args![channel, Vec::new()]).await?)
+    let sql = "UPDATE target SET name = '', shown = '' WHERE channel_id = $1";
+    Ok(gone + tx.run(sql, args![channel]).await?)
 }
