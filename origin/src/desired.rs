@@ -63,7 +63,11 @@ pub(crate) struct Feed {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Way {
     /// Out of here.
-    Target { tls_insecure: bool },
+    Target {
+        tls_insecure: bool,
+        #[serde(default)]
+        public_only: bool,
+    },
     /// In here.
     Source { input: InputRole },
 }

@@ -20,6 +20,7 @@ use crate::hub::{Hub, lock};
 use crate::ingest::shard::Shards;
 use crate::mixes::Mixes;
 use crate::restream::target::{self, Job, Stop};
+use crate::restream::way::Care;
 use crate::retry::Meter;
 use crate::sources;
 
@@ -141,9 +142,9 @@ impl Outbound {
                 let _ = before.await;
             }
             match way {
-                Way::Target { tls_insecure } => {
+                Way::Target { tls_insecure, public_only } => {
                     if let Ok(to) = address::Target::parse(&url) {
-                        target::run(job, to, tls_insecure, stop).await;
+                        target::run(job, to, Care { tls_insecure, public_only }, stop).await;
                     }
                 }
                 Way::Source { input } => {
@@ -255,10 +256,9 @@ fn configured(hub: &Hub) -> Vec<Feed> {
         way,
     };
     let config = &hub.config;
-    let targets = config
-        .targets
-        .iter()
-        .map(|t| feed(&t.stream, &t.url, t.enabled, Way::Target { tls_insecure: t.tls_insecure }));
+    let targets = config.targets.iter().map(|t| {
+        feed(&t.stream, &t.url, t.enabled, Way::Target { tls_insecure: t.tls_insecure, public_only: false })
+    });
     let sources = config.sources.iter().map(|s| {
         let input = match s.input {
             nx_admission::Input::Primary => InputRole::Primary,

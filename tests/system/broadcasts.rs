@@ -109,7 +109,7 @@ fn a_token_holds_in_the_networks_of_its_channel_alone() {
     let server = Server::start(&[]);
     let club = format!("/{}", make(&server, "", &json!({"handle": "club", "members_only": true}), "id"));
     for (version, network, status) in [("\"1\"", "192.0.2.0/24", 403), ("\"2\"", "127.0.0.0/8", 404)] {
-        let policy = json!({"access": "members", "networks": [network], "token_s": 600});
+        let policy = json!({"access": "members", "networks": [network], "token_s": 900});
         let (code, answer) =
             ask(&server, "PUT", &format!("{club}/playback-policy"), &[("if-match", version)], &policy);
         assert_eq!(code, 200, "{answer}");

@@ -112,7 +112,7 @@ export function channels({ people, streams, origin, empty = false }) {
       if (leases.size >= LEASES_MAX) throw new Problem(409, "streams-max", `${LEASES_MAX} streams are watched already: ${[...leases.values()].join(", ")}; end one of them first`);
       const lease_id = randomUUID();
       leases.set(lease_id, channel.stream);
-      return { stream: channel.stream, urls, token: { token: "t", id: "t", expires_at: ago(-21_600), lease_id } };
+      return { stream: channel.stream, urls, token: { token: "t", id: "t", expires_at: ago(-21_600), lasts_s: 21_600, lease_id } };
     },
     "DELETE /ID/playback": () => (leases.clear(), {}),
   };

@@ -250,7 +250,7 @@ try {
   const soon = async (route) => {
     const reply = await route.fetch();
     const given = await reply.json();
-    given.token.expires_at = new Date(Date.now() + 1000).toISOString();
+    given.token.lasts_s = 0;
     await route.fulfill({ response: reply, json: given });
   };
   await page.route("**/playback", soon);

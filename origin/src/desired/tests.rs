@@ -30,7 +30,7 @@ fn feed(id: &str) -> Feed {
         url: "rtmp://h/a/hunter22".into(),
         enabled: true,
         created_ms: 7,
-        way: Way::Target { tls_insecure: false },
+        way: Way::Target { tls_insecure: false, public_only: false },
     }
 }
 

@@ -20,7 +20,7 @@ const ALL_KEYS_MAX: usize = 10_000;
 /// Longest id of a key that was made elsewhere, bytes.
 const ID_BYTES_MAX: usize = 64;
 /// Any target, any source: the kind counts.
-const TARGETS: Way = Way::Target { tls_insecure: false };
+const TARGETS: Way = Way::Target { tls_insecure: false, public_only: false };
 const SOURCES: Way = Way::Source { input: InputRole::Primary };
 
 impl Desired for Outbound {
@@ -30,7 +30,7 @@ impl Desired for Outbound {
 
     fn add_target(&self, stream: &str, new: NewTarget, once: Option<&str>) -> Result<Target, Fault> {
         address::Target::parse(&new.url).map_err(|e| Fault::Invalid(format!("url: {e}")))?;
-        let way = Way::Target { tls_insecure: new.tls_insecure };
+        let way = Way::Target { tls_insecure: new.tls_insecure, public_only: new.public_only };
         self.add(stream, new.url, new.enabled, way, once).map(target)
     }
 
@@ -222,7 +222,8 @@ fn target(it: Shown) -> Target {
         id: feed.id,
         stream: feed.stream,
         enabled: feed.enabled,
-        tls_insecure: matches!(feed.way, Way::Target { tls_insecure: true }),
+        tls_insecure: matches!(feed.way, Way::Target { tls_insecure: true, .. }),
+        public_only: matches!(feed.way, Way::Target { public_only: true, .. }),
         created_at: Rfc3339(feed.created_ms).to_string(),
         origin: held,
         status: meter.life().status(),

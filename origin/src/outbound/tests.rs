@@ -92,7 +92,7 @@ impl Server {
 }
 
 fn target(url: String) -> NewTarget {
-    NewTarget { url, enabled: true, tls_insecure: true }
+    NewTarget { url, enabled: true, tls_insecure: true, public_only: false }
 }
 
 fn source(url: String) -> NewSource {

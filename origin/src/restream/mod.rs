@@ -5,6 +5,7 @@ mod rtmp;
 pub(crate) mod srt;
 pub(crate) mod target;
 mod tls;
+pub(crate) mod way;
 
 use std::sync::Arc;
 

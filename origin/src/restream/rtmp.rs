@@ -17,6 +17,7 @@ use crate::follow::{Follower, Next, Piece};
 use crate::restream::messages::Messages;
 use crate::restream::target::{Over, Stop, missed_frames};
 use crate::restream::tls;
+use crate::restream::way::{Care, resolve};
 use crate::retry::{Failure, Meter};
 
 /// Time until the server has accepted the stream.
@@ -43,9 +44,9 @@ pub(crate) struct Line {
 }
 
 /// Opens a connection and waits until the server accepts the stream.
-pub(crate) async fn connect(to: &Rtmp, insecure: bool) -> Result<Line, Failure> {
+pub(crate) async fn connect(to: &Rtmp, care: Care) -> Result<Line, Failure> {
     let deadline = Instant::now() + CONNECT;
-    match timeout_at(deadline, negotiate(to, insecure)).await {
+    match timeout_at(deadline, negotiate(to, care)).await {
         Ok(result) => result,
         Err(_) => Err(Failure::Passing(format!(
             "{} did not accept the stream within {} s: check that it is an RTMP server and is well",
@@ -55,8 +56,8 @@ pub(crate) async fn connect(to: &Rtmp, insecure: bool) -> Result<Line, Failure> 
     }
 }
 
-async fn negotiate(to: &Rtmp, insecure: bool) -> Result<Line, Failure> {
-    let mut socket = dial(to, insecure).await?;
+async fn negotiate(to: &Rtmp, care: Care) -> Result<Line, Failure> {
+    let mut socket = dial(to, care).await?;
     let mut nonce = [0; NONCE_LEN];
     let _ = getrandom::fill(&mut nonce);
     let config = Config {
@@ -91,8 +92,9 @@ async fn negotiate(to: &Rtmp, insecure: bool) -> Result<Line, Failure> {
     }
 }
 
-async fn dial(to: &Rtmp, insecure: bool) -> Result<Box<dyn Socket>, Failure> {
-    let tcp = TcpStream::connect((to.host.as_str(), to.port)).await.map_err(|e| {
+async fn dial(to: &Rtmp, care: Care) -> Result<Box<dyn Socket>, Failure> {
+    let addresses = resolve(&to.host, to.port, care.public_only).await?;
+    let tcp = TcpStream::connect(&addresses[..]).await.map_err(|e| {
         Failure::Passing(format!("{} port {} cannot be reached: {e}; check host and port", to.host, to.port))
     })?;
     let _ = tcp.set_nodelay(true);
@@ -106,7 +108,7 @@ async fn dial(to: &Rtmp, insecure: bool) -> Result<Box<dyn Socket>, Failure> {
         ))
     };
     let name = ServerName::try_from(to.host.clone()).map_err(|e| broken(&e))?;
-    let connector = TlsConnector::from(tls::config(insecure).map_err(|e| broken(&e))?);
+    let connector = TlsConnector::from(tls::config(care.tls_insecure).map_err(|e| broken(&e))?);
     Ok(Box::new(connector.connect(name, tcp).await.map_err(|e| broken(&e))?))
 }
 

@@ -10,17 +10,14 @@ use tokio::sync::Notify;
 use crate::address::Srt;
 use crate::follow::{Follower, Next, Piece};
 use crate::restream::target::{Over, Stop, missed_frames};
+use crate::restream::way::resolve;
 use crate::restream::{MESSAGE, mux};
 use crate::retry::{Failure, Meter};
 
 /// Calls a listener; also for sources.
-pub(crate) async fn connect(to: &Srt) -> Result<Link, Failure> {
-    let mut found = tokio::net::lookup_host((to.host.as_str(), to.port))
-        .await
-        .map_err(|e| Failure::Passing(format!("{} has no address: {e}; check the host's name", to.host)))?;
-    let remote = found
-        .next()
-        .ok_or_else(|| Failure::Passing(format!("{} has no address: check the host's name", to.host)))?;
+pub(crate) async fn connect(to: &Srt, public_only: bool) -> Result<Link, Failure> {
+    let found = resolve(&to.host, to.port, public_only).await?;
+    let remote = *found.first().ok_or_else(|| Failure::Passing(format!("{} has no address", to.host)))?;
     let mut config = CallerConfig::new(remote, to.stream_id.clone());
     let passphrase = to.passphrase.clone().map(Passphrase::try_from).transpose();
     config.passphrase = passphrase.map_err(|e| Failure::Final(e.to_string()))?;

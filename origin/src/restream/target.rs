@@ -13,6 +13,7 @@ use crate::address::Target;
 use crate::clock::Clock;
 use crate::follow::{Follower, Piece, us};
 use crate::hub::Hub;
+use crate::restream::way::Care;
 use crate::restream::{rtmp, srt};
 use crate::retry::{Failure, Meter, Now};
 
@@ -94,7 +95,7 @@ pub(crate) fn now(clock: Clock) -> Now {
 }
 
 /// Runs a target until it is asked to stop.
-pub(crate) async fn run(job: Job, to: Target, insecure: bool, mut stop: Stop) {
+pub(crate) async fn run(job: Job, to: Target, care: Care, mut stop: Stop) {
     loop {
         job.enter(LinkState::WaitingForStream);
         let live = tokio::select! {
@@ -102,7 +103,7 @@ pub(crate) async fn run(job: Job, to: Target, insecure: bool, mut stop: Stop) {
             () = stop.asked() => break,
             live = begun(&job.hub, &job.stream) => live,
         };
-        if serve(&job, &to, insecure, &live, &mut stop).await {
+        if serve(&job, &to, care, &live, &mut stop).await {
             break;
         }
     }
@@ -134,7 +135,7 @@ async fn ended(live: &LiveStream) {
 }
 
 /// Carries one life of the stream; true when the task shall end.
-async fn serve(job: &Job, to: &Target, insecure: bool, live: &Arc<LiveStream>, stop: &mut Stop) -> bool {
+async fn serve(job: &Job, to: &Target, care: Care, live: &Arc<LiveStream>, stop: &mut Stop) -> bool {
     let keys = job.hub.keys.of(&job.stream);
     if keys.as_ref().is_some_and(|keys| !keys.clear_targets()) {
         let text = "the stream is encrypted and a target would get it in the clear; set clear_targets in its section of origin.encryption if that is wanted";
@@ -149,7 +150,7 @@ async fn serve(job: &Job, to: &Target, insecure: bool, live: &Arc<LiveStream>, s
     let mut here = to.clone();
     loop {
         job.enter(LinkState::Connecting);
-        match attempt(job, &here, insecure, &mut follower, stop).await {
+        match attempt(job, &here, care, &mut follower, stop).await {
             Over::Stopped => return true,
             Over::StreamEnded => return false,
             Over::Moved(tc_url) => {
@@ -182,13 +183,13 @@ async fn serve(job: &Job, to: &Target, insecure: bool, live: &Arc<LiveStream>, s
 }
 
 /// One connection.
-async fn attempt(job: &Job, to: &Target, insecure: bool, follower: &mut Follower, stop: &mut Stop) -> Over {
+async fn attempt(job: &Job, to: &Target, care: Care, follower: &mut Follower, stop: &mut Stop) -> Over {
     match to {
         Target::Rtmp(to) => {
             let line = tokio::select! {
                 biased;
                 () = stop.asked() => return Over::Stopped,
-                line = rtmp::connect(to, insecure) => line,
+                line = rtmp::connect(to, care) => line,
             };
             match line {
                 Ok(line) => {
@@ -202,7 +203,7 @@ async fn attempt(job: &Job, to: &Target, insecure: bool, follower: &mut Follower
             let link = tokio::select! {
                 biased;
                 () = stop.asked() => return Over::Stopped,
-                link = srt::connect(to) => link,
+                link = srt::connect(to, care.public_only) => link,
             };
             match link {
                 Ok(link) => {

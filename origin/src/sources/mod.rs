@@ -75,7 +75,7 @@ impl Opened {
 
 async fn open(job: &Job, from: &Source) -> Result<Opened, Failure> {
     Ok(match from {
-        Source::Srt(from) => Opened::Srt(srt::connect(from).await?),
+        Source::Srt(from) => Opened::Srt(srt::connect(from, false).await?),
         Source::Udp(from) => Opened::Udp(udp::open(job, from).await?),
         Source::Http(url) => Opened::Http(http::open(url).await?),
         Source::Hls(url) => Opened::Hls(Box::new(hls::open(url).await?)),

@@ -26,7 +26,7 @@ use crate::{events, jobs};
 use nx_db::Db;
 
 /// The chassis' own tables.
-const OWN: &str = include_str!("0001_chassis.sql");
+const OWN: [&str; 2] = [include_str!("0001_chassis.sql"), include_str!("0002_subjects.sql")];
 /// Jobs of one service that run at the same time.
 pub(crate) const JOBS_MAX: usize = 4;
 /// How long requests that run may go on when the process stops.
@@ -320,7 +320,7 @@ async fn open_one(
         }
     };
     let db = db.map_err(|e| e.to_string())?;
-    db.migrate(&[("chassis", &[OWN]), (id, &service.migrations)]).await.map_err(|e| e.to_string())?;
+    db.migrate(&[("chassis", &OWN), (id, &service.migrations)]).await.map_err(|e| e.to_string())?;
     let listed = nx_catalog::find(id).into_iter().flat_map(|entry| entry.needs.keys().cloned());
     let needs = listed.chain(service.needs.iter().map(|&n| n.to_owned())).collect();
     Ok(Ctx::new(service, needs, db, shared))

@@ -1,5 +1,7 @@
 //! Where a stream is sent to: `/api/streamcore/v1/streams/APP/STREAM/targets`.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Held, Status};
@@ -17,6 +19,8 @@ pub struct Target {
     pub enabled: bool,
     /// Its certificate is not checked.
     pub tls_insecure: bool,
+    /// It is not followed into networks of ours.
+    pub public_only: bool,
     /// RFC 3339.
     pub created_at: String,
     /// Who wants it.
@@ -43,8 +47,29 @@ pub struct NewTarget {
     /// Takes any certificate, for servers with one of their own.
     #[serde(default)]
     pub tls_insecure: bool,
+    /// Goes nowhere but to [public addresses](is_public), whatever names and servers say.
+    #[serde(default)]
+    pub public_only: bool,
 }
 
 pub(crate) fn yes() -> bool {
     true
+}
+
+/// Whether an address is of the world outside, not of this machine or of a network of its own.
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let ours = ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared || a == 0;
+            !(ours || a >= 224)
+        }
+        // Of what is given out, not what leads on to an address of version 4: NAT64, 6to4, Teredo.
+        IpAddr::V6(ip) => {
+            let [a, b, ..] = ip.segments();
+            a & 0xe000 == 0x2000 && a != 0x2002 && !(a == 0x2001 && b == 0)
+        }
+    }
 }

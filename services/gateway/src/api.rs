@@ -75,21 +75,23 @@ impl Paging {
     }
 }
 
-/// Cuts the page out of the streams that who asks may see, which are sorted by key. `edge` is where viewers go.
+/// Cuts the page out of the streams that who asks may see, which are sorted by key; where they are sent and where they come from only
+/// for who may know it. `edge` is where viewers go.
 pub(crate) fn page(
     streams: &dyn Streams,
     desired: &dyn Desired,
     paging: &Paging,
     edge: &str,
     sees: impl Fn(&str) -> bool,
+    knows: bool,
 ) -> Page {
     let after = |s: &Stream| paging.after.as_ref().is_none_or(|after| s.key > *after);
     let wanted = |s: &Stream| paging.only.as_ref().is_none_or(|only| s.key == *only);
     let mut rest = streams.list().into_iter().filter(wanted).filter(after).filter(|s| sees(&s.key));
     let item = |stream: Stream| Item {
         watch_url: format!("{edge}/watch/{}", stream.key),
-        targets: desired.targets(&stream.key).unwrap_or_default(),
-        sources: desired.sources(&stream.key).unwrap_or_default(),
+        targets: if knows { desired.targets(&stream.key).unwrap_or_default() } else { Vec::new() },
+        sources: if knows { desired.sources(&stream.key).unwrap_or_default() } else { Vec::new() },
         stream,
     };
     let items: Vec<Item> = rest.by_ref().take(paging.limit).map(item).collect();

@@ -82,10 +82,8 @@ where
     };
     guard::takes(method, allowed)?;
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    // Whether a channel has keys, or is there at all, is its owner's to know.
-    if !reads || route.kind == Kind::Keys {
-        who.operator()?;
-    }
+    // Whether a channel has keys, or is there at all, is its owner's to know; so is where it is sent, and where it comes from.
+    who.operator()?;
     if reads {
         return read(desired, &route);
     }

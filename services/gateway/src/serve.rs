@@ -301,7 +301,8 @@ impl Face {
 
     fn page(&self, core: &Core, paging: &Paging, headers: &HeaderMap, who: &Who) -> String {
         let (edge, sees) = (edge_url(headers, self.edge), sight(&core.playback, who));
-        let page = api::page(&*core.streams, &*core.desired, paging, &edge, sees);
+        let knows = who.operator().is_ok();
+        let page = api::page(&*core.streams, &*core.desired, paging, &edge, sees, knows);
         serde_json::to_string(&page).unwrap_or_default()
     }
 
@@ -310,6 +311,7 @@ impl Face {
         let ((sender, receiver), sees) = (mpsc::channel(4), sight(&core.playback, who));
         let (streams, desired) = (core.streams.clone(), core.desired.clone());
         let (edge, mut stop) = (edge_url(headers, self.edge), self.stop.clone());
+        let knows = who.operator().is_ok();
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(NEWS);
             tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -319,7 +321,7 @@ impl Face {
                     () = sender.closed() => return,
                     _ = tick.tick() => {}
                 }
-                let page = api::page(&*streams, &*desired, &Paging::first(), &edge, &sees);
+                let page = api::page(&*streams, &*desired, &Paging::first(), &edge, &sees, knows);
                 let data = serde_json::to_string(&page).unwrap_or_default();
                 let event = Bytes::from(format!("event: streams\ndata: {data}\n\n"));
                 // A reader that is four events behind gets the next ones when it has caught up.

@@ -75,7 +75,7 @@ export interface Target extends Relay {
 export interface Playback {
   urls: { hls: string; dash: string; watch: string };
   /** Of a channel for members: it holds while its lease is put again. */
-  token?: { token: string; id: string; expires_at: string; lease_id: string };
+  token?: { token: string; id: string; lasts_s: number; lease_id: string };
 }
 
 const after = (cursor: string | null) => `?limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;

@@ -207,11 +207,7 @@ async fn tell_target(cx: &Ctx, target: &targets::Untold) -> Result<String, Probl
         Some(id) => id.clone(),
         None => {
             let url = target.url(cx)?;
-            if !target.deleted && !target.may_go(&url).await? {
-                let text = "its address leads into a network of this server: only operators may send there";
-                return Err(Problem::conflict("refused", text));
-            }
-            let wish = json!({"url": url, "enabled": !target.deleted});
+            let wish = json!({"url": url, "enabled": !target.deleted, "public_only": !target.anywhere});
             let made: Value = cx.call(CORE)?.post(&all, &target.id, &wish).await?;
             let id = made["id"].as_str().ok_or_else(|| Problem::internal("a target without an id"))?;
             id.to_owned()
@@ -261,7 +257,11 @@ pub(super) async fn remind(cx: Ctx, _: Job) -> Result<(), Problem> {
         let Some(last) = keys.last() else { break };
         after.clone_from(&last.id);
         for key in &keys {
-            tell_key(&cx, key).await?;
+            match tell_key(&cx, key).await {
+                // One that an operator has deleted there stays so.
+                Err(problem) if !problem.status.is_client_error() => return Err(problem),
+                _ => {}
+            }
         }
     }
     after.clear();
@@ -283,13 +283,15 @@ pub(super) async fn remind(cx: Ctx, _: Job) -> Result<(), Problem> {
 /// twice was told once; what fails is told again.
 pub(super) async fn tell(cx: Ctx, _: Job) -> Result<(), Problem> {
     let mut failed = None;
+    let tokens = store::untold_tokens(&cx).await?;
+    let more = tokens.len() >= usize::try_from(TOLD_MAX).unwrap_or(usize::MAX);
     for key in store::untold_keys(&cx).await? {
         match tell_key(&cx, &key).await {
             Ok(()) => store::key_told(&cx, &key).await?,
             Err(problem) => failed = Some(problem),
         }
     }
-    for token in store::untold_tokens(&cx).await? {
+    for token in tokens {
         let lasts_s = u32::try_from((token.ends_ms - cx.now_ms()).max(0) / 1000 + 1).unwrap_or(u32::MAX);
         let over = Revocation { what: Revoke::Token(token.token_id.clone()), lasts_s: Some(lasts_s) };
         match cx.call(CORE)?.post::<Value>("/v1/revocations", &token.token_id, &over).await {
@@ -299,5 +301,11 @@ pub(super) async fn tell(cx: Ctx, _: Job) -> Result<(), Problem> {
     }
     let (marked, sent_on) = (tell_markers(&cx).await, tell_targets(&cx).await);
     store::forget(&cx).await?;
+    if more && failed.is_none() {
+        // Whoever is sent away waits for nobody.
+        let mut tx = cx.begin();
+        super::tell(&mut tx).await?;
+        tx.commit().await?;
+    }
     failed.map_or(Ok(()), Err).and(marked).and(sent_on)
 }

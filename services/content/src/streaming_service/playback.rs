@@ -43,6 +43,8 @@ struct Token {
     token: String,
     id: String,
     expires_at: Time,
+    /// How long it holds from now, seconds. Half of that is a good time for another: POST …/playback/ID.
+    lasts_s: u32,
     /// To be put again every twenty seconds.
     lease_id: String,
 }
@@ -142,7 +144,13 @@ async fn grant(
     let told = json!({"channel_id": channel.id, "user_id": by.subject, "lease_id": lease_id});
     tx.emit(PLAYBACK_GRANTED, &made.id, &told).await?;
     let urls = made.urls.reached(headers);
-    let token = Token { token: made.token, id: made.id, expires_at: Time(ends_ms), lease_id };
+    let token = Token {
+        token: made.token,
+        id: made.id,
+        expires_at: Time(ends_ms),
+        lasts_s: channel.token_s,
+        lease_id,
+    };
     Ok(Playback { stream: channel.stream.clone(), urls, token: Some(token) })
 }
 
@@ -152,8 +160,8 @@ async fn give(tx: &mut Tx, by: &Caller, channel: &Channel, given: &Given<'_>) ->
     let shut = store::person(tx, &by.subject).await?.shut;
     let over = store::has_ended(tx, given.lease_id, given.session_id.unwrap_or_default()).await?;
     store::hold(tx, &channel.id).await?;
-    if store::version(tx, &channel.id).await? != channel.version {
-        return Err(Problem::stale());
+    if store::policy(tx, &channel.id).await? != (channel.networks.clone(), channel.token_s) {
+        return Err(Problem::unavailable("changed", "the channel has another policy now: ask again", 1));
     }
     let may = channels::is_mine(by, channel) || store::is_member_in(tx, &channel.id, &by.subject).await?;
     if shut || over || !may {

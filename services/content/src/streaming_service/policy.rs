@@ -13,6 +13,8 @@ use super::{CHANNEL_CHANGED, channels, store};
 
 /// How long a token holds at most while its lease does: as long as an evening. Seconds.
 pub(super) const TOKEN_S: u32 = 6 * 3600;
+/// Shortest that it may: services that are away for some minutes end no picture.
+const TOKEN_S_MIN: u32 = 900;
 /// Networks that a policy names at most.
 const NETWORKS_MAX: usize = 16;
 
@@ -50,8 +52,8 @@ struct Policy {
     #[garde(length(max = NETWORKS_MAX), inner(length(max = 50)))]
     #[serde(default)]
     networks: Vec<String>,
-    /// How long a token holds, seconds; its viewer opens the picture anew then.
-    #[garde(range(min = 60, max = TOKEN_S))]
+    /// How long a token holds, seconds; who watches gets another before.
+    #[garde(range(min = TOKEN_S_MIN, max = TOKEN_S))]
     #[serde(default = "token_s")]
     token_s: u32,
 }

@@ -1,7 +1,5 @@
 //! What channels may be called, where they are, and where they may be sent on to.
 
-use std::net::IpAddr;
-
 use nx_media::{CHANNELS, MEMBERS, StreamKey};
 
 /// Characters of a channel's name.
@@ -83,25 +81,10 @@ pub(super) fn host(url: &str) -> Option<&str> {
     }
 }
 
-/// Whether an address is of the world outside, not of this machine or of a network of its own.
-pub(super) fn is_public(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            let ours = ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared || a == 0;
-            !(ours || a >= 224)
-        }
-        // Of what is given out, not what leads on to an address of version 4: NAT64, 6to4, Teredo.
-        IpAddr::V6(ip) => {
-            let [a, b, ..] = ip.segments();
-            a & 0xe000 == 0x2000 && a != 0x2002 && !(a == 0x2001 && b == 0)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use nx_contract::targets::is_public;
+
     use super::*;
 
     #[test]
@@ -142,7 +125,7 @@ mod tests {
             ("srt://[64:ff9b::a00:1]:9000", false),
             ("srt://[2002:a00:1::]:9000", false),
         ] {
-            assert_eq!(host(url).unwrap().parse().map(is_public), Ok(public), "{url}");
+            assert_eq!(host(url).unwrap().parse::<std::net::IpAddr>().map(is_public), Ok(public), "{url}");
         }
         assert_eq!(host("rtmp://live.example:1935/app/key"), Some("live.example"));
     }

@@ -111,9 +111,11 @@ pub(super) async fn set_policy(
     tx.one(sql, args![Value::json(&networks), token_s, id, version]).await?.ok_or_else(Problem::stale)
 }
 
-/// Which version of a channel there is.
-pub(super) async fn version(tx: &mut Tx, id: &str) -> Result<i64, DbError> {
-    number(tx, "SELECT version AS n FROM channel WHERE id = $1", args![id]).await
+/// What tokens of a channel carry now: networks, and how long they hold.
+pub(super) async fn policy(tx: &mut Tx, id: &str) -> Result<(Vec<String>, u32), Problem> {
+    let channel: Option<Channel> = tx.one("SELECT * FROM channel WHERE id = $1", args![id]).await?;
+    let unknown = || Problem::not_found("there is no such channel, or it is not for you");
+    channel.map(|channel| (channel.networks, channel.token_s)).ok_or_else(unknown)
 }
 
 /// Waits until nobody else decides about this channel, to the end of the transaction. Who has to do with a person too takes

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use garde::Validate;
 use nx_chassis::{Api, Body, Caller, Created, Ctx, Json, List, Page, Path, Problem, Time, Tx};
+use nx_contract::targets::is_public;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -92,22 +93,6 @@ impl Untold {
         let url = cx.vault().open(&place(&self.id), &self.sealed)?;
         String::from_utf8(url).map_err(Problem::internal)
     }
-
-    /// Whether it leads where who wanted it may have us go. What is no name of a host is for the core to refuse.
-    pub(super) async fn may_go(&self, url: &str) -> Result<bool, Problem> {
-        if self.anywhere {
-            return Ok(true);
-        }
-        let Some(host) = rules::host(url) else { return Ok(true) };
-        let found: Vec<IpAddr> = match host.parse() {
-            Ok(ip) => vec![ip],
-            Err(_) => {
-                let unknown = |_| Problem::unavailable("name", "the target's name is not found now", 60);
-                tokio::net::lookup_host((host, 0)).await.map_err(unknown)?.map(|a| a.ip()).collect()
-            }
-        };
-        Ok(found.into_iter().all(rules::is_public))
-    }
 }
 
 async fn list(by: Caller, cx: Ctx, Path(id): Path<String>, page: Page) -> Result<List<Target>, Problem> {
@@ -137,6 +122,14 @@ async fn add(
     let NewTarget { name, url } = new;
     let name = rules::line(&name).map_err(|e| Problem::invalid("/name", e))?;
     let (url, shown) = rules::target(&url).map_err(|e| Problem::invalid("/url", e))?;
+    // What names lead to is looked at by the core, when it goes there.
+    let literal = rules::host(&url).and_then(|host| host.parse().ok());
+    if !by.is_operator() && literal.is_some_and(|ip: IpAddr| !is_public(ip)) {
+        return Err(Problem::invalid(
+            "/url",
+            "leads into a network of this server: only operators may send there",
+        ));
+    }
     super::may_create(&mut tx, &by).await?;
     store::hold(&mut tx, &channel.id).await?;
     if store::count_targets(&mut tx, &channel.id).await? >= TARGETS_MAX {

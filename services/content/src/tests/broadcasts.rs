@@ -238,14 +238,16 @@ async fn sent_on(house: House) {
     assert_eq!(state(&id).await.unwrap(), "live");
     let told = house.core.told().made.clone();
     assert_eq!((&told[0].2["url"], &*told[0].1), (&json!(url), &*id));
+    assert_eq!(told[0].2["public_only"], true, "no name of a creator's leads into our networks");
 
     // Into a network of our own nobody but operators; and what the core does not take.
-    for url in ["rtmp://127.0.0.1/app/key", "rtmp://[::1]/app/key", "rtmp://192.0.2.9/app/refused"] {
-        let refused = add(url).await.is(201)["id"].as_str().unwrap().to_owned();
-        house.seconds(1).await;
-        assert_eq!(state(&refused).await.unwrap(), "refused", "{url}");
-        assert_eq!(cleo.delete(&house, &format!("{path}/{refused}")).await.status, 200);
+    for url in ["rtmp://127.0.0.1/app/key", "rtmp://[::1]/app/key", "srt://[::ffff:10.0.0.1]:9000"] {
+        assert_eq!(add(url).await.is(422)["errors"][0]["pointer"], "/url", "{url}");
     }
+    let refused = add("rtmp://192.0.2.9/app/refused").await.is(201)["id"].as_str().unwrap().to_owned();
+    house.seconds(1).await;
+    assert_eq!(state(&refused).await.unwrap(), "refused");
+    assert_eq!(cleo.delete(&house, &format!("{path}/{refused}")).await.status, 200);
     assert_eq!(house.core.told().made.len(), 1, "nothing of that was wanted of the core");
 
     // Lost by the core it is told again, deleted it is gone, with its channel too.
@@ -309,7 +311,7 @@ async fn limited(house: House) {
         (json!({"access": "ticket"}), 501),
         (json!({"access": "public"}), 409),
         (json!({"access": "members", "networks": ["home"]}), 422),
-        (json!({"access": "members", "token_s": 59}), 422),
+        (json!({"access": "members", "token_s": 899}), 422),
         (json!({"access": "members", "countries": ["DE"]}), 422),
     ] {
         let answer = put(&policy, &tag, body.clone()).await;
@@ -318,13 +320,13 @@ async fn limited(house: House) {
     let elsewhere = format!("{CHANNELS}/{open}/playback-policy");
     let limits = json!({"access": "public", "networks": ["192.0.2.0/24"]});
     assert_eq!(put(&elsewhere, "\"1\"", limits).await.slug(), "open-channel");
-    let limits = json!({"access": "members", "networks": ["192.0.2.0/24"], "token_s": 600});
+    let limits = json!({"access": "members", "networks": ["192.0.2.0/24"], "token_s": 1200});
     assert_eq!(put(&policy, &tag, limits.clone()).await.is(200), &limits);
     assert_eq!(put(&policy, &tag, limits.clone()).await.status, 412);
     house.app.settle().await;
     assert_eq!(house.core.told().revoked.len(), 1, "who watches comes back with another token");
     let given = vera.post(&house, &playback, json!({})).await;
-    assert_eq!(given.is(200)["token"]["expires_at"], "2026-01-01T00:10:00.000Z");
+    assert_eq!(given.is(200)["token"]["expires_at"], "2026-01-01T00:20:00.000Z");
     let wish = house.core.told().tokens.last().cloned().unwrap();
     assert_eq!((&wish["networks"], &wish["lasts_s"]), (&limits["networks"], &limits["token_s"]));
     let tag = cleo.get(&house, &policy).await.etag().to_owned();

@@ -208,11 +208,16 @@ async fn a_target_lives_from_post_to_delete() {
         (&json!("t0"), &json!(true), &json!("waiting_for_stream"))
     );
     assert!(!made.to_string().contains("hunter22"));
-    let (code, list, _) = ask(&face, AFAR, ("GET", "/live/cam1/targets", &[], "")).await;
+    assert_eq!(
+        ask(&face, AFAR, ("GET", "/live/cam1/targets", &[], "")).await.0,
+        403,
+        "where it is sent is nobody's business"
+    );
+    let (code, list, _) = ask(&face, LOCAL, ("GET", "/live/cam1/targets", &[], "")).await;
     assert_eq!((code, &list["items"][0], &list["next_cursor"]), (200, &made, &Value::Null));
-    let (code, one, _) = ask(&face, AFAR, ("GET", "/live/cam1/targets/t0", &[], "")).await;
+    let (code, one, _) = ask(&face, LOCAL, ("GET", "/live/cam1/targets/t0", &[], "")).await;
     assert_eq!((code, one), (200, made));
-    let (_, other, _) = ask(&face, AFAR, ("GET", "/live/cam2/targets", &[], "")).await;
+    let (_, other, _) = ask(&face, LOCAL, ("GET", "/live/cam2/targets", &[], "")).await;
     assert_eq!(other["items"], json!([]));
     let patch = ("PATCH", "/live/cam1/targets/t0", &[JSON][..], r#"{"enabled":false}"#);
     let (code, changed, _) = ask(&face, LOCAL, patch).await;

@@ -8,7 +8,7 @@ use nx_chassis::{Api, Body, Caller, Ctx, Event, Json, Problem, ShownOnce, Tx, ar
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{passwords, store};
+use super::{mail, passkeys, passwords, store};
 use crate::{CREDENTIAL_CHANGED, Changed, GivenPassword};
 
 /// How long a ticket holds: longer than a fact is under way.
@@ -49,5 +49,7 @@ pub(super) async fn told(tx: &mut Tx, event: Event) -> Result<(), Problem> {
     };
     store::put(tx, &event.subject, &handle, &hash).await?;
     store::end_challenges(tx, &event.subject).await?;
+    passkeys::remove_all(tx, &event.subject).await?;
+    mail::forget(tx, &event.subject, "").await?;
     tx.emit(CREDENTIAL_CHANGED, &event.subject, &Changed { keep: None }).await
 }

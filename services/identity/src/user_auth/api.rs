@@ -103,7 +103,7 @@ async fn add(by: Caller, cx: Ctx, mut tx: Tx, Body(new): Body<NewUser>) -> Resul
     let name = if new.name.trim().is_empty() { handle.clone() } else { new.name.trim().to_owned() };
     let created_at = Time(cx.now_ms());
     let user = User { id: new.id, handle, name, roles, disabled: false, created_at, version: 1 };
-    store::add(&mut tx, &user, cx.now_ms()).await?;
+    store::add(&mut tx, &by, &user, cx.now_ms()).await?;
     tell(&mut tx, USER_CREATED, &user).await?;
     Ok(Created { location: user.id.clone(), body: user })
 }

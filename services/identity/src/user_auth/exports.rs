@@ -95,10 +95,11 @@ struct Gather {
     until_ms: i64,
 }
 
-/// Lets only those who are signed in have what is theirs, and operators: a key that somebody has lost is not worth all of that.
+/// Lets only those who are signed in have what is theirs, and operators: a key that somebody has lost, or given to a directory, is not
+/// worth all of that.
 fn in_person(by: &Caller, id: &str) -> Result<(), Problem> {
     by.must_own(id)?;
-    if by.session.is_some() || by.is_operator() {
+    if by.session.is_some() || !by.is_person() {
         return Ok(());
     }
     Err(Problem::forbidden("sign in for that: a key will not do"))

@@ -32,7 +32,8 @@ pub(super) async fn has_operator(cx: &Ctx) -> Result<bool, DbError> {
 }
 
 /// Somebody new. The same id again is the same sign-up, which broke off before its end: what it says now holds.
-pub(super) async fn add(tx: &mut Tx, user: &User, now_ms: i64) -> Result<(), Problem> {
+pub(super) async fn add(tx: &mut Tx, by: &Caller, user: &User, now_ms: i64) -> Result<(), Problem> {
+    Turn::begin(tx, by).await?;
     let sql = "SELECT COUNT(*) AS n FROM erasure WHERE person_id = $1";
     if tx.one::<i64>(sql, args![&user.id]).await? != Some(0) {
         return Err(Problem::conflict("erased", "whose id this was is forgotten, and nobody is them again"));
@@ -94,11 +95,20 @@ pub(super) async fn set_disabled(
         let text = "they are to be forgotten: take that back, and they are let in";
         return Err(Problem::conflict("erasure-waits", text));
     }
+    if disabled {
+        keep_shut(tx, id).await?;
+    }
     let sql =
         "UPDATE person SET disabled = $1, changed_ms = $2, version = version + 1 WHERE id = $3 RETURNING *";
     let user = tx.one(sql, args![disabled, tx.now_ms(), id]).await?;
     turn.end(tx).await?;
     user.ok_or_else(unknown)
+}
+
+/// Has somebody who is shut out while they wait to be forgotten stay so, should that be taken back.
+pub(super) async fn keep_shut(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    let sql = "UPDATE erasure SET shut = 1 WHERE person_id = $1 AND begun_ms IS NULL";
+    tx.run(sql, args![id]).await.map(drop)
 }
 
 /// Forgets somebody; how many rows there were.

@@ -59,5 +59,6 @@ pub(super) async fn note(
 
 pub(super) async fn sweep(cx: Ctx, _: Job) -> Result<(), Problem> {
     cx.run("DELETE FROM audit WHERE at_ms < $1", args![cx.now_ms() - KEPT_MS]).await?;
+    cx.run("DELETE FROM changed WHERE until_ms <= $1", args![cx.now_ms()]).await?;
     Ok(())
 }

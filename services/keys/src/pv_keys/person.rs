@@ -41,6 +41,11 @@ pub(super) async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
     ] {
         rows += tx.run(sql, args![person]).await?;
     }
+    let sql = "SELECT name AS text FROM private_key WHERE destroyed_ms IS NULL AND approvals > \
+               (SELECT COUNT(*) FROM custodian WHERE key = name) ORDER BY name";
+    for Text { text: key } in tx.all(sql, args![]).await? {
+        tracing::error!(key, "the key has fewer custodians left than it takes to decide anything about it");
+    }
     tx.forget(person).await?;
     tx.emit(USER_FORGOTTEN, &event.data::<Erasing>()?.erasure, &Forgotten { rows }).await
 }

@@ -19,6 +19,8 @@ const DEVICE: &str = "Analytical Engine";
 const CHANNEL: &str = "poetical-science";
 const TITLE: &str = "Bernoulli numbers";
 const KEY: &str = "difference engine key";
+const STREAM_KEY: &str = "punched cards";
+const EVENING: &str = "An evening of loops";
 
 /// All services.
 fn built() -> Vec<Service> {
@@ -111,9 +113,9 @@ async fn two(app: &TestApp) -> (In, In) {
     let channel = json!({"handle": CHANNEL, "title": TITLE});
     let made = ada.posts(app, "/streaming-service-v2/v1/channels", channel).await;
     let of = format!("/streaming-service-v2/v1/channels/{}", made.is(201)["id"].as_str().expect("an id"));
-    let _ = ada.posts(app, &format!("{of}/stream-keys"), json!({"name": KEY})).await.is(201);
+    let _ = ada.posts(app, &format!("{of}/stream-keys"), json!({"name": STREAM_KEY})).await.is(201);
     let _ = ada
-        .posts(app, &format!("{of}/broadcasts"), json!({"title": TITLE, "description": NAME}))
+        .posts(app, &format!("{of}/broadcasts"), json!({"title": EVENING, "description": NAME}))
         .await
         .is(201);
     let _ = ada.posts(app, "/token-mgr/v1/api-keys", json!({"name": KEY})).await.is(201);
@@ -245,7 +247,7 @@ fn keepers() -> Vec<&'static str> {
 async fn nothing_is_left_of_who_is_forgotten(app: TestApp) {
     let (root, ada) = two(&app).await;
     assert_eq!(forgetful(&app).await, Vec::<String>::new(), "say in the catalogue that it keeps something");
-    let planted = [HANDLE, NAME, MAIL, DEVICE, CHANNEL, TITLE, KEY, ada.id()];
+    let planted = [HANDLE, NAME, MAIL, DEVICE, CHANNEL, TITLE, KEY, STREAM_KEY, EVENING, ada.id()];
     for what in planted {
         assert_ne!(kept(&app, what).await, Vec::<String>::new(), "{what} was planted");
     }
@@ -388,7 +390,20 @@ async fn a_copy_has_everything_and_no_secret(app: TestApp) {
 
     let file = ada.asks(&app, Method::GET, &format!("{one}/file"), json!({})).await;
     let whole = file.is(200).to_string();
-    for what in [HANDLE, NAME, MAIL, DEVICE, CHANNEL, TITLE, KEY, "Poets", "it broke", "channels/x"] {
+    for what in [
+        HANDLE,
+        NAME,
+        MAIL,
+        DEVICE,
+        CHANNEL,
+        TITLE,
+        KEY,
+        STREAM_KEY,
+        EVENING,
+        "Poets",
+        "it broke",
+        "channels/x",
+    ] {
         assert!(whole.contains(what), "{what} in {whole}");
     }
     for service in keepers() {

@@ -37,7 +37,9 @@ pub(crate) async fn delete_target(tx: &mut Tx, channel: &str, id: &str) -> Resul
 }
 
 pub(crate) async fn untold_targets(cx: &Ctx) -> Result<Vec<Untold>, DbError> {
-    cx.db().all("SELECT * FROM target WHERE told = 0 ORDER BY id LIMIT $1", args![TOLD_MAX]).await
+    cx.db()
+        .all("SELECT * FROM target WHERE told = 0 ORDER BY deleted DESC, id LIMIT $1", args![TOLD_MAX])
+        .await
 }
 
 /// Those that the core knows, behind one.

@@ -45,6 +45,7 @@ impl Desired for Fake {
             url: "rtmp://h/a/***".into(),
             enabled: new.enabled,
             tls_insecure: new.tls_insecure,
+            public_only: new.public_only,
             created_at: String::new(),
             origin: Held::Api,
             status: status(),

@@ -122,10 +122,11 @@ async fn later(by: &Caller, tx: &mut Tx, id: &str, days: u32) -> Result<String, 
     let shut = people::find_in(tx, id).await?.disabled;
     let (erasure, secret) = (nx_chassis::new_id(tx.now_ms()), nx_chassis::fresh()?);
     let due_ms = rules::due_ms(tx.now_ms(), days);
+    // Before it waits: who shuts them out after that means it.
+    let user = people::set_disabled(tx, by, id, true).await?;
     if !store::ask(tx, (&erasure, id, asker(by, id)), (due_ms, shut), Some(hash(&secret))).await? {
         return Err(Problem::conflict("erasure-waits", "that was asked for already, and waits"));
     }
-    let user = people::set_disabled(tx, by, id, true).await?;
     api::tell(tx, USER_CHANGED, &user).await?;
     tx.enqueue(NewJob::new(BEGIN, &()).due(due_ms)).await?;
     Ok(secret)
@@ -223,9 +224,7 @@ async fn list(by: Caller, cx: Ctx, page: Page) -> Result<List<Erasure>, Problem>
 }
 
 async fn take_back(by: Caller, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
-    by.must_own(&id)?;
-    let own = by.subject == id;
-    let by = if own { Caller::service(SERVICE) } else { by };
+    by.must_be(OPERATOR)?;
     let waits = "there is none that waits, or it has begun";
     undo(&by, &mut tx, &id, None).await?.ok_or_else(|| Problem::not_found(waits))
 }
@@ -239,10 +238,13 @@ struct Secret {
 }
 
 /// Who has asked is signed out, and shows what they were told.
-async fn take_back_by_secret(mut tx: Tx, Body(secret): Body<Secret>) -> Result<Json<Done>, Problem> {
-    let by = Caller::service(SERVICE);
-    let done = undo(&by, &mut tx, "", Some(hash(&secret.token))).await?;
-    done.ok_or_else(|| gone("that was taken back already, or it has begun"))
+async fn take_back_by_secret(cx: Ctx, mut tx: Tx, Body(secret): Body<Secret>) -> Result<Json<Done>, Problem> {
+    let (by, over) = (Caller::service(SERVICE), || gone("that was taken back already, or it has begun"));
+    // Who only guesses keeps nobody waiting.
+    if !store::waits(&cx, &hash(&secret.token)).await? {
+        return Err(over());
+    }
+    undo(&by, &mut tx, "", Some(hash(&secret.token))).await?.ok_or_else(over)
 }
 
 async fn undo(

@@ -76,6 +76,12 @@ pub(super) async fn begin(tx: &mut Tx, person: &str) -> Result<Option<Kept>, DbE
 }
 
 /// Takes back what has not begun: of somebody, or by the secret that they were told.
+/// Whether somebody waits whom this secret lets stay.
+pub(super) async fn waits(cx: &Ctx, secret: &[u8]) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) AS n FROM erasure WHERE take_back = $1 AND begun_ms IS NULL";
+    Ok(cx.db().one::<i64>(sql, args![secret.to_vec()]).await? != Some(0))
+}
+
 pub(super) async fn take_back(
     tx: &mut Tx,
     person: &str,

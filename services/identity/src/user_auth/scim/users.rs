@@ -23,7 +23,7 @@ use super::shape::{conform, whole};
 use super::store::{self, By, Link, UserRow};
 use super::wire::{Asked, Doc, Given, New, Patch, Refusal, Resource, Versions, tag};
 use crate::USER_CREATED;
-use crate::user_auth::store::{Turn, set_disabled};
+use crate::user_auth::store::{Turn, keep_shut, set_disabled};
 use crate::user_auth::{User, api, erasure, rules};
 
 /// Longest name of a person, characters.
@@ -122,8 +122,11 @@ async fn change(
         given::may_set(&row)?;
         given::tell(&mut tx, &row.user, ticket).await?;
     }
+    let disabled = of.get("active") == Some(&false.into());
+    if disabled {
+        keep_shut(&mut tx, id).await?;
+    }
     if of != before {
-        let disabled = of.get("active") == Some(&false.into());
         if disabled != row.user.disabled {
             set_disabled(&mut tx, &asked.by, id, disabled).await?;
         }
