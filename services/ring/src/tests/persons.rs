@@ -327,6 +327,9 @@ async fn who_thinks_better_of_it_is_back(app: TestApp) {
     let ada = In::new(&app, "/auth-service/v1/login", log_in.clone()).await;
     let _ = ada.asks(&app, Method::GET, &path, json!({})).await.is(404);
 
+    stays_shut_out(&app, &root, &ada).await;
+    let ada = In::new(&app, "/auth-service/v1/login", log_in.clone()).await;
+
     // The week passes; then it is too late.
     let asked = ada.posts(&app, "/auth-service/v1/erasure", wish).await;
     let back = json!({"token": asked.is(200)["take_back"]});
@@ -337,6 +340,23 @@ async fn who_thinks_better_of_it_is_back(app: TestApp) {
     assert_eq!(taken(&back).await.slug(), "gone");
     assert_eq!(root.asks(&app, Method::DELETE, &path, json!({})).await.slug(), "not-found");
     assert_eq!(enters().await.slug(), "unauthorized");
+}
+
+/// Who is shut out while they wait stays so when they take it back, and nobody takes back what an operator wants.
+async fn stays_shut_out(app: &TestApp, root: &In, ada: &In) {
+    let user = format!("/user-auth/v1/users/{}", ada.id());
+    let asked = ada.posts(app, "/auth-service/v1/erasure", json!({"password": PASSWORD})).await;
+    let back = json!({"token": asked.is(200)["take_back"]});
+    assert_eq!(root.posts(app, &format!("{user}/disable"), json!({})).await.status, 200);
+    let taken = app.send_as(None, Method::POST, "/user-auth/v1/erasures/take-back", &[], &back).await;
+    assert_eq!(taken.status, 200);
+    assert_eq!(root.asks(app, Method::GET, &user, json!({})).await.is(200)["disabled"], true);
+    assert_eq!(root.posts(app, &format!("{user}/enable"), json!({})).await.status, 200);
+    assert_eq!(root.posts(app, &format!("{user}/erasure"), json!({"grace_days": 3})).await.status, 200);
+    let path = format!("{user}/erasure");
+    assert_eq!(ada.asks(app, Method::DELETE, &path, json!({})).await.status, 403);
+    assert_eq!(root.asks(app, Method::DELETE, &path, json!({})).await.status, 200);
+    app.settle().await;
 }
 
 async fn a_service_that_does_not_answer_is_told_of_until_it_does(app: TestApp) {
