@@ -17,6 +17,7 @@ pub(super) const NOW_MS: i64 = 3_600_000;
 /// Where a broadcast is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "BroadcastState")]
 pub(super) enum State {
     /// It is to come.
     Scheduled,

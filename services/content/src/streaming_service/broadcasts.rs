@@ -112,6 +112,7 @@ struct NewBroadcast {
 /// What is not told stays.
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BroadcastChange")]
 struct Change {
     #[garde(length(chars, min = 1, max = 100))]
     #[serde(default)]

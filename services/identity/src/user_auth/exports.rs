@@ -47,6 +47,7 @@ struct Export {
 
 /// What of it one service gives.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ExportPart")]
 struct Part {
     service: String,
     /// `owing`, `given`, or `missing` when it could not be asked for a day.

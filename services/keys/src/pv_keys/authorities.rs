@@ -61,6 +61,7 @@ struct Authority {
 row!(Authority { name, key, common_name, certificate, expires_ms, crl });
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Authority")]
 struct About {
     name: String,
     key: String,

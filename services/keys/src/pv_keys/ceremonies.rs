@@ -59,6 +59,7 @@ row!(Ceremony { id, key, needs, opened_by, state, at_ms, expires_ms, ended_ms } 
 
 /// A ceremony, as operators see it.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Ceremony")]
 struct About {
     id: String,
     key: String,

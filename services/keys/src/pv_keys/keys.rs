@@ -52,6 +52,7 @@ struct NewKey {
 
 /// A key, as operators see it.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PrivateKey")]
 struct About {
     name: String,
     #[serde(rename = "type")]

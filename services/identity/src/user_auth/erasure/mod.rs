@@ -61,6 +61,7 @@ pub(crate) struct Erasure {
 
 /// What one service has said of it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ErasurePart")]
 pub(crate) struct Part {
     pub(crate) service: String,
     pub(crate) state: rules::State,

@@ -14,6 +14,7 @@ pub(super) const DEADLINE_MS: i64 = DAY_MS;
 /// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "ErasureState")]
 pub(crate) enum State {
     /// It has not begun, and may be taken back.
     Waiting,
