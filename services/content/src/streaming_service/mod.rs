@@ -12,7 +12,8 @@
 //!
 //! The core tells no events: its streams are looked at every five seconds, and broadcasts follow them.
 //!
-//! Never: a broadcast live whose encoder is gone for longer than the reconnect window; a key in the store (its hash is); a token for who is no member; a member who is none any more and still watches.
+//! Never: a broadcast live whose encoder is gone for longer than the reconnect window; a key in the store (its hash is); a token for
+//! who is no member; a member who is none any more and still watches.
 
 mod air;
 mod broadcasts;

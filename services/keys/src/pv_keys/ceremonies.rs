@@ -79,11 +79,6 @@ struct Approval {
 }
 row!(Approval { person });
 
-struct Count {
-    n: i64,
-}
-row!(Count { n });
-
 impl Ceremony {
     fn is_over(&self, now_ms: i64) -> bool {
         self.state != "open" || self.expires_ms <= now_ms
@@ -130,7 +125,7 @@ async fn read(cx: Ctx, _: Operator, Path(id): Path<String>) -> Result<Json<About
 pub(super) async fn open(tx: &mut Tx, by: &Caller, key: &Key, action: &Action) -> Result<String, Problem> {
     let (id, now_ms) = (nx_chassis::new_id(tx.now_ms()), tx.now_ms());
     let sql = "SELECT COUNT(*) AS n FROM ceremony WHERE key = $1 AND state = 'open' AND expires_ms > $2";
-    if tx.one::<Count>(sql, args![&key.name, now_ms]).await?.is_some_and(|open| open.n >= OPEN_MAX) {
+    if tx.one::<i64>(sql, args![&key.name, now_ms]).await? >= Some(OPEN_MAX) {
         let text = format!("{OPEN_MAX} ceremonies about this key are open: approve or withdraw some");
         return Err(Problem::conflict("ceremonies-max", text));
     }
@@ -183,7 +178,7 @@ async fn approve(
     audit::note(&mut tx, &by, "approved", &key.name, ceremony.action.name()).await?;
     // Who is no custodian any more does not count: then it is void, and nobody comes here.
     let sql = "SELECT COUNT(*) AS n FROM approval WHERE ceremony = $1";
-    let approved = tx.one::<Count>(sql, args![&id]).await?.map_or(0, |count| count.n);
+    let approved = tx.one::<i64>(sql, args![&id]).await?.unwrap_or_default();
     if !is_enough(approved, ceremony.needs) {
         return Ok(Json(Approved { done: false, missing: ceremony.needs - approved }));
     }

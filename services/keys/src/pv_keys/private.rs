@@ -171,8 +171,7 @@ pub(super) fn algorithm(kind: Kind) -> &'static SignatureAlgorithm {
 /// Spec: RFC 3279 §2.2.3, X.690 §8.3.
 fn der(signature: &[u8]) -> Vec<u8> {
     let (r, s) = signature.split_at(signature.len() / 2);
-    let body = [integer(r), integer(s)].concat();
-    [tagged(0x30, &body)].concat()
+    tagged(0x30, &[integer(r), integer(s)].concat())
 }
 
 fn integer(number: &[u8]) -> Vec<u8> {

@@ -214,13 +214,8 @@ pub(super) async fn is_trusted(tx: &mut Tx, person: &str) -> Result<bool, DbErro
     Ok(tx.one::<Person>(sql, args![person, now_ms]).await?.is_none())
 }
 
-struct Count {
-    n: i64,
-}
-row!(Count { n });
-
 /// Whether some keys are in hardware: then none are made elsewhere by mistake.
 pub(super) async fn has_hardware_keys(cx: &Ctx) -> Result<bool, DbError> {
     let sql = "SELECT COUNT(*) AS n FROM private_key WHERE place = $1 AND destroyed_ms IS NULL";
-    Ok(cx.db().one::<Count>(sql, args![HARDWARE]).await?.is_some_and(|found| found.n > 0))
+    Ok(cx.db().one::<i64>(sql, args![HARDWARE]).await? > Some(0))
 }
