@@ -2,7 +2,8 @@
 //! long a wrong password takes for who is there and for who is not.
 //!
 //! Rounds of rest and crowd take turns, so that what else the machine does falls on both. `--quick` makes two of them
-//! instead of five.
+//! instead of five. Nobody of the crowd may be refused: refusals are answered by the thousand, and would be what is measured.
+//! Wrong passwords come last for that reason, since their network counts them.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
 mod measure;
@@ -63,9 +64,12 @@ fn crowded(server: &Server) -> Result<(Vec<Duration>, u64)> {
         for nth in 0..CROWD {
             let (over, done) = (&over, &done);
             scope.spawn(move || {
+                // They are at other machines.
+                let _ = rustix::process::nice(19);
                 while !over.load(Ordering::Relaxed) {
                     let status = post(server, "login", &account(nth)).unwrap_or_default();
-                    done.fetch_add(u64::from(status == 200), Ordering::Relaxed);
+                    assert_eq!(status, 200, "a log-in of the crowd");
+                    done.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
@@ -106,10 +110,6 @@ fn main() -> Result<()> {
             return Err(Error::other(format!("an account got {status}: {}", server.log())));
         }
     }
-    let (known, unknown) = wrong(&server)?;
-    say(&json!({"bench": "login", "what": "a wrong password", "tries": WRONG, "known": known.json(),
-                "unknown": unknown.json(), "ratio_median": ratio(known.median, unknown.median)})
-    .to_string());
     let mut publisher = Publisher::connect(server.rtmp(), "live", "show", &broadcast())?;
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -117,7 +117,12 @@ fn main() -> Result<()> {
         let measured = rounds(&server, if options.quick() { 2 } else { 5 });
         over.store(true, Ordering::Relaxed);
         measured
-    })
+    })?;
+    let (known, unknown) = wrong(&server)?;
+    say(&json!({"bench": "login", "what": "a wrong password", "tries": WRONG, "known": known.json(),
+                "unknown": unknown.json(), "ratio_median": ratio(known.median, unknown.median)})
+    .to_string());
+    Ok(())
 }
 
 fn rounds(server: &Server, count: usize) -> Result<()> {

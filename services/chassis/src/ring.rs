@@ -150,8 +150,8 @@ impl Ring {
             opened.spawn(async move {
                 let id = service.id;
                 let opened = handle.spawn(open_one(config, data, service, shared)).await;
-                let cx =
-                    opened.map_err(|e| e.to_string()).flatten().map_err(|e| format!("service {id}: {e}"))?;
+                let opened = opened.map_err(|e| e.to_string()).flatten();
+                let cx = opened.map_err(|e| format!("service {id}: {e}"))?;
                 let peer = Peer { router: router(&cx), runtime: handle };
                 let inbox = Arc::new(cx.clone());
                 Ok::<_, String>(Running { cx, peer, inbox, _threads: threads })
@@ -297,7 +297,7 @@ impl Ring {
     pub async fn stop(&self) {
         let _ = self.stop.send(true);
         for running in self.services.values() {
-            let places = running.cx.inner().places.clone();
+            let places = &running.cx.inner().places;
             let _ = tokio::time::timeout(GRACE, places.acquire_many(REQUESTS_MAX)).await;
             running.cx.db().close().await;
         }
@@ -326,23 +326,22 @@ async fn open_one(
     Ok(Ctx::new(service, needs, db, shared))
 }
 
-/// One thread for one service.
+/// One thread for one service, behind those of streams: a crowd at a service is nothing that viewers feel.
 fn thread(id: &str) -> Result<Runtime, String> {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(1).max_blocking_threads(2).thread_name(id).enable_all();
+    #[cfg(target_os = "linux")] // Elsewhere it is the priority of the whole process.
+    builder.on_thread_start(|| drop(rustix::process::nice(10)));
     builder.build().map_err(|e| format!("cannot start a thread for {id}: {e}"))
 }
 
 impl Running {
     /// Starts what the service does by itself.
     fn work(&mut self, stop: &watch::Receiver<bool>) {
-        let until = |mut stop: watch::Receiver<bool>| async move {
-            let _ = stop.wait_for(|&stop| stop).await;
-        };
         let spawn = |work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
-            let stop = until(stop.clone());
+            let mut stop = stop.clone();
             self.peer.runtime.spawn(async move {
-                tokio::select! { biased; () = stop => {}, () = work => {} }
+                tokio::select! { biased; _ = stop.wait_for(|&stop| stop) => {}, () = work => {} }
             });
         };
         spawn(Box::pin(relays(self.cx.clone())));

@@ -1,7 +1,7 @@
 //! Passwords: Argon2id (RFC 9106) with 19 MiB and two passes, one at a time.
 //!
 //! A crowd that signs in must not take the machine from viewers: one thread hashes, at the lowest priority, and so many wait
-//! for it at most. (Idle priority would spare viewers some more, and keep everybody out of a machine that is never idle.)
+//! for it at most. (Idle priority spares viewers no more, and keeps everybody out of a machine that is never idle.)
 //! Who does not exist is hashed for too.
 
 use std::sync::LazyLock;
@@ -31,7 +31,7 @@ static THREAD: LazyLock<SyncSender<Work>> = LazyLock::new(|| {
 });
 
 fn serve(work: &Receiver<Work>) {
-    // Of this thread alone, on Linux.
+    #[cfg(target_os = "linux")] // Elsewhere it is the priority of the whole process.
     let _ = rustix::process::nice(19);
     let argon2 = Argon2::default();
     let hash = |password: &str| {
