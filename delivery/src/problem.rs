@@ -111,6 +111,9 @@ impl Problem {
         headers.insert(header::CACHE_CONTROL, keep);
         // A page elsewhere that plays a stream may know why it cannot.
         cors(headers);
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"nexus\""));
+        }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

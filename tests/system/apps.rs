@@ -23,3 +23,13 @@ fn an_app_signs_somebody_in_and_speaks_for_them_as_far_as_they_let_it() {
         assert_eq!(seen[fault], json!([]), "{seen}");
     }
 }
+
+/// Tokens that are nothing to who has stolen them, and pages of other sites.
+#[test]
+fn what_an_app_has_is_bound_to_its_key() {
+    let server = Server::start(&[]);
+    let invite = server.said("administrator ").expect("a link");
+    let script = format!("{}/web/e2e/bound.mjs", env!("CARGO_MANIFEST_DIR"));
+    let (ok, out, err) = run("node", &[&script, invite], Duration::from_secs(60));
+    assert!(ok, "{out}{err}\n{}", server.log());
+}

@@ -59,11 +59,31 @@ pub struct Claims {
     /// What the app may do, as scopes behind each other (RFC 9068 §2.2.3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// The key that whoever shows it must hold (RFC 7800, RFC 9449 §6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
     /// Unix time, seconds.
     pub iat: i64,
     /// Unix time, seconds.
     pub exp: i64,
 }
+
+/// What a token is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Confirmation {
+    /// The thumbprint of a key (RFC 7638, SHA-256).
+    pub jkt: String,
+}
+
+/// Header and scheme of a proof that who asks holds a key (RFC 9449).
+pub const DPOP: &str = "dpop";
+/// How proofs may be signed.
+pub const DPOP_ALGS: [&str; 2] = ["ES256", "EdDSA"];
+/// Header by which the gateway tells services whose proof a request bears: the key's thumbprint, or [`PROVEN_FAULT`] and why
+/// it is none.
+pub const PROVEN: &str = "x-proven-key";
+/// What a fault begins with; no thumbprint does.
+pub const PROVEN_FAULT: &str = "! ";
 
 /// Somebody, as the services tell each other and people about themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

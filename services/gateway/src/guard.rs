@@ -52,7 +52,7 @@ pub(crate) fn local(headers: &HeaderMap, uri: &Uri, peer: SocketAddr) -> Result<
 }
 
 /// Host and port under which we were called.
-fn authority(headers: &HeaderMap, uri: &Uri) -> String {
+pub(crate) fn authority(headers: &HeaderMap, uri: &Uri) -> String {
     let host = headers.get(header::HOST).and_then(|h| h.to_str().ok());
     host.or(uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default().to_owned()
 }

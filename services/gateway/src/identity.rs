@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `gateway.token` | the operator |
 //! | an access token | whoever token-mgr says; proved here with its published keys, asking nobody |
+//! | one that is bound to a key | the same, with a proof of that key for this very request (`dpop.rs`) |
 //! | an API key | whoever token-mgr says, for ten seconds |
 //! | nothing, from this machine | the operator, as long as there is no `gateway.token` and user-auth says that there is no administrator |
 
@@ -19,14 +20,15 @@ use http_body_util::{BodyExt, Limited};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use nx_chassis::{Caller, RawBody, Ring};
-use nx_contract::identity::{API_KEY, Claims, ISSUER, KEYS_CACHED_S, KeyBearer};
+use nx_contract::identity::{API_KEY, Claims, DPOP, ISSUER, KEYS_CACHED_S, KeyBearer};
 use nx_delivery::{Problem, wall_ms};
 use nx_mesh::beat::HOLDER;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use crate::config::Token;
-use crate::guard;
+use crate::dpop::{self, Again, Proof, Seen};
+use crate::{cors, guard};
 
 /// How long an answer about an API key is believed, milliseconds.
 const KEY_MS: i64 = 10_000;
@@ -49,17 +51,24 @@ const SKEW_S: u64 = 30;
 
 /// Somebody, or why nobody.
 #[derive(Debug, Clone)]
-pub(crate) struct Who(Result<Caller, Problem>);
+pub(crate) struct Who {
+    caller: Result<Caller, Problem>,
+    /// What services are told of the proof that came along.
+    proven: Option<String>,
+}
+
+/// The proof that a request bears, or what is wrong with it.
+type Shown = Result<Option<Proof>, &'static str>;
 
 impl Who {
     /// Nobody, whom nobody has asked.
     pub(crate) fn unasked() -> Self {
-        Self(Err(guard::unauthorized("nobody has asked who you are")))
+        Self::of(None)
     }
 
     /// Whoever the ring says it is.
     pub(crate) fn of(caller: Option<Caller>) -> Self {
-        Self(caller.ok_or_else(|| guard::unauthorized("nobody has shown who asks")))
+        Self { caller: caller.ok_or_else(|| guard::unauthorized("nobody has shown who asks")), proven: None }
     }
 
     /// Who it is.
@@ -67,7 +76,12 @@ impl Who {
     /// # Errors
     /// 401 or 403, with what to do.
     pub(crate) fn caller(&self) -> Result<&Caller, Problem> {
-        self.0.as_ref().map_err(Clone::clone)
+        self.caller.as_ref().map_err(Clone::clone)
+    }
+
+    /// The key that was proved, or why none was, as services read it.
+    pub(crate) fn proven(&self) -> Option<&str> {
+        self.proven.as_deref()
     }
 
     /// Lets who may do everything pass.
@@ -98,6 +112,7 @@ pub(crate) struct Identity {
     people: Mutex<(bool, i64)>,
     /// Once there was one, there always is.
     had_people: AtomicBool,
+    proofs: Seen,
     how: Validation,
 }
 
@@ -116,9 +131,9 @@ impl Identity {
         how.set_issuer(&[ISSUER]);
         how.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         how.leeway = SKEW_S;
-        let (signers, reading, keys, people, had_people) = Default::default();
+        let (signers, reading, keys, people, had_people, proofs) = Default::default();
         let asking = Semaphore::new(ASKING_MAX);
-        Self { ring, token, url, signers, reading, keys, asking, people, had_people, how }
+        Self { ring, token, url, signers, reading, keys, asking, people, had_people, proofs, how }
     }
 
     /// Where people reach the pages, as the settings have it.
@@ -128,21 +143,32 @@ impl Identity {
 
     /// Who sends this.
     pub(crate) async fn find_out(&self, head: &Parts, peer: SocketAddr) -> Who {
-        Who(self.caller(head, peer).await)
+        let given = head.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+        let given = given.and_then(|v| v.split_once(' ')).map(|(scheme, token)| (scheme, token.trim()));
+        let by = |name| given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(name)).map(|(_, token)| token);
+        let (bearer, bound) = (by("bearer"), by(DPOP));
+        let asked = dpop::Asked::of(head, self.url(), bound, wall_ms().div_euclid(1000));
+        let shown = dpop::shown(head, &asked);
+        let proven = dpop::told(&shown);
+        // What a page of another site shows of itself, a browser has not added.
+        let foreign = match given.is_some() && cors::is_open(head.uri.path()) {
+            true => Ok(()),
+            false => guard::same_site(&head.headers, &head.uri),
+        };
+        let caller = match (foreign, bearer, bound) {
+            (Err(problem), ..) => Err(problem),
+            (_, Some(token), _) => self.by_bearer(token).await,
+            (_, None, Some(token)) => self.by_token(token, Some(shown)).await,
+            (_, None, None) => self.nobody(head, peer).await,
+        };
+        Who { caller, proven }
     }
 
-    async fn caller(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Problem> {
-        guard::same_site(&head.headers, &head.uri)?;
-        let given = head.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-        let given = given.and_then(|v| v.split_once(' '));
-        let Some((_, given)) = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
-            return self.nobody(head, peer).await;
-        };
-        let given = given.trim();
+    async fn by_bearer(&self, given: &str) -> Result<Caller, Problem> {
         match &self.token {
             Some(token) if token.is(given) => Ok(Caller::operator()),
             _ if given.starts_with(API_KEY) => self.by_key(given).await,
-            _ => self.by_token(given).await,
+            _ => self.by_token(given, None).await,
         }
     }
 
@@ -175,7 +201,8 @@ impl Identity {
         people
     }
 
-    async fn by_token(&self, token: &str) -> Result<Caller, Problem> {
+    /// Whoever a token names, if the key that it is bound to was proved.
+    async fn by_token(&self, token: &str, shown: Option<Shown>) -> Result<Caller, Problem> {
         let wrong = |_| guard::unauthorized("the token is none of ours, or not good any more: sign in again");
         let name = jsonwebtoken::decode_header(token).map_err(wrong)?.kid.unwrap_or_default();
         let signers = self.signers(&name).await;
@@ -188,9 +215,30 @@ impl Identity {
             };
         };
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.how).map_err(wrong)?.claims;
+        self.held(claims.cnf.as_ref().map(|of| of.jkt.as_str()), shown)?;
         // Every token of an app says so, whatever else it says: without scopes it may do nothing.
         let scope = claims.client_id.map(|_| claims.scope.unwrap_or_default());
         Ok(Caller { subject: claims.sub, roles: claims.roles, session: claims.sid, scope })
+    }
+
+    /// Whether who shows a token bound to `key` has proved that they hold it.
+    fn held(&self, key: Option<&str>, shown: Option<Shown>) -> Result<(), Problem> {
+        let no = |why: &str| Err(guard::unauthorized(why));
+        match (key, shown) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => no("the token is bound to no key: send it as Authorization: Bearer"),
+            (Some(_), Some(Err(why))) => no(why),
+            (Some(key), Some(Ok(Some(proof)))) if proof.key == key => {
+                match self.proofs.first(&proof, wall_ms().div_euclid(1000)) {
+                    Ok(()) => Ok(()),
+                    Err(Again::Known) => no("the proof came before: each request needs one of its own"),
+                    Err(Again::Full) => Err(away("too many proofs come at this moment")),
+                }
+            }
+            (Some(_), _) => {
+                no("the token is bound to a key: send it as Authorization: DPoP, with a proof by that key")
+            }
+        }
     }
 
     /// The published keys: read anew when they are old, or do not have this one. Whoever has theirs does not wait for that, and

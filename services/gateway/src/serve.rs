@@ -27,7 +27,7 @@ use crate::identity::{Identity, Who};
 use crate::limits::{Asker, Limits, Standing};
 use crate::services::{self, Services};
 use crate::{
-    announce, assets, core, guard, mixes, playback, recordings, registry, titles, uploads, vault, work,
+    announce, assets, core, cors, guard, mixes, playback, recordings, registry, titles, uploads, vault, work,
 };
 
 /// What belongs to the streaming core.
@@ -139,6 +139,9 @@ impl Face {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
+        if let Some(answer) = cors::preflight(&head) {
+            return Ok(answer);
+        }
         // Pages are everybody's, and other processes of the ring have said who they are.
         if let Some(page) = page(head.uri.path()) {
             return guard::takes(&head.method, "GET, HEAD").map(|()| nx_delivery::page(&page, &head.headers));
@@ -360,7 +363,14 @@ impl Handler for Face {
         {
             return Box::pin(async move { vault::answer(self.respond(request, peer).await) });
         }
-        Box::pin(self.respond(request, peer))
+        let open = cors::is_open(request.uri().path());
+        Box::pin(async move {
+            let mut answer = self.respond(request, peer).await;
+            if let (Ok(response), true) = (&mut answer, open) {
+                cors::readable(response.headers_mut());
+            }
+            answer
+        })
     }
 
     fn ready(&self) -> Result<serde_json::Value, serde_json::Value> {

@@ -10,6 +10,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use nx_catalog::Entry;
 use nx_chassis::{CLIENT, Caller, REACHED, RawBody, Ring};
+use nx_contract::identity::PROVEN;
 use nx_delivery::{Body, Problem, Response, Stream};
 use nx_mesh::CALLER;
 use nx_mesh::beat::HOLDER;
@@ -105,7 +106,7 @@ impl Services {
         }
         let caller = allowed(service, &head.method, rest, who)?;
         let to = (service.id.as_str(), format!("/{rest}{query}"));
-        self.pass_on(to, (&head.method, headers), body, peer, caller).await
+        self.pass_on(to, (&head.method, headers), body, peer, (caller, who.proven())).await
     }
 
     /// Has the core of another process answer, which decides itself who may what.
@@ -132,25 +133,25 @@ impl Services {
             // Why it is nobody is known here alone.
             _ => Some(who.caller()?.clone()),
         };
-        self.pass_on((CORE, format!("/{rest}{query}")), (&head.method, head.headers), body, peer, caller)
-            .await
+        let to = (CORE, format!("/{rest}{query}"));
+        self.pass_on(to, (&head.method, head.headers), body, peer, (caller, None)).await
     }
 
-    /// Sends a request on to a service at a path, in the name of `caller`.
+    /// Sends a request on to a service at a path, in the name of a caller, with what is known of the proof that came along.
     async fn pass_on<B>(
         &self,
         (service, path): (&str, String),
         (method, mut headers): (&Method, HeaderMap),
         body: B,
         peer: SocketAddr,
-        caller: Option<Caller>,
+        (caller, proven): (Option<Caller>, Option<&str>),
     ) -> Result<Response, Problem>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         headers.remove(CALLER);
-        told_by_us(&mut headers, peer, self.identity.url());
+        told_by_us(&mut headers, peer, self.identity.url(), proven);
         IDENTITY.iter().for_each(|name| drop(headers.remove(*name)));
         keep_back(service, &mut headers);
         let request = request(method, &path, headers, body, caller)?;
@@ -174,8 +175,8 @@ impl Services {
         let caller = match self.ring.sealed(&service.id, &mut headers).map_err(told)? {
             Some(caller) => caller,
             None => {
-                told_by_us(&mut headers, peer, self.identity.url());
                 let who = self.identity.find_out(head, peer).await;
+                told_by_us(&mut headers, peer, self.identity.url(), who.proven());
                 allowed(service, &head.method, head.uri.path().trim_start_matches('/'), &who)?
             }
         };
@@ -226,8 +227,11 @@ pub(crate) fn reached_here(headers: &mut HeaderMap) {
     headers.get(header::HOST).cloned().into_iter().for_each(|host| drop(headers.insert(REACHED, host)));
 }
 
-/// Where a request comes from, and that it has its whole time, whatever it says itself.
-fn told_by_us(headers: &mut HeaderMap, peer: SocketAddr, url: Option<&str>) {
+/// Where a request comes from, what its proof shows, and that it has its whole time, whatever it says itself.
+fn told_by_us(headers: &mut HeaderMap, peer: SocketAddr, url: Option<&str>, proven: Option<&str>) {
+    headers.remove(PROVEN);
+    let proven = proven.and_then(|proven| HeaderValue::from_str(proven).ok());
+    proven.into_iter().for_each(|proven| drop(headers.insert(PROVEN, proven)));
     headers.remove(CLIENT);
     headers.remove("x-deadline-ms");
     reached_here(headers);

@@ -16,6 +16,7 @@ mod auth_service;
 mod auth_service_v2;
 mod client;
 mod here;
+mod proven;
 mod session_mgr;
 mod token_mgr;
 mod user_auth;

@@ -1,4 +1,4 @@
-//! An app sends somebody here to ask whether they allow it (RFC 6749 §4.1, RFC 7636, RFC 9126, RFC 9207).
+//! An app sends somebody here to ask whether they allow it (RFC 6749 §4.1, RFC 7636, RFC 9126, RFC 9207, RFC 9449 §10).
 //!
 //! ```text
 //! app ─► /authorize ─► /account#authorize=REQUEST ─► look ─► allow | deny ─► app, with a code or an error
@@ -17,10 +17,13 @@ use super::form::{Answer, Elsewhere, Form, Fresh, Query, Refused};
 use super::rules::{self, Params, has, with_query};
 use crate::hash;
 use crate::here::Here;
+use crate::proven::Proven;
 
 /// How long what was pushed holds, seconds, and how many an app may have so.
 const PUSHED_S: i64 = 90;
 const PUSHED_MAX: i64 = 500;
+/// How a request names the key that its code is bound to.
+const KEY: &str = "dpop_jkt";
 const PUSHED: &str = "urn:ietf:params:oauth:request_uri:";
 
 pub(super) fn routes(api: Api) -> Api {
@@ -35,6 +38,8 @@ pub(super) struct Asked {
     pub(super) state: Option<String>,
     pub(super) nonce: Option<String>,
     pub(super) challenge: String,
+    /// The thumbprint of the key that whoever redeems the code must hold.
+    pub(super) key: Option<String>,
     pub(super) prompt: String,
     pub(super) max_age_s: Option<i64>,
     /// An ID token of whom the app expects.
@@ -61,10 +66,11 @@ pub(super) async fn understand(cx: &Ctx, params: &Params) -> Result<Asked, Fault
     let (redirect_uri, state) = (given.to_owned(), params.get("state").map(str::to_owned));
     match wanted(&client, params) {
         Ok((scope, challenge, max_age_s)) => {
+            let key = params.get(KEY).map(str::to_owned);
             let nonce = params.get("nonce").map(str::to_owned);
             let prompt = params.get("prompt").unwrap_or_default().to_owned();
             let hint = params.get("id_token_hint").map(str::to_owned);
-            Ok(Asked { client, redirect_uri, scope, state, nonce, challenge, prompt, max_age_s, hint })
+            Ok(Asked { client, redirect_uri, scope, state, nonce, challenge, key, prompt, max_age_s, hint })
         }
         Err(refused) => Err(Fault::App { redirect_uri, state, refused }),
     }
@@ -95,6 +101,9 @@ fn wanted(client: &Client, params: &Params) -> Result<(String, String, Option<i6
         params.need("code_challenge").map_err(|why| Refused::request(format!("{why}: PKCE is needed")))?;
     if params.get("code_challenge_method") != Some("S256") || !rules::is_challenge(challenge) {
         return Err(Refused::request("code_challenge_method must be S256, and the challenge one of SHA-256"));
+    }
+    if params.get(KEY).is_some_and(|key| !rules::is_challenge(key)) {
+        return Err(Refused::request(format!("{KEY} is the SHA-256 thumbprint of a key")));
     }
     let max_age_s = params.get("max_age").map(|v| v.parse::<u32>().map(i64::from)).transpose();
     let max_age_s = max_age_s.map_err(|_| Refused::request("max_age is a number of seconds"))?;
@@ -152,12 +161,23 @@ struct Pushed {
     expires_in: i64,
 }
 
-async fn push(cx: Ctx, headers: HeaderMap, Form(form): Form) -> Fresh<Pushed> {
-    Fresh(Answer(keep(cx, headers, form).await))
+async fn push(cx: Ctx, headers: HeaderMap, proven: Proven, Form(form): Form) -> Fresh<Pushed> {
+    Fresh(Answer(keep(cx, headers, proven, form).await))
 }
 
-async fn keep(cx: Ctx, headers: HeaderMap, form: Result<Params, Refused>) -> Result<Pushed, Refused> {
+async fn keep(
+    cx: Ctx,
+    headers: HeaderMap,
+    Proven(proven): Proven,
+    form: Result<Params, Refused>,
+) -> Result<Pushed, Refused> {
     let mut form = form?;
+    if let Some(key) = proven.map_err(Refused::proof)? {
+        if form.get(KEY).is_some_and(|named| named != key) {
+            return Err(Refused::proof(format!("{KEY} is not the key that was proved")));
+        }
+        form.set(KEY, &key);
+    }
     let client = clients::authenticate(&cx, &headers, &form).await?;
     if form.get("request_uri").is_some() {
         return Err(Refused::request("what is pushed names nothing that was pushed"));

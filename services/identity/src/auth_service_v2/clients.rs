@@ -64,6 +64,10 @@ pub(super) struct About {
     #[garde(skip)]
     #[serde(default)]
     pub(super) trusted: bool,
+    /// Whether all its tokens are bound to a key that it holds (RFC 9449 §5.2); any app may have them be.
+    #[garde(skip)]
+    #[serde(default)]
+    pub(super) dpop_bound_access_tokens: bool,
 }
 
 /// An app.
@@ -71,8 +75,7 @@ pub(super) struct About {
 pub(super) struct Client {
     pub(super) id: String,
     pub(super) name: String,
-    /// Whether it can keep no secret: what runs on a phone, a television or a desktop. What runs in the page of another site reads
-    /// no answer of ours.
+    /// Whether it can keep no secret: what runs on a phone, a television or a desktop, or in the page of another site.
     pub(super) public: bool,
     #[serde(flatten)]
     pub(super) about: About,

@@ -155,9 +155,9 @@ async fn allow(
     }
     let code = format!("{CODE_PREFIX}{}", nx_chassis::fresh()?);
     let sql = "INSERT INTO code (hash, client_id, person_id, session_id, scope, nonce, auth_s, redirect_uri, challenge, \
-               used_ms, burnt, ends_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10)";
+               used_ms, burnt, ends_ms, jkt) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10, $11)";
     let ends_ms = cx.now_ms() + CODE_MS;
-    let Asked { client, redirect_uri, scope, nonce, challenge, state, .. } = &asked;
+    let Asked { client, redirect_uri, scope, nonce, challenge, key, state, .. } = &asked;
     let kept = args![
         hash(&code),
         &client.id,
@@ -168,7 +168,8 @@ async fn allow(
         auth_s,
         redirect_uri,
         challenge,
-        ends_ms
+        ends_ms,
+        key.clone()
     ];
     tx.run(sql, kept).await?;
     allowed(&cx, &mut tx, &by.subject, &client.id, scope).await?;

@@ -85,6 +85,11 @@ impl Refused {
         Self::new("invalid_grant", description)
     }
 
+    /// The key that is needed was not proved (RFC 9449 §5).
+    pub(super) fn proof(description: impl Into<String>) -> Self {
+        Self::new("invalid_dpop_proof", description)
+    }
+
     /// Whether it is no fault of the app's.
     pub(super) fn is_ours(&self) -> bool {
         self.status.is_server_error()

@@ -3,14 +3,14 @@
 
 use http::HeaderMap;
 use nx_chassis::{Api, Caller, Ctx, Json, Problem};
-use nx_contract::identity::ISSUER;
+use nx_contract::identity::{Confirmation, ISSUER};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::form::{Answer, Form, Refused};
 use super::rules::{Params, has};
-use super::token::profile;
+use super::token::{profile, token_type};
 use super::{clients, sessions};
 use crate::token_mgr::{Known, Token};
 use crate::{Done, Person};
@@ -34,6 +34,8 @@ struct State {
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,13 +66,15 @@ async fn state(cx: &Ctx, headers: &HeaderMap, form: Result<Params, Refused>) -> 
     }
     let Known { refreshes, subject, handle, app, iat, exp, .. } = known;
     let named = app.as_ref().is_none_or(|app| has(&app.scope, "profile"));
+    let cnf = app.as_ref().and_then(|app| app.key.clone()).map(|jkt| Confirmation { jkt });
     let (client_id, scope) = app.map(|app| (app.client_id, app.scope)).unzip();
     Ok(State {
         active: true,
         scope,
         client_id,
         username: handle.filter(|_| named),
-        token_type: (!refreshes).then_some("Bearer"),
+        token_type: (!refreshes).then_some(token_type(cnf.is_some())),
+        cnf,
         exp: Some(exp),
         iat,
         sub: Some(subject),

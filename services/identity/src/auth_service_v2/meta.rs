@@ -1,6 +1,7 @@
 //! What apps read first: where everything is and what there is (OpenID Connect Discovery, RFC 8414).
 
 use nx_chassis::{Api, Json, Problem};
+use nx_contract::identity::DPOP_ALGS;
 use serde_json::{Value, json};
 
 use super::rules::SCOPES;
@@ -43,6 +44,7 @@ async fn discovery(here: Here) -> Result<Json<Value>, Problem> {
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
         "claims_parameter_supported": false,
+        "dpop_signing_alg_values_supported": DPOP_ALGS,
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,
     })))

@@ -57,6 +57,7 @@ pub(crate) fn service(sender: &Sender) -> Service {
     )))));
     Service::new("auth-service-v2")
         .migration(include_str!("0001_init.sql"))
+        .migration(include_str!("0002_bound.sql"))
         .api(meta::routes(logout::routes(sessions::routes(person::routes(api)))))
         .emits(CLIENT_REGISTERED)
         .emits(CONSENT_GRANTED)

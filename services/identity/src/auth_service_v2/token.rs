@@ -1,4 +1,5 @@
-//! What apps are given for what they show (RFC 6749 §4 to §6, RFC 8628 §3.4, RFC 8693, OpenID Connect Core §3.1.3).
+//! What apps are given for what they show (RFC 6749 §4 to §6, RFC 8628 §3.4, RFC 8693, OpenID Connect Core §3.1.3): bound to a
+//! key, where they prove that they hold one (RFC 9449 §5).
 
 use http::HeaderMap;
 use nx_chassis::{Api, Ctx, args, row};
@@ -15,6 +16,7 @@ use super::{CODE, CREDENTIALS, DEVICE, EXCHANGE, REFRESH, device};
 use crate::answer::Tokens;
 use crate::auth_service::NewAppSession;
 use crate::here::Here;
+use crate::proven::Proven;
 use crate::token_mgr::{App, AppTokens, Known, NewAccess, Refresh, Sign, Signed, Token};
 use crate::{Person, hash};
 
@@ -52,33 +54,56 @@ pub(super) struct Grant {
     pub(super) auth_s: i64,
 }
 
-async fn token(cx: Ctx, headers: HeaderMap, here: Here, Form(form): Form) -> Answer<Given> {
-    Answer(given(&cx, &headers, &here, form).await)
+async fn token(cx: Ctx, headers: HeaderMap, here: Here, proven: Proven, Form(form): Form) -> Answer<Given> {
+    Answer(given(&cx, &headers, &here, proven, form).await)
+}
+
+/// Who asks, and the key that they hold.
+struct Asking {
+    client: Client,
+    key: Option<String>,
+}
+
+impl Asking {
+    fn app(&self, scope: String) -> App {
+        App { client_id: self.client.id.clone(), scope, key: self.key.clone() }
+    }
+}
+
+/// How a token is shown.
+pub(super) fn token_type(bound: bool) -> &'static str {
+    if bound { "DPoP" } else { "Bearer" }
 }
 
 async fn given(
     cx: &Ctx,
     headers: &HeaderMap,
     here: &Here,
+    Proven(proven): Proven,
     form: Result<Params, Refused>,
 ) -> Result<Given, Refused> {
     let form = form?;
     let client = clients::authenticate(cx, headers, &form).await?;
+    let key = proven.map_err(Refused::proof)?;
+    if key.is_none() && client.about.dpop_bound_access_tokens {
+        return Err(Refused::proof("the app is registered for tokens bound to a key: send a proof of it"));
+    }
+    let by = Asking { client, key };
     let need = |name| form.need(name).map_err(Refused::request);
     match need("grant_type")? {
-        CODE => by_code(cx, here, &client, &form).await,
-        REFRESH => by_refresh(cx, &client, need("refresh_token")?, form.get("scope")).await,
-        CREDENTIALS => for_itself(cx, &client, form.get("scope")).await,
+        CODE => by_code(cx, here, &by, &form).await,
+        REFRESH => by_refresh(cx, by, need("refresh_token")?, form.get("scope")).await,
+        CREDENTIALS => for_itself(cx, &by, form.get("scope")).await,
         DEVICE => {
             let code = need("device_code")?;
-            let grant = device::redeem(cx, &client, code).await?;
-            let begun = begin(cx, here, &client, grant).await;
+            let grant = device::redeem(cx, &by.client, code).await?;
+            let begun = begin(cx, here, &by, grant).await;
             if begun.as_ref().is_err_and(Refused::is_ours) {
                 device::give_back(cx, code).await?;
             }
             begun.map(|(given, _)| given)
         }
-        EXCHANGE => exchanged(cx, &client, &form).await,
+        EXCHANGE => exchanged(cx, &by, &form).await,
         other => Err(Refused::new("unsupported_grant_type", format!("{other:.80} is not given here"))),
     }
 }
@@ -91,10 +116,12 @@ struct Code {
     auth_s: i64,
     redirect_uri: String,
     challenge: String,
+    jkt: Option<String>,
 }
-row!(Code { person_id, session_id, scope, nonce, auth_s, redirect_uri, challenge });
+row!(Code { person_id, session_id, scope, nonce, auth_s, redirect_uri, challenge, jkt });
 
-async fn by_code(cx: &Ctx, here: &Here, client: &Client, form: &Params) -> Result<Given, Refused> {
+async fn by_code(cx: &Ctx, here: &Here, by: &Asking, form: &Params) -> Result<Given, Refused> {
+    let client = &by.client;
     client.may(CODE)?;
     let code = hash(form.need("code").map_err(Refused::request)?);
     let verifier = form.need("code_verifier").map_err(Refused::request)?;
@@ -107,15 +134,18 @@ async fn by_code(cx: &Ctx, here: &Here, client: &Client, form: &Params) -> Resul
         burn(cx, client, code).await?;
         return Err(none());
     };
-    let Code { person_id, session_id, scope, nonce, auth_s, redirect_uri, challenge } = found;
+    let Code { person_id, session_id, scope, nonce, auth_s, redirect_uri, challenge, jkt } = found;
     if form.get("redirect_uri").is_some_and(|given| given != redirect_uri) {
         return Err(Refused::grant("redirect_uri is not the one that the code was asked for with"));
     }
     if !rules::proves(verifier, &challenge) {
         return Err(Refused::grant("code_verifier is not the one behind the challenge"));
     }
+    if jkt.is_some() && jkt != by.key {
+        return Err(Refused::proof("the code is bound to a key that was not proved"));
+    }
     let grant = Grant { person_id, session_id, scope, nonce, auth_s };
-    let begun = begin(cx, here, client, grant).await;
+    let begun = begin(cx, here, by, grant).await;
     if begun.as_ref().is_err_and(Refused::is_ours) {
         // It may be tried again.
         cx.run("UPDATE code SET used_ms = 0 WHERE hash = $1 AND burnt = 0", args![code.clone()]).await?;
@@ -150,9 +180,9 @@ async fn burn(cx: &Ctx, client: &Client, code: Vec<u8>) -> Result<(), Refused> {
 }
 
 /// The first tokens of an app for somebody, and the session that they stand on.
-async fn begin(cx: &Ctx, here: &Here, client: &Client, grant: Grant) -> Result<(Given, String), Refused> {
+async fn begin(cx: &Ctx, here: &Here, by: &Asking, grant: Grant) -> Result<(Given, String), Refused> {
     let Grant { person_id, session_id: parent, scope, nonce, auth_s } = grant;
-    let app = App { client_id: client.id.clone(), scope: scope.clone() };
+    let (client, app) = (&by.client, by.app(scope.clone()));
     let name = client.name.clone();
     let new = NewAppSession { person_id, session_id: parent.clone(), name, app };
     let tokens: Tokens = cx.call("auth-service")?.post("/v1/apps", &cx.new_id(), &new).await?;
@@ -167,7 +197,7 @@ async fn begin(cx: &Ctx, here: &Here, client: &Client, grant: Grant) -> Result<(
     };
     let id = session.session_id.clone();
     let made = match first(cx, &session).await {
-        Ok(()) => with_id(cx, client, &session, AppTokens { tokens, scope }, nonce).await,
+        Ok(()) => with_id(cx, by, &session, AppTokens { tokens, scope }, nonce).await,
         Err(refused) => Err(refused),
     };
     if made.is_err() {
@@ -185,20 +215,22 @@ async fn first(cx: &Ctx, session: &AppSession) -> Result<(), Refused> {
     }
 }
 
-async fn by_refresh(cx: &Ctx, client: &Client, token: &str, scope: Option<&str>) -> Result<Given, Refused> {
+async fn by_refresh(cx: &Ctx, by: Asking, token: &str, scope: Option<&str>) -> Result<Given, Refused> {
+    let client = &by.client;
     client.may(REFRESH)?;
     let scope = scope.map(|scope| client.scope(Some(scope))).transpose()?;
-    let asked = Refresh { refresh_token: token.to_owned(), client_id: client.id.clone(), scope };
+    let (refresh_token, client_id, key) = (token.to_owned(), client.id.clone(), by.key.clone());
+    let asked = Refresh { refresh_token, client_id, scope, key, public: client.public };
     let next: AppTokens = cx.call("token-mgr")?.post("/v1/apps/refresh", &cx.new_id(), &asked).await?;
     let over = || Refused::grant("the session of this app is over");
     let session = sessions::find(cx, &next.tokens.session_id).await?.ok_or_else(over)?;
-    with_id(cx, client, &session, next, None).await
+    with_id(cx, &by, &session, next, None).await
 }
 
 /// Tokens as an app gets them, with one that says who it is where it has asked for that.
 async fn with_id(
     cx: &Ctx,
-    client: &Client,
+    Asking { client, key }: &Asking,
     session: &AppSession,
     next: AppTokens,
     nonce: Option<String>,
@@ -209,7 +241,7 @@ async fn with_id(
         false => None,
     };
     let refresh_token = refresh_token.filter(|_| client.may(REFRESH).is_ok());
-    let (token_type, expires_in) = ("Bearer", expires_in_s);
+    let (token_type, expires_in) = (token_type(key.is_some()), expires_in_s);
     Ok(Given {
         access_token,
         token_type,
@@ -254,7 +286,8 @@ pub(super) fn profile(person: &Person, scope: &str) -> Map<String, Value> {
 }
 
 /// An app that speaks for itself: what its scopes name, and nobody's name.
-async fn for_itself(cx: &Ctx, client: &Client, scope: Option<&str>) -> Result<Given, Refused> {
+async fn for_itself(cx: &Ctx, by: &Asking, scope: Option<&str>) -> Result<Given, Refused> {
+    let client = &by.client;
     client.may(CREDENTIALS)?;
     // The others are about people, and nobody is here.
     let own: Vec<String> = client
@@ -272,12 +305,12 @@ async fn for_itself(cx: &Ctx, client: &Client, scope: Option<&str>) -> Result<Gi
         name: String::new(),
         roles: vec![OPERATOR.into()],
     };
-    let app = App { client_id: client.id.clone(), scope };
-    access(cx, NewAccess { person, session_id: None, app, until_s: None }, None).await
+    access(cx, NewAccess { person, session_id: None, app: by.app(scope), until_s: None }, None).await
 }
 
 /// Somebody's access token for one that is this app's, and good for no more (RFC 8693).
-async fn exchanged(cx: &Ctx, client: &Client, form: &Params) -> Result<Given, Refused> {
+async fn exchanged(cx: &Ctx, by: &Asking, form: &Params) -> Result<Given, Refused> {
+    let client = &by.client;
     client.may(EXCHANGE)?;
     let need = |name| form.need(name).map_err(Refused::request);
     let subject = need("subject_token")?;
@@ -292,6 +325,11 @@ async fn exchanged(cx: &Ctx, client: &Client, form: &Params) -> Result<Given, Re
     let known: Option<Known> = cx.call("token-mgr")?.post("/v1/apps/known", &cx.new_id(), &shown).await?;
     let none = || Refused::request("subject_token is none of ours, or not good any more");
     let known = known.filter(|known| !known.refreshes).ok_or_else(none)?;
+    // Who has stolen it must not get one that is bound to nothing.
+    let bound = known.app.as_ref().and_then(|app| app.key.as_deref());
+    if bound.is_some() && bound != by.key.as_deref() {
+        return Err(Refused::proof("subject_token is bound to a key that was not proved"));
+    }
     let asked =
         form.get("scope").map(str::to_owned).or_else(|| known.app.as_ref().map(|app| app.scope.clone()));
     let scope = client.scope(asked.as_deref())?;
@@ -300,12 +338,13 @@ async fn exchanged(cx: &Ctx, client: &Client, form: &Params) -> Result<Given, Re
     }
     let Known { subject: id, roles, session_id, exp, .. } = known;
     let person = Person { id, handle: String::new(), name: String::new(), roles };
-    let app = App { client_id: client.id.clone(), scope };
-    access(cx, NewAccess { person, session_id, app, until_s: Some(exp) }, Some(ACCESS_TYPE)).await
+    let new = NewAccess { person, session_id, app: by.app(scope), until_s: Some(exp) };
+    access(cx, new, Some(ACCESS_TYPE)).await
 }
 
 async fn access(cx: &Ctx, new: NewAccess, issued_token_type: Option<&'static str>) -> Result<Given, Refused> {
     let made: Signed = cx.call("token-mgr")?.post("/v1/apps/access", &cx.new_id(), &new).await?;
     let (access_token, expires_in, scope) = (made.token, made.expires_in_s, new.app.scope);
-    Ok(Given { access_token, token_type: "Bearer", expires_in, scope, issued_token_type, ..Given::default() })
+    let token_type = token_type(new.app.key.is_some());
+    Ok(Given { access_token, token_type, expires_in, scope, issued_token_type, ..Given::default() })
 }

@@ -28,11 +28,19 @@ pub(crate) struct App {
     pub(crate) client_id: String,
     /// Scopes behind each other.
     pub(crate) scope: String,
+    /// The thumbprint of the key that it must hold, if it has shown one (RFC 9449).
+    #[serde(default)]
+    pub(crate) key: Option<String>,
 }
 
 impl App {
-    pub(super) fn of(client_id: Option<String>, scope: Option<String>) -> Option<Self> {
-        client_id.map(|client_id| Self { client_id, scope: scope.unwrap_or_default() })
+    pub(super) fn of(client_id: Option<String>, scope: Option<String>, key: Option<String>) -> Option<Self> {
+        client_id.map(|client_id| Self { client_id, scope: scope.unwrap_or_default(), key })
+    }
+
+    /// Whether who holds `key` may go on with what is this app's: with a key, as it began. One that can keep a secret may take another.
+    fn goes_on(&self, key: Option<&str>, public: bool) -> bool {
+        self.key.is_none() || key.is_some() && (!public || self.key.as_deref() == key)
     }
 
     /// The roles that its scopes name, as far as somebody with `own` may use them.
@@ -62,6 +70,12 @@ pub(crate) struct Refresh {
     pub(crate) refresh_token: String,
     pub(crate) client_id: String,
     pub(crate) scope: Option<String>,
+    /// The key that the app has proved to hold.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+    /// Whether the app can keep no secret, so that the key is all that it is known by.
+    #[serde(default)]
+    pub(crate) public: bool,
 }
 
 /// Tokens, and for which scopes.
@@ -78,14 +92,18 @@ async fn refresh(
     Body(asked): Body<Refresh>,
 ) -> Result<ShownOnce<Json<AppTokens>>, Problem> {
     by.must_be_service()?;
-    let asked_for = asked.scope.as_deref();
-    if let (Some(scope), Some(app)) = (asked_for, families::app_of(&cx, &asked.refresh_token).await?)
-        && app.clone().narrowed(asked_for).scope.len() != scope.len()
-    {
-        return Err(Problem::invalid("/scope", "is more than was allowed"));
+    let Refresh { refresh_token, client_id, scope, key, public } = asked;
+    // Before it is used: one that somebody cannot use goes on for who can.
+    if let Some(app) = families::app_of(&cx, &refresh_token).await? {
+        if !app.goes_on(key.as_deref(), public) {
+            return Err(Problem::forbidden("the token is bound to a key that was not proved"));
+        }
+        if scope.as_ref().is_some_and(|asked| app.narrowed(Some(asked)).scope.len() != asked.len()) {
+            return Err(Problem::invalid("/scope", "is more than was allowed"));
+        }
     }
-    let mut family = families::next(&cx, &asked.refresh_token, Some(&asked.client_id)).await?;
-    family.app = family.app.map(|app| app.narrowed(asked_for));
+    let mut family = families::next(&cx, &refresh_token, Some(&client_id)).await?;
+    family.app = family.app.map(|app| App { key, ..app.narrowed(scope.as_deref()) });
     let scope = family.app.as_ref().map(|app| app.scope.clone()).unwrap_or_default();
     Ok(ShownOnce(Json(AppTokens { tokens: families::tokens(&cx, &family).await?, scope })))
 }
@@ -174,7 +192,7 @@ async fn of_access(cx: &Ctx, token: &str) -> Result<Option<Known>, Problem> {
     if claims.iss != ISSUER || claims.aud != ISSUER || claims.exp <= now_s {
         return Ok(None);
     }
-    let Claims { sub: subject, sid: session_id, client_id, scope, iat, exp, mut roles, .. } = claims;
+    let Claims { sub: subject, sid: session_id, client_id, scope, cnf, iat, exp, mut roles, .. } = claims;
     let mut handle = None;
     if let Some(session) = &session_id {
         let Some(family) = families::in_session(cx, session).await? else { return Ok(None) };
@@ -182,7 +200,7 @@ async fn of_access(cx: &Ctx, token: &str) -> Result<Option<Known>, Problem> {
         roles.retain(|role| now.contains(role) || now.iter().any(|now| now == OPERATOR));
         handle = Some(family.person.handle);
     }
-    let app = App::of(client_id, scope);
+    let app = App::of(client_id, scope, cnf.map(|of| of.jkt));
     Ok(Some(Known { refreshes: false, subject, handle, session_id, roles, app, iat: Some(iat), exp }))
 }
 
@@ -252,8 +270,24 @@ mod tests {
             (vec![], "watch publish operate", vec![]),
         ] {
             let own: Vec<String> = own.into_iter().map(str::to_owned).collect();
-            let app = App { client_id: "a".into(), scope: scope.into() };
+            let app = App { client_id: "a".into(), scope: scope.into(), key: None };
             assert_eq!(app.roles(&own), roles, "{own:?} {scope}");
+        }
+    }
+
+    #[test]
+    fn what_is_bound_to_a_key_goes_on_with_a_key() {
+        for (bound, shown, public, goes_on) in [
+            (None, None, true, true),
+            (None, Some("a"), true, true),
+            (Some("a"), Some("a"), true, true),
+            (Some("a"), Some("b"), true, false),
+            (Some("a"), None, true, false),
+            (Some("a"), Some("b"), false, true),
+            (Some("a"), None, false, false),
+        ] {
+            let app = App { client_id: "a".into(), scope: String::new(), key: bound.map(str::to_owned) };
+            assert_eq!(app.goes_on(shown, public), goes_on, "{bound:?} {shown:?} {public}");
         }
     }
 }

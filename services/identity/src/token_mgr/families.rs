@@ -7,7 +7,7 @@
 use garde::Validate;
 use http::HeaderMap;
 use nx_chassis::{Api, Body, Caller, Ctx, DbError, Job, Json, Path, Problem, ShownOnce, Tx, Value, args};
-use nx_contract::identity::{ACCESS_S, Claims, ISSUER};
+use nx_contract::identity::{ACCESS_S, Claims, Confirmation, ISSUER};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -56,7 +56,7 @@ impl nx_chassis::FromRow for Family {
             id: row.get("id")?,
             session_id: row.get("session_id")?,
             person: row.json("person")?,
-            app: App::of(row.get("client_id")?, row.get("scope")?),
+            app: App::of(row.get("client_id")?, row.get("scope")?, row.get("jkt")?),
             generation: row.get("generation")?,
             rotated_ms: row.get("rotated_ms")?,
             since: row.get("since")?,
@@ -103,11 +103,12 @@ async fn begin(
     // Before anything is written: the first key of all is written in a transaction of its own.
     let tokens = tokens(&cx, &family).await?;
     let sql = "INSERT INTO family (id, session_id, person_id, person, generation, rotated_ms, since, since_ms, ends_ms, \
-               client_id, scope) VALUES ($1, $2, $3, $4, 1, $5, 1, 0, $6, $7, $8)";
+               client_id, scope, jkt) VALUES ($1, $2, $3, $4, 1, $5, 1, 0, $6, $7, $8, $9)";
     let Family { id, session_id, person, rotated_ms, ends_ms, app, .. } = family;
+    let jkt = app.as_ref().and_then(|app| app.key.clone());
     let (client_id, scope) = app.map(|app| (app.client_id, app.scope)).unzip();
-    let row =
-        args![id, session_id, person.id.clone(), Value::json(&person), rotated_ms, ends_ms, client_id, scope];
+    let whose = (person.id.clone(), Value::json(&person));
+    let row = args![id, session_id, whose.0, whose.1, rotated_ms, ends_ms, client_id, scope, jkt];
     tx.run(sql, row).await?;
     Ok(ShownOnce(Json(tokens)))
 }
@@ -176,6 +177,7 @@ pub(super) fn claims(cx: &Ctx, person: &Person, session: Option<&str>, app: Opti
         roles: app.map_or_else(|| person.roles.clone(), |app| app.roles(&person.roles)),
         client_id: app.map(|app| app.client_id.clone()),
         scope: app.map(|app| app.scope.clone()),
+        cnf: app.and_then(|app| app.key.clone()).map(|jkt| Confirmation { jkt }),
         iat: now_s,
         exp: now_s + ACCESS_S,
     }

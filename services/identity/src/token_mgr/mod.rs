@@ -30,6 +30,7 @@ pub(crate) fn service() -> Service {
     Service::new("token-mgr")
         .migration(include_str!("0001_init.sql"))
         .migration(include_str!("0002_apps.sql"))
+        .migration(include_str!("0003_bound.sql"))
         .api(apps::routes(api_keys::routes(families::routes(keys::routes(Api::new())))))
         .emits(TOKENS_REFRESHED)
         .emits(TOKENS_REUSED)
