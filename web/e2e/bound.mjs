@@ -68,6 +68,9 @@ same("kind", tokens.token_type, "dpop");
 const info = new URL("userinfo", `${issuer.href}/`);
 const get = (token, DPoP) => client.fetchProtectedResource(config, token, info, "GET", undefined, undefined, { DPoP }).then((r) => r.status, (e) => e.status ?? e.cause?.status ?? String(e));
 same("by its holder", [await get(tokens.access_token, own), await get(tokens.access_token, own)], [200, 200]);
+// Whose proofs are good, for what is theirs.
+const theirs = await client.authorizationCodeGrant(config, ...(await code(false)), undefined, { DPoP: thief });
+same("by another holder", await get(theirs.access_token, thief), 200);
 same("by who stole it", await get(tokens.access_token, thief), 401);
 same("stolen, as Bearer", (await ask(info.href, null, { Authorization: `Bearer ${tokens.access_token}` })).status, 401);
 await refused("renewed by who stole it", "invalid_grant", client.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP: thief }));

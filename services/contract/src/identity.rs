@@ -78,7 +78,7 @@ pub struct Confirmation {
 /// Header and scheme of a proof that who asks holds a key (RFC 9449).
 pub const DPOP: &str = "dpop";
 /// How proofs may be signed.
-pub const DPOP_ALGS: [&str; 2] = ["ES256", "EdDSA"];
+pub const DPOP_ALGS: [&str; 3] = ["ES256", "EdDSA", "Ed25519"];
 /// Header by which the gateway tells services whose proof a request bears: the key's thumbprint, or [`PROVEN_FAULT`] and why
 /// it is none.
 pub const PROVEN: &str = "x-proven-key";

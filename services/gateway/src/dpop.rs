@@ -7,11 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use http::request::Parts;
-use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use nx_contract::identity::{DPOP, PROVEN_FAULT};
 use serde::Deserialize;
 use serde_json::Value;
@@ -92,8 +91,20 @@ impl<'a> Address<'a> {
 #[derive(Deserialize)]
 struct Head {
     typ: String,
-    jwk: Value,
+    alg: String,
+    jwk: Jwk,
     crit: Option<Value>,
+}
+
+/// A public key, and what none has.
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    crv: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    d: Option<Value>,
+    k: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -123,30 +134,49 @@ pub(crate) fn shown(head: &Parts, asked: &Asked<'_>) -> Result<Option<Proof>, &'
 /// Spec: RFC 9449 §4.3.
 fn read(proof: &str, asked: &Asked<'_>) -> Result<Proof, &'static str> {
     let none = "the proof is no token";
-    let head = proof.split('.').next().filter(|_| proof.len() <= BYTES_MAX).ok_or(none)?;
-    let head = BASE64.decode(head).map_err(|_| none)?;
-    let head: Head = serde_json::from_slice(&head).map_err(|_| "the proof has no typ or no jwk")?;
+    let (text, signature) = proof.rsplit_once('.').filter(|_| proof.len() <= BYTES_MAX).ok_or(none)?;
+    let (head, claims) = text.split_once('.').ok_or(none)?;
+    let [head, claims, signature] = [head, claims, signature].map(|part| BASE64.decode(part));
+    let head: Head = serde_json::from_slice(&head.map_err(|_| none)?)
+        .map_err(|_| "the proof has no typ, no alg or no jwk")?;
     if !head.typ.eq_ignore_ascii_case("dpop+jwt") || head.crit.is_some() {
         return Err("the proof's typ is not dpop+jwt, or it asks for what is not known here");
     }
-    if ["d", "k"].iter().any(|private| head.jwk.get(private).is_some()) {
-        return Err("the proof shows a key that is to be kept");
-    }
-    let alg = jsonwebtoken::decode_header(proof).map_err(|_| none)?.alg;
-    if !matches!(alg, Algorithm::ES256 | Algorithm::EdDSA) {
-        return Err("the proof is signed in a way that is not taken: take ES256 or EdDSA");
-    }
-    let key = "the proof's jwk is no key that is taken";
-    let jwk: Jwk = serde_json::from_value(head.jwk).map_err(|_| key)?;
-    let mut how = Validation::new(alg);
-    how.required_spec_claims.clear();
-    (how.validate_exp, how.validate_aud) = (false, false);
-    let public = DecodingKey::from_jwk(&jwk).map_err(|_| key)?;
-    let claims = jsonwebtoken::decode::<Claims>(proof, &public, &how);
-    let claims =
-        claims.map_err(|_| "the proof is not signed by its key, or lacks jti, htm, htu or iat")?.claims;
+    let (way, public, key) = head.jwk.read(&head.alg)?;
+    let verified = UnparsedPublicKey::new(way, public).verify(text.as_bytes(), &signature.map_err(|_| none)?);
+    verified.map_err(|_| "the proof is not signed by its key")?;
+    let claims: Claims = serde_json::from_slice(&claims.map_err(|_| none)?)
+        .map_err(|_| "the proof lacks jti, htm, htu or iat")?;
     is_of(&claims, asked)?;
-    Ok(Proof { key: jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| key)?, name: claims.jti })
+    Ok(Proof { key, name: claims.jti })
+}
+
+impl Jwk {
+    /// How it verifies, its bytes, and its thumbprint (RFC 7638 §3, RFC 8037 §2).
+    fn read(&self, alg: &str) -> Result<(&'static dyn VerificationAlgorithm, Vec<u8>, String), &'static str> {
+        if self.d.is_some() || self.k.is_some() {
+            return Err("the proof shows a key that is to be kept");
+        }
+        let bytes = |text: &Option<String>| {
+            let bytes = text.as_ref().and_then(|text| BASE64.decode(text).ok()).filter(|b| b.len() == 32);
+            bytes.ok_or("the proof's jwk is no key that is taken")
+        };
+        let of = |text: String| BASE64.encode(sha256(&text));
+        match (alg, self.kty.as_str(), self.crv.as_deref()) {
+            ("ES256", "EC", Some("P-256")) => {
+                let (x, y) = (bytes(&self.x)?, bytes(&self.y)?);
+                let [by_x, by_y] = [&x, &y].map(|part| BASE64.encode(part));
+                let text = format!(r#"{{"crv":"P-256","kty":"EC","x":"{by_x}","y":"{by_y}"}}"#);
+                Ok((&ECDSA_P256_SHA256_FIXED, [vec![4], x, y].concat(), of(text)))
+            }
+            ("EdDSA" | "Ed25519", "OKP", Some("Ed25519")) => {
+                let x = bytes(&self.x)?;
+                let text = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, BASE64.encode(&x));
+                Ok((&ED25519, x, of(text)))
+            }
+            _ => Err("the proof is signed in a way that is not taken: take ES256, EdDSA or Ed25519"),
+        }
+    }
 }
 
 /// Whether a proof is one of this request.

@@ -52,8 +52,15 @@ fn the_thumbprint_is_that_of_the_specification() {
     let jwk = json!({"kty": "EC", "crv": "P-256", "x": "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs",
                      "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"});
     let jwk: Jwk = serde_json::from_value(jwk).unwrap();
-    let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).unwrap();
-    assert_eq!(thumbprint, "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
+    let (_, public, thumbprint) = jwk.read("ES256").unwrap();
+    assert_eq!((public.len(), thumbprint.as_str()), (65, "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"));
+    // RFC 8037, appendix A.3.
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    let jwk: Jwk = serde_json::from_value(jwk).unwrap();
+    for alg in ["EdDSA", "Ed25519"] {
+        assert_eq!(jwk.read(alg).unwrap().2, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+    assert!(jwk.read("ES256").is_err());
 }
 
 #[test]
@@ -106,6 +113,14 @@ fn what_is_no_proof_opens_nothing() {
         ("a secret as key", {
             let jwk = json!({"kty": "oct", "k": "AAAA"});
             holder.signs(&with(with(head.clone(), "alg", "HS256".into()), "jwk", jwk), &own)
+        }),
+        ("a key of another kind", {
+            let jwk = with(holder.jwk(), "crv", "P-384".into());
+            holder.signs(&with(head.clone(), "jwk", jwk), &own)
+        }),
+        ("a short key", {
+            let jwk = with(holder.jwk(), "x", "AAAA".into());
+            holder.signs(&with(head.clone(), "jwk", jwk), &own)
         }),
         ("no signature", holder.signs(&with(head.clone(), "alg", "none".into()), &own)),
         ("what is not known", holder.signs(&with(head.clone(), "crit", json!(["x"])), &own)),
