@@ -56,6 +56,31 @@ fn what_is_built_answers_what_is_planned_says_so_and_what_is_unknown_is_not_foun
     assert!(String::from_utf8_lossy(&metrics).contains("nexus_service_requests_total"));
 }
 
+/// A crowd at a service is nothing that viewers feel: what services and their stores run on stands behind what streams run on.
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_of_services_stand_behind_those_of_streams() {
+    let server = Server::start(&[]);
+    let invite = json!({"roles": ["viewer"]});
+    assert_eq!(
+        post(&server, "/api/auth-service/v1/invites", "1", &invite).status,
+        201,
+        "so that there are all"
+    );
+    let mut seen = std::collections::BTreeMap::<String, Vec<i32>>::new();
+    for task in std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("threads") {
+        let Ok(stat) = std::fs::read_to_string(task.expect("a thread").path().join("stat")) else { continue };
+        let (name, rest) = stat.split_once('(').expect("a name").1.rsplit_once(')').expect("its end");
+        let nice = rest.split_whitespace().nth(16).expect("nice").parse().expect("a number");
+        seen.entry(name.to_owned()).or_default().push(nice);
+    }
+    // Names are cut off after 15 bytes.
+    for name in ["auth-service", "session-mgr", "token-mgr", "user-auth", "scheduler", "sqlx-sqlite-wor"] {
+        assert!(seen[name].iter().all(|&nice| nice >= 10), "{name}: {seen:?}");
+    }
+    assert!(seen["tokio-rt-worker"].iter().all(|&nice| nice == 0), "{seen:?}");
+}
+
 #[test]
 fn a_schedule_outlives_a_kill_and_its_key_is_for_one_request() {
     let data = fresh("ring-killed");
