@@ -28,7 +28,9 @@ impl FromRow for Is {
     }
 }
 
-const ROLE: &str = "SELECT * FROM org_member WHERE org_id = $1 AND user_id = $2";
+/// What somebody is who is not shut out.
+const ROLE: &str = "SELECT * FROM org_member WHERE org_id = $1 AND user_id = $2 AND NOT EXISTS \
+                    (SELECT 1 FROM person WHERE person.user_id = $2 AND shut = 1)";
 
 /// What ties somebody to a channel.
 pub(crate) async fn tie(cx: &Ctx, channel: &Channel, user: &str) -> Result<Tie, DbError> {
@@ -62,7 +64,9 @@ pub(crate) async fn org_role(tx: &mut Tx, org: &str, user: &str) -> Result<Optio
 
 /// What somebody is in each of their organisations.
 pub(crate) async fn roles(cx: &Ctx, user: &str) -> Result<HashMap<String, OrgRole>, DbError> {
-    let all: Vec<Is> = cx.db().all("SELECT * FROM org_member WHERE user_id = $1", args![user]).await?;
+    let sql = "SELECT * FROM org_member WHERE user_id = $1 AND NOT EXISTS \
+               (SELECT 1 FROM person WHERE person.user_id = $1 AND shut = 1)";
+    let all: Vec<Is> = cx.db().all(sql, args![user]).await?;
     Ok(all.into_iter().map(|is| (is.org_id, is.role)).collect())
 }
 
