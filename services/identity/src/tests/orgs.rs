@@ -128,26 +128,30 @@ async fn one_is_made_joined_and_ended(app: TestApp) {
     );
     let _ = cleo.gets(&app, &format!("/user-auth/v1/users/{}/permissions", ada.id())).await.is(404);
 
+    it_is_renamed_and_ended(&app, &org, [&cleo, &ada, &root]).await;
+}
+
+async fn it_is_renamed_and_ended(app: &TestApp, org: &str, [cleo, ada, root]: [&In; 3]) {
     // Another name, by who has read the one before.
-    let tag = cleo.gets(&app, &org).await.etag().to_owned();
+    let tag = cleo.gets(app, org).await.etag().to_owned();
     let rename = async |tag: &str| {
         let (by, name) = (Some(cleo.caller.clone()), json!({"name": "Studio One"}));
-        app.send_as(by, Method::PATCH, &org, &[("if-match", tag)], &name).await
+        app.send_as(by, Method::PATCH, org, &[("if-match", tag)], &name).await
     };
     let renamed = rename(&tag).await;
     assert_eq!(renamed.is(200)["name"], "Studio One");
     assert_eq!(rename(&tag).await.status, 412);
     assert_ne!(renamed.etag(), tag);
 
-    let _ = cleo.asks(&app, Method::DELETE, &org, json!({})).await.is(200);
-    for by in [&cleo, &ada, &root] {
-        let _ = by.gets(&app, &org).await.is(404);
+    let _ = cleo.asks(app, Method::DELETE, org, json!({})).await.is(200);
+    for by in [cleo, ada, root] {
+        let _ = by.gets(app, org).await.is(404);
     }
-    let _ = cleo.makes(&app, "studio").await;
+    let _ = cleo.makes(app, "studio").await;
     for n in ["a", "b", "c", "d", "e", "f", "g", "h"] {
-        let _ = cleo.makes(&app, &format!("studio-no-{n}")).await;
+        let _ = cleo.makes(app, &format!("studio-no-{n}")).await;
     }
-    assert_eq!(cleo.posts(&app, ORGS, json!({"handle": "too-many"})).await.slug(), "orgs-max");
+    assert_eq!(cleo.posts(app, ORGS, json!({"handle": "too-many"})).await.slug(), "orgs-max");
 }
 
 /// What each may, route by route.
