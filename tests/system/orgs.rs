@@ -59,9 +59,9 @@ impl<'a> In<'a> {
         answer
     }
 
-    fn invites(&self, handle: &str) -> In<'a> {
+    fn invites(&self, handle: &str) -> Self {
         let made = self.does("POST", "/api/auth-service/v1/invites", json!({"roles": ["creator"]}));
-        In::new(self.server, handle, &text(&made, "/token"))
+        Self::new(self.server, handle, &text(&made, "/token"))
     }
 }
 
