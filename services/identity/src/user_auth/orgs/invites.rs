@@ -86,9 +86,10 @@ async fn add(
             format!("the organisation has {MEMBERS_MAX} members and invitations, and room for no more");
         return Err(Problem::conflict("members-max", text));
     }
-    store::invite(&mut tx, &id, &who.id, new.role, &by.subject).await?;
     let invited_at = Time(cx.now_ms());
-    Ok(Json(Invite { user_id: who.id, handle: who.handle, name: who.name, role: new.role, invited_at }))
+    let invite = Invite { user_id: who.id, handle: who.handle, name: who.name, role: new.role, invited_at };
+    store::invite(&mut tx, &id, &invite, &by.subject).await?;
+    Ok(Json(invite))
 }
 
 /// An owner takes back any, a manager those that they could make.

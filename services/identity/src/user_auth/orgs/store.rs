@@ -319,18 +319,12 @@ pub(super) async fn is_invited(cx: &Ctx, org: &str, person: &str) -> Result<bool
     Ok(cx.db().one::<i64>(sql, args![org, person]).await?.unwrap_or_default() > 0)
 }
 
-pub(super) async fn invite(
-    tx: &mut Tx,
-    org: &str,
-    person: &str,
-    role: OrgRole,
-    by: &str,
-) -> Result<(), DbError> {
+pub(super) async fn invite(tx: &mut Tx, org: &str, invite: &Invite, by: &str) -> Result<(), DbError> {
     let sql = "INSERT INTO org_invite (org_id, person_id, role, invited_by, at_ms) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (org_id, person_id) DO UPDATE SET role = excluded.role, invited_by = excluded.invited_by, \
                at_ms = excluded.at_ms";
-    let now_ms = tx.now_ms();
-    tx.run(sql, args![org, person, role.name(), by, now_ms]).await.map(drop)
+    let Invite { user_id, role, invited_at, .. } = invite;
+    tx.run(sql, args![org, user_id, role.name(), by, *invited_at]).await.map(drop)
 }
 
 /// Takes an invitation, once: what for.
