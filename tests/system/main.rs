@@ -42,6 +42,7 @@ mod low_latency;
 mod manifest;
 mod mixer;
 mod network;
+mod orgs;
 mod plane;
 mod players;
 mod reconnect;

@@ -5,7 +5,8 @@
 // With the folder that the server puts mail into, an address of mail is confirmed and signed in with too.
 // For a server that has no administrator yet, asked from its own machine. Invites the first operator and accepts that,
 // changes name and password, turns two-step verification on, makes and deletes an API key, signs out and in again with a
-// recovery code, invites a viewer, changes their roles, disables, resets and deletes them. Fails at the first step that
+// recovery code, invites a viewer, changes their roles, resets and disables them; they make an organisation, which is joined, given a
+// channel, handed over and ended; at last they are deleted. Fails at the first step that
 // does not come about.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -253,6 +254,62 @@ try {
   await two.fill("Password", third);
   await two.press("Sign in");
   await two.sees("Signed in as");
+
+  // An organisation: made, joined, given a channel, handed over, left and ended.
+  const crew = `crew-${suffix}`;
+  const [hers, theirs] = [two.part("Organisations"), one.part("Organisations")];
+  await two.press("New organisation", hers);
+  await two.fill("Short name", "c", hers);
+  await two.press("Make the organisation", hers);
+  await hers.locator("[name='handle'][aria-invalid='true']").waitFor();
+  await two.fill("Short name", crew, hers);
+  await two.fill("Name of the organisation (may stay empty)", "The Crew", hers);
+  await two.shot("account-org-new");
+  await two.press("Make the organisation", hers);
+  await two.sees("The Crew is made", hers);
+  await two.fill("Name of who is invited", "nobody-here", hers);
+  await two.press("Invite", hers);
+  await hers.locator("[name='handle'][aria-invalid='true']").waitFor();
+  await two.fill("Name of who is invited", boss, hers);
+  await hers.getByRole("radio", { name: /^manager/ }).check();
+  await two.press("Invite", hers);
+  await two.sees(`${boss} is invited, and finds that`, hers);
+  await two.press(`Leave: ${crew}`, hers);
+  await two.press("Leave", hers);
+  await two.sees("nobody would be left who may decide about it", hers);
+  await two.shot("account-org-owner");
+  await one.open("/account");
+  await one.sees("You are invited to", theirs);
+  await one.shot("account-org-invited");
+  await one.press(`Accept: ${crew}`, theirs);
+  await one.sees("You are in The Crew", theirs);
+  await two.open("/channels");
+  await two.press("Make the first");
+  await two.fill("Name", `show-${suffix}`);
+  await two.page.getByRole("radio", { name: /^The Crew/ }).check();
+  await two.shot("channels-org-new");
+  await two.press("Make the channel");
+  await two.sees("of The Crew");
+  await two.shot("channels-org");
+  await two.open("/account");
+  await two.press(`Open: ${crew}`, hers);
+  await hers.getByLabel(`Role of ${boss}`).selectOption("owner");
+  await two.sees(`${boss} is owner`, hers);
+  await two.shot("account-org-members");
+  await two.press(`Leave: ${crew}`, hers);
+  await two.press("Leave", hers);
+  await two.sees("You have left The Crew", hers);
+  await one.press(`Open: ${crew}`, theirs);
+  await one.press("Delete the organisation", theirs);
+  await one.fill(`Type ${crew} to delete it`, crew, theirs);
+  await one.shot("account-org-deleting");
+  await one.press("Delete for good", theirs);
+  await one.sees("The Crew is deleted", theirs);
+  await one.open("/channels");
+  await one.sees("No channel yet");
+  await one.open("/people");
+  await row(guest).waitFor();
+  await change(guest);
 
   // What there is of them: a copy, and the end, which is taken back.
   const data = two.part("Your data");

@@ -10,8 +10,8 @@ const READY_MS = 2500;
 
 const ago = (s) => new Date(Date.now() - s * 1000).toISOString();
 
-/** `people` tells who asks; `streams()` is the list of the core; `origin` is where the watch page is. */
-export function channels({ people, streams, origin, empty = false }) {
+/** `people` tells who asks, `groups` what organisations they are in; `streams()` is the list of the core; `origin` is where the watch page is. */
+export function channels({ people, groups, streams, origin, empty = false }) {
   const all = new Map();
   const leases = new Map();
 
@@ -38,9 +38,11 @@ export function channels({ people, streams, origin, empty = false }) {
 
   const shown = (channel, who) => {
     const { keys, members, broadcasts, targets, like, ...told } = channel;
-    return { ...told, mine: owns(channel, who), live: standing(channel)?.state === "live" };
+    const org = channel.org_id && groups.of(channel.org_id, who?.user);
+    const right = owns(channel, who) ? (org?.role === "publisher" ? "publish" : "own") : "watch";
+    return { ...told, right, mine: right !== "watch", ...(org ? { org: { id: org.id, handle: org.handle, name: org.name } } : {}), live: standing(channel)?.state === "live" };
   };
-  const owns = (channel, who) => !who || who.user.roles.includes("operator") || who.user.id === channel.owner_id;
+  const owns = (channel, who) => !who || who.user.roles.includes("operator") || who.user.id === channel.owner_id || (channel.org_id && groups.of(channel.org_id, who.user) !== undefined);
   const standing = ({ like, stream }) => {
     const item = like && streams().items.find((each) => each.key === like);
     return item ? { ...item, key: stream } : null;
@@ -58,7 +60,7 @@ export function channels({ people, streams, origin, empty = false }) {
       if (who && !who.user.roles.some((role) => role !== "viewer")) throw new Problem(403, "forbidden", "this is for creators");
       if (!/^[a-z0-9][a-z0-9-]{1,28}[a-z0-9]$/.test(body.handle)) throw invalid(["/handle", "has 3 to 30 characters of a-z 0-9 - and begins and ends with a letter or digit"]);
       if ([...all.values()].some((each) => each.handle === body.handle)) throw new Problem(409, "taken", "this name is taken: choose another");
-      return shown(add(who?.user.id ?? "local", body.handle, body.title, body.members_only), who);
+      return shown(add(who?.user.id ?? "local", body.handle, body.title, body.members_only, body.org_id ? { owner_id: undefined, org_id: body.org_id } : {}), who);
     },
     "PATCH /ID": ({ channel, body, who }) => {
       [channel.title, channel.version] = [body.title, channel.version + 1];

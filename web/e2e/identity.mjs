@@ -309,6 +309,7 @@ export function identity({ fresh = false, signUp = "closed" } = {}) {
     /** Whether requests that change something are refused, as a server with an administrator does without a bearer. */
     locked: (request) => operators().length > 0 && !bearer(request),
     takes: (url) => /^\/api\/(auth-service|token-mgr|session-mgr|user-auth)\//.test(url.pathname),
+    known,
     called: (handle) => [...users.values()].find((user) => user.handle === handle),
     /** With `other`, another part of the server answers, to who is signed in. */
     async serve(request, url, reply, other) {

@@ -1,5 +1,5 @@
 // A stand-in for the server while there is none: serves web/dist, the JSON and events of the status
-// page, accounts and channels in memory (identity.mjs, channels.mjs), empty lists of recordings and errors, and a real low-latency
+// page, accounts, organisations and channels in memory (identity.mjs, orgs.mjs, channels.mjs), empty lists of recordings and errors, and a real low-latency
 // HLS stream (/live/cam1) that ffmpeg makes. For development only.
 //
 //   node e2e/mock.mjs [--port 8899] [--dist DIR] [--empty] [--still] [--fresh] [--sign-up]
@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { channels } from "./channels.mjs";
 import { identity } from "./identity.mjs";
+import { orgs } from "./orgs.mjs";
 
 const flag = { type: "boolean", default: false };
 const { values: args } = parseArgs({
@@ -22,7 +23,8 @@ const { values: args } = parseArgs({
 const DIST = args.dist ? resolve(args.dist) : fileURLToPath(new URL("../dist", import.meta.url));
 const PAGES = { "/": "status.html", "/recordings": "recordings.html", "/errors": "errors.html", "/account": "account.html", "/people": "people.html", "/channels": "channels.html" };
 const people = identity({ fresh: args.fresh, signUp: args["sign-up"] ? "open" : "closed" });
-const shows = channels({ people, streams: () => list(), origin: `http://127.0.0.1:${args.port}`, empty: args.empty });
+const groups = orgs({ people, empty: args.empty });
+const shows = channels({ people, groups, streams: () => list(), origin: `http://127.0.0.1:${args.port}`, empty: args.empty });
 const CSP =
   "default-src 'self'; connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'";
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css" };
@@ -309,6 +311,7 @@ const server = createServer((request, reply) => {
     return request.on("close", () => clearInterval(timer));
   }
   if (shows.takes(url)) return void people.serve(request, url, reply, shows);
+  if (groups.takes(url)) return void people.serve(request, url, reply, groups);
   if (people.takes(url)) return void people.serve(request, url, reply);
   if (/^\/api\/(streamcore|glitch)\//.test(url.pathname)) {
     const closed = url.pathname.startsWith("/api/glitch/") || request.method !== "GET";

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 mod broadcasts;
+mod orgs;
 
 const CHANNELS: &str = "/streaming-service-v2/v1/channels";
 

@@ -30,6 +30,22 @@ pub const SESSION_REVOKED: &str = "cos.identity.session.revoked.v1";
 /// Fact: somebody watches no more under a playback lease. Subject: its id.
 pub const LEASE_ENDED: &str = "cos.identity.lease.ended.v1";
 
+/// Fact: an organisation is there. Subject of this and the next: its id. Data, but of the last: [`OrgNow`].
+pub const ORG_CREATED: &str = "cos.identity.org.created.v1";
+/// Fact: it is called otherwise.
+pub const ORG_CHANGED: &str = "cos.identity.org.changed.v1";
+/// Fact: somebody belongs to it.
+pub const ORG_MEMBER_ADDED: &str = "cos.identity.org.member_added.v1";
+/// Fact: somebody has another role in it.
+pub const ORG_MEMBER_CHANGED: &str = "cos.identity.org.member_changed.v1";
+/// Fact: somebody belongs to it no more.
+pub const ORG_MEMBER_REMOVED: &str = "cos.identity.org.member_removed.v1";
+/// Fact: it is no more, and nothing can be done in its name.
+pub const ORG_DELETED: &str = "cos.identity.org.deleted.v1";
+/// Those that tell how an organisation is now.
+pub const ORG_FACTS: [&str; 5] =
+    [ORG_CREATED, ORG_CHANGED, ORG_MEMBER_ADDED, ORG_MEMBER_CHANGED, ORG_MEMBER_REMOVED];
+
 /// Who makes access tokens, and whom they are for: `iss` and `aud`.
 pub const ISSUER: &str = "nexus";
 /// What API keys begin with.
@@ -120,6 +136,64 @@ pub struct Erasing {
 pub struct Forgotten {
     /// How many rows it had.
     pub rows: u64,
+}
+
+/// What somebody is in an organisation; each may what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrgRole {
+    /// Sees the organisation's channels, publishes them, plans and runs broadcasts.
+    Publisher,
+    /// Makes and deletes channels too, and invites people.
+    Manager,
+    /// May everything, also decide about members.
+    Owner,
+}
+
+impl OrgRole {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Publisher, Self::Manager, Self::Owner];
+
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Publisher => "publisher",
+            Self::Manager => "manager",
+            Self::Owner => "owner",
+        }
+    }
+
+    /// The role of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// An organisation with everybody in it, as it is after what [`ORG_FACTS`] tell. What is older than a version that was heard of
+/// says nothing new: so they may come twice, and in any order.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OrgNow {
+    /// Grows with every change.
+    pub version: i64,
+    /// Its name in addresses.
+    pub handle: String,
+    /// What people read.
+    pub name: String,
+    /// Everybody in it.
+    pub members: Vec<OrgMember>,
+    /// Of whom the fact is, if it is of one of them.
+    pub about: Option<String>,
+}
+
+/// Somebody in an organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgMember {
+    /// Who.
+    pub user_id: String,
+    /// What they are in it.
+    pub role: OrgRole,
 }
 
 /// What token-mgr says of an API key.

@@ -8,8 +8,6 @@
 //!
 //! What changes in one of them the others hear as a fact: a person who is shut out loses sessions, tokens and keys without
 //! anybody asking.
-//!
-//! Not here yet: organisations.
 
 mod answer;
 mod auth_service;

@@ -339,6 +339,7 @@ macro_rules! on_both {
 mod apps;
 mod device;
 mod mail;
+mod orgs;
 mod passkeys;
 
 on_both! {

@@ -15,8 +15,11 @@ export interface Channel {
   /** `APP/STREAM`. */
   stream: string;
   version: number;
-  /** Who asks may change it. */
+  /** Who asks may do something with it: what that is, `right` tells. */
   mine: boolean;
+  right: "watch" | "publish" | "manage" | "own";
+  /** Whose it is, for who is in the organisation. */
+  org?: { id: string; handle: string; name: string };
   /** Somebody publishes it; absent while that is not known. */
   live?: boolean;
 }
@@ -82,7 +85,7 @@ const after = (cursor: string | null) => `?limit=${PAGE}${cursor ? `&cursor=${en
 const post = <T>(path: string, body: unknown) => ask<T>("POST", CHANNELS + path, { body, once: true });
 
 export const listChannels = (cursor: string | null) => ask<Page<Channel>>("GET", CHANNELS + after(cursor));
-export const addChannel = (of: { handle: string; title: string; members_only: boolean }) => post<Channel>("", of);
+export const addChannel = (of: { handle: string; title: string; members_only: boolean; org_id?: string }) => post<Channel>("", of);
 export const rename = ({ id, version }: Channel, title: string) => ask<Channel>("PATCH", `${CHANNELS}/${id}`, { body: { title }, version });
 export const erase = (id: string) => ask<unknown>("DELETE", `${CHANNELS}/${id}`);
 export const readStanding = (id: string, signal: AbortSignal) => ask<Standing>("GET", `${CHANNELS}/${id}/live`, { signal });

@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::air::{self, Air, Seen, State};
 use super::channels::Channel;
 use super::core::{self, Sent};
-use super::{BROADCAST_ENDED, BROADCAST_LIVE, BROADCAST_SCHEDULED, channels, rules, store};
+use super::rules::{self, Right};
+use super::{BROADCAST_ENDED, BROADCAST_LIVE, BROADCAST_SCHEDULED, channels, store};
 use crate::Done;
 
 /// Broadcasts of a channel that are to come, at most.
@@ -172,7 +173,7 @@ impl Health {
 
 /// The latest first.
 async fn list(by: Caller, cx: Ctx, Path(id): Path<String>, page: Page) -> Result<List<Broadcast>, Problem> {
-    let channel = channels::visible(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Watch).await?;
     Ok(List::of(&page, store::broadcasts(&cx, &channel.id, &page).await?, |b: &Broadcast| &b.id))
 }
 
@@ -183,11 +184,10 @@ async fn add(
     Path(id): Path<String>,
     Body(new): Body<NewBroadcast>,
 ) -> Result<Created<Broadcast>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    channels::may(&by, &cx, &id, Right::Publish).await?;
     let NewBroadcast { title, description, planned_at } = new;
     in_time(planned_at, cx.now_ms())?;
-    super::may_create(&mut tx, &by).await?;
-    store::hold(&mut tx, &channel.id).await?;
+    let channel = channels::hold(&mut tx, &by, &id, Right::Publish).await?;
     if store::scheduled(&mut tx, &channel.id).await?.len() >= SCHEDULED_MAX as usize {
         let text = format!("the channel has {SCHEDULED_MAX} broadcasts to come: delete one first");
         return Err(Problem::conflict("broadcasts-max", text));
@@ -212,7 +212,7 @@ async fn read(
     cx: Ctx,
     Path((id, broadcast)): Path<(String, String)>,
 ) -> Result<Tagged<Broadcast>, Problem> {
-    let channel = channels::visible(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Watch).await?;
     let body = of(&cx, &channel, &broadcast).await?;
     Ok(Tagged { version: body.version, body })
 }
@@ -225,7 +225,7 @@ async fn change(
     IfMatch(version): IfMatch,
     Body(change): Body<Change>,
 ) -> Result<Tagged<Broadcast>, Problem> {
-    let (_, mut broadcast) = mine(&by, &cx, &id, &broadcast).await?;
+    let (_, mut broadcast) = may(&by, &cx, (&id, &broadcast), Right::Publish).await?;
     if let Some(at) = change.planned_at {
         if broadcast.state != State::Scheduled {
             return Err(Problem::conflict("begun", "it has begun: there is no time to plan any more"));
@@ -246,7 +246,7 @@ async fn remove(
     mut tx: Tx,
     Path((id, broadcast)): Path<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    let (_, broadcast) = mine(&by, &cx, &id, &broadcast).await?;
+    let (_, broadcast) = may(&by, &cx, (&id, &broadcast), Right::Manage).await?;
     if !store::unplan(&mut tx, &broadcast.id).await? {
         return Err(Problem::conflict("begun", "it has begun: end it, it stays in the list"));
     }
@@ -261,13 +261,12 @@ async fn start(
     mut tx: Tx,
     Path((id, broadcast)): Path<(String, String)>,
 ) -> Result<Json<Broadcast>, Problem> {
-    let (channel, broadcast) = mine(&by, &cx, &id, &broadcast).await?;
+    let (channel, broadcast) = may(&by, &cx, (&id, &broadcast), Right::Publish).await?;
     if !core::is_on(&cx, &channel.stream).await? {
         let text = "nobody publishes the channel: publish it, and it begins by itself or here";
         return Err(Problem::conflict("nobody-publishes", text));
     }
-    super::may_create(&mut tx, &by).await?;
-    store::hold(&mut tx, &channel.id).await?;
+    channels::hold(&mut tx, &by, &channel.id, Right::Publish).await?;
     match store::begin(&mut tx, &broadcast.id, cx.now_ms()).await? {
         Some(begun) => {
             tx.emit(BROADCAST_LIVE, &begun.id, &begun).await?;
@@ -287,7 +286,7 @@ async fn end(
     mut tx: Tx,
     Path((id, broadcast)): Path<(String, String)>,
 ) -> Result<Json<Broadcast>, Problem> {
-    let (_, broadcast) = mine(&by, &cx, &id, &broadcast).await?;
+    let (_, broadcast) = may(&by, &cx, (&id, &broadcast), Right::Publish).await?;
     let ended = store::end_broadcast(&mut tx, &broadcast.id, cx.now_ms()).await?;
     let ended = ended.ok_or_else(|| Problem::conflict("not-on-air", "it is not on air"))?;
     tx.emit(BROADCAST_ENDED, &ended.id, &ended).await?;
@@ -299,7 +298,7 @@ async fn health(
     cx: Ctx,
     Path((id, broadcast)): Path<(String, String)>,
 ) -> Result<Json<Health>, Problem> {
-    let (channel, broadcast) = mine(&by, &cx, &id, &broadcast).await?;
+    let (channel, broadcast) = may(&by, &cx, (&id, &broadcast), Right::Publish).await?;
     if !broadcast.state.is_on_air() {
         return Err(Problem::conflict(
             "not-on-air",
@@ -316,14 +315,14 @@ pub(super) async fn of(cx: &Ctx, channel: &Channel, id: &str) -> Result<Broadcas
     found.ok_or_else(|| Problem::not_found("the channel has no such broadcast"))
 }
 
-/// One of a channel that this caller may change.
-pub(super) async fn mine(
+/// One of a channel that this caller has a right to.
+pub(super) async fn may(
     by: &Caller,
     cx: &Ctx,
-    channel: &str,
-    id: &str,
+    (channel, id): (&str, &str),
+    wanted: Right,
 ) -> Result<(Channel, Broadcast), Problem> {
-    let channel = channels::mine(by, cx, channel).await?;
+    let channel = channels::may(by, cx, channel, wanted).await?;
     let broadcast = of(cx, &channel, id).await?;
     Ok((channel, broadcast))
 }

@@ -5,15 +5,17 @@ use http::HeaderMap;
 use nx_chassis::{
     Api, Body, Caller, Created, Ctx, IfMatch, Json, List, Page, Path, Problem, Tagged, Time, Tx,
 };
+use nx_contract::identity::OrgRole;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::core::{self, Standing};
-use super::{CHANNEL_CHANGED, CHANNEL_CREATED, CHANNEL_DELETED, broadcasts, policy, rules, store};
+use super::rules::{self, Right, Tie};
+use super::{CHANNEL_CHANGED, CHANNEL_CREATED, CHANNEL_DELETED, broadcasts, keys, policy, store};
 use crate::Done;
 
-/// Channels that one person makes at most: names of those that are deleted are nobody's again.
+/// Channels of one person or organisation at most: names of those that are deleted are nobody's again.
 const CHANNELS_MAX: i64 = 50;
 
 pub(super) fn routes(api: Api) -> Api {
@@ -22,13 +24,42 @@ pub(super) fn routes(api: Api) -> Api {
         .get("/channels/{id}", read)
         .patch("/channels/{id}", change)
         .delete("/channels/{id}", remove)
+        .post("/channels/{id}/transfer", transfer)
         .get("/channels/{id}/live", live)
+}
+
+/// Whose a channel is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelOwner")]
+pub(super) enum Owner {
+    #[serde(rename = "owner_id")]
+    Person(String),
+    #[serde(rename = "org_id")]
+    Org(String),
+}
+
+impl Owner {
+    /// As it is kept: the person, or nobody, and the organisation.
+    pub(super) fn columns(&self) -> (&str, Option<String>) {
+        match self {
+            Self::Person(id) => (id, None),
+            Self::Org(id) => ("", Some(id.clone())),
+        }
+    }
+
+    fn org(&self) -> Option<&str> {
+        match self {
+            Self::Person(_) => None,
+            Self::Org(id) => Some(id),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(super) struct Channel {
     pub(super) id: String,
-    pub(super) owner_id: String,
+    #[serde(flatten)]
+    pub(super) owner: Owner,
     /// Its name in addresses, for ever.
     pub(super) handle: String,
     pub(super) title: String,
@@ -52,7 +83,10 @@ impl nx_chassis::FromRow for Channel {
         Ok(Self {
             stream: rules::stream(&handle, members_only),
             id: row.get("id")?,
-            owner_id: row.get("owner_id")?,
+            owner: match row.get("org_id")? {
+                Some(org) => Owner::Org(org),
+                None => Owner::Person(row.get("owner_id")?),
+            },
             handle,
             title: row.get("title")?,
             members_only,
@@ -64,13 +98,28 @@ impl nx_chassis::FromRow for Channel {
     }
 }
 
+/// The organisation that a channel belongs to.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelOrg")]
+pub(super) struct Of {
+    pub(super) id: String,
+    handle: String,
+    name: String,
+}
+nx_chassis::row!(Of { id, handle, name });
+
 /// A channel as somebody sees it.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Seen {
     #[serde(flatten)]
     channel: Channel,
-    /// Whether who asks may change it.
+    /// What who asks may do with it.
+    right: Right,
+    /// Whether that is more than to see it.
     mine: bool,
+    /// Whose it is, for who is in the organisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    org: Option<Of>,
     /// Whether somebody publishes it; absent while the core does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<bool>,
@@ -90,6 +139,24 @@ struct NewChannel {
     #[garde(skip)]
     #[serde(default)]
     members_only: bool,
+    /// The organisation that it belongs to; by default it is one's own.
+    #[garde(length(min = 1, max = 36))]
+    #[serde(default)]
+    org_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Transfer {
+    /// The organisation that gets it; without one, who asks does.
+    #[garde(length(min = 1, max = 36))]
+    #[serde(default)]
+    org_id: Option<String>,
+}
+
+/// Who gets a channel.
+fn owner(by: &Caller, org: Option<String>) -> Owner {
+    org.map_or_else(|| Owner::Person(by.subject.clone()), Owner::Org)
 }
 
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
@@ -103,10 +170,25 @@ struct Change {
 async fn list(by: Caller, cx: Ctx, page: Page) -> Result<List<Seen>, Problem> {
     let channels = store::seen(&cx, &by.subject, by.is_operator(), &page).await?;
     let on = core::on(&cx).await.ok();
-    let seen = |channel: Channel| Seen {
-        mine: is_mine(&by, &channel),
-        live: on.as_ref().map(|on| on.contains(&channel.stream)),
-        channel,
+    let roles = store::roles(&cx, &by.subject).await?;
+    let end = |channel: Option<&Channel>| channel.map_or("", |channel| &channel.id).to_owned();
+    let names = store::org_names(&cx, &end(channels.first()), &end(channels.last())).await?;
+    let seen = |channel: Channel| {
+        // What is listed may be watched.
+        let tie = match &channel.owner {
+            Owner::Person(id) if *id == by.subject => Tie::Own,
+            Owner::Org(org) => roles.get(org).map_or(Tie::Viewer, |role| Tie::Org(*role)),
+            Owner::Person(_) => Tie::Viewer,
+        };
+        let right = rules::right(tie, by.is_operator(), false).unwrap_or(Right::Watch);
+        let mine = right > Right::Watch;
+        Seen {
+            org: channel.owner.org().filter(|_| mine).and_then(|org| names.get(org).cloned()),
+            live: on.as_ref().map(|on| on.contains(&channel.stream)),
+            right,
+            mine,
+            channel,
+        }
     };
     let all = channels.into_iter().map(seen).collect();
     Ok(List::of(&page, all, |seen: &Seen| &seen.channel.id))
@@ -120,15 +202,15 @@ async fn add(
 ) -> Result<Created<Channel>, Problem> {
     super::may_create(&mut tx, &by).await?;
     let handle = rules::handle(&new.handle).map_err(|e| Problem::invalid("/handle", e))?;
-    if !by.is_operator() && store::count(&mut tx, &by.subject).await? >= CHANNELS_MAX {
-        let text =
-            format!("you have made {CHANNELS_MAX} channels, with those that are deleted: ask an operator");
-        return Err(Problem::conflict("channels-max", text));
+    let owner = owner(&by, new.org_id);
+    if let Owner::Org(org) = &owner {
+        in_org(&mut tx, &by, org, OrgRole::Manager).await?;
     }
+    room(&mut tx, &by, &owner).await?;
     let title = Some(new.title.trim()).filter(|t| !t.is_empty()).unwrap_or(&handle).to_owned();
     let channel = Channel {
         id: cx.new_id(),
-        owner_id: by.subject,
+        owner,
         stream: rules::stream(&handle, new.members_only),
         handle,
         title,
@@ -144,7 +226,7 @@ async fn add(
 }
 
 async fn read(by: Caller, cx: Ctx, Path(id): Path<String>) -> Result<Tagged<Channel>, Problem> {
-    let channel = visible(&by, &cx, &id).await?;
+    let channel = may(&by, &cx, &id, Right::Watch).await?;
     Ok(Tagged { version: channel.version, body: channel })
 }
 
@@ -156,14 +238,14 @@ async fn change(
     IfMatch(version): IfMatch,
     Body(change): Body<Change>,
 ) -> Result<Tagged<Channel>, Problem> {
-    let channel = mine(&by, &cx, &id).await?;
+    let channel = may(&by, &cx, &id, Right::Manage).await?;
     let channel = store::rename(&mut tx, &channel.id, version, change.title.trim()).await?;
     tx.emit(CHANNEL_CHANGED, &channel.id, &channel).await?;
     Ok(Tagged { version: channel.version, body: channel })
 }
 
 async fn remove(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
-    let channel = mine(&by, &cx, &id).await?;
+    let channel = may(&by, &cx, &id, Right::Manage).await?;
     delete(&mut tx, &channel).await?;
     Ok(Json(Done {}))
 }
@@ -177,34 +259,104 @@ pub(super) async fn delete(tx: &mut Tx, channel: &Channel) -> Result<(), Problem
     super::tell(tx).await
 }
 
-/// Where it is published and how that goes, for its owner.
+/// Where it is published and how that goes, for who publishes it.
 async fn live(
     by: Caller,
     cx: Ctx,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Standing>, Problem> {
-    let channel = mine(&by, &cx, &id).await?;
+    let channel = may(&by, &cx, &id, Right::Publish).await?;
     core::standing(&cx, &channel.stream, &headers).await.map(Json)
 }
 
-pub(super) fn is_mine(by: &Caller, channel: &Channel) -> bool {
-    by.subject == channel.owner_id || by.is_operator()
-}
-
-/// A channel that this caller may change. Of those they may not even see they learn nothing.
-pub(super) async fn mine(by: &Caller, cx: &Ctx, id: &str) -> Result<Channel, Problem> {
-    let channel = visible(by, cx, id).await?;
-    if is_mine(by, &channel) {
-        return Ok(channel);
-    }
-    Err(Problem::forbidden("this channel is somebody else's"))
-}
-
-/// A channel that this caller may watch.
-pub(super) async fn visible(by: &Caller, cx: &Ctx, id: &str) -> Result<Channel, Problem> {
-    let unknown = || Problem::not_found("there is no such channel, or it is not for you");
+/// A channel that this caller has a right to. Of those that they may not even see they learn nothing.
+pub(super) async fn may(by: &Caller, cx: &Ctx, id: &str, wanted: Right) -> Result<Channel, Problem> {
     let channel = store::find(cx, id).await?.ok_or_else(unknown)?;
-    let open = !channel.members_only || is_mine(by, &channel);
-    if open || store::is_member(cx, &channel.id, &by.subject).await? { Ok(channel) } else { Err(unknown()) }
+    let tie = store::tie(cx, &channel, &by.subject).await?;
+    allow(by, channel, tie, wanted)
+}
+
+/// The same for who makes something on it: nobody else decides about them or about the channel to the end of the transaction.
+pub(super) async fn hold(tx: &mut Tx, by: &Caller, id: &str, wanted: Right) -> Result<Channel, Problem> {
+    super::may_create(tx, by).await?;
+    let channel = store::hold(tx, id).await?;
+    let tie = store::tie_in(tx, &channel, &by.subject).await?;
+    allow(by, channel, tie, wanted)
+}
+
+fn allow(by: &Caller, channel: Channel, tie: Tie, wanted: Right) -> Result<Channel, Problem> {
+    match rules::right(tie, by.is_operator(), channel.members_only) {
+        Some(right) if right >= wanted => Ok(channel),
+        Some(Right::Watch) => Err(Problem::forbidden("this channel is somebody else's")),
+        Some(_) => Err(Problem::forbidden("what you are in its organisation does not allow that")),
+        None => Err(unknown()),
+    }
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("there is no such channel, or it is not for you")
+}
+
+/// Lets only those give an organisation a channel, or take it, who are at least this there; it does not end meanwhile.
+async fn in_org(tx: &mut Tx, by: &Caller, org: &str, least: OrgRole) -> Result<(), Problem> {
+    let none = || Problem::not_found("there is no such organisation, or you are not in it");
+    // Others keep nobody waiting.
+    if !by.is_operator() && store::org_role(tx, org, &by.subject).await?.is_none() {
+        return Err(none());
+    }
+    store::hold_org(tx, org).await?;
+    match store::org_role(tx, org, &by.subject).await? {
+        _ if by.is_operator() => Ok(()),
+        Some(role) if role >= least => Ok(()),
+        Some(_) => Err(Problem::forbidden("what you are in the organisation does not allow that")),
+        None => Err(none()),
+    }
+}
+
+/// Whether somebody has room for one more.
+async fn room(tx: &mut Tx, by: &Caller, owner: &Owner) -> Result<(), Problem> {
+    let (count, whose) = match owner {
+        Owner::Person(id) => (store::count(tx, id).await?, "you have"),
+        Owner::Org(id) => (store::count_in_org(tx, id).await?, "the organisation has"),
+    };
+    if by.is_operator() || count < CHANNELS_MAX {
+        return Ok(());
+    }
+    let text = format!("{whose} made {CHANNELS_MAX} channels, with those that are deleted: ask an operator");
+    Err(Problem::conflict("channels-max", text))
+}
+
+/// Gives a channel to an organisation that one manages, or takes one to oneself that one's organisation owns. Keys of who may nothing
+/// there any more open nothing; whoever watches comes back with another token, if they may.
+async fn transfer(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    Path(id): Path<String>,
+    IfMatch(version): IfMatch,
+    Body(wish): Body<Transfer>,
+) -> Result<Tagged<Channel>, Problem> {
+    let was = may(&by, &cx, &id, Right::Own).await?.owner;
+    let now = owner(&by, wish.org_id);
+    super::may_create(&mut tx, &by).await?;
+    let from = was.org().map(|org| (org, OrgRole::Owner));
+    let into = now.org().map(|org| (org, OrgRole::Manager));
+    let mut orgs: Vec<_> = from.into_iter().chain(into).collect();
+    orgs.sort_unstable();
+    for (org, least) in orgs {
+        in_org(&mut tx, &by, org, least).await?;
+    }
+    let channel = hold(&mut tx, &by, &id, Right::Own).await?;
+    if was == now {
+        return Ok(Tagged { version: channel.version, body: channel });
+    }
+    room(&mut tx, &by, &now).await?;
+    let channel = store::give_channel(&mut tx, &id, version, &now).await?;
+    if was.org().is_some() {
+        keys::delete_but(&mut tx, &id, &by.subject).await?;
+    }
+    store::end_all(&mut tx, &id, "the channel has another owner").await?;
+    tx.emit(CHANNEL_CHANGED, &id, &channel).await?;
+    Ok(Tagged { version: channel.version, body: channel })
 }

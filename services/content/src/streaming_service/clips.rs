@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::core::{self, Cut};
-use super::{broadcasts, channels, rules, store};
+use super::rules::{self, Right};
+use super::{broadcasts, channels, store};
 
 /// Clips of a broadcast, at most: what they hold stays on the disk.
 const CLIPS_MAX: i64 = 50;
@@ -72,7 +73,7 @@ async fn list(
     Path((id, broadcast)): Path<(String, String)>,
     page: Page,
 ) -> Result<List<Clip>, Problem> {
-    let channel = channels::visible(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Watch).await?;
     let broadcast = broadcasts::of(&cx, &channel, &broadcast).await?;
     Ok(List::of(&page, store::clips(&cx, &broadcast.id, &page).await?, |clip: &Clip| &clip.id))
 }
@@ -86,7 +87,7 @@ async fn add(
     Body(new): Body<NewClip>,
 ) -> Result<Created<Clip>, Problem> {
     by.must_be(nx_contract::identity::CREATOR)?;
-    let (channel, broadcast) = broadcasts::mine(&by, &cx, &id, &broadcast).await?;
+    let (channel, broadcast) = broadcasts::may(&by, &cx, (&id, &broadcast), Right::Publish).await?;
     let NewClip { title, from, to } = new;
     let title = Some(title.trim()).filter(|t| !t.is_empty()).unwrap_or(&broadcast.title);
     let title = rules::line(title).map_err(|e| Problem::invalid("/title", e))?;

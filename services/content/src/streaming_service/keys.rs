@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::rules::Right;
 use super::{KEY_CREATED, KEY_DELETED, channels, store};
 use crate::Done;
 
@@ -65,7 +66,7 @@ struct Made {
 }
 
 async fn list(by: Caller, cx: Ctx, Path(id): Path<String>, page: Page) -> Result<List<Key>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Publish).await?;
     Ok(List::of(&page, store::keys(&cx, &channel.id, &page).await?, |key: &Key| &key.id))
 }
 
@@ -76,9 +77,8 @@ async fn add(
     Path(id): Path<String>,
     Body(new): Body<NewKey>,
 ) -> Result<ShownOnce<Created<Made>>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
-    super::may_create(&mut tx, &by).await?;
-    store::hold(&mut tx, &channel.id).await?;
+    channels::may(&by, &cx, &id, Right::Publish).await?;
+    let channel = channels::hold(&mut tx, &by, &id, Right::Publish).await?;
     if store::count_keys(&mut tx, &channel.id).await? >= KEYS_MAX {
         let text = format!("the channel has {KEYS_MAX} keys: delete those that nothing uses");
         return Err(Problem::conflict("keys-max", text));
@@ -87,17 +87,33 @@ async fn add(
     let hash = nx_chassis::hex(&Sha256::digest(key.as_bytes()));
     let NewKey { name, backup } = new;
     let about = Key { id: cx.new_id(), name, backup, created_at: Time(cx.now_ms()), ready: false };
-    store::add_key(&mut tx, &channel, &about, &hash).await?;
+    store::add_key(&mut tx, &channel, &about, &hash, &by.subject).await?;
     tx.emit(KEY_CREATED, &about.id, &json!({"channel_id": channel.id, "name": about.name})).await?;
     super::tell(&mut tx).await?;
     let location = about.id.clone();
     Ok(ShownOnce(Created { location, body: Made { about, key } }))
 }
 
-/// Those of all channels of somebody who may have none any more.
+/// Those of all channels of somebody who may have none any more, and those that they have made elsewhere.
 pub(super) async fn delete_all(tx: &mut Tx, owner: &str) -> Result<(), Problem> {
     let gone = store::delete_keys_of(tx, owner).await?;
-    for key in &gone {
+    deleted(tx, &gone).await
+}
+
+/// Those that somebody has made on channels of an organisation.
+pub(super) async fn delete_made(tx: &mut Tx, org: &str, maker: &str) -> Result<(), Problem> {
+    let gone = store::delete_keys_made(tx, org, maker).await?;
+    deleted(tx, &gone).await
+}
+
+/// Those of a channel but of who keeps it.
+pub(super) async fn delete_but(tx: &mut Tx, channel: &str, maker: &str) -> Result<(), Problem> {
+    let gone = store::delete_keys_but(tx, channel, maker).await?;
+    deleted(tx, &gone).await
+}
+
+async fn deleted(tx: &mut Tx, gone: &[store::Untold]) -> Result<(), Problem> {
+    for key in gone {
         tx.emit(KEY_DELETED, &key.id, &json!({"stream": key.stream})).await?;
     }
     if gone.is_empty() { Ok(()) } else { super::tell(tx).await }
@@ -110,7 +126,7 @@ async fn remove(
     mut tx: Tx,
     Path((id, key)): Path<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Manage).await?;
     if !store::delete_key(&mut tx, &channel.id, &key).await? {
         return Err(Problem::not_found("the channel has no such key"));
     }

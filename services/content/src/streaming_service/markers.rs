@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{broadcasts, channels, rules, store};
+use super::rules::{self, Right};
+use super::{broadcasts, channels, store};
 use crate::Done;
 
 /// Markers of a broadcast, at most.
@@ -128,7 +129,7 @@ async fn list(
     Path((id, broadcast)): Path<(String, String)>,
     page: Page,
 ) -> Result<List<Marker>, Problem> {
-    let channel = channels::visible(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Watch).await?;
     let broadcast = broadcasts::of(&cx, &channel, &broadcast).await?;
     Ok(List::of(&page, store::markers(&cx, &broadcast.id, &page).await?, |m: &Marker| &m.id))
 }
@@ -140,7 +141,7 @@ async fn add(
     Path((id, broadcast)): Path<(String, String)>,
     Body(new): Body<NewMarker>,
 ) -> Result<Created<Marker>, Problem> {
-    let (channel, broadcast) = broadcasts::mine(&by, &cx, &id, &broadcast).await?;
+    let (channel, broadcast) = broadcasts::may(&by, &cx, (&id, &broadcast), Right::Publish).await?;
     let now_ms = cx.now_ms();
     let NewMarker { label, kind, at } = new;
     let label = rules::line(&label).map_err(|e| Problem::invalid("/label", e))?;
@@ -155,8 +156,7 @@ async fn add(
             "is within the broadcast: without it, now, as long as it is on air",
         ));
     }
-    super::may_create(&mut tx, &by).await?;
-    store::hold(&mut tx, &channel.id).await?;
+    channels::hold(&mut tx, &by, &channel.id, Right::Publish).await?;
     if store::count_markers(&mut tx, &broadcast.id).await? >= MARKERS_MAX {
         let text = format!("the broadcast has {MARKERS_MAX} markers: delete those that nobody needs");
         return Err(Problem::conflict("markers-max", text));
@@ -174,7 +174,7 @@ async fn remove(
     mut tx: Tx,
     Path([id, broadcast, marker]): Path<[String; 3]>,
 ) -> Result<Json<Done>, Problem> {
-    let (_, broadcast) = broadcasts::mine(&by, &cx, &id, &broadcast).await?;
+    let (_, broadcast) = broadcasts::may(&by, &cx, (&id, &broadcast), Right::Manage).await?;
     if !store::delete_marker(&mut tx, &broadcast.id, &marker).await? {
         return Err(Problem::not_found("the broadcast has no such marker"));
     }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::rules::Right;
 use super::{MEMBER_ADDED, MEMBER_REMOVED, channels, store};
 use crate::Done;
 
@@ -54,7 +55,7 @@ struct Found {
 }
 
 async fn list(by: Caller, cx: Ctx, Path(id): Path<String>, page: Page) -> Result<List<Member>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Manage).await?;
     Ok(List::of(&page, store::members(&cx, &channel.id, &page).await?, |m: &Member| &m.user_id))
 }
 
@@ -66,7 +67,7 @@ async fn add(
     Path(id): Path<String>,
     Body(new): Body<NewMember>,
 ) -> Result<Json<Member>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Manage).await?;
     if !channel.members_only {
         let text = "everybody watches this channel: make one for members";
         return Err(Problem::conflict("open-channel", text));
@@ -80,8 +81,7 @@ async fn add(
     };
     let Found { id: user_id, handle, name } = found.ok_or_else(unknown)?;
     let member = Member { user_id, handle, name, since: Time(cx.now_ms()) };
-    super::may_create(&mut tx, &by).await?;
-    store::hold(&mut tx, &channel.id).await?;
+    channels::hold(&mut tx, &by, &channel.id, Right::Manage).await?;
     if store::count_members(&mut tx, &channel.id).await? >= MEMBERS_MAX {
         return Err(Problem::conflict(
             "members-max",
@@ -101,7 +101,7 @@ async fn remove(
     mut tx: Tx,
     Path((id, user)): Path<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Manage).await?;
     store::hold(&mut tx, &channel.id).await?;
     if !store::remove_member(&mut tx, &channel.id, &user).await? {
         return Err(Problem::not_found("the channel has no such member"));

@@ -1,4 +1,4 @@
-//! streaming-service-v2: channels, their stream keys, their members, and what members watch with.
+//! streaming-service-v2: channels of people and of organisations, their stream keys, their members, and what members watch with.
 //!
 //! ```text
 //! channel ─► stream key ─► the core knows its hash, and lets publishers in by itself
@@ -12,6 +12,8 @@
 //!
 //! The core tells no events: its streams are looked at every five seconds, and broadcasts follow them.
 //!
+//! Who may do what with a channel is decided by `rules::right`, by what user-auth tells of organisations.
+//!
 //! Never: a broadcast live whose encoder is gone for longer than the reconnect window; a key in the store (its hash is); a token for
 //! who is no member; a member who is none any more and still watches.
 
@@ -23,6 +25,7 @@ mod core;
 mod keys;
 mod markers;
 mod members;
+mod orgs;
 mod person;
 mod playback;
 mod policy;
@@ -32,7 +35,8 @@ mod targets;
 
 use nx_chassis::{Api, Caller, Event, NewJob, Problem, Service, Tx};
 use nx_contract::identity::{
-    CREATOR, LEASE_ENDED, OPERATOR, PersonNow, SESSION_REVOKED, USER_CHANGED, USER_ERASED, USER_FORGOTTEN,
+    CREATOR, LEASE_ENDED, OPERATOR, ORG_DELETED, ORG_FACTS, PersonNow, SESSION_REVOKED, USER_CHANGED,
+    USER_ERASED, USER_FORGOTTEN,
 };
 use serde::Deserialize;
 
@@ -84,11 +88,13 @@ pub(crate) fn service() -> Service {
     let service = Service::new("streaming-service-v2")
         .migration(include_str!("0001_init.sql"))
         .migration(include_str!("0002_broadcasts.sql"))
+        .migration(include_str!("0003_orgs.sql"))
         .api(targets::routes(of_broadcasts))
         .on(USER_CHANGED, changed)
         .on(USER_ERASED, person::erased)
         .on(SESSION_REVOKED, signed_out)
         .on(LEASE_ENDED, given_back)
+        .on(ORG_DELETED, orgs::deleted)
         .job(TELL, core::tell)
         .job(REMIND, core::remind)
         .job(LOOK, broadcasts::look)
@@ -96,6 +102,7 @@ pub(crate) fn service() -> Service {
         .every("* * * * *", TELL)
         .every("7 * * * *", REMIND)
         .every("*/5 * * * * *", LOOK);
+    let service = ORG_FACTS.into_iter().fold(service, |service, fact| service.on(fact, orgs::changed));
     facts.into_iter().fold(service, Service::emits)
 }
 

@@ -5,7 +5,7 @@ use nx_contract::identity::{Erasing, Forgotten, ROWS_GIVEN_MAX, USER_FORGOTTEN};
 use serde_json::{Value, json};
 
 use super::channels::{self, Channel};
-use super::store;
+use super::{keys, store};
 
 /// The job that forgets that somebody was shut out.
 pub(super) const FORGET: &str = "forget";
@@ -16,12 +16,17 @@ pub(super) fn routes(api: Api) -> Api {
     api.get("/persons/{id}", give)
 }
 
-/// What somebody has made on their channels, each as a name and what is beside it.
-const MADE: [(&str, &str); 5] = [
+/// What somebody is in, and has made on their channels, each as a name and what is beside it.
+const MADE: [(&str, &str); 6] = [
+    (
+        "in_organisations",
+        "SELECT o.name, m.role AS about FROM org_member m JOIN org o ON o.id = m.org_id WHERE m.user_id = $1 \
+         ORDER BY o.id LIMIT $2",
+    ),
     (
         "stream_keys",
         "SELECT k.name, '' AS about FROM stream_key k JOIN channel c ON c.id = k.channel_id \
-                     WHERE c.owner_id = $1 AND k.deleted = 0 ORDER BY k.id LIMIT $2",
+                     WHERE (c.owner_id = $1 OR k.maker_id = $1) AND k.deleted = 0 ORDER BY k.id LIMIT $2",
     ),
     (
         "broadcasts",
@@ -72,6 +77,7 @@ pub(super) async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
     let person = &event.subject;
     store::set_person(tx, person, true, false).await?;
     store::end_of(tx, person, "the account was erased").await?;
+    keys::delete_all(tx, person).await?;
     for channel in store::owned(tx, person).await? {
         channels::delete(tx, &channel).await?;
     }

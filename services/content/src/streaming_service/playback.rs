@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::channels::Channel;
 use super::core::{self, Urls};
+use super::rules::{self, Right};
 use super::{PLAYBACK_GRANTED, channels, store};
 use crate::Done;
 
@@ -72,7 +73,7 @@ async fn watch(
     Path(id): Path<String>,
     Body(Watch {}): Body<Watch>,
 ) -> Result<ShownOnce<Json<Playback>>, Problem> {
-    let channel = channels::visible(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Watch).await?;
     let stream = channel.stream.clone();
     if !channel.members_only {
         let urls = core::open_urls(&cx, &stream, &headers).await?;
@@ -102,7 +103,7 @@ async fn renew(
     Path((id, token)): Path<(String, String)>,
     Body(Watch {}): Body<Watch>,
 ) -> Result<ShownOnce<Json<Playback>>, Problem> {
-    let channel = channels::visible(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Watch).await?;
     still_signed_in(&by, &cx).await?;
     let lease = store::lease_of(&cx, &channel.id, &by.subject, &token).await?;
     let lease = lease
@@ -159,12 +160,12 @@ async fn grant(
 async fn give(tx: &mut Tx, by: &Caller, channel: &Channel, given: &Given<'_>) -> Result<(), Problem> {
     let shut = store::person(tx, &by.subject).await?.shut;
     let over = store::has_ended(tx, given.lease_id, given.session_id.unwrap_or_default()).await?;
-    store::hold(tx, &channel.id).await?;
-    if store::policy(tx, &channel.id).await? != (channel.networks.clone(), channel.token_s) {
+    let now = store::hold(tx, &channel.id).await?;
+    if (&now.networks, now.token_s) != (&channel.networks, channel.token_s) {
         return Err(Problem::unavailable("changed", "the channel has another policy now: ask again", 1));
     }
-    let may = channels::is_mine(by, channel) || store::is_member_in(tx, &channel.id, &by.subject).await?;
-    if shut || over || !may {
+    let tie = store::tie_in(tx, &now, &by.subject).await?;
+    if shut || over || rules::right(tie, by.is_operator(), now.members_only).is_none() {
         return Err(Problem::not_found("there is no such channel, or it is not for you"));
     }
     Ok(store::give(tx, &channel.id, given).await.map(drop)?)
@@ -172,7 +173,7 @@ async fn give(tx: &mut Tx, by: &Caller, channel: &Channel, given: &Given<'_>) ->
 
 /// Sends everybody away who watches with a token; members come back with another.
 async fn end(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Manage).await?;
     store::hold(&mut tx, &channel.id).await?;
     store::end_all(&mut tx, &channel.id, "everybody was sent away").await?;
     Ok(Json(Done {}))

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::channels::Channel;
+use super::rules::Right;
 use super::{CHANNEL_CHANGED, channels, store};
 
 /// How long a token holds at most while its lease does: as long as an evening. Seconds.
@@ -69,7 +70,7 @@ impl Policy {
 }
 
 async fn read(by: Caller, cx: Ctx, Path(id): Path<String>) -> Result<Tagged<Policy>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Publish).await?;
     Ok(Tagged { version: channel.version, body: Policy::of(&channel) })
 }
 
@@ -82,7 +83,7 @@ async fn change(
     IfMatch(version): IfMatch,
     Body(policy): Body<Policy>,
 ) -> Result<Tagged<Policy>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Manage).await?;
     let Policy { access, networks, token_s } = policy;
     if matches!(access, Access::Ticket | Access::Subscription) {
         let text = "tickets and subscriptions are not in this version: access is public or members";

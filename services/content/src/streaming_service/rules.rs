@@ -1,6 +1,9 @@
-//! What channels may be called, where they are, and where they may be sent on to.
+//! What channels may be called, where they are, where they may be sent on to, and who may do what with them.
 
+use nx_contract::identity::OrgRole;
 use nx_media::{CHANNELS, MEMBERS, StreamKey};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Characters of a channel's name.
 const HANDLE: std::ops::RangeInclusive<usize> = 3..=30;
@@ -22,6 +25,52 @@ pub(super) fn handle(given: &str) -> Result<String, String> {
         return Ok(handle);
     }
     Err("has 3 to 30 characters of a-z 0-9 - and begins and ends with a letter or digit".into())
+}
+
+/// What ties somebody to a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tie {
+    None,
+    /// They are one of its members.
+    Viewer,
+    /// They are this in the organisation that it belongs to.
+    Org(OrgRole),
+    /// It is theirs.
+    Own,
+}
+
+impl Tie {
+    /// That of a member of it, or of nobody.
+    pub(super) fn viewer(is_member: bool) -> Self {
+        if is_member { Self::Viewer } else { Self::None }
+    }
+}
+
+/// What somebody may do with a channel; each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Right {
+    /// See it.
+    Watch,
+    /// Publish it, plan and run broadcasts, see how that goes.
+    Publish,
+    /// Decide who watches, from where and where it is sent on to; rename and delete it, and what is on it.
+    Manage,
+    /// Give it away.
+    Own,
+}
+
+/// What somebody may do with a channel, if they may know of it at all.
+pub(super) fn right(tie: Tie, is_operator: bool, members_only: bool) -> Option<Right> {
+    match tie {
+        _ if is_operator => Some(Right::Own),
+        Tie::Own | Tie::Org(OrgRole::Owner) => Some(Right::Own),
+        Tie::Org(OrgRole::Manager) => Some(Right::Manage),
+        Tie::Org(OrgRole::Publisher) => Some(Right::Publish),
+        Tie::Viewer => Some(Right::Watch),
+        Tie::None if members_only => None,
+        Tie::None => Some(Right::Watch),
+    }
 }
 
 /// The stream of a channel.
@@ -86,6 +135,22 @@ mod tests {
     use nx_contract::targets::is_public;
 
     use super::*;
+
+    #[test]
+    fn who_may_do_what_with_a_channel() {
+        let org = Tie::Org;
+        for (tie, open, closed) in [
+            (Tie::None, Some(Right::Watch), None),
+            (Tie::Viewer, Some(Right::Watch), Some(Right::Watch)),
+            (org(OrgRole::Publisher), Some(Right::Publish), Some(Right::Publish)),
+            (org(OrgRole::Manager), Some(Right::Manage), Some(Right::Manage)),
+            (org(OrgRole::Owner), Some(Right::Own), Some(Right::Own)),
+            (Tie::Own, Some(Right::Own), Some(Right::Own)),
+        ] {
+            assert_eq!((right(tie, false, false), right(tie, false, true)), (open, closed), "{tie:?}");
+            assert_eq!(right(tie, true, true), Some(Right::Own), "an operator");
+        }
+    }
 
     #[test]
     fn secrets_of_targets_are_not_shown() {

@@ -1,9 +1,11 @@
 //! All SQL of streaming-service-v2.
 
 mod broadcasts;
+mod orgs;
 mod targets;
 
 pub(super) use broadcasts::*;
+pub(super) use orgs::*;
 pub(super) use targets::*;
 
 use nx_chassis::{Ctx, DbError, Page, Problem, Tx, Value, args, row};
@@ -61,11 +63,12 @@ async fn number(tx: &mut Tx, sql: &'static str, args: Vec<Value>) -> Result<i64,
 }
 
 pub(super) async fn add(tx: &mut Tx, channel: &Channel) -> Result<(), Problem> {
-    let sql = "INSERT INTO channel (id, owner_id, handle, title, members_only, at_ms, deleted, version, turn) \
-               VALUES ($1, $2, $3, $4, $5, $6, 0, 1, 0)";
-    let Channel { id, owner_id, handle, title, members_only, created_at, .. } = channel;
+    let sql = "INSERT INTO channel (id, owner_id, org_id, handle, title, members_only, at_ms, deleted, version, turn) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 1, 0)";
+    let Channel { id, owner, handle, title, members_only, created_at, .. } = channel;
+    let (person, org) = owner.columns();
     let taken = || Problem::conflict("taken", "a channel is or was called that: take another name");
-    match tx.run(sql, args![id, owner_id, handle, title, *members_only, *created_at]).await {
+    match tx.run(sql, args![id, person, org, handle, title, *members_only, *created_at]).await {
         Err(error) if error.is_unique() => return Err(taken()),
         added => added.map(drop)?,
     }
@@ -81,7 +84,8 @@ pub(super) async fn find(cx: &Ctx, id: &str) -> Result<Option<Channel>, DbError>
 /// Those that somebody may watch, or all.
 pub(super) async fn seen(cx: &Ctx, user: &str, all: bool, page: &Page) -> Result<Vec<Channel>, DbError> {
     let sql = "SELECT * FROM channel WHERE deleted = 0 AND id > $1 AND (members_only = 0 OR owner_id = $2 OR $3 = 1 OR \
-               id IN (SELECT channel_id FROM member WHERE user_id = $2)) ORDER BY id LIMIT $4";
+               id IN (SELECT channel_id FROM member WHERE user_id = $2) OR \
+               org_id IN (SELECT org_id FROM org_member WHERE user_id = $2)) ORDER BY id LIMIT $4";
     cx.db().all(sql, args![&page.after, user, all, page.rows()]).await
 }
 
@@ -111,23 +115,15 @@ pub(super) async fn set_policy(
     tx.one(sql, args![Value::json(&networks), token_s, id, version]).await?.ok_or_else(Problem::stale)
 }
 
-/// What tokens of a channel carry now: networks, and how long they hold.
-pub(super) async fn policy(tx: &mut Tx, id: &str) -> Result<(Vec<String>, u32), Problem> {
-    let channel: Option<Channel> = tx.one("SELECT * FROM channel WHERE id = $1", args![id]).await?;
-    let unknown = || Problem::not_found("there is no such channel, or it is not for you");
-    channel.map(|channel| (channel.networks, channel.token_s)).ok_or_else(unknown)
-}
-
 /// Waits until nobody else decides about this channel, to the end of the transaction. Who has to do with a person too takes
-/// their turn ([`person`]) before.
+/// their turn ([`person`]) before. How it is now.
 ///
 /// # Errors
 /// 404 when it is not there any more.
-pub(super) async fn hold(tx: &mut Tx, id: &str) -> Result<(), Problem> {
-    match tx.run("UPDATE channel SET turn = turn + 1 WHERE id = $1 AND deleted = 0", args![id]).await? {
-        0 => Err(Problem::not_found("there is no such channel any more")),
-        _ => Ok(()),
-    }
+pub(super) async fn hold(tx: &mut Tx, id: &str) -> Result<Channel, Problem> {
+    let sql = "UPDATE channel SET turn = turn + 1 WHERE id = $1 AND deleted = 0 RETURNING *";
+    let held = tx.one(sql, args![id]).await?;
+    held.ok_or_else(|| Problem::not_found("there is no such channel any more"))
 }
 
 /// What somebody may; nobody else decides about them to the end of the transaction.
@@ -176,11 +172,17 @@ pub(super) async fn count_keys(tx: &mut Tx, channel: &str) -> Result<i64, DbErro
     number(tx, sql, args![channel]).await
 }
 
-pub(super) async fn add_key(tx: &mut Tx, channel: &Channel, key: &Key, hash: &str) -> Result<u64, DbError> {
-    let sql = "INSERT INTO stream_key (id, channel_id, stream, name, backup, hash, at_ms, deleted, told) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0)";
+pub(super) async fn add_key(
+    tx: &mut Tx,
+    channel: &Channel,
+    key: &Key,
+    hash: &str,
+    maker: &str,
+) -> Result<u64, DbError> {
+    let sql = "INSERT INTO stream_key (id, channel_id, stream, name, backup, hash, at_ms, deleted, told, maker_id) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8)";
     let Key { id, name, backup, created_at, .. } = key;
-    tx.run(sql, args![id, &channel.id, &channel.stream, name, *backup, hash, *created_at]).await
+    tx.run(sql, args![id, &channel.id, &channel.stream, name, *backup, hash, *created_at, maker]).await
 }
 
 pub(super) async fn delete_key(tx: &mut Tx, channel: &str, id: &str) -> Result<bool, DbError> {
@@ -188,9 +190,10 @@ pub(super) async fn delete_key(tx: &mut Tx, channel: &str, id: &str) -> Result<b
     Ok(tx.run(sql, args![id, channel]).await? > 0)
 }
 
+/// Those of somebody's channels, and those that they have made elsewhere.
 pub(super) async fn delete_keys_of(tx: &mut Tx, owner: &str) -> Result<Vec<Untold>, DbError> {
-    let sql = "UPDATE stream_key SET deleted = 1, told = 0 WHERE deleted = 0 AND channel_id IN \
-               (SELECT id FROM channel WHERE owner_id = $1) RETURNING *";
+    let sql = "UPDATE stream_key SET deleted = 1, told = 0 WHERE deleted = 0 AND (maker_id = $1 OR channel_id IN \
+               (SELECT id FROM channel WHERE owner_id = $1)) RETURNING *";
     tx.all(sql, args![owner]).await
 }
 
@@ -239,20 +242,27 @@ pub(super) async fn remove_member(tx: &mut Tx, channel: &str, user: &str) -> Res
     Ok(tx.run(sql, args![channel, user]).await? > 0)
 }
 
-/// Forgets who owned channels, was a member and watched; how many rows there were. Names of channels stay taken, by their
-/// digests.
+/// Forgets who owned channels, was a member, made keys and watched; how many rows there were. Names of channels stay taken, by
+/// their digests.
 pub(super) async fn erase(tx: &mut Tx, user: &str) -> Result<u64, DbError> {
     let mut rows = tx.run("DELETE FROM member WHERE user_id = $1", args![user]).await?;
-    let sql =
-        "UPDATE stream_key SET name = '' WHERE channel_id IN (SELECT id FROM channel WHERE owner_id = $1)";
+    rows += tx.run("DELETE FROM org_member WHERE user_id = $1", args![user]).await?;
+    let sql = "UPDATE stream_key SET name = '', maker_id = '' WHERE maker_id = $1";
     rows += tx.run(sql, args![user]).await?;
     for channel in tx.all::<Channel>("SELECT * FROM channel WHERE owner_id = $1", args![user]).await? {
-        rows += erase_targets(tx, &channel.id).await?;
-        let sql = "UPDATE channel SET owner_id = '', title = '', handle = $1 WHERE id = $2";
-        rows += tx.run(sql, args![digest(&channel.handle), &channel.id]).await?;
+        rows += forget_channel(tx, &channel).await?;
     }
     let sql = "UPDATE playback SET user_id = '', session_id = NULL WHERE user_id = $1";
     Ok(rows + tx.run(sql, args![user]).await?)
+}
+
+/// Keeps no name of a channel that is deleted.
+async fn forget_channel(tx: &mut Tx, channel: &Channel) -> Result<u64, DbError> {
+    let rows = erase_targets(tx, &channel.id).await?;
+    let sql = "UPDATE stream_key SET name = '', maker_id = '' WHERE channel_id = $1";
+    let rows = rows + tx.run(sql, args![&channel.id]).await?;
+    let sql = "UPDATE channel SET owner_id = '', org_id = NULL, title = '', handle = $1 WHERE id = $2";
+    Ok(rows + tx.run(sql, args![digest(&channel.handle), &channel.id]).await?)
 }
 
 /// What stands for the name of a channel whose owner is forgotten: no name looks like it.

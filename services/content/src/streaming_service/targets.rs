@@ -11,7 +11,8 @@ use nx_contract::targets::is_public;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{channels, core, rules, store};
+use super::rules::{self, Right};
+use super::{channels, core, store};
 use crate::Done;
 
 /// Targets that a channel has at most; the core takes 16 for a stream.
@@ -96,7 +97,7 @@ impl Untold {
 }
 
 async fn list(by: Caller, cx: Ctx, Path(id): Path<String>, page: Page) -> Result<List<Target>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Publish).await?;
     let mut all = store::targets(&cx, &channel.id, &page).await?;
     // Without the core's word there is the list at least.
     let known = match all.iter().any(|target| target.state.is_none()) {
@@ -118,7 +119,7 @@ async fn add(
     Path(id): Path<String>,
     Body(new): Body<NewTarget>,
 ) -> Result<Created<Target>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    channels::may(&by, &cx, &id, Right::Manage).await?;
     let NewTarget { name, url } = new;
     let name = rules::line(&name).map_err(|e| Problem::invalid("/name", e))?;
     let (url, shown) = rules::target(&url).map_err(|e| Problem::invalid("/url", e))?;
@@ -130,8 +131,7 @@ async fn add(
             "leads into a network of this server: only operators may send there",
         ));
     }
-    super::may_create(&mut tx, &by).await?;
-    store::hold(&mut tx, &channel.id).await?;
+    let channel = channels::hold(&mut tx, &by, &id, Right::Manage).await?;
     if store::count_targets(&mut tx, &channel.id).await? >= TARGETS_MAX {
         let text = format!("the channel has {TARGETS_MAX} targets: delete one first");
         return Err(Problem::conflict("targets-max", text));
@@ -157,7 +157,7 @@ async fn remove(
     mut tx: Tx,
     Path((id, target)): Path<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    let channel = channels::mine(&by, &cx, &id).await?;
+    let channel = channels::may(&by, &cx, &id, Right::Manage).await?;
     if !store::delete_target(&mut tx, &channel.id, &target).await? {
         return Err(Problem::not_found("the channel has no such target"));
     }

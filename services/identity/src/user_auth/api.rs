@@ -8,11 +8,11 @@ use nx_contract::identity::OPERATOR;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{erasure, exports, rules, scim, store};
+use super::{erasure, exports, orgs, rules, scim, store};
 use crate::{Done, Person, PersonNow, USER_CHANGED, USER_CREATED};
 
 pub(super) fn routes() -> Api {
-    erasure::routes(exports::routes(scim::routes(Api::new())))
+    orgs::routes(erasure::routes(exports::routes(scim::routes(Api::new()))))
         .get("/users", list)
         .post_once("/users", add)
         .get("/users/{id}", read)
@@ -177,15 +177,23 @@ async fn erase(by: Caller, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Do
     Ok(Json(Done {}))
 }
 
+/// What somebody may do: nothing while they are shut out.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Permissions {
     items: Vec<&'static str>,
+    roles: Vec<String>,
+    /// What they are in organisations.
+    orgs: Vec<orgs::Belongs>,
 }
 
 async fn permissions(by: Caller, cx: Ctx, Path(id): Path<String>) -> Result<Json<Permissions>, Problem> {
     by.must_own(&id)?;
     let user = store::find(&cx, &id).await?;
-    Ok(Json(Permissions { items: rules::permissions(if user.disabled { &[] } else { &user.roles }) }))
+    if user.disabled {
+        return Ok(Json(Permissions { items: vec![], roles: vec![], orgs: vec![] }));
+    }
+    let (items, orgs) = (rules::permissions(&user.roles), orgs::of(&cx, &id).await?);
+    Ok(Json(Permissions { items, roles: user.roles, orgs }))
 }
 
 /// Whether there is anybody who may do everything.

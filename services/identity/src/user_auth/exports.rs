@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{erasure, scim, store};
+use super::{erasure, orgs, scim, store};
 
 /// The job that gathers.
 pub(super) const GATHER: &str = "gather";
@@ -250,6 +250,7 @@ async fn own(cx: &Ctx, person: &str) -> Result<Value, Problem> {
     let user = store::find(cx, person).await?;
     let mut given = json!({"user": user});
     given["directory"] = scim::of(cx, person).await?;
+    given["organisations"] = orgs::given(cx, person).await?;
     Ok(given)
 }
 

@@ -21,6 +21,8 @@ const TITLE: &str = "Bernoulli numbers";
 const KEY: &str = "difference engine key";
 const STREAM_KEY: &str = "punched cards";
 const EVENING: &str = "An evening of loops";
+const ORG: &str = "Analytical Society";
+const ORG_CHANNEL: &str = "leibniz-notation";
 
 /// All services.
 fn built() -> Vec<Service> {
@@ -123,9 +125,38 @@ async fn two(app: &TestApp) -> (In, In) {
     let _ = ada.posts(app, "/session-mgr/v1/playback-leases", json!({"stream": "channels/x"})).await.is(201);
     let wrong = json!({"handle": HANDLE, "password": "wrong"});
     let _ = app.send_as(None, Method::POST, "/auth-service/v1/login", &[], &wrong).await.is(401);
+    together(app, &root, &ada).await;
     plant(app, ada.id()).await;
     app.settle().await;
     (root, ada)
+}
+
+/// An organisation of hers alone with a channel; another, where she is one of two and knows a key; and one that she is invited to.
+async fn together(app: &TestApp, root: &In, ada: &In) {
+    let orgs = "/user-auth/v1/orgs";
+    let makes = async |by: &In, handle: &str, name: &str| {
+        let made = by.posts(app, orgs, json!({"handle": handle, "name": name})).await;
+        app.settle().await;
+        made.is(201)["id"].as_str().expect("an id").to_owned()
+    };
+    let has = async |by: &In, org: &str, handle: &str| {
+        let new = json!({"handle": handle, "org_id": org});
+        let made = by.posts(app, "/streaming-service-v2/v1/channels", new).await;
+        let id = made.is(201)["id"].as_str().expect("an id");
+        format!("/streaming-service-v2/v1/channels/{id}/stream-keys")
+    };
+    let own = makes(ada, "analytical", ORG).await;
+    has(ada, &own, ORG_CHANNEL).await;
+    let shared = makes(root, "engine-builders", "Builders").await;
+    let keys = has(root, &shared, "engine").await;
+    let other = makes(root, "royal-society", "Society").await;
+    for org in [&shared, &other] {
+        let invite = json!({"handle": HANDLE, "role": "publisher"});
+        let _ = root.posts(app, &format!("{orgs}/{org}/invites"), invite).await.is(200);
+    }
+    let _ = ada.posts(app, &format!("{orgs}/invites/{shared}/accept"), json!({})).await.is(200);
+    app.settle().await;
+    let _ = ada.posts(app, &keys, json!({"name": STREAM_KEY})).await.is(201);
 }
 
 /// What takes more than a request to come to be.
@@ -247,7 +278,8 @@ fn keepers() -> Vec<&'static str> {
 async fn nothing_is_left_of_who_is_forgotten(app: TestApp) {
     let (root, ada) = two(&app).await;
     assert_eq!(forgetful(&app).await, Vec::<String>::new(), "say in the catalogue that it keeps something");
-    let planted = [HANDLE, NAME, MAIL, DEVICE, CHANNEL, TITLE, KEY, STREAM_KEY, EVENING, ada.id()];
+    let planted =
+        [HANDLE, NAME, MAIL, DEVICE, CHANNEL, TITLE, KEY, STREAM_KEY, EVENING, ORG, ORG_CHANNEL, ada.id()];
     for what in planted {
         assert_ne!(kept(&app, what).await, Vec::<String>::new(), "{what} was planted");
     }
@@ -287,8 +319,12 @@ async fn nothing_is_left_of_who_is_forgotten(app: TestApp) {
         )
         .await;
     assert_eq!((anew.is(409), anew.slug()), (&anew.body, "erased"));
-    let taken = root.posts(&app, "/streaming-service-v2/v1/channels", json!({"handle": CHANNEL})).await;
-    assert_eq!(taken.slug(), "taken", "what was recorded under it is not another's");
+    for handle in [CHANNEL, ORG_CHANNEL] {
+        let taken = root.posts(&app, "/streaming-service-v2/v1/channels", json!({"handle": handle})).await;
+        assert_eq!(taken.slug(), "taken", "what was recorded under it is not another's");
+    }
+    let left = root.asks(&app, Method::GET, "/streaming-service-v2/v1/channels", json!({})).await;
+    assert_eq!(left.is(200)["items"][0]["handle"], "engine", "that of others stays");
 
     // What was kept for who asks twice, and for access tokens that are out yet, is gone a day later.
     app.pass(DAY + DAY / 24).await;
@@ -420,6 +456,9 @@ async fn a_copy_has_everything_and_no_secret(app: TestApp) {
         KEY,
         STREAM_KEY,
         EVENING,
+        ORG,
+        "Builders",
+        "Society",
         "Poets",
         "it broke",
         "channels/x",

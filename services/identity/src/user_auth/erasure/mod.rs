@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::store::{self as people, Turn};
-use super::{api, exports};
+use super::{api, exports, orgs};
 use crate::{Done, ERASURE_DONE, ERASURE_LATE, USER_ERASED, gone, hash};
 
 /// The job that begins what has waited.
@@ -146,7 +146,8 @@ pub(super) async fn at_once(by: &Caller, tx: &mut Tx, id: &str) -> Result<(), Pr
 /// The person is forgotten here now, and elsewhere by whoever hears of it.
 async fn begin(by: &Caller, tx: &mut Tx, person: &str) -> Result<(), Problem> {
     let Some(erasure) = store::begin(tx, person).await? else { return Ok(()) };
-    let rows = people::erase(tx, by, person).await? + exports::erase(tx, person).await?;
+    let rows = orgs::erase(tx, person).await?;
+    let rows = rows + people::erase(tx, by, person).await? + exports::erase(tx, person).await?;
     for service in keepers() {
         store::owe(tx, &erasure.id, service).await?;
     }

@@ -1,0 +1,146 @@
+//! Invitations: who may be in an organisation as soon as they say yes.
+
+use garde::Validate;
+use nx_chassis::{Api, Body, Caller, Ctx, Json, List, Page, Path, Problem, Time, Tx};
+use nx_contract::identity::{ORG_MEMBER_ADDED, OrgRole};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::api::Org;
+use super::{BELONGS_MAX, MEMBERS_MAX, at_least, store, turn};
+use crate::Done;
+
+pub(super) fn routes(api: Api) -> Api {
+    api.get("/orgs/invites", mine)
+        .post("/orgs/invites/{id}/accept", accept)
+        .delete("/orgs/invites/{id}", decline)
+        .get("/orgs/{id}/invites", list)
+        .post("/orgs/{id}/invites", add)
+        .delete("/orgs/{id}/invites/{user}", withdraw)
+}
+
+/// Somebody who is invited.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OrgInvite")]
+pub(super) struct Invite {
+    pub(super) user_id: String,
+    pub(super) handle: String,
+    pub(super) name: String,
+    pub(super) role: OrgRole,
+    pub(super) invited_at: Time,
+}
+
+/// An organisation that somebody is invited to.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OrgInvitation")]
+pub(super) struct Invitation {
+    pub(super) org_id: String,
+    pub(super) handle: String,
+    pub(super) name: String,
+    pub(super) role: OrgRole,
+    pub(super) invited_at: Time,
+}
+
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewOrgInvite")]
+struct NewInvite {
+    /// Who, by the name that they sign in with.
+    #[garde(length(min = 1, max = 100))]
+    handle: String,
+    #[garde(skip)]
+    role: OrgRole,
+}
+
+/// What somebody is there who looks after invitations.
+async fn manager(by: &Caller, cx: &Ctx, id: &str) -> Result<OrgRole, Problem> {
+    let org = store::find(cx, by, id).await?.ok_or_else(super::unknown)?;
+    at_least(if by.is_operator() { Some(OrgRole::Owner) } else { org.role }, OrgRole::Manager)
+}
+
+async fn list(by: Caller, cx: Ctx, Path(id): Path<String>, page: Page) -> Result<List<Invite>, Problem> {
+    manager(&by, &cx, &id).await?;
+    Ok(List::of(&page, store::invites(&cx, &id, &page).await?, |invite: &Invite| &invite.user_id))
+}
+
+/// Nobody gives more than they have. Who is invited again may have another role.
+async fn add(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    Path(id): Path<String>,
+    Body(new): Body<NewInvite>,
+) -> Result<Json<Invite>, Problem> {
+    super::signed_in(&by)?;
+    // Who may not learns nothing of who is called what, and keeps nobody waiting.
+    at_least(Some(manager(&by, &cx, &id).await?), new.role)?;
+    let handle = new.handle.trim().to_ascii_lowercase();
+    let found = store::hold_called(&mut tx, &handle).await?;
+    let who = found.ok_or_else(|| Problem::invalid("/handle", "nobody is called that here"))?;
+    at_least(Some(turn(&mut tx, &by, &id, OrgRole::Manager).await?), new.role)?;
+    if store::member(&mut tx, &id, &who.id).await?.is_some() {
+        return Err(Problem::conflict("member", "they are in it already: an owner gives them another role"));
+    }
+    if store::count(&mut tx, &id).await? >= MEMBERS_MAX {
+        let text =
+            format!("the organisation has {MEMBERS_MAX} members and invitations, and room for no more");
+        return Err(Problem::conflict("members-max", text));
+    }
+    let invited_at = Time(cx.now_ms());
+    let invite = Invite { user_id: who.id, handle: who.handle, name: who.name, role: new.role, invited_at };
+    store::invite(&mut tx, &id, &invite, &by.subject).await?;
+    Ok(Json(invite))
+}
+
+/// An owner takes back any, a manager those that they could make.
+async fn withdraw(
+    by: Caller,
+    mut tx: Tx,
+    Path((id, user)): Path<(String, String)>,
+) -> Result<Json<Done>, Problem> {
+    super::signed_in(&by)?;
+    let mine = turn(&mut tx, &by, &id, OrgRole::Manager).await?;
+    let role = store::take_invite(&mut tx, &id, &user).await?;
+    at_least(Some(mine), role.ok_or_else(none)?)?;
+    Ok(Json(Done {}))
+}
+
+/// Those of who asks.
+async fn mine(by: Caller, cx: Ctx, page: Page) -> Result<List<Invitation>, Problem> {
+    let all = store::invited(&cx, &by.subject, &page.after, page.rows()).await?;
+    Ok(List::of(&page, all, |invite: &Invitation| &invite.org_id))
+}
+
+async fn accept(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Org>, Problem> {
+    super::signed_in(&by)?;
+    if !store::is_invited(&cx, &id, &by.subject).await? {
+        return Err(none());
+    }
+    if !store::hold_person(&mut tx, &by.subject).await? {
+        return Err(Problem::forbidden("you are shut out"));
+    }
+    room(&mut tx, &by.subject).await?;
+    store::touch(&mut tx, &id).await?;
+    let role = store::take_invite(&mut tx, &id, &by.subject).await?.ok_or_else(none)?;
+    store::add_member(&mut tx, &id, &by.subject, role).await?;
+    super::tell(&mut tx, ORG_MEMBER_ADDED, &id, Some(&by.subject)).await?;
+    store::find_in(&mut tx, &by, &id).await?.map(Json).ok_or_else(super::unknown)
+}
+
+async fn decline(by: Caller, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
+    store::take_invite(&mut tx, &id, &by.subject).await?.ok_or_else(none)?;
+    Ok(Json(Done {}))
+}
+
+/// Whether somebody may be in one more.
+pub(super) async fn room(tx: &mut Tx, person: &str) -> Result<(), Problem> {
+    if store::count_of(tx, person).await? >= BELONGS_MAX {
+        let text = format!("you are in {BELONGS_MAX} organisations: leave one first");
+        return Err(Problem::conflict("orgs-max", text));
+    }
+    Ok(())
+}
+
+fn none() -> Problem {
+    Problem::not_found("there is no such invitation, or it was taken back")
+}
