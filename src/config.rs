@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use nx_gateway::Setting;
 use nx_settings::Lines;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -102,6 +103,14 @@ impl Loaded {
     pub(crate) fn place(&self, key: &str) -> String {
         self.places.of(key)
     }
+
+    /// Every setting in force and where it was set, as operators are told: what is secret by its type is `***`, and so is who
+    /// an address names before its host.
+    pub(crate) fn settings(&self) -> Vec<Setting> {
+        let mut all = Vec::new();
+        self.places.list(serde_json::to_value(&self.config).unwrap_or_default(), String::new(), &mut all);
+        all
+    }
 }
 
 /// Where values came from.
@@ -119,6 +128,43 @@ impl Places {
             return format!("NEXUS__{}", key.to_ascii_uppercase().replace('.', "__"));
         }
         self.lines.of(key).map_or_else(|| "configuration".into(), |line| format!("{}:{line}", self.file))
+    }
+
+    /// Where exactly this key was set; none where it has its default.
+    fn set(&self, key: &str) -> Option<String> {
+        (self.environment.contains(key) || self.lines.has(key)).then(|| self.of(key))
+    }
+
+    /// Lists the values below a key: a list of plain values is one.
+    fn list(&self, value: Value, key: String, all: &mut Vec<Setting>) {
+        match value {
+            Value::Object(table) if !table.is_empty() => {
+                for (name, value) in table {
+                    let dot = if key.is_empty() { "" } else { "." };
+                    self.list(value, format!("{key}{dot}{name}"), all);
+                }
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                for (nth, value) in items.into_iter().enumerate() {
+                    self.list(value, format!("{key}[{nth}]"), all);
+                }
+            }
+            value => all.push(Setting { place: self.set(&key), value: masked(value), key }),
+        }
+    }
+}
+
+/// A value without the user and password of an address.
+fn masked(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(masked).collect(),
+        Value::String(text) => {
+            let who = text
+                .split_once("://")
+                .and_then(|(_, rest)| rest.split(['/', '?', '#']).next()?.rsplit_once('@'));
+            who.map_or_else(|| text.clone(), |(who, _)| text.replacen(&format!("{who}@"), "***@", 1)).into()
+        }
+        plain => plain,
     }
 }
 

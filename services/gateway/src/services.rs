@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::core::CORE;
 use crate::guard;
 use crate::identity::{Identity, Who};
+use crate::settings::Settings;
 use crate::{registry, vault};
 
 /// Longest answer that is sent in one piece, bytes.
@@ -43,6 +44,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 pub(crate) struct Services {
     ring: Arc<Ring>,
     identity: Arc<Identity>,
+    settings: Settings,
     stop: watch::Receiver<bool>,
 }
 
@@ -58,8 +60,13 @@ pub(crate) fn path_of<'a>(service: &str, path: &'a str) -> Option<&'a str> {
 }
 
 impl Services {
-    pub(crate) fn new(ring: Arc<Ring>, identity: Arc<Identity>, stop: watch::Receiver<bool>) -> Self {
-        Self { ring, identity, stop }
+    pub(crate) fn new(
+        ring: Arc<Ring>,
+        identity: Arc<Identity>,
+        settings: Settings,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { ring, identity, settings, stop }
     }
 
     /// All services' description as JSON.
@@ -98,7 +105,7 @@ impl Services {
                 who.operator()?;
                 not_an_app(who)?;
             }
-            return registry::answer(&self.ring, rest, head, body, self.stop.clone()).await;
+            return registry::answer(&self.ring, &self.settings, rest, head, body, self.stop.clone()).await;
         }
         if !self.ring.has(&service.id) {
             return Err(not_built(service));
