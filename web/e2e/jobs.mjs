@@ -55,7 +55,7 @@ export function jobs({ empty = false } = {}) {
     /** Answers operators, null while that is everybody. */
     answer(method, { pathname }, body, who) {
       if (who && !who.user.roles.includes("operator")) throw new Problem(403, "forbidden", "only operators may");
-      if (pathname === "/api/") return { service: ["glitch", "user-auth", "scheduler", "streaming-service-v2"].map((id) => ({ id, built: true })) };
+      if (pathname === "/api/") return list(["glitch", "user-auth", "scheduler", "streaming-service-v2"].map((id) => ({ id, built: true })));
       const [, service, place, letter] = pathname.slice(1).split("/");
       if (place === "dead-letters" && letter) return (letters = letters.filter(({ id }) => id !== letter)), {};
       if (place === "dead-letters") return list(letters.filter((each) => each.service === service));

@@ -1,6 +1,6 @@
 // Uses the page of the server as an operator would, and prints one line of JSON with what came of it.
 //
-//   node e2e/server.mjs INVITE_LINK [--config FILE] [--screenshots DIR] [--width 1280] [--dark]
+//   node e2e/server.mjs INVITE_LINK [--screenshots DIR] [--width 1280] [--dark]
 //
 // INVITE_LINK is what a server that has no administrator yet prints as "administrator"; it writes mail into its folder. Becomes
 // the administrator, asks for a link by mail and follows it from the page, has a schedule run, fail, wait and go on, looks for
@@ -65,6 +65,7 @@ try {
   for (const name of all) {
     await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name, exact: true }).press("Enter");
     await page.locator(`nav a[aria-current="page"]`, { hasText: name }).waitFor();
+    await page.getByRole("link", { name: "boss", exact: true }).waitFor();
     same(`the links of ${name}`, await boss.links(), [...all, "boss"]);
     await shot(`page-${name.toLowerCase()}`);
   }
@@ -145,7 +146,8 @@ try {
   await page.getByRole("searchbox").fill("no such thing");
   await sees("Nothing fits");
 
-  // Who is no operator.
+  // Nobody in particular, and who is no operator.
+  for (const path of ["/api/scheduler/v1/schedules", "/api/auth-service/v1/mails", "/api/backend-api/v1/settings"]) same(path, (await fetch(at(path))).status, 401);
   await boss.open("/people");
   await press("Invite somebody");
   await press("Make the link");
@@ -158,6 +160,7 @@ try {
   same("links of a viewer", await guest.links(), ["Channels", "guest"]);
   await guest.open("/server#mail");
   await guest.sees("Only operators can see the server");
+  await guest.sees("signed in as guest");
   same("links of a viewer who is where they may not be", await guest.links(), ["Channels", "Server", "guest"]);
   await guest.shot("not-for-all");
 

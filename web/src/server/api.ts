@@ -71,8 +71,8 @@ export const runNow = (id: string) => ask<Run>("POST", `${SCHEDULES}/${id}/runs`
 
 /** The services that are built. */
 export async function listServices(): Promise<string[]> {
-  const { service } = await ask<{ service: { id: string; built?: boolean }[] }>("GET", "/api/");
-  return service.filter(({ built }) => built).map(({ id }) => id);
+  const { items } = await ask<Page<{ id: string; built?: boolean }>>("GET", "/api/");
+  return items.filter(({ built }) => built).map(({ id }) => id);
 }
 
 /** What services have laid aside; of those that are away, or lay nothing aside, there is nothing. */
