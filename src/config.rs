@@ -1,12 +1,11 @@
 //! The configuration: defaults, then the file, then the environment; every mistake reported at once.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use nx_gateway::Setting;
-use nx_settings::Lines;
+use nx_gateway::Settings;
+use nx_settings::Places;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -103,69 +102,6 @@ impl Loaded {
     pub(crate) fn place(&self, key: &str) -> String {
         self.places.of(key)
     }
-
-    /// Every setting in force and where it was set, as operators are told: what is secret by its type is `***`, and so is who
-    /// an address names before its host.
-    pub(crate) fn settings(&self) -> Vec<Setting> {
-        let mut all = Vec::new();
-        self.places.list(serde_json::to_value(&self.config).unwrap_or_default(), String::new(), &mut all);
-        all
-    }
-}
-
-/// Where values came from.
-#[derive(Debug, Default)]
-struct Places {
-    file: String,
-    lines: Lines,
-    environment: BTreeSet<String>,
-}
-
-impl Places {
-    /// Where a key was set, or the section around it.
-    fn of(&self, key: &str) -> String {
-        if self.environment.contains(key) {
-            return format!("NEXUS__{}", key.to_ascii_uppercase().replace('.', "__"));
-        }
-        self.lines.of(key).map_or_else(|| "configuration".into(), |line| format!("{}:{line}", self.file))
-    }
-
-    /// Where exactly this key was set; none where it has its default.
-    fn set(&self, key: &str) -> Option<String> {
-        (self.environment.contains(key) || self.lines.has(key)).then(|| self.of(key))
-    }
-
-    /// Lists the values below a key: a list of plain values is one.
-    fn list(&self, value: Value, key: String, all: &mut Vec<Setting>) {
-        match value {
-            Value::Object(table) if !table.is_empty() => {
-                for (name, value) in table {
-                    let dot = if key.is_empty() { "" } else { "." };
-                    self.list(value, format!("{key}{dot}{name}"), all);
-                }
-            }
-            Value::Array(items) if items.iter().any(Value::is_object) => {
-                for (nth, value) in items.into_iter().enumerate() {
-                    self.list(value, format!("{key}[{nth}]"), all);
-                }
-            }
-            value => all.push(Setting { place: self.set(&key), value: masked(value), key }),
-        }
-    }
-}
-
-/// A value without the user and password of an address.
-fn masked(value: Value) -> Value {
-    match value {
-        Value::Array(items) => items.into_iter().map(masked).collect(),
-        Value::String(text) => {
-            let who = text
-                .split_once("://")
-                .and_then(|(_, rest)| rest.split(['/', '?', '#']).next()?.rsplit_once('@'));
-            who.map_or_else(|| text.clone(), |(who, _)| text.replacen(&format!("{who}@"), "***@", 1)).into()
-        }
-        plain => plain,
-    }
 }
 
 /// `NEXUS__SECTION__KEY` variables of the process, as dotted keys.
@@ -185,13 +121,15 @@ pub(crate) fn load(
         file.map_or_else(|| Ok(Default::default()), read).map_err(|fault| vec![fault])?;
     for (key, value) in environment {
         nx_settings::set(&mut values, &key, value);
-        places.environment.insert(key);
+        places.from_environment(key);
     }
     let fitted = nx_settings::fit::<Config>(Value::Object(values));
     let told = |fault: nx_settings::Fault| (fault.key, format!("{}; {}", fault.text, fault.remedy));
-    let config = fitted.value.unwrap_or_default();
+    let mut config = fitted.value.unwrap_or_default();
     let faults = fitted.faults.into_iter().map(told).chain(config.validate());
     let faults: Vec<Fault> = faults.map(|(key, text)| Fault { place: places.of(&key), key, text }).collect();
+    let told = nx_settings::flat(serde_json::to_value(&config).unwrap_or_default());
+    config.gateway.settings = Settings::new(told, |key| places.exactly(key));
     if faults.is_empty() { Ok(Loaded { config, places }) } else { Err(faults) }
 }
 
@@ -205,7 +143,7 @@ fn read(path: &Path) -> Result<(Map<String, Value>, Places), Fault> {
         fault(place, e.text)
     })?;
     let values = if let Value::Object(values) = value { values } else { Map::new() };
-    Ok((values, Places { file, lines, ..Places::default() }))
+    Ok((values, Places::of_file(file, lines)))
 }
 
 #[cfg(test)]

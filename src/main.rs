@@ -56,10 +56,7 @@ fn run(cli: &Cli) -> ExitCode {
         return complain(&errors);
     }
     let filter = logging::start(&loaded.config.log, cli.log_format);
-    let settings = nx_gateway::Settings::new(loaded.settings());
-    let mut config = loaded.config;
-    config.gateway.settings = settings;
-    match wiring::run(cli, config, &filter) {
+    match wiring::run(cli, loaded.config, &filter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

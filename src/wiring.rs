@@ -191,24 +191,22 @@ async fn until_stop(signals: [Signal; 3], cli: &Cli, mut config: Config, filter:
 
 /// Takes what can change while streams run; says what cannot.
 fn reload(cli: &Cli, config: &mut Config, filter: &Filter) {
-    let new = match config::load(cli.config.as_deref(), config::environment()) {
-        Ok(new) => new,
+    let loaded = match config::load(cli.config.as_deref(), config::environment()) {
+        Ok(loaded) => loaded.config,
         Err(faults) => {
             faults.iter().for_each(|fault| tracing::error!("configuration not taken over: {fault}"));
             return;
         }
     };
-    let loaded = &new.config;
-    if let Ok(filter_now) = loaded.log.filter.parse::<tracing_subscriber::EnvFilter>()
-        && filter.reload(filter_now).is_ok()
+    if let Ok(new) = loaded.log.filter.parse::<tracing_subscriber::EnvFilter>()
+        && filter.reload(new).is_ok()
     {
         tracing::info!(filter = loaded.log.filter, "configuration read again");
     }
     config.log = loaded.log.clone();
-    let changed = new.settings().into_iter().find(|setting| setting.key == "log.filter");
-    changed.into_iter().for_each(|setting| config.gateway.settings.change(setting));
+    config.gateway.settings.change("log.filter", &loaded.gateway.settings);
     let text = |c: &Config| toml::to_string(c).unwrap_or_default();
-    if text(config) != text(loaded) {
+    if text(config) != text(&loaded) {
         tracing::warn!("settings other than log.filter have changed; they take effect at the next start");
     }
 }

@@ -61,11 +61,12 @@ fn settings_say_where_they_come_from_and_no_secret() {
     let env = [("edge.http.listen".to_owned(), "127.0.0.1:9000".to_owned())];
     let loaded = load(Some(&file), env.into_iter()).unwrap();
     std::fs::remove_file(&file).unwrap();
-    let all = loaded.settings();
+    let all = loaded.config.gateway.settings.told()["items"].as_array().unwrap().clone();
     let name = file.display().to_string();
     let told = |key: &str| {
-        let found = all.iter().find(|setting| setting.key == key).unwrap();
-        (found.value.to_string(), found.place.clone().map(|place| place.replace(&name, "FILE")))
+        let found = all.iter().find(|setting| setting["key"] == key).unwrap();
+        let place = found["place"].as_str().map(|place| place.replace(&name, "FILE"));
+        (found["value"].to_string(), place)
     };
     let some = |value: &str, place: &str| (value.to_owned(), Some(place.to_owned()));
     assert_eq!(told("origin.stream.part_ms"), some("500", "FILE:2"));
@@ -78,4 +79,8 @@ fn settings_say_where_they_come_from_and_no_secret() {
     assert_eq!(value, "[\"http://***@10.0.0.1:8887\",\"http://10.0.0.2:8887\"]");
     let said = format!("{all:?}");
     assert!(!said.contains("s3cret") && all.len() > 100, "{said}");
+    let later = load(None, [("log.filter".to_owned(), "warn".to_owned())].into_iter()).unwrap();
+    loaded.config.gateway.settings.change("log.filter", &later.config.gateway.settings);
+    let now = loaded.config.gateway.settings.told().to_string();
+    assert!(now.contains("\"warn\"") && now.contains("NEXUS__LOG__FILTER"), "{now}");
 }

@@ -30,4 +30,4 @@ pub use config::{Config, Token};
 pub use core::door as core_door;
 pub use door::doors;
 pub use serve::{Core, Face};
-pub use settings::{Setting, Settings};
+pub use settings::Settings;
