@@ -1,11 +1,11 @@
 //! The configuration: defaults, then the file, then the environment; every mistake reported at once.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use nx_settings::Lines;
+use nx_gateway::Settings;
+use nx_settings::Places;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -104,24 +104,6 @@ impl Loaded {
     }
 }
 
-/// Where values came from.
-#[derive(Debug, Default)]
-struct Places {
-    file: String,
-    lines: Lines,
-    environment: BTreeSet<String>,
-}
-
-impl Places {
-    /// Where a key was set, or the section around it.
-    fn of(&self, key: &str) -> String {
-        if self.environment.contains(key) {
-            return format!("NEXUS__{}", key.to_ascii_uppercase().replace('.', "__"));
-        }
-        self.lines.of(key).map_or_else(|| "configuration".into(), |line| format!("{}:{line}", self.file))
-    }
-}
-
 /// `NEXUS__SECTION__KEY` variables of the process, as dotted keys.
 pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
@@ -139,13 +121,15 @@ pub(crate) fn load(
         file.map_or_else(|| Ok(Default::default()), read).map_err(|fault| vec![fault])?;
     for (key, value) in environment {
         nx_settings::set(&mut values, &key, value);
-        places.environment.insert(key);
+        places.from_environment(key);
     }
     let fitted = nx_settings::fit::<Config>(Value::Object(values));
     let told = |fault: nx_settings::Fault| (fault.key, format!("{}; {}", fault.text, fault.remedy));
-    let config = fitted.value.unwrap_or_default();
+    let mut config = fitted.value.unwrap_or_default();
     let faults = fitted.faults.into_iter().map(told).chain(config.validate());
     let faults: Vec<Fault> = faults.map(|(key, text)| Fault { place: places.of(&key), key, text }).collect();
+    let told = nx_settings::flat(serde_json::to_value(&config).unwrap_or_default());
+    config.gateway.settings = Settings::new(told, |key| places.exactly(key));
     if faults.is_empty() { Ok(Loaded { config, places }) } else { Err(faults) }
 }
 
@@ -159,7 +143,7 @@ fn read(path: &Path) -> Result<(Map<String, Value>, Places), Fault> {
         fault(place, e.text)
     })?;
     let values = if let Value::Object(values) = value { values } else { Map::new() };
-    Ok((values, Places { file, lines, ..Places::default() }))
+    Ok((values, Places::of_file(file, lines)))
 }
 
 #[cfg(test)]

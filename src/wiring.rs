@@ -204,6 +204,7 @@ fn reload(cli: &Cli, config: &mut Config, filter: &Filter) {
         tracing::info!(filter = loaded.log.filter, "configuration read again");
     }
     config.log = loaded.log.clone();
+    config.gateway.settings.change("log.filter", &loaded.gateway.settings);
     let text = |c: &Config| toml::to_string(c).unwrap_or_default();
     if text(config) != text(&loaded) {
         tracing::warn!("settings other than log.filter have changed; they take effect at the next start");

@@ -1,5 +1,5 @@
 // Build of the pages: watch.html and, for the gateway, status.html, recordings.html, errors.html, account.html,
-// people.html and channels.html, with hashed files under dist/assets/.
+// people.html, channels.html and server.html, with hashed files under dist/assets/.
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig, type Plugin } from "vite";
 
@@ -28,7 +28,7 @@ function preloadHls(): Plugin {
   };
 }
 
-// `vite build --mode watch`, `status`, `recordings`, `errors`, `account`, `people` or `channels`: a build for each page. They
+// `vite build --mode watch`, `status`, `recordings`, `errors`, `account`, `people`, `channels` or `server`: a build for each page. They
 // are served by different ports, so a shared chunk would be cached twice anyway, and each would carry the other's code.
 export default defineConfig(({ mode }) => ({
   base: "/",

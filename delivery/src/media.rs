@@ -342,7 +342,9 @@ async fn film(stream: &LiveStream, query: &str) -> Result<Reply, Problem> {
         View::Between(start @ 1.., _) => format!("-{}", nx_hls::Rfc3339(start).to_string().replace(':', "")),
         _ => String::new(),
     };
-    Ok(Reply::film(film, format!("{}{begins}.mp4", stream.key().as_str().replace('/', "-"))))
+    let kind = if query.split('&').any(|part| part == "download") { "attachment" } else { "inline" };
+    let name = format!("{}{begins}.mp4", stream.key().as_str().replace('/', "-"));
+    Ok(Reply::film(film, format!("{kind}; filename=\"{name}\"")))
 }
 
 /// Waits for the first part of a stream that is just starting.

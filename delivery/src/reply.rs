@@ -45,7 +45,7 @@ pub(crate) enum Content {
     Text(Arc<Rendered>, &'static str),
     /// A segment while it is made.
     Growing(Growing),
-    /// An MP4, and what it is called.
+    /// An MP4, and its content disposition.
     Film(Film, String),
     /// The time of day.
     Clock,
@@ -80,9 +80,9 @@ impl Reply {
         Self { content, keep: Keep::Now, object: Object::Other, held: None }
     }
 
-    /// A stretch of what is stored, under a name to save it by.
-    pub(crate) fn film(film: Film, name: String) -> Self {
-        Self { content: Content::Film(film, name), keep: Keep::Now, object: Object::Muxed, held: None }
+    /// A stretch of what is stored, with whether it is shown or saved, and under which name.
+    pub(crate) fn film(film: Film, disposition: String) -> Self {
+        Self { content: Content::Film(film, disposition), keep: Keep::Now, object: Object::Muxed, held: None }
     }
 
     /// A picture. Without bytes it says that there is none.
@@ -170,9 +170,9 @@ impl Reply {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
                 *response.body_mut() = nx_hls::Rfc3339(crate::wall_ms()).to_string().into();
             }
-            Content::Film(film, name) => {
+            Content::Film(film, disposition) => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
-                set(headers, header::CONTENT_DISPOSITION, &format!("inline; filename=\"{name}\""));
+                set(headers, header::CONTENT_DISPOSITION, &disposition);
                 respond_film(film, method, request, &mut response);
             }
             Content::Picture(jpeg) => respond_picture(jpeg, request, &mut response),

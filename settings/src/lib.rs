@@ -3,7 +3,9 @@
 //! What does not fit its type is told, taken out, and the rest read again. Spec: TOML 1.0, RFC 8259.
 #![warn(clippy::indexing_slicing)]
 
+mod flat;
 mod lines;
+mod places;
 mod set;
 mod taken;
 
@@ -12,7 +14,9 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use flat::flat;
 pub use lines::Lines;
+pub use places::Places;
 pub use set::set;
 pub use taken::Taken;
 

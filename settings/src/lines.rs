@@ -22,6 +22,12 @@ impl Lines {
         Ok(Self(starts.into_iter().map(|(key, at)| (key, line_of(at))).collect()))
     }
 
+    /// Whether a key itself stands in the text.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
     /// The line of a key such as `edge[2].region`, or of what is around it.
     #[must_use]
     pub fn of(&self, key: &str) -> Option<usize> {

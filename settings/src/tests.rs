@@ -83,3 +83,23 @@ fn what_is_far_too_much_is_refused() {
         assert_eq!(json(text).expect_err(text).kind, Kind::Syntax);
     }
 }
+
+#[test]
+fn a_list_for_people_has_every_key_and_nobodys_password() {
+    let value = serde_json::json!({
+        "a": {"b": 1, "none": null, "empty": {}},
+        "list": [{"url": "http://me:se@cret@h:1/x@y"}, {"url": "http://h/?q=a@b"}],
+        "plain": ["amqp://u:p@h", "who@example.org"],
+    });
+    let all = crate::flat(value);
+    let all: Vec<_> = all.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let want = [
+        "a.b = 1",
+        "a.empty = {}",
+        "a.none = null",
+        "list[0].url = \"http://***@h:1/x@y\"",
+        "list[1].url = \"http://h/?q=a@b\"",
+        "plain = [\"amqp://***@h\",\"who@example.org\"]",
+    ];
+    assert_eq!(all, want);
+}

@@ -50,3 +50,37 @@ fn the_environment_wins_over_the_file() {
 fn a_file_that_is_not_toml_says_where() {
     assert!(faults("a = 1\nb = = 2\n", &[])[0].starts_with("FILE:2: is not TOML"));
 }
+
+#[test]
+fn settings_say_where_they_come_from_and_no_secret() {
+    let file = std::env::temp_dir().join(format!("nexus-config-{}-told.toml", std::process::id()));
+    let text = "[origin.stream]\npart_ms = 500\n[gateway]\ntoken = \"s3cret-of-the-gateway\"\n[[origin.targets]]\n\
+                stream = \"live/a\"\nurl = \"rtmp://h/app/s3cret\"\n[playback]\n\
+                revocations = [\"http://me:s3cret@10.0.0.1:8887\", \"http://10.0.0.2:8887\"]\n";
+    std::fs::write(&file, text).unwrap();
+    let env = [("edge.http.listen".to_owned(), "127.0.0.1:9000".to_owned())];
+    let loaded = load(Some(&file), env.into_iter()).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let all = loaded.config.gateway.settings.told()["items"].as_array().unwrap().clone();
+    let name = file.display().to_string();
+    let told = |key: &str| {
+        let found = all.iter().find(|setting| setting["key"] == key).unwrap();
+        let place = found["place"].as_str().map(|place| place.replace(&name, "FILE"));
+        (found["value"].to_string(), place)
+    };
+    let some = |value: &str, place: &str| (value.to_owned(), Some(place.to_owned()));
+    assert_eq!(told("origin.stream.part_ms"), some("500", "FILE:2"));
+    assert_eq!(told("origin.stream.segment_ms").1, None);
+    assert_eq!(told("edge.http.listen"), some("\"127.0.0.1:9000\"", "NEXUS__EDGE__HTTP__LISTEN"));
+    assert_eq!(told("gateway.token"), some("\"***\"", "FILE:4"));
+    assert_eq!(told("origin.targets[0].url"), some("\"***\"", "FILE:7"));
+    assert_eq!(told("origin.targets[0].enabled").1, None);
+    let (value, _) = told("playback.revocations");
+    assert_eq!(value, "[\"http://***@10.0.0.1:8887\",\"http://10.0.0.2:8887\"]");
+    let said = format!("{all:?}");
+    assert!(!said.contains("s3cret") && all.len() > 100, "{said}");
+    let later = load(None, [("log.filter".to_owned(), "warn".to_owned())].into_iter()).unwrap();
+    loaded.config.gateway.settings.change("log.filter", &later.config.gateway.settings);
+    let now = loaded.config.gateway.settings.told().to_string();
+    assert!(now.contains("\"warn\"") && now.contains("NEXUS__LOG__FILTER"), "{now}");
+}

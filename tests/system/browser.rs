@@ -115,3 +115,31 @@ fn the_page_of_recordings_cuts_a_clip_saves_it_and_brings_it_back() {
     let asked = report["external_requests"].as_array().expect("requests");
     assert!(asked.iter().all(|url| url.as_str().is_some_and(|url| url.starts_with(&edge))), "{report}");
 }
+
+/// By the page alone: the navigation by keyboard, jobs that are run, paused and fail, a link of a mail that lies here, settings;
+/// dark and narrow, then light and wide.
+#[test]
+fn the_page_of_the_server_shows_jobs_mail_and_settings_to_operators() {
+    const TOKEN: &str = "s3cret-token-of-the-gateway";
+    for (width, look) in [("360", &["--dark"][..]), ("1280", &[])] {
+        let data = crate::encoder::fresh(&format!("server-data-{width}"));
+        let server = Server::in_folder(&data, &[("NEXUS__GATEWAY__TOKEN", TOKEN)]);
+        let link = server.said("administrator ").expect("a link");
+        let pictures = scratch(&format!("server-pictures-{width}"));
+        let into = pictures.to_str().expect("a plain path");
+        let script = script("server.mjs");
+        let args = [&[&*script, link, "--screenshots", into, "--width", width], look].concat();
+        let (ok, out, err) = run("node", &args, Duration::from_secs(120));
+        assert!(ok, "{err}\n{}", server.log());
+        let seen: Value = serde_json::from_str(out.trim()).unwrap_or_else(|e| panic!("{e}: {out}"));
+        for fault in ["sideways_scroll", "console_errors", "external_requests"] {
+            assert_eq!(seen[fault], serde_json::json!([]), "{seen}");
+        }
+        assert!(
+            seen["settings"].as_u64() > Some(100) && seen["set"].as_u64() < seen["settings"].as_u64(),
+            "{seen}"
+        );
+        assert!(!server.log().contains("#confirm=") && !server.log().contains(TOKEN), "links are in no log");
+        eprintln!("{seen}");
+    }
+}

@@ -62,7 +62,7 @@ fn people_get_in_and_are_looked_after_by_the_pages() {
 /// everybody sent away, the broadcast ended, and all of it seen to end.
 #[test]
 fn a_channel_is_made_published_watched_and_ended_by_the_pages() {
-    let server = Server::start(&[]);
+    let server = Server::start(&[("NEXUS__ORIGIN__STORE__KEEP_S", "3600")]);
     let script = format!("{}/web/e2e/console.mjs", env!("CARGO_MANIFEST_DIR"));
     let pictures = scratch("console-pictures");
     let link = server.said("administrator ").expect("a link");
@@ -81,7 +81,7 @@ fn a_channel_is_made_published_watched_and_ended_by_the_pages() {
     );
     assert!(!server.log().contains("s3cret-key"), "what is behind the address of a target is in no log");
     eprintln!("{seen}");
-    assert!(pictures.join("console-16-deleted.png").is_file(), "pictures are kept");
+    assert!(pictures.join("console-18-deleted.png").is_file(), "pictures are kept");
 }
 
 /// The link is printed while nobody is there, works once, and with it this machine loses its rights.

@@ -75,6 +75,12 @@ fn film(server: &Server, recording: &Value, sent: &[Vec<String>; 2]) {
     let path = recording["mp4_path"].as_str().expect("a path");
     let whole = http::get(server.edge(), path).expect("an answer");
     assert_eq!((whole.status, whole.header("content-type")), (200, Some("video/mp4")));
+    for (query, want) in [("", "inline; "), ("&download", "attachment; ")] {
+        let answer = http::get_with(server.edge(), &format!("{path}{query}"), &[("range", "bytes=0-9")]);
+        let answer = answer.expect("an answer");
+        let told = answer.header("content-disposition").unwrap_or_default();
+        assert!(told.starts_with(want) && told.ends_with(".mp4\""), "{told}");
+    }
     let moov = whole.body.windows(4).position(|w| w == b"moov").expect("a moov");
     assert!(moov < 64, "the tables come first: {moov}");
     let range = http::get_with(server.edge(), path, &[("range", "bytes=1000-70000")]).expect("an answer");

@@ -17,19 +17,20 @@ export function channels({ people, groups, streams, origin, empty = false }) {
 
   const add = (owner, handle, title, members_only, more = {}) => {
     const channel = { id: randomUUID(), owner_id: owner, handle, title: title || handle, members_only, stream: `${members_only ? "members" : "channels"}/${handle}`,
-      created_at: ago(0), version: 1, keys: [], members: [], broadcasts: [], targets: [], like: null, ...more };
+      created_at: ago(0), version: 1, networks: [], token_s: 21_600, keys: [], members: [], broadcasts: [], targets: [], like: null, ...more };
     all.set(channel.id, channel);
     return channel;
   };
   const key = (name, backup = false) => ({ id: randomUUID(), name, backup, created_at: ago(0), at: Date.now() });
-  const broadcast = (title, state, more = {}) => ({ id: randomUUID(), title, description: "", state, planned_at: null, started_at: null, ended_at: null, viewers_peak: 0, markers: [], ...more });
+  const broadcast = (title, state, more = {}) => ({ id: randomUUID(), title, description: "", state, planned_at: null, started_at: null, ended_at: null, viewers_peak: 0, markers: [], clips: [], ...more });
+  const clip = (title, from, to) => ({ id: randomUUID(), title, from, to, created_at: ago(0), hls_path: "/live/cam1/index.m3u8", dash_path: "/live/cam1/manifest.mpd", mp4_path: "/members/evening-show/video.mp4?start=1&end=2" });
   if (!empty) {
     const [anna, ben] = ["anna", "ben"].map((handle) => people.called(handle)?.id ?? "local");
     add(anna, "evening-show", "The evening show", true, { like: "live/cam1", keys: [{ ...key("OBS in the studio"), at: 0 }, { ...key("The encoder beside it", true), at: 0 }],
       members: [{ user_id: "m1", handle: "ben", name: "Ben Okafor", since: ago(86_400) }, { user_id: "m2", handle: "viewer1", name: "", since: ago(3600) }],
       broadcasts: [broadcast("Tomorrow's show", "scheduled", { planned_at: ago(-86_400) }),
         broadcast("Tonight's show", "live", { started_at: ago(900), viewers_peak: 17, markers: [{ id: randomUUID(), kind: "chapter", label: "The first guest", at: ago(600), announced: "yes" }] }),
-        broadcast("Yesterday's show", "ended", { started_at: ago(90_000), ended_at: ago(86_400), viewers_peak: 12 })],
+        broadcast("Yesterday's show", "ended", { started_at: ago(90_000), ended_at: ago(86_400), viewers_peak: 12, clips: [clip("The best of it", ago(88_000), ago(87_970))] })],
       targets: [{ id: randomUUID(), name: "Elsewhere", url: "rtmps://live.example/app/***", created_at: ago(900), state: "live" }] });
     add(anna, "arena", "Arena, all matches", false, { like: "live/arena" });
     add(anna, "roof", "The camera on the roof with a title that is rather long for a title", false, { like: "live/roof-camera-with-a-rather-long-name" });
@@ -37,7 +38,7 @@ export function channels({ people, groups, streams, origin, empty = false }) {
   }
 
   const shown = (channel, who) => {
-    const { keys, members, broadcasts, targets, like, ...told } = channel;
+    const { keys, members, broadcasts, targets, like, networks, token_s, ...told } = channel;
     const org = channel.org_id && groups.of(channel.org_id, who?.user);
     const right = owns(channel, who) ? (org?.role === "publisher" ? "publish" : "own") : "watch";
     return { ...told, right, mine: right !== "watch", ...(org ? { org: { id: org.id, handle: org.handle, name: org.name } } : {}), live: standing(channel)?.state === "live" };
@@ -52,6 +53,8 @@ export function channels({ people, groups, streams, origin, empty = false }) {
     if (!channel) throw new Problem(404, "not-found", "there is no such channel, or it is not for you");
     return channel;
   };
+
+  const policy = ({ members_only, networks, token_s }) => ({ access: members_only ? "members" : "public", networks, token_s });
 
   /** By method and path, with who asks and the parts of the path that are ids. */
   const routes = {
@@ -85,7 +88,7 @@ export function channels({ people, groups, streams, origin, empty = false }) {
       return member;
     },
     "DELETE /ID/members/ID": ({ channel, second }) => ((channel.members = channel.members.filter((each) => each.user_id !== second)), {}),
-    "GET /ID/broadcasts": ({ channel }) => ({ items: channel.broadcasts.map(({ markers, ...told }) => told), next_cursor: null }),
+    "GET /ID/broadcasts": ({ channel }) => ({ items: channel.broadcasts.map(({ markers, clips, ...told }) => told), next_cursor: null }),
     "POST /ID/broadcasts": ({ channel, body }) => {
       const made = broadcast(body.title || channel.title, "scheduled", { planned_at: body.planned_at });
       channel.broadcasts.unshift(made);
@@ -101,6 +104,19 @@ export function channels({ people, groups, streams, origin, empty = false }) {
       return made;
     },
     "DELETE /ID/broadcasts/ID/markers/ID": ({ of, fourth }) => ((of.markers = of.markers.filter((each) => each.id !== fourth)), {}),
+    "GET /ID/broadcasts/ID/clips": ({ of }) => ({ items: of.clips, next_cursor: null }),
+    "POST /ID/broadcasts/ID/clips": ({ of, body }) => {
+      const made = clip(body.title || of.title, body.from ?? ago(body.last_s), body.to ?? ago(0));
+      of.clips.unshift(made);
+      return made;
+    },
+    "DELETE /ID/broadcasts/ID/clips/ID": ({ of, fourth }) => ((of.clips = of.clips.filter((each) => each.id !== fourth)), {}),
+    "GET /ID/playback-policy": ({ channel }) => policy(channel),
+    "PUT /ID/playback-policy": ({ channel, body }) => {
+      if (body.networks.some((each) => !/^[\da-f.:]+(\/\d+)?$/i.test(each))) throw invalid(["/networks/0", "is an address or a network, such as 192.0.2.7 or 2001:db8::/32"]);
+      Object.assign(channel, { networks: body.networks, token_s: body.token_s, version: channel.version + 1 });
+      return policy(channel);
+    },
     "GET /ID/simulcast-targets": ({ channel }) => ({ items: channel.targets, next_cursor: null }),
     "POST /ID/simulcast-targets": ({ channel, body }) => {
       const made = { id: randomUUID(), name: body.name, url: body.url.replace(/[^/]*$/, "***"), created_at: ago(0), state: "waiting" };

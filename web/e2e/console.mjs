@@ -5,7 +5,7 @@
 // INVITE_LINK is what a server that has no administrator yet prints as "administrator". Accepts it at http://localhost, which
 // is where browsers have passkeys without TLS; adds one and signs in with it, makes a channel for members, plans a broadcast,
 // makes a stream key, publishes with what the page shows until the broadcast is on air, marks a moment and finds it in the
-// playlist, sends on, watches, deletes the key, publishes with another, sends everybody away, watches again, closes, ends the
+// playlist, sends on, watches, cuts, plays and deletes a clip, limits where it is watched from, deletes the key, publishes with another, sends everybody away, watches again, closes, ends the
 // broadcast, and deletes the channel. Fails at the first step that does not come about.
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -217,6 +217,26 @@ try {
   await part("Broadcasts").getByText("on its way").waitFor({ state: "detached" });
   await shot("marked");
 
+  // A clip of it: cut, played, had as a file, and deleted.
+  const clips = part("Broadcasts").locator("details", { hasText: "Clips of Opening night" });
+  await clips.locator("summary").click();
+  await press("Clip", clips);
+  await fill("What it is called", "The goal", clips);
+  await press("Cut it", clips);
+  await sees("“The goal” is cut", clips);
+  await press("Play: The goal", clips);
+  const clip = page.frameLocator(`iframe[title="Clip The goal"]`).locator("video");
+  const clip_ms = await eventually("a clip that plays", async () => (await clip.evaluate((node) => node.videoWidth && node.currentTime, undefined, { timeout: 500 }).catch(() => 0)) > 0);
+  const file = await fetch(await clips.getByRole("link", { name: "Download The goal" }).getAttribute("href"));
+  const clip_bytes = (await file.arrayBuffer()).byteLength;
+  if (!file.ok || !file.headers.get("content-disposition").startsWith("attachment;")) throw new Error(`no file: ${file.status}`);
+  await shot("clip");
+  await press("Close: The goal", clips);
+  await press("Delete: The goal", clips);
+  await press("Delete", clips);
+  await sees("“The goal” is deleted", clips);
+  await sees("None yet", clips);
+
   // The key is deleted: who publishes by it goes.
   const before = first.ended;
   await deleteKey("Encoder one");
@@ -244,6 +264,17 @@ try {
   const stopped_ms = await eventually("a picture that stands", async () => (await pace()) === 0);
   await sees("This stream is not open to everybody", page.frameLocator("iframe"));
   await shot("sent-away");
+
+  // Where members watch from is said as the core reads it, or refused.
+  const policy = async (networks) => {
+    await fill("From where members watch", networks, part("Playback policy"));
+    await press("Save", part("Playback policy"));
+  };
+  await policy("192.0.2.0/024");
+  await sees("Is an address or a network", part("Playback policy"));
+  await policy("127.0.0.0/8\n::1");
+  await sees("It is saved", part("Playback policy"));
+  await shot("policy");
 
   // Whoever may watch comes back. A token that is nearly over is followed by another, and the picture goes on with that.
   await press(`Close the picture of ${handle}`);
@@ -297,7 +328,7 @@ try {
   const errors = noted.console_errors.filter((text) => !text.startsWith("Failed to load resource"));
   const external = noted.external_requests.filter((url) => new URL(url).origin !== edge);
   console.log(JSON.stringify({
-    boss, handle, passkey_ms, live_ms, on_air_ms, marked_ms, marker, away_ms, pace_s, publisher_ended_ms, publisher_code, opened, shut_ms, stopped_ms, reopened, given_back_ms, renewed_ms,
+    boss, handle, passkey_ms, live_ms, on_air_ms, marked_ms, marker, clip_ms, clip_bytes, away_ms, pace_s, publisher_ended_ms, publisher_code, opened, shut_ms, stopped_ms, reopened, given_back_ms, renewed_ms,
     sideways_scroll: wide, console_errors: errors, external_requests: external,
   }));
 } catch (error) {

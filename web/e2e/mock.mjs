@@ -1,11 +1,11 @@
 // A stand-in for the server while there is none: serves web/dist, the JSON and events of the status
-// page, accounts, organisations and channels in memory (identity.mjs, orgs.mjs, channels.mjs), empty lists of recordings and errors, and a real low-latency
+// page, accounts, organisations, channels and jobs in memory (identity.mjs, orgs.mjs, channels.mjs, jobs.mjs), empty lists of recordings and errors, and a real low-latency
 // HLS stream (/live/cam1) that ffmpeg makes. For development only.
 //
 //   node e2e/mock.mjs [--port 8899] [--dist DIR] [--empty] [--still] [--fresh] [--sign-up]
 //   --still makes no HLS stream; --fresh knows nobody; --sign-up lets everybody make an account. Otherwise sign in as
 //   anna (an operator) or ben, with "correct horse battery"; /account#invite=welcome and /account#reset=forgotten work once.
-//   Then open /watch/live/cam1, /, /recordings, /errors, /account, /people and /channels; POST /mock/stop, /mock/end, /mock/freeze and /mock/start steer the stream.
+//   Then open /watch/live/cam1, /, /recordings, /errors, /account, /people, /channels and /server; POST /mock/stop, /mock/end, /mock/freeze and /mock/start steer the stream.
 import { spawn } from "node:child_process";
 import { createReadStream, existsSync } from "node:fs";
 import { createServer } from "node:http";
@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { channels } from "./channels.mjs";
 import { identity } from "./identity.mjs";
+import { jobs } from "./jobs.mjs";
 import { orgs } from "./orgs.mjs";
 
 const flag = { type: "boolean", default: false };
@@ -21,10 +22,11 @@ const { values: args } = parseArgs({
   options: { port: { type: "string", default: "8899" }, dist: { type: "string" }, empty: flag, still: flag, fresh: flag, "sign-up": flag },
 });
 const DIST = args.dist ? resolve(args.dist) : fileURLToPath(new URL("../dist", import.meta.url));
-const PAGES = { "/": "status.html", "/recordings": "recordings.html", "/errors": "errors.html", "/account": "account.html", "/people": "people.html", "/channels": "channels.html" };
+const PAGES = { "/": "status.html", "/recordings": "recordings.html", "/errors": "errors.html", "/account": "account.html", "/people": "people.html", "/channels": "channels.html", "/server": "server.html" };
 const people = identity({ fresh: args.fresh, signUp: args["sign-up"] ? "open" : "closed" });
 const groups = orgs({ people, empty: args.empty });
 const shows = channels({ people, groups, streams: () => list(), origin: `http://127.0.0.1:${args.port}`, empty: args.empty });
+const work = jobs({ empty: args.empty });
 const CSP =
   "default-src 'self'; connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'";
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css" };
@@ -188,7 +190,7 @@ function list() {
   const watch = (key) => `http://127.0.0.1:${args.port}/watch/${key}`;
   const stream = (id, key, more) => ({
     id, key, state: "live", publisher: null, inputs: [], switches: 0, started_at: ago(3_721_000), uptime_ms: 3_721_000, tracks: [video, audio],
-    bitrate_bps: wave + 128000, viewers: { hls: 3, rtmp: 1 }, window_bytes: 5_242_880, repairs: { total: 0, kinds: [], recent: [] },
+    bitrate_bps: wave + 128000, viewers: { hls: 3, rtmp: 1 }, edges: 2, qoe: { sessions: 3, starved: 1, buffer_ms: 2140 }, window_bytes: 5_242_880, repairs: { total: 0, kinds: [], recent: [] },
     discontinuities: 0, hints: [], watch_url: watch(key), ...more,
   });
   const link = (more) => ({ rtt_ms: 38.4, latency_ms: 400, packets: 1_204_113, lost: 25_410, retransmitted: 25_411, dropped: 0,
@@ -312,6 +314,7 @@ const server = createServer((request, reply) => {
   }
   if (shows.takes(url)) return void people.serve(request, url, reply, shows);
   if (groups.takes(url)) return void people.serve(request, url, reply, groups);
+  if (work.takes(url)) return void people.serve(request, url, reply, work);
   if (people.takes(url)) return void people.serve(request, url, reply);
   if (/^\/api\/(streamcore|glitch)\//.test(url.pathname)) {
     const closed = url.pathname.startsWith("/api/glitch/") || request.method !== "GET";

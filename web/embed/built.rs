@@ -20,6 +20,7 @@ pub(crate) fn page(name: Page) -> Asset {
         Page::Account => "account.html",
         Page::People => "people.html",
         Page::Channels => "channels.html",
+        Page::Server => "server.html",
     };
     Asset { csp: name.csp(), ..file(path).expect("the build script saw every page") }
 }

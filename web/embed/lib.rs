@@ -1,5 +1,5 @@
 //! The web pages of Nexus COS: the watch page of the edge, and the gateway's pages of streams, of recordings, of errors, of
-//! one's own account, of people and of channels.
+//! one's own account, of people, of channels and of the server itself.
 //!
 //! The pages are built by Node into `web/dist` and embedded in debug and release builds alike, so the
 //! server has no files to lose. Where they have not been built, the crate still builds, and each page
@@ -70,6 +70,8 @@ pub enum Page {
     People,
     /// Lists channels, and is where they are made, looked after and watched; served at `/channels` by the gateway.
     Channels,
+    /// Shows jobs, mail and settings; served at `/server` by the gateway.
+    Server,
 }
 
 impl Page {

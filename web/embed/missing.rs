@@ -10,6 +10,7 @@ const ERRORS: &str = include_str!("missing-errors.html");
 const ACCOUNT: &str = include_str!("missing-account.html");
 const PEOPLE: &str = include_str!("missing-people.html");
 const CHANNELS: &str = include_str!("missing-channels.html");
+const SERVER: &str = include_str!("missing-server.html");
 
 pub(crate) fn page(name: Page) -> Asset {
     let (html, etag) = match name {
@@ -20,6 +21,7 @@ pub(crate) fn page(name: Page) -> Asset {
         Page::Account => (ACCOUNT, "\"missing-account\""),
         Page::People => (PEOPLE, "\"missing-people\""),
         Page::Channels => (CHANNELS, "\"missing-channels\""),
+        Page::Server => (SERVER, "\"missing-server\""),
     };
     Asset {
         bytes: Cow::Borrowed(html.as_bytes()),

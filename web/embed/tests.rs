@@ -2,8 +2,16 @@
 
 use super::{Asset, BUILT, CSP, Page, asset, page};
 
-const PAGES: [Page; 7] =
-    [Page::Watch, Page::Status, Page::Recordings, Page::Errors, Page::Account, Page::People, Page::Channels];
+const PAGES: [Page; 8] = [
+    Page::Watch,
+    Page::Status,
+    Page::Recordings,
+    Page::Errors,
+    Page::Account,
+    Page::People,
+    Page::Channels,
+    Page::Server,
+];
 
 fn text(asset: &Asset) -> &str {
     std::str::from_utf8(&asset.bytes).expect("pages are UTF-8")

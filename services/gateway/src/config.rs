@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::limits;
+use crate::settings::Settings;
 
 /// Shortest token that is taken, bytes.
 const TOKEN_BYTES_MIN: usize = 16;
@@ -34,6 +35,9 @@ pub struct Config {
     pub notify: nx_webhooks::Config,
     /// Where errors of this process are reported, whatever its role; without it, to glitch among its own services.
     pub reports_to: Option<nx_reporter::Dsn>,
+    /// What operators are told of all settings of the process; nothing that is set.
+    #[serde(skip)]
+    pub settings: Settings,
 }
 
 impl Default for Config {
@@ -49,6 +53,7 @@ impl Default for Config {
             ring: nx_chassis::Config::default(),
             notify: nx_webhooks::Config::default(),
             reports_to: None,
+            settings: Settings::default(),
         }
     }
 }

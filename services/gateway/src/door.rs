@@ -66,7 +66,8 @@ pub async fn doors(
                 Some(pulse) => pulse,
                 None => pulse.insert(ring.look_after(&service.id, address, stop.clone()).await),
             };
-            let services = Services::new(ring.clone(), identity.clone(), stop.clone());
+            let services =
+                Services::new(ring.clone(), identity.clone(), config.settings.clone(), stop.clone());
             let door = Door { service, services, pulse: pulse.clone() };
             let served = nx_delivery::serve(listener, Arc::new(door), Limits::default(), stop.clone(), grace);
             open.push((service.id.clone(), served.map_err(|e| e.to_string())?));

@@ -1,4 +1,4 @@
-//! `/api/backend-api/v1/…`: which instances of services there are, and whether the ways to them are open.
+//! `/api/backend-api/v1/…`: which instances of services there are, whether the ways to them are open, and the settings.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::core::CORE;
 use crate::guard;
 use crate::serve::{json, no_content};
+use crate::settings::Settings;
 
 /// How long a watch is held at most.
 const WATCH_MAX: Duration = Duration::from_secs(25);
@@ -22,6 +23,7 @@ const WATCH_MAX: Duration = Duration::from_secs(25);
 /// Answers for `rest`, which follows the gateway's name; who asks has been found out. A watch ends when `stop` turns true.
 pub(crate) async fn answer<B>(
     ring: &Ring,
+    settings: &Settings,
     rest: &str,
     head: &Parts,
     body: B,
@@ -84,10 +86,11 @@ where
             let items: Vec<_> = ring.circuits().into_iter().map(circuit).collect();
             Ok(json(&json!({"items": items, "next_cursor": null}).to_string()))
         }
-        (["v1", "instances" | "circuits", ..], _) => {
-            Err(Problem::method("circuits and instances are read, an instance is put and deleted"))
+        (["v1", "settings"], &Method::GET) => Ok(json(&settings.told().to_string())),
+        (["v1", "instances" | "circuits" | "settings", ..], _) => {
+            Err(Problem::method("circuits, instances and settings are read, an instance is put and deleted"))
         }
-        _ => Err(Problem::not_found("the gateway has v1/instances and v1/circuits")),
+        _ => Err(Problem::not_found("the gateway has v1/instances, v1/circuits and v1/settings")),
     }
 }
 

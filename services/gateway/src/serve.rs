@@ -112,7 +112,7 @@ impl Face {
     ) -> Result<Arc<Self>, String> {
         let behind = |core: Core| Behind { media: Media::new(core.posters.clone(), "gateway", 0), core };
         let identity = Arc::new(Identity::new(ring.clone(), config.token()?, config.identity.url.clone()));
-        let services = Services::new(ring.clone(), identity.clone(), stop.clone());
+        let services = Services::new(ring.clone(), identity.clone(), config.settings.clone(), stop.clone());
         let limits = Limits::new(config.limits.clone())?;
         let here = core.is_some();
         let face =
@@ -244,7 +244,7 @@ impl Face {
                 self.about(request.uri().path())
             }
             (path, _) => Err(Problem::not_built(format!(
-                "{path:.200} is a page of 'nexus up'; here are the services below /api, /account, /people, /channels and /errors"
+                "{path:.200} is a page of 'nexus up'; here are the services below /api, /account, /people, /channels, /errors and /server"
             ))),
         }
     }
@@ -352,6 +352,7 @@ fn page(path: &str) -> Option<nx_web::Asset> {
         "/people" => nx_web::Page::People,
         "/channels" => nx_web::Page::Channels,
         "/errors" => nx_web::Page::Errors,
+        "/server" => nx_web::Page::Server,
         _ => return nx_web::asset(path.strip_prefix('/')?),
     };
     Some(nx_web::page(page))

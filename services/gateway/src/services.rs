@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::core::CORE;
 use crate::guard;
 use crate::identity::{Identity, Who};
+use crate::settings::Settings;
 use crate::{registry, vault};
 
 /// Longest answer that is sent in one piece, bytes.
@@ -44,6 +45,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 pub(crate) struct Services {
     ring: Arc<Ring>,
     identity: Arc<Identity>,
+    settings: Settings,
     stop: watch::Receiver<bool>,
 }
 
@@ -59,8 +61,13 @@ pub(crate) fn path_of<'a>(service: &str, path: &'a str) -> Option<&'a str> {
 }
 
 impl Services {
-    pub(crate) fn new(ring: Arc<Ring>, identity: Arc<Identity>, stop: watch::Receiver<bool>) -> Self {
-        Self { ring, identity, stop }
+    pub(crate) fn new(
+        ring: Arc<Ring>,
+        identity: Arc<Identity>,
+        settings: Settings,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { ring, identity, settings, stop }
     }
 
     /// All services' description as JSON.
@@ -99,7 +106,7 @@ impl Services {
                 who.operator()?;
                 not_an_app(who)?;
             }
-            return registry::answer(&self.ring, rest, head, body, self.stop.clone()).await;
+            return registry::answer(&self.ring, &self.settings, rest, head, body, self.stop.clone()).await;
         }
         if !self.ring.has(&service.id) {
             return Err(not_built(service));

@@ -6,6 +6,7 @@
 
 mod api;
 mod config;
+mod folder;
 mod guard;
 mod mail;
 mod post;
@@ -21,6 +22,7 @@ use serde_json::json;
 
 pub use api::routes;
 pub use config::Config;
+pub use folder::{Listed, Mail};
 use mail::Mailer;
 use post::Poster;
 
@@ -71,6 +73,32 @@ impl Sender {
     /// Why it was not taken: worth another try.
     pub async fn mail(&self, id: &str, to: &str, title: &str, text: String) -> Result<(), Problem> {
         self.mailer.text(id, to, title, text).await
+    }
+
+    /// The newest mails of this process's folder; none where a server takes mail. They have links in them that let people in.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn mails(&self) -> Result<Option<Vec<Listed>>, Problem> {
+        self.in_folder(folder::newest).await?.transpose().map_err(Problem::internal)
+    }
+
+    /// One of them, if there is one of that id.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn read_mail(&self, id: &str) -> Result<Option<Mail>, Problem> {
+        let id = id.to_owned();
+        Ok(self.in_folder(move |folder| folder::read(folder, &id)).await?.flatten())
+    }
+
+    async fn in_folder<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Path) -> T + Send + 'static,
+    ) -> Result<Option<T>, Problem> {
+        let Some(folder) = self.mailer.folder().map(Path::to_owned) else { return Ok(None) };
+        let looked = tokio::task::spawn_blocking(move || look(&folder)).await;
+        looked.map(Some).map_err(Problem::internal)
     }
 
     async fn work(&self, cx: &Ctx, job: &Job) -> Result<(), Problem> {

@@ -58,6 +58,14 @@ impl Mailer {
         self.deliver(id, to.parse().map_err(failed)?, title, text).await
     }
 
+    /// The folder in which mail lies; none where a server takes it.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match &self.way {
+            Way::Server(_) => None,
+            Way::Folder(folder) => Some(folder),
+        }
+    }
+
     async fn deliver(&self, id: &str, to: Mailbox, title: &str, text: String) -> Result<(), Problem> {
         let mail = lettre::Message::builder()
             .from(self.from.clone())

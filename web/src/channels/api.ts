@@ -1,6 +1,6 @@
 // The API of channels: what they are called, what they are published with, what is on, where it is sent on to, and who watches.
 import type { Ingest, Relay, StreamItem } from "../lib/api";
-import { ask, type Page } from "../lib/ask";
+import { ask, asked, type Page, type Tagged } from "../lib/ask";
 import { send } from "../lib/session";
 
 const CHANNELS = "/api/streaming-service-v2/v1/channels";
@@ -23,6 +23,9 @@ export interface Channel {
   /** Somebody publishes it; absent while that is not known. */
   live?: boolean;
 }
+
+/** Whether who asks may delete what is of a channel, and change what it is: publishers of an organisation do not. */
+export const manages = (channel: Channel) => channel.right === "manage" || channel.right === "own";
 
 /** Where a channel is published, and how that goes: null while nobody does. */
 export interface Standing {
@@ -68,6 +71,22 @@ export interface Marker {
   announced: "waiting" | "yes" | "no";
 }
 
+/** A stretch of a broadcast that is kept; its address is a path where the channel is watched. */
+export interface Clip {
+  id: string;
+  title: string;
+  from: string;
+  to: string;
+  mp4_path: string;
+}
+
+/** From where members watch, and how long a token of theirs holds. */
+export interface Policy {
+  access: "public" | "members";
+  networks: string[];
+  token_s: number;
+}
+
 /** Where a channel is sent on to; the state is that of a relay, or `waiting` for the core to hear of it. */
 export interface Target extends Relay {
   id: string;
@@ -111,6 +130,14 @@ const markers = (id: string, broadcast: string) => `/${id}/broadcasts/${broadcas
 export const listMarkers = (id: string, broadcast: string) => (cursor: string | null) => ask<Page<Marker>>("GET", CHANNELS + markers(id, broadcast) + after(cursor));
 export const addMarker = (id: string, broadcast: string, label: string) => post<Marker>(markers(id, broadcast), { label });
 export const dropMarker = (id: string, broadcast: string, marker: string) => ask<unknown>("DELETE", `${CHANNELS}${markers(id, broadcast)}/${marker}`);
+
+const clips = (id: string, broadcast: string) => `/${id}/broadcasts/${broadcast}/clips`;
+export const listClips = (id: string, broadcast: string) => (cursor: string | null) => ask<Page<Clip>>("GET", CHANNELS + clips(id, broadcast) + after(cursor));
+export const addClip = (id: string, broadcast: string, of: { title: string } & ({ last_s: number } | { from: string; to: string })) => post<Clip>(clips(id, broadcast), of);
+export const dropClip = (id: string, broadcast: string, clip: string) => ask<unknown>("DELETE", `${CHANNELS}${clips(id, broadcast)}/${clip}`);
+
+export const readPolicy = (id: string) => asked<Policy>("GET", `${CHANNELS}/${id}/playback-policy`);
+export const setPolicy = (id: string, { value, version }: Tagged<Policy>) => asked<Policy>("PUT", `${CHANNELS}/${id}/playback-policy`, { body: value, version });
 
 export const listTargets = (id: string) => (cursor: string | null) => ask<Page<Target>>("GET", `${CHANNELS}/${id}/simulcast-targets${after(cursor)}`);
 export const addTarget = (id: string, name: string, url: string) => post<Target>(`/${id}/simulcast-targets`, { name, url });

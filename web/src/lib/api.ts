@@ -111,6 +111,16 @@ export interface Repairs {
   recent?: Maybe<{ at?: Maybe<string>; text: string }[]>;
 }
 
+/** How it looks at the players' end, as far as they tell (CMCD). */
+export interface Experience {
+  /** Viewers that tell. */
+  sessions?: Maybe<number>;
+  /** Reports of a buffer that ran dry. */
+  starved?: Maybe<number>;
+  /** Media in their buffers, mean of late. */
+  buffer_ms?: Maybe<number>;
+}
+
 export interface StreamItem {
   id?: Maybe<string>;
   key: string;
@@ -126,6 +136,9 @@ export interface StreamItem {
   tracks?: Maybe<Track[]>;
   bitrate_bps?: Maybe<number>;
   viewers?: Maybe<Record<string, number>>;
+  /** Edges that fetch it. */
+  edges?: Maybe<number>;
+  qoe?: Maybe<Experience>;
   window_bytes?: Maybe<number>;
   repairs?: Maybe<Repairs>;
   discontinuities?: Maybe<number>;

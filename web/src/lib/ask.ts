@@ -18,7 +18,18 @@ export interface More {
   signal?: AbortSignal | undefined;
 }
 
+/** What was read, and what a change of it says that it has read. */
+export interface Tagged<T> {
+  value: T;
+  version: string;
+}
+
 export async function ask<T>(method: string, path: string, more: More = {}): Promise<T> {
+  return (await asked<T>(method, path, more)).value;
+}
+
+/** The same, with its version. */
+export async function asked<T>(method: string, path: string, more: More = {}): Promise<Tagged<T>> {
   const headers: Record<string, string> = {};
   if (more.body !== undefined) headers["Content-Type"] = "application/json";
   if (more.version !== undefined) headers["If-Match"] = `"${more.version}"`;
@@ -26,7 +37,8 @@ export async function ask<T>(method: string, path: string, more: More = {}): Pro
   const body = more.body === undefined ? null : JSON.stringify(more.body);
   const reply = await send(path, { method, headers, body, signal: more.signal ?? null }, !more.secret);
   if (!reply.ok) throw await refusal(reply);
-  return (await reply.json().catch(() => null)) as T;
+  const version = (reply.headers.get("ETag") ?? "").replaceAll('"', "");
+  return { value: (await reply.json().catch(() => null)) as T, version };
 }
 
 /** `crypto.randomUUID` is kept from pages on plain-HTTP addresses. */

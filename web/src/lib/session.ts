@@ -1,5 +1,5 @@
 // Who is signed in: finds it out once per page, keeps the access token in memory, and sends it with requests.
-import { writable } from "svelte/store";
+import { derived, writable } from "svelte/store";
 import { refusal } from "./problem";
 
 export type Role = "operator" | "creator" | "viewer";
@@ -47,6 +47,9 @@ const HINT = "nexus-signed-in";
 const TOKEN = "nexus-token";
 
 export const session = writable<Session>({ known: false, away: false, signIn: false, signUp: "closed", passkeysAt: "", user: null, ended: false });
+
+/** Who is here may do everything: an operator, or this machine while there is no administrator. */
+export const operates = derived(session, ({ user, known, signIn }) => (user ? user.roles.includes("operator") : known && !signIn));
 
 let access: { token: string; untilMs: number } | null = null;
 let started: Promise<void> | null = null;

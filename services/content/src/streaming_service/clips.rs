@@ -2,14 +2,16 @@
 
 use garde::Validate;
 use http::HeaderMap;
-use nx_chassis::{Api, Body, Caller, Created, Ctx, List, Page, Path, Problem, Time, Tx, hex};
+use nx_chassis::{Api, Body, Caller, Created, Ctx, Json, List, Page, Path, Problem, Time, Tx, hex};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::broadcasts::Broadcast;
 use super::core::{self, Cut};
 use super::rules::{self, Right};
 use super::{broadcasts, channels, store};
+use crate::Done;
 
 /// Clips of a broadcast, at most: what they hold stays on the disk.
 const CLIPS_MAX: i64 = 50;
@@ -19,6 +21,7 @@ const CLIP_MS_MAX: i64 = 3_600_000;
 pub(super) fn routes(api: Api) -> Api {
     api.get("/channels/{id}/broadcasts/{broadcast}/clips", list)
         .post_once("/channels/{id}/broadcasts/{broadcast}/clips", add)
+        .delete("/channels/{id}/broadcasts/{broadcast}/clips/{clip}", remove)
 }
 
 /// Its addresses are paths on an edge or the origin; those of a channel for members open with a token of its playback, as its
@@ -60,10 +63,37 @@ struct NewClip {
     title: String,
     /// Where it begins, within the broadcast.
     #[garde(skip)]
-    from: Time,
+    #[serde(default)]
+    from: Option<Time>,
     /// Where it ends, an hour later at most.
     #[garde(skip)]
-    to: Time,
+    #[serde(default)]
+    to: Option<Time>,
+    /// In place of both: so much of what the broadcast has had up to now, or to its end. Seconds.
+    #[garde(range(min = 1, max = CLIP_MS_MAX / 1000))]
+    #[serde(default)]
+    last_s: Option<i64>,
+}
+
+impl NewClip {
+    /// From when to when, within the broadcast.
+    fn stretch(&self, of: &Broadcast, now_ms: i64) -> Result<(Time, Time), Problem> {
+        let wrong = |at: &str, text: &str| Err(Problem::invalid(at, text));
+        let Some(begun) = of.started_at else { return wrong("/from", "the broadcast has not begun") };
+        let end = of.ended_at.map_or(now_ms, |end| end.0);
+        let (from, to) = match (self.from, self.to, self.last_s) {
+            (None, None, Some(last_s)) => (Time(begun.0.max(end - last_s * 1000)), Time(end)),
+            (Some(from), Some(to), None) => (from, to),
+            _ => return wrong("/from", "goes with to, or last_s stands in place of both"),
+        };
+        if !(begun.0..=end).contains(&from.0) {
+            return wrong("/from", "is within the broadcast");
+        }
+        if to <= from || to.0 > end || to.0 - from.0 > CLIP_MS_MAX {
+            return wrong("/to", "is behind from, by an hour at most, and within the broadcast");
+        }
+        Ok((from, to))
+    }
 }
 
 /// The latest first.
@@ -88,16 +118,9 @@ async fn add(
 ) -> Result<Created<Clip>, Problem> {
     by.must_be(nx_contract::identity::CREATOR)?;
     let (channel, broadcast) = broadcasts::may(&by, &cx, (&id, &broadcast), Right::Publish).await?;
-    let NewClip { title, from, to } = new;
-    let title = Some(title.trim()).filter(|t| !t.is_empty()).unwrap_or(&broadcast.title);
+    let title = Some(new.title.trim()).filter(|t| !t.is_empty()).unwrap_or(&broadcast.title);
     let title = rules::line(title).map_err(|e| Problem::invalid("/title", e))?;
-    let (begun, end) = (broadcast.started_at, broadcast.ended_at.map_or(cx.now_ms(), |end| end.0));
-    if begun.is_none_or(|begun| from < begun) || from.0 > end {
-        return Err(Problem::invalid("/from", "is within the broadcast"));
-    }
-    if to <= from || to.0 > end || to.0 - from.0 > CLIP_MS_MAX {
-        return Err(Problem::invalid("/to", "is behind from, by an hour at most, and within the broadcast"));
-    }
+    let (from, to) = new.stretch(&broadcast, cx.now_ms())?;
     if store::count_clips(&cx, &broadcast.id).await? >= CLIPS_MAX {
         let text = format!("the broadcast has {CLIPS_MAX} clips, and room for no more");
         return Err(Problem::conflict("clips-max", text));
@@ -120,4 +143,21 @@ async fn add(
     };
     store::add_clip(&mut tx, &broadcast.id, &clip).await?;
     Ok(Created { location: clip.id.clone(), body: clip })
+}
+
+/// The core puts its asset into the trash: until that is emptied, an operator can restore it there.
+async fn remove(
+    by: Caller,
+    cx: Ctx,
+    mut tx: Tx,
+    Path([id, broadcast, clip]): Path<[String; 3]>,
+) -> Result<Json<Done>, Problem> {
+    let (_, broadcast) = broadcasts::may(&by, &cx, (&id, &broadcast), Right::Manage).await?;
+    if !store::has_clip(&cx, &broadcast.id, &clip).await? {
+        return Err(Problem::not_found("the broadcast has no such clip"));
+    }
+    // What is not done here after that is done when it is tried again: it is deleted there then.
+    core::drop_asset(&cx, &clip).await?;
+    store::delete_clip(&mut tx, &broadcast.id, &clip).await?;
+    Ok(Json(Done {}))
 }

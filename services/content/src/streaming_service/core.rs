@@ -193,6 +193,11 @@ pub(super) async fn cut(cx: &Ctx, cut: &Cut<'_>, once: &str) -> Result<Asset, Pr
     cx.call(CORE)?.post("/v1/cuts", once, cut).await
 }
 
+/// Keeps an asset no longer.
+pub(super) async fn drop_asset(cx: &Ctx, id: &str) -> Result<(), Problem> {
+    cx.call(CORE)?.delete(&format!("/v1/assets/{id}")).await
+}
+
 /// Where a stream is sent to, and how that goes.
 pub(super) async fn targets(cx: &Ctx, stream: &str) -> Result<Vec<Value>, Problem> {
     let mut all: Value = cx.call(CORE)?.get(&format!("/v1/streams/{stream}/targets")).await?;

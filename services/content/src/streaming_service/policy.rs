@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use garde::Validate;
+use ipnet::IpNet;
 use nx_chassis::{Api, Body, Caller, Ctx, IfMatch, Path, Problem, Tagged, Tx};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -108,17 +109,9 @@ async fn change(
     Ok(Tagged { version: channel.version, body: Policy::of(&channel) })
 }
 
-/// Whether a text is an address, or a network of addresses.
+/// Whether a text is an address, or a network of addresses: read as the core reads it, which makes the tokens.
 fn is_network(text: &str) -> bool {
-    let (ip, bits) = text.split_once('/').map_or((text, None), |(ip, bits)| (ip, Some(bits)));
-    let most = match ip.parse() {
-        Ok(IpAddr::V4(_)) => 32,
-        Ok(IpAddr::V6(_)) => 128,
-        Err(_) => return false,
-    };
-    bits.is_none_or(|bits| {
-        bits.bytes().all(|b| b.is_ascii_digit()) && bits.parse().is_ok_and(|n: u8| n <= most)
-    })
+    text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -134,6 +127,10 @@ mod tests {
             ("2001:db8::/129", false),
             ("192.0.2.0/", false),
             ("192.0.2.0/+8", false),
+            ("192.0.2.0/024", false),
+            (" 192.0.2.0/24", false),
+            ("192.0.2.0/24/8", false),
+            ("fe80::1%1", false),
             ("192.0.2", false),
             ("home", false),
             ("", false),

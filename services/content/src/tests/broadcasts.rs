@@ -198,9 +198,18 @@ async fn marked_and_cut(house: House) {
     assert_eq!(cleo.delete(&house, &format!("{markers}/{id}")).await.status, 200);
     assert_eq!(cleo.delete(&house, &format!("{markers}/{id}")).await.status, 404);
     let (from, to) = ("2026-01-01T00:00:20Z", "2026-01-01T00:00:40Z");
-    for (from, to, status) in [(from, to, 201), (to, from, 422), ("2025-12-31T23:00:00Z", to, 422)] {
-        let clip = cleo.post(&house, &clips, json!({"from": from, "to": to})).await;
-        assert_eq!(clip.status, status, "{clip:?}");
+    for (body, status) in [
+        (json!({"from": from, "to": to}), 201),
+        (json!({"from": to, "to": from}), 422),
+        (json!({"from": "2025-12-31T23:00:00Z", "to": to}), 422),
+        (json!({"from": from}), 422),
+        (json!({"from": from, "to": to, "last_s": 30}), 422),
+        (json!({"last_s": 0}), 422),
+        (json!({"last_s": 3601}), 422),
+        (json!({}), 422),
+    ] {
+        let clip = cleo.post(&house, &clips, body.clone()).await;
+        assert_eq!(clip.status, status, "{body} {clip:?}");
     }
     let cut = house.core.told().made[0].clone();
     assert_eq!(
@@ -209,6 +218,31 @@ async fn marked_and_cut(house: House) {
     );
     let listed = cleo.get(&house, &clips).await;
     assert_eq!(listed.is(200)["items"][0]["hls_path"], "/members/club/from-1-to-2/index.m3u8");
+    clipped_to_the_end(&house, &cleo, &clips).await;
+}
+
+/// The last seconds of what is on, and clips that go, with their assets.
+async fn clipped_to_the_end(house: &House, cleo: &In, clips: &str) {
+    let vera = house.sign_up("vera", &["creator"]).await;
+    let last = cleo.post(house, clips, json!({"last_s": 30, "title": "End"})).await;
+    let (from, to) = (last.is(201)["from"].as_str().unwrap(), last.body["to"].as_str().unwrap());
+    let second = |text: &str| text[17..19].parse::<i32>().unwrap();
+    assert_eq!((second(to) - second(from)).rem_euclid(60), 30, "{last:?}");
+    let all = cleo.post(house, clips, json!({"last_s": 3600, "title": "All"})).await;
+    let begun = cleo.get(house, clips.trim_end_matches("/clips")).await.body["started_at"].clone();
+    assert_eq!(all.is(201)["from"], begun, "no more than there is");
+    let path = format!("{clips}/{}", last.body["id"].as_str().unwrap());
+    assert_eq!(vera.delete(house, &path).await.status, 404);
+    house.core.told().away = true;
+    assert_eq!(cleo.delete(house, &path).await.status, 503, "and nothing is half done");
+    house.core.told().away = false;
+    assert_eq!(cleo.delete(house, &path).await.status, 200);
+    let asset = format!("/v1/assets/{}", last.body["id"].as_str().unwrap());
+    assert!(house.core.told().deleted.contains(&asset));
+    assert_eq!(cleo.delete(house, &path).await.status, 404);
+    let left = cleo.get(house, clips).await;
+    let left: Vec<_> = left.is(200)["items"].as_array().unwrap().iter().map(|c| &c["title"]).collect();
+    assert_eq!(left, ["All", "Show"]);
 }
 
 async fn sent_on(house: House) {
@@ -311,6 +345,7 @@ async fn limited(house: House) {
         (json!({"access": "ticket"}), 501),
         (json!({"access": "public"}), 409),
         (json!({"access": "members", "networks": ["home"]}), 422),
+        (json!({"access": "members", "networks": ["192.0.2.0/024"]}), 422),
         (json!({"access": "members", "token_s": 899}), 422),
         (json!({"access": "members", "countries": ["DE"]}), 422),
     ] {

@@ -6,7 +6,7 @@
 //! | `factors.rs` | the second step: codes of an app, codes on paper |
 //! | `apps.rs` | sessions of apps of others, for auth-service-v2 |
 //! | `passkeys.rs` | devices in place of both, and signing in with them |
-//! | `mail.rs` | links by mail |
+//! | `mail.rs`, `mails.rs` | links by mail; what lies in the folder of mail |
 //! | `given.rs` | passwords that a directory gives |
 //! | `leave.rs`, `person.rs` | what there is of somebody, and that they are forgotten |
 //! | `links.rs` | what works once: invitations, a new password, the first administrator |
@@ -24,6 +24,7 @@ mod given;
 mod leave;
 mod links;
 mod mail;
+mod mails;
 mod passkeys;
 mod passwords;
 mod person;
@@ -51,7 +52,7 @@ pub(crate) use totp::code_of;
 pub(crate) fn service(config: &Config, sender: &Sender) -> Service {
     let sender = sender.clone();
     let party = Arc::new(passkeys::Party::new(config));
-    let api = api::routes(Api::new(), config.sign_up, &party);
+    let api = mails::routes(api::routes(Api::new(), config.sign_up, &party), &sender);
     Service::new("auth-service")
         .migration(include_str!("0001_init.sql"))
         .migration(include_str!("0002_passkeys.sql"))

@@ -203,3 +203,43 @@ async fn links_are_good_for_nothing_else() {
     let root = In::new(log_in(&post.app, "root", "battery staple").await.is(200));
     assert_eq!(post.theirs(&root, Method::GET, "/mail", json!({})).await.is(200), &json!({"mail": null}));
 }
+
+#[tokio::test]
+async fn operators_read_the_mail_that_lies_here_and_nobody_else_does() {
+    let post = Post::new(&Config::default()).await;
+    let (root, ada) = two(&post.app).await;
+    let none = post.theirs(&root, Method::GET, "/mails", json!({})).await;
+    assert_eq!(none.is(200), &json!({"by_server": false, "items": []}));
+    let new = json!({"mail": "ada@example.org", "password": PASSWORD});
+    let _ = post.theirs(&ada, Method::POST, "/mail", new).await.is(200);
+
+    let list = post.theirs(&root, Method::GET, "/mails", json!({})).await;
+    assert_eq!(list.headers["cache-control"], "no-store");
+    let mail = &list.is(200)["items"][0];
+    assert_eq!(
+        (&mail["to"], &mail["title"]),
+        (&json!("ada@example.org"), &json!("Nexus COS: Confirm your address"))
+    );
+    assert!(!list.body.to_string().contains("#confirm="), "what it says is told of one at a time");
+    let path = format!("/mails/{}", mail["id"].as_str().expect("an id"));
+    let read = post.theirs(&root, Method::GET, &path, json!({})).await;
+    assert_eq!(read.headers["cache-control"], "no-store");
+    let text = read.is(200)["text"].as_str().expect("a text");
+    let line =
+        text.lines().find(|line| line.contains("/account#confirm=")).expect("a link on a line of its own");
+    let token = line.split('=').nth(1).expect("a token");
+
+    // Who is no operator, an app of others in the name of one, and ids that are none.
+    let mut app = root.clone();
+    app.caller.scope = Some("operate".into());
+    for who in [&ada, &app] {
+        for path in ["/mails", &path] {
+            assert_eq!(post.theirs(who, Method::GET, path, json!({})).await.slug(), "forbidden", "{path}");
+        }
+    }
+    for id in ["..%2F..%2Fsecret", "..", "%2Fetc%2Fpasswd", "no-such-mail", "%00"] {
+        let answer = post.theirs(&root, Method::GET, &format!("/mails/{id}"), json!({})).await;
+        assert!([404, 400].contains(&answer.status.as_u16()), "{id}: {answer:?}");
+    }
+    let _ = post.theirs(&ada, Method::POST, "/mail/confirm", json!({"token": token})).await.is(200);
+}

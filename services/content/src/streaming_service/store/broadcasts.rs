@@ -208,3 +208,12 @@ pub(crate) async fn add_clip(tx: &mut Tx, broadcast: &str, clip: &Clip) -> Resul
     let args = args![id, broadcast, title, *from, *to, *created_at, hls_path, dash_path, mp4_path];
     tx.run(sql, args).await
 }
+
+pub(crate) async fn has_clip(cx: &Ctx, broadcast: &str, id: &str) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) AS n FROM clip WHERE id = $1 AND broadcast_id = $2";
+    Ok(cx.db().one::<i64>(sql, args![id, broadcast]).await?.unwrap_or_default() > 0)
+}
+
+pub(crate) async fn delete_clip(tx: &mut Tx, broadcast: &str, id: &str) -> Result<u64, DbError> {
+    tx.run("DELETE FROM clip WHERE id = $1 AND broadcast_id = $2", args![id, broadcast]).await
+}
