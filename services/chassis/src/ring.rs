@@ -331,7 +331,7 @@ fn thread(id: &str) -> Result<Runtime, String> {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(1).max_blocking_threads(2).thread_name(id).enable_all();
     #[cfg(target_os = "linux")] // Elsewhere it is the priority of the whole process.
-    builder.on_thread_start(|| _ = rustix::process::nice(10));
+    builder.on_thread_start(|| _ = rustix::process::setpriority_process(None, 10));
     builder.build().map_err(|e| format!("cannot start a thread for {id}: {e}"))
 }
 

@@ -75,7 +75,7 @@ impl Handler for Door {
                 None => {
                     let (mut head, body) = request.into_parts();
                     services::reached_here(&mut head.headers);
-                    let who = self.face.identity().find_out(&head, peer).await;
+                    let who = self.face.identity().find_out(&head, peer, &format!("/api/{CORE}")).await;
                     request = Request::from_parts(head, body);
                     who
                 }

@@ -3,7 +3,7 @@
 //! A proof is good for one request: for its method, its address, for a minute, and, where a token comes with it, for that
 //! token and once. What was shown with no token is not remembered: it is worth nothing by itself, and anybody could send it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -23,9 +23,9 @@ const SKEW_S: i64 = 30;
 /// Longest proof, and longest name of one, bytes.
 const BYTES_MAX: usize = 4096;
 const NAME_BYTES_MAX: usize = 256;
-/// Proofs that are remembered, of one key and of all: some hundred requests a second by one, and 50 MiB.
-const OF_KEY_MAX: usize = 50_000;
-const ALL_MAX: usize = 500_000;
+/// Proofs that are remembered in two minutes, of one key and of all: some hundred requests a second by one, and 50 MiB.
+const OF_KEY_MAX: usize = 20_000;
+const ALL_MAX: usize = 300_000;
 
 /// What a proof shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +46,26 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// A request that was sent to `site`, if it is set under which we are reached.
-    pub(crate) fn of(head: &'a Parts, site: Option<&str>, token: Option<&'a str>, now_s: i64) -> Self {
-        let base = match site {
-            Some(site) => site.to_owned(),
-            None => guard::authority(&head.headers, &head.uri),
+    /// A request that was sent to `site`, if it is set under which we are reached, and there to `place` before its path.
+    pub(crate) fn of(
+        head: &'a Parts,
+        site: Option<&str>,
+        place: &str,
+        token: Option<&'a str>,
+        now_s: i64,
+    ) -> Self {
+        let path = head.uri.path();
+        let url = match site {
+            Some(site) => format!("{site}{place}{path}"),
+            None => format!("{}{path}", guard::authority(&head.headers, &head.uri)),
         };
-        Self { method: head.method.as_str(), url: format!("{base}{}", head.uri.path()), token, now_s }
+        Self { method: head.method.as_str(), url, token, now_s }
+    }
+
+    /// Under a name that others may have too, whoever gets a request may have passed it on from theirs.
+    fn is_here(&self) -> bool {
+        let address = Address::of(&self.url);
+        address.scheme.is_some() || guard::is_own_name(address.authority)
     }
 
     fn is_at(&self, htu: &str) -> bool {
@@ -121,6 +134,10 @@ struct Claims {
 /// # Errors
 /// In words, what is wrong with it.
 pub(crate) fn shown(head: &Parts, asked: &Asked<'_>) -> Result<Option<Proof>, &'static str> {
+    // Nothing else looks at it.
+    if asked.token.is_none() && !["/token", "/par"].iter().any(|end| head.uri.path().ends_with(end)) {
+        return Ok(None);
+    }
     let mut given = head.headers.get_all(DPOP).iter();
     let (Some(proof), None) = (given.next(), given.next()) else {
         return match head.headers.contains_key(DPOP) {
@@ -142,12 +159,13 @@ fn read(proof: &str, asked: &Asked<'_>) -> Result<Proof, &'static str> {
     if !head.typ.eq_ignore_ascii_case("dpop+jwt") || head.crit.is_some() {
         return Err("the proof's typ is not dpop+jwt, or it asks for what is not known here");
     }
+    let claims: Claims = serde_json::from_slice(&claims.map_err(|_| none)?)
+        .map_err(|_| "the proof lacks jti, htm, htu or iat")?;
+    // What costs least comes first: anybody may send this.
+    is_of(&claims, asked)?;
     let (way, public, key) = head.jwk.read(&head.alg)?;
     let verified = UnparsedPublicKey::new(way, public).verify(text.as_bytes(), &signature.map_err(|_| none)?);
     verified.map_err(|_| "the proof is not signed by its key")?;
-    let claims: Claims = serde_json::from_slice(&claims.map_err(|_| none)?)
-        .map_err(|_| "the proof lacks jti, htm, htu or iat")?;
-    is_of(&claims, asked)?;
     Ok(Proof { key, name: claims.jti })
 }
 
@@ -181,6 +199,9 @@ impl Jwk {
 
 /// Whether a proof is one of this request.
 fn is_of(claims: &Claims, asked: &Asked<'_>) -> Result<(), &'static str> {
+    if !asked.is_here() {
+        return Err("proofs hold where gateway.identity.url says that we are reached, and it is not set");
+    }
     if claims.htm != asked.method || !asked.is_at(&claims.htu) {
         return Err("the proof is of another request: htm or htu");
     }
@@ -200,14 +221,16 @@ fn is_of(claims: &Claims, asked: &Asked<'_>) -> Result<(), &'static str> {
 
 /// Proofs that came with a token that is good.
 #[derive(Default)]
-pub(crate) struct Seen(Mutex<Kept>);
+pub(crate) struct Seen(Mutex<Generations>);
 
-/// Until when a proof is remembered, by the digest of its name, by key.
+/// What is remembered for one span at least, and for two at most: then it goes, all at once.
 #[derive(Default)]
-struct Kept {
-    by_key: HashMap<String, HashMap<[u8; 32], i64>>,
-    count: usize,
-    swept_s: i64,
+struct Generations {
+    now: HashSet<[u8; 32]>,
+    before: HashSet<[u8; 32]>,
+    /// How many each key has in `now`.
+    of_key: HashMap<String, usize>,
+    since_s: i64,
 }
 
 /// Why a proof opens nothing.
@@ -222,37 +245,23 @@ pub(crate) enum Again {
 impl Seen {
     /// Remembers a proof, which must not have been seen.
     pub(crate) fn first(&self, proof: &Proof, now_s: i64) -> Result<(), Again> {
-        let name = sha256(&proof.name);
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.by_key.get(&proof.key).and_then(|names| names.get(&name));
-        if known.is_some_and(|&until_s| until_s > now_s) {
+        let name = sha256(&format!("{} {}", proof.key, proof.name));
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // It is too old before it is forgotten, whatever the clock of who made it says.
+        if !(0..=AGE_S + 2 * SKEW_S).contains(&(now_s - seen.since_s)) {
+            let now = std::mem::take(&mut seen.now);
+            *seen = Generations { before: now, since_s: now_s, ..Generations::default() };
+        }
+        if seen.now.contains(&name) || seen.before.contains(&name) {
             return Err(Again::Known);
         }
-        kept.sweep(&proof.key, now_s);
-        let names = kept.by_key.get(&proof.key).map_or(0, HashMap::len);
-        if kept.count >= ALL_MAX || names >= OF_KEY_MAX {
+        let of_key = seen.of_key.get(&proof.key).copied().unwrap_or_default();
+        if seen.now.len() >= ALL_MAX || of_key >= OF_KEY_MAX {
             return Err(Again::Full);
         }
-        // It is too old before it is forgotten, whatever the clock of who made it says.
-        let until_s = now_s + AGE_S + 2 * SKEW_S + 1;
-        if kept.by_key.entry(proof.key.clone()).or_default().insert(name, until_s).is_none() {
-            kept.count += 1;
-        }
+        seen.now.insert(name);
+        seen.of_key.insert(proof.key.clone(), of_key + 1);
         Ok(())
-    }
-}
-
-impl Kept {
-    /// Makes room where there is none for one more of `key`, once a second at most.
-    fn sweep(&mut self, key: &str, now_s: i64) {
-        let names = self.by_key.get(key).map_or(0, HashMap::len);
-        if (self.count < ALL_MAX && names < OF_KEY_MAX) || self.swept_s == now_s {
-            return;
-        }
-        self.swept_s = now_s;
-        self.by_key.values_mut().for_each(|names| names.retain(|_, until_s| *until_s > now_s));
-        self.by_key.retain(|_, names| !names.is_empty());
-        self.count = self.by_key.values().map(HashMap::len).sum();
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn authority(headers: &HeaderMap, uri: &Uri) -> String {
     host.or(uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default().to_owned()
 }
 
-fn is_own_name(authority: &str) -> bool {
+pub(crate) fn is_own_name(authority: &str) -> bool {
     let host = match authority.strip_prefix('[').and_then(|a| a.split_once(']')) {
         Some((host, _)) => host,
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),

@@ -141,17 +141,17 @@ impl Identity {
         self.url.as_deref()
     }
 
-    /// Who sends this.
-    pub(crate) async fn find_out(&self, head: &Parts, peer: SocketAddr) -> Who {
+    /// Who sends this; `place` is what the gateway has in front of a path here, such as `/api/NAME`.
+    pub(crate) async fn find_out(&self, head: &Parts, peer: SocketAddr, place: &str) -> Who {
         let given = head.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
         let given = given.and_then(|v| v.split_once(' ')).map(|(scheme, token)| (scheme, token.trim()));
         let by = |name| given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(name)).map(|(_, token)| token);
         let (bearer, bound) = (by("bearer"), by(DPOP));
-        let asked = dpop::Asked::of(head, self.url(), bound, wall_ms().div_euclid(1000));
+        let asked = dpop::Asked::of(head, self.url(), place, bound, wall_ms().div_euclid(1000));
         let shown = dpop::shown(head, &asked);
         let proven = dpop::told(&shown);
-        // What a page of another site shows of itself, a browser has not added.
-        let foreign = match given.is_some() && cors::is_open(head.uri.path()) {
+        // A browser adds no token by itself, so what has one is said by the page itself.
+        let foreign = match bearer.or(bound).is_some() && cors::is_open(head.uri.path()) {
             true => Ok(()),
             false => guard::same_site(&head.headers, &head.uri),
         };

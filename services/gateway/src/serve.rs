@@ -149,7 +149,7 @@ impl Face {
         if self.services.is_ours(&head.headers) {
             return self.within_limits(head, body, peer, &Who::unasked()).await;
         }
-        let who = self.identity.find_out(&head, peer).await;
+        let who = self.identity.find_out(&head, peer, "").await;
         let counts = head.uri.path().starts_with("/api/") && head.method != Method::OPTIONS;
         if !counts || !self.limits.any() {
             return self.within_limits(head, body, peer, &who).await;

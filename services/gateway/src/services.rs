@@ -182,7 +182,7 @@ impl Services {
         let caller = match self.ring.sealed(&service.id, &mut headers).map_err(told)? {
             Some(caller) => caller,
             None => {
-                let who = self.identity.find_out(head, peer).await;
+                let who = self.identity.find_out(head, peer, &format!("/api/{}", service.id)).await;
                 told_by_us(&mut headers, peer, self.identity.url(), who.proven());
                 allowed(service, &head.method, head.uri.path().trim_start_matches('/'), &who)?
             }

@@ -89,9 +89,15 @@ fn a_proof_is_of_one_request_and_one_token() {
         let proof = holder.signs(&holder.head(), &with(claims(), "htu", htu.into()));
         assert_eq!(read(&proof, &asked(None)).is_ok(), is, "{htu}");
     }
-    // Where it is not set how we are reached, either scheme will do.
-    let bare = Asked { url: "a.example/api/x".into(), ..asked(None) };
-    assert!(read(&right, &bare).is_ok());
+    // Where it is not set how we are reached, a name of this machine will do, and either scheme.
+    for (host, is) in [("127.0.0.1:3000", true), ("localhost", true), ("a.example", false)] {
+        let bare = Asked { url: format!("{host}/api/x"), ..asked(None) };
+        for scheme in ["http", "https"] {
+            let htu = format!("{scheme}://{host}/api/x");
+            let proof = holder.signs(&holder.head(), &with(claims(), "htu", htu.clone().into()));
+            assert_eq!(read(&proof, &bare).is_ok(), is, "{htu}");
+        }
+    }
     for (iat, is) in [(-90, true), (-91, false), (0, true), (30, true), (31, false), (i64::MIN / 2, false)] {
         let proof = holder.signs(&holder.head(), &with(claims(), "iat", (NOW_S.saturating_add(iat)).into()));
         assert_eq!(read(&proof, &asked(None)).is_ok(), is, "{iat}");
@@ -155,6 +161,8 @@ fn a_proof_is_good_once_and_takes_bounded_room() {
     let old_s = NOW_S + AGE_S + 2 * SKEW_S;
     assert_eq!(seen.first(&of(0, 0), old_s), Err(Again::Known));
     assert_eq!(seen.first(&of(0, OF_KEY_MAX), old_s + 1), Ok(()));
-    let kept = seen.0.lock().unwrap();
-    assert_eq!((kept.count, kept.by_key.len()), (1, 1), "what is too old is forgotten");
+    assert_eq!(seen.first(&of(0, 0), old_s + 1), Err(Again::Known), "for two spans at most");
+    assert_eq!(seen.first(&of(2, 0), old_s + 200), Ok(()));
+    let seen = seen.0.lock().unwrap();
+    assert_eq!((seen.now.len(), seen.before.len()), (1, 1), "what is too old is forgotten");
 }

@@ -32,7 +32,7 @@ static THREAD: LazyLock<SyncSender<Work>> = LazyLock::new(|| {
 
 fn serve(work: &Receiver<Work>) {
     #[cfg(target_os = "linux")] // Elsewhere it is the priority of the whole process.
-    let _ = rustix::process::nice(19);
+    let _ = rustix::process::setpriority_process(None, 19);
     let argon2 = Argon2::default();
     let hash = |password: &str| {
         argon2.hash_password(password.as_bytes()).ok().map(|hash: PasswordHash| hash.to_string())

@@ -93,16 +93,23 @@ async fn refresh(
 ) -> Result<ShownOnce<Json<AppTokens>>, Problem> {
     by.must_be_service()?;
     let Refresh { refresh_token, client_id, scope, key, public } = asked;
+    let unproved = || Problem::forbidden("the token is bound to a key that was not proved");
     // Before it is used: one that somebody cannot use goes on for who can.
     if let Some(app) = families::app_of(&cx, &refresh_token).await? {
         if !app.goes_on(key.as_deref(), public) {
-            return Err(Problem::forbidden("the token is bound to a key that was not proved"));
+            return Err(unproved());
         }
         if scope.as_ref().is_some_and(|asked| app.narrowed(Some(asked)).scope.len() != asked.len()) {
             return Err(Problem::invalid("/scope", "is more than was allowed"));
         }
     }
-    let mut family = families::next(&cx, &refresh_token, Some(&client_id)).await?;
+    // An app without a secret is known by its key from the first time on that it shows one.
+    let binds = key.as_deref().filter(|_| public);
+    let mut family = families::next(&cx, &refresh_token, Some(&client_id), binds).await?;
+    // Two may have shown theirs at once.
+    if family.app.as_ref().is_some_and(|app| !app.goes_on(key.as_deref(), public)) {
+        return Err(unproved());
+    }
     family.app = family.app.map(|app| App { key, ..app.narrowed(scope.as_deref()) });
     let scope = family.app.as_ref().map(|app| app.scope.clone()).unwrap_or_default();
     Ok(ShownOnce(Json(AppTokens { tokens: families::tokens(&cx, &family).await?, scope })))

@@ -120,24 +120,30 @@ async fn refresh(
 ) -> Result<ShownOnce<InCookie<Tokens>>, Problem> {
     let by_cookie = asked.refresh_token.is_none();
     let token = asked.refresh_token.or_else(|| answer::cookie(&headers)).ok_or_else(signed_out)?;
-    let family = next(&cx, &token, None).await?;
+    let family = next(&cx, &token, None, None).await?;
     let mut body = tokens(&cx, &family).await?;
     let lasts_s = (family.ends_ms - cx.now_ms()).div_euclid(1000);
     let cookie = by_cookie.then(|| body.take_cookie(&headers, lasts_s));
     Ok(ShownOnce(InCookie { body, cookie }))
 }
 
-/// The family of a token, in the generation behind it: of this app, or of none. To anybody else it is no token.
-pub(super) async fn next(cx: &Ctx, token: &str, client: Option<&str>) -> Result<Family, Problem> {
+/// The family of a token, in the generation behind it: of this app, or of none. To anybody else it is no token. From now on it
+/// is bound to `key`, if it was to none.
+pub(super) async fn next(
+    cx: &Ctx,
+    token: &str,
+    client: Option<&str>,
+    key: Option<&str>,
+) -> Result<Family, Problem> {
     let (id, used) = read(cx, token).ok_or_else(signed_out)?;
     let now_ms = cx.now_ms();
     let mut tx = cx.begin();
     let sql = "UPDATE family SET generation = generation + 1, rotated_ms = $1, \
                since = CASE WHEN since_ms > $4 THEN since ELSE generation END, \
-               since_ms = CASE WHEN since_ms > $4 THEN since_ms ELSE $1 END \
+               since_ms = CASE WHEN since_ms > $4 THEN since_ms ELSE $1 END, jkt = COALESCE(jkt, $6) \
                WHERE id = $2 AND generation = $3 AND ends_ms > $1 AND COALESCE(client_id, '') = $5 RETURNING *";
     let client = client.unwrap_or_default();
-    let row = args![now_ms, id, used, now_ms - AGAIN_MS, client];
+    let row = args![now_ms, id, used, now_ms - AGAIN_MS, client, key.map(str::to_owned)];
     if let Some(family) = tx.one::<Family>(sql, row).await? {
         tx.emit(TOKENS_REFRESHED, &family.session_id, &json!({"user_id": family.person.id})).await?;
         tx.commit().await?;

@@ -81,6 +81,21 @@ async fn a_public_app_keeps_its_key_on_postgres() {
 }
 
 #[tokio::test]
+async fn a_public_app_is_bound_from_its_first_proof_on() {
+    let house = House::new(lite(&Config::default()).await, json!({"public": true})).await;
+    let code = house.code(&house.ada, "watch offline_access").await;
+    let bare = house.redeems(None, &code).await;
+    assert_eq!(bare.is(200)["token_type"], "Bearer");
+    let next = house.renews(Some(OWN), &text(&bare, "refresh_token")).await;
+    assert_eq!(bound_to(&next), OWN);
+    let token = text(&next, "refresh_token");
+    for key in [None, Some(OTHER)] {
+        assert_eq!(house.renews(key, &token).await.is(400)["error"], "invalid_grant");
+    }
+    assert_eq!(bound_to(&house.renews(Some(OWN), &token).await), OWN);
+}
+
+#[tokio::test]
 async fn an_app_with_a_secret_may_take_another_key_and_none_only_where_it_had_none() {
     let house = House::new(lite(&Config::default()).await, json!({})).await;
     let bare = house.redeems(None, &house.code(&house.ada, "watch offline_access").await).await;
