@@ -88,8 +88,10 @@ fn what_is_far_too_much_is_refused() {
 fn a_list_for_people_has_every_key_and_nobodys_password() {
     let value = serde_json::json!({
         "a": {"b": 1, "none": null, "empty": {}},
-        "list": [{"url": "http://me:se@cret@h:1/x@y"}, {"url": "http://h/?q=a@b"}],
+        "deep": [[{"url": "http://me:secret@h/"}], []],
+        "list": [{"url": "http://me:se@cret@h:1/x"}, {"url": "http://h/?q=secret#secret"}],
         "plain": ["amqp://u:p@h", "who@example.org"],
+        "some": {"hook": {"url": "http://h:1/secret?q"}},
     });
     let all = crate::flat(value);
     let all: Vec<_> = all.iter().map(|(key, value)| format!("{key} = {value}")).collect();
@@ -97,9 +99,46 @@ fn a_list_for_people_has_every_key_and_nobodys_password() {
         "a.b = 1",
         "a.empty = {}",
         "a.none = null",
-        "list[0].url = \"http://***@h:1/x@y\"",
-        "list[1].url = \"http://h/?q=a@b\"",
+        "deep[0][0].url = \"http://***@h/\"",
+        "deep[1] = []",
+        "list[0].url = \"http://***@h:1/x\"",
+        "list[1].url = \"http://h/?***\"",
         "plain = [\"amqp://***@h\",\"who@example.org\"]",
+        "some.hook.url = \"http://h:1/***\"",
     ];
     assert_eq!(all, want);
+}
+
+#[test]
+fn addresses_are_shown_without_what_may_be_secret() {
+    let shown = |key: &str, text: &str| {
+        let all = crate::flat(serde_json::json!({ key: text }));
+        all[0].1.as_str().expect("a text").to_owned()
+    };
+    for (text, want) in [
+        ("http://h:1/x/y", "http://h:1/x/y"),
+        ("http://[::1]:80", "http://[::1]:80"),
+        ("srt://h:1?passphrase=secret", "srt://h:1?***"),
+        ("rtmp://u@h/app", "rtmp://***@h/app"),
+        ("http://h/#secret", "http://h/#***"),
+        // A password with a sign that ends the host, a list, an address in words.
+        ("http://u:se/cret@h/", "***"),
+        ("http://u:se?cret@h/", "***"),
+        ("http://h/?q=a@b", "***"),
+        ("amqp://u:secret@h1,amqp://u:secret@h2", "***"),
+        ("u:secret@ http://h", "***"),
+        ("/a/folder?x", "/a/folder?x"),
+        ("", ""),
+    ] {
+        assert_eq!(shown("key", text), want, "{text}");
+    }
+    for (text, want) in [
+        ("http://h/", "http://h/"),
+        ("http://h", "http://h"),
+        ("https://h/in/secret", "https://h/***"),
+        ("https://h?secret", "https://h/***"),
+        ("", ""),
+    ] {
+        assert_eq!(shown("hook.url", text), want, "{text}");
+    }
 }

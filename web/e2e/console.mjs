@@ -272,6 +272,13 @@ try {
   };
   await policy("192.0.2.0/024");
   await sees("Is an address or a network", part("Playback policy"));
+  await policy("::ffff:192.0.2.0/120");
+  await sees("write it as IPv4", part("Playback policy"));
+  // The title is another version of the channel: what is being written of the policy stays, and is saved all the same.
+  const renamed = page.getByRole("form", { name: /^Title of / });
+  await fill("Title", "The late show", renamed);
+  await renamed.getByRole("button").click();
+  await sees("The title is saved", renamed);
   await policy("127.0.0.0/8\n::1");
   await sees("It is saved", part("Playback policy"));
   await shot("policy");
@@ -319,7 +326,7 @@ try {
   await fill(`Type ${handle} to delete it`, handle);
   await shot("deleting");
   await press("Delete for good");
-  await sees("The evening show is deleted");
+  await sees("The late show is deleted");
   await eventually("the end of ffmpeg with its channel", () => second.ended !== null);
   await shot("deleted");
 

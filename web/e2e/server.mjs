@@ -40,7 +40,7 @@ async function person() {
   };
   const press = (name, within = page) => within.getByRole("button", { name, exact: true }).click();
   const fill = (label, text, within = page) => within.getByLabel(label, { exact: true }).fill(text);
-  const sees = (text, within = page) => within.getByText(text).first().waitFor();
+  const sees = (text, within = page, how = {}) => within.getByText(text, how).first().waitFor();
   const open = (path) => page.goto(at(path), { waitUntil: "domcontentloaded" });
   const links = () => page.getByRole("navigation", { name: "Pages" }).getByRole("link").allInnerTexts();
   return { page, noted, shot, press, fill, sees, open, links };
@@ -84,16 +84,17 @@ try {
   await schedule("token-mgr", "/v1/keys/rotate");
   const good = page.getByRole("article", { name: "token-mgr/v1/keys/rotate" });
   await good.waitFor();
+  await good.getByText("Runs", { exact: true }).click();
   await sees("It has not run yet", good);
   await press("Run now: token-mgr/v1/keys/rotate");
   await sees("Done", good);
   await sees("1 run", good);
   await press("Pause: token-mgr/v1/keys/rotate");
-  await sees("Paused", good);
+  await sees("Paused", good, { exact: true });
   await press("Run now: token-mgr/v1/keys/rotate");
   await sees("2 runs", good);
   await press("Go on: token-mgr/v1/keys/rotate");
-  await good.getByText("Paused").waitFor({ state: "detached" });
+  await good.getByText("Paused", { exact: true }).waitFor({ state: "detached" });
   await press("New schedule");
   await fill("When", "every day");
   await fill("Path", "/v1/no/such/thing");
@@ -147,7 +148,16 @@ try {
   await sees("Nothing fits");
 
   // Nobody in particular, and who is no operator.
-  for (const path of ["/api/scheduler/v1/schedules", "/api/auth-service/v1/mails", "/api/backend-api/v1/settings"]) same(path, (await fetch(at(path))).status, 401);
+  const kept = ["/api/scheduler/v1/schedules", "/api/auth-service/v1/mails", "/api/backend-api/v1/settings"];
+  const answer = async (path, token) => {
+    const reply = await fetch(at(path), { headers: token ? { Authorization: `Bearer ${token}` } : {} });
+    return [reply.status, reply.headers.get("Cache-Control")];
+  };
+  const token = async (handle) => {
+    const asked = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ handle, password: PASSWORD }) };
+    return (await (await fetch(at("/api/auth-service/v1/login"), asked)).json()).access_token;
+  };
+  for (const path of kept) same(path, (await answer(path))[0], 401);
   await boss.open("/people");
   await press("Invite somebody");
   await press("Make the link");
@@ -157,11 +167,16 @@ try {
   await guest.fill("Password", PASSWORD);
   await guest.press("Create the account");
   await guest.page.getByRole("link", { name: "guest" }).waitFor();
-  same("links of a viewer", await guest.links(), ["Channels", "guest"]);
+  const [whole, part] = [await token("boss"), await token("guest")];
+  for (const path of kept) {
+    same(`${path} of an operator`, await answer(path, whole), [200, "no-store"]);
+    same(`${path} of a viewer`, await answer(path, part), [403, "no-store"]);
+  }
+  same("links of a viewer", await guest.links(), ["Streams", "Channels", "Recordings", "guest"]);
   await guest.open("/server#mail");
   await guest.sees("Only operators can see the server");
   await guest.sees("signed in as guest");
-  same("links of a viewer who is where they may not be", await guest.links(), ["Channels", "Server", "guest"]);
+  same("links of a viewer who is where they may not be", await guest.links(), ["Streams", "Channels", "Recordings", "Server", "guest"]);
   await guest.shot("not-for-all");
 
   const errors = [boss, guest].flatMap(({ noted }) => noted.console_errors).filter((text) => !text.startsWith("Failed to load resource"));

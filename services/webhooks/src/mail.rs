@@ -77,19 +77,22 @@ impl Mailer {
             .map_err(failed)?;
         match &self.way {
             Way::Server(server) => server.send(mail).await.map(drop).map_err(failed),
-            Way::Folder(folder) => {
-                let file = folder.join(format!("{id}.eml"));
-                // There are links in them that let people in.
-                let mut folders = tokio::fs::DirBuilder::new();
-                folders.recursive(true).mode(0o700).create(folder).await.map_err(failed)?;
-                let mut options = tokio::fs::OpenOptions::new();
-                let options = options.write(true).create(true).truncate(true).mode(0o600);
-                let mut open = options.open(file).await.map_err(failed)?;
-                open.write_all(&mail.formatted()).await.map_err(failed)?;
-                open.flush().await.map_err(failed)
-            }
+            Way::Folder(folder) => lay(folder, id, &mail.formatted()).await.map_err(failed),
         }
     }
+}
+
+/// Writes a mail down. It has its name when it is whole: half a mail is never listed.
+async fn lay(folder: &Path, id: &str, mail: &[u8]) -> std::io::Result<()> {
+    // There are links in them that let people in.
+    let mut folders = tokio::fs::DirBuilder::new();
+    folders.recursive(true).mode(0o700).create(folder).await?;
+    let half = folder.join(format!(".{id}.half"));
+    let mut options = tokio::fs::OpenOptions::new();
+    let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(&half).await?;
+    open.write_all(mail).await?;
+    open.flush().await?;
+    tokio::fs::rename(half, folder.join(format!("{id}.eml"))).await
 }
 
 fn failed(why: impl std::fmt::Display) -> Problem {

@@ -82,9 +82,9 @@ export class Seat {
   /** An address as this browser's machine reaches it. */
   reach = (url: string): string => watchUrl({ key: this.channel.stream, watch_url: url }, location) ?? "";
 
-  /** The address of a path where the channel is watched, with what opens it. */
-  at(path: string): string {
-    const { hls } = this.urls ?? {};
+  /** The address of a path where the channel is watched, with what opens it: with the newest token, or with that of another answer. */
+  at(path: string, urls = this.urls): string {
+    const { hls } = urls ?? {};
     return hls ? this.reach(hls.slice(0, hls.indexOf(`/${this.channel.stream}/`)) + path) : "";
   }
 }

@@ -30,6 +30,7 @@ export class Listing<T extends { id: string }> {
       this.#further = cursor !== null;
       [this.fault, this.locked] = ["", false];
     } catch (error) {
+      if (turn !== this.#turn) return;
       this.locked = error instanceof Refused && error.locked;
       this.fault = told(error);
     } finally {
@@ -52,6 +53,12 @@ export class Listing<T extends { id: string }> {
     });
   }
 
-  put = (item: T) => (this.items = (this.items ?? []).map((each) => (each.id === item.id ? item : each)));
-  drop = (id: string) => (this.items = (this.items ?? []).filter((each) => each.id !== id));
+  put = (item: T) => this.#change((items) => items.map((each) => (each.id === item.id ? item : each)));
+  drop = (id: string) => this.#change((items) => items.filter((each) => each.id !== id));
+
+  /** An answer that is under way is of before, and counts no more. */
+  #change(how: (items: T[]) => T[]): void {
+    this.#turn += 1;
+    this.items = how(this.items ?? []);
+  }
 }

@@ -1,5 +1,6 @@
 // The API that operators have to look after the server: schedules, what failed for good, mail that lies here, settings.
 import { ask, type Page } from "../lib/ask";
+import { Refused } from "../lib/problem";
 
 const SCHEDULES = "/api/scheduler/v1/schedules";
 const MAILS = "/api/auth-service/v1/mails";
@@ -37,6 +38,7 @@ export interface Run {
 
 /** What a service has laid aside: a job, or an event that it heard. */
 export interface Letter {
+  /** Of all services: one event can lie at several. */
   id: string;
   service: string;
   what: "job" | "event";
@@ -75,15 +77,26 @@ export async function listServices(): Promise<string[]> {
   return items.filter(({ built }) => built).map(({ id }) => id);
 }
 
-/** What services have laid aside; of those that are away, or lay nothing aside, there is nothing. */
-export async function listLetters(): Promise<Page<Letter>> {
-  const of = async (service: string) => {
-    const found = await ask<{ items: Omit<Letter, "service">[] }>("GET", `/api/${service}/dead-letters`).catch(() => ({ items: [] }));
-    return found.items.map((letter) => ({ ...letter, service }));
-  };
-  return { items: (await Promise.all((await listServices()).map(of))).flat(), next_cursor: null };
+/** What a service has laid aside; null where that is not known. Some lay nothing aside. */
+async function lettersOf(service: string): Promise<Letter[] | null> {
+  const path = `${service}/dead-letters`;
+  try {
+    const { items } = await ask<{ items: Omit<Letter, "service">[] }>("GET", `/api/${path}`);
+    return items.map((letter) => ({ ...letter, service, id: `${path}/${letter.id}` }));
+  } catch (error) {
+    const status = error instanceof Refused ? error.status : 0;
+    if (status === 401 || status === 403) throw error;
+    return status === 404 || status === 501 ? [] : null;
+  }
 }
-export const replay = ({ service, id }: Letter) => ask<unknown>("POST", `/api/${service}/dead-letters/${id}/replay`, { body: {}, once: true });
+
+/** What services have laid aside. Of those that did not answer it is what was known `before`; `silent` names them. */
+export async function listLetters(before: Letter[]): Promise<Page<Letter> & { silent: string[] }> {
+  const heard = await Promise.all((await listServices()).map(async (service) => ({ service, letters: await lettersOf(service) })));
+  const items = heard.flatMap(({ service, letters }) => letters ?? before.filter((letter) => letter.service === service));
+  return { items, next_cursor: null, silent: heard.filter(({ letters }) => !letters).map(({ service }) => service) };
+}
+export const replay = ({ id }: Letter) => ask<unknown>("POST", `/api/${id}/replay`, { body: {}, once: true });
 
 export const listMails = () => ask<{ by_server: boolean; items: Listed[] }>("GET", MAILS);
 export const readMail = (id: string) => ask<Listed & { text: string }>("GET", `${MAILS}/${encodeURIComponent(id)}`);

@@ -1,18 +1,20 @@
 //! Channels: whose they are, and who sees them.
 
+use std::collections::{BTreeSet, HashMap};
+
 use garde::Validate;
 use http::HeaderMap;
 use nx_chassis::{
     Api, Body, Caller, Created, Ctx, IfMatch, Json, List, Page, Path, Problem, Tagged, Time, Tx,
 };
-use nx_contract::identity::OrgRole;
+use nx_contract::identity::{CREATOR, OPERATOR, OrgRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::core::{self, Standing};
 use super::rules::{self, Right, Tie};
-use super::{CHANNEL_CHANGED, CHANNEL_CREATED, CHANNEL_DELETED, broadcasts, keys, policy, store};
+use super::{CHANNEL_CHANGED, CHANNEL_CREATED, CHANNEL_DELETED, broadcasts, keys, policy, store, targets};
 use crate::Done;
 
 /// Channels of one person or organisation at most: names of those that are deleted are nobody's again.
@@ -171,8 +173,9 @@ async fn list(by: Caller, cx: Ctx, page: Page) -> Result<List<Seen>, Problem> {
     let channels = store::seen(&cx, &by.subject, by.is_operator(), &page).await?;
     let on = core::on(&cx).await.ok();
     let roles = store::roles(&cx, &by.subject).await?;
-    let end = |channel: Option<&Channel>| channel.map_or("", |channel| &channel.id).to_owned();
-    let names = store::org_names(&cx, &end(channels.first()), &end(channels.last())).await?;
+    let known = |org: &&str| by.is_operator() || roles.contains_key(*org);
+    let orgs: BTreeSet<_> = channels.iter().filter_map(|channel| channel.owner.org()).filter(known).collect();
+    let names = store::org_names(&cx, orgs).await?;
     let seen = |channel: Channel| {
         // What is listed may be watched.
         let tie = match &channel.owner {
@@ -180,7 +183,7 @@ async fn list(by: Caller, cx: Ctx, page: Page) -> Result<List<Seen>, Problem> {
             Owner::Org(org) => roles.get(org).map_or(Tie::Viewer, |role| Tie::Org(*role)),
             Owner::Person(_) => Tie::Viewer,
         };
-        let right = rules::right(tie, by.is_operator(), false).unwrap_or(Right::Watch);
+        let right = rules::right(tie, &by, false).unwrap_or(Right::Watch);
         let mine = right > Right::Watch;
         Seen {
             org: channel.owner.org().filter(|_| mine).and_then(|org| names.get(org).cloned()),
@@ -245,7 +248,12 @@ async fn change(
 }
 
 async fn remove(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
-    let channel = may(&by, &cx, &id, Right::Manage).await?;
+    may(&by, &cx, &id, Right::Manage).await?;
+    // Who may make nothing any more may yet delete what is theirs.
+    if store::person(&mut tx, &by.subject).await?.shut {
+        return Err(unknown());
+    }
+    let channel = held(&mut tx, &by, &id, Right::Manage).await?;
     delete(&mut tx, &channel).await?;
     Ok(Json(Done {}))
 }
@@ -280,13 +288,18 @@ pub(super) async fn may(by: &Caller, cx: &Ctx, id: &str, wanted: Right) -> Resul
 /// The same for who makes something on it: nobody else decides about them or about the channel to the end of the transaction.
 pub(super) async fn hold(tx: &mut Tx, by: &Caller, id: &str, wanted: Right) -> Result<Channel, Problem> {
     super::may_create(tx, by).await?;
+    held(tx, by, id, wanted).await
+}
+
+/// The same behind the turn at who asks.
+async fn held(tx: &mut Tx, by: &Caller, id: &str, wanted: Right) -> Result<Channel, Problem> {
     let channel = store::hold(tx, id).await?;
     let tie = store::tie_in(tx, &channel, &by.subject).await?;
     allow(by, channel, tie, wanted)
 }
 
 fn allow(by: &Caller, channel: Channel, tie: Tie, wanted: Right) -> Result<Channel, Problem> {
-    match rules::right(tie, by.is_operator(), channel.members_only) {
+    match rules::right(tie, by, channel.members_only) {
         Some(right) if right >= wanted => Ok(channel),
         Some(Right::Watch) => Err(Problem::forbidden("this channel is somebody else's")),
         Some(_) => Err(Problem::forbidden("what you are in its organisation does not allow that")),
@@ -301,6 +314,9 @@ fn unknown() -> Problem {
 /// Lets only those give an organisation a channel, or take it, who are at least this there; it does not end meanwhile.
 async fn in_org(tx: &mut Tx, by: &Caller, org: &str, least: OrgRole) -> Result<(), Problem> {
     let none = || Problem::not_found("there is no such organisation, or you are not in it");
+    if by.scope.is_some() && !by.is_operator() {
+        return Err(Problem::forbidden("an app that speaks for you decides nothing about an organisation"));
+    }
     // Others keep nobody waiting.
     if !by.is_operator() && store::org_role(tx, org, &by.subject).await?.is_none() {
         return Err(none());
@@ -327,8 +343,41 @@ async fn room(tx: &mut Tx, by: &Caller, owner: &Owner) -> Result<(), Problem> {
     Err(Problem::conflict("channels-max", text))
 }
 
-/// Gives a channel to an organisation that one manages, or takes one to oneself that one's organisation owns. Keys of who may nothing
-/// there any more open nothing; whoever watches comes back with another token, if they may.
+/// What user-auth says that somebody may.
+#[derive(Deserialize)]
+struct Permissions {
+    roles: Vec<String>,
+    orgs: Vec<Belongs>,
+}
+
+#[derive(Deserialize)]
+struct Belongs {
+    id: String,
+    role: OrgRole,
+}
+
+/// Who asks with the roles that they have now, and what they are in organisations: a channel that is given away by what a token
+/// or a fact of a moment ago says does not come back. Who is no person has roles that nobody takes.
+async fn as_of_now(by: Caller, cx: &Ctx) -> Result<(Caller, HashMap<String, OrgRole>), Problem> {
+    if !by.is_person() {
+        return Ok((by, HashMap::new()));
+    }
+    if by.session.is_none() {
+        return Err(Problem::forbidden("sign in for that: a key will not do"));
+    }
+    let path = format!("/v1/users/{}/permissions", by.subject);
+    let Permissions { roles, orgs } = cx.call("user-auth")?.get(&path).await?;
+    // What they have let an app do with less stays less.
+    let roles: Vec<_> = roles.into_iter().filter(|role| by.roles.contains(role)).collect();
+    if !roles.iter().any(|role| [OPERATOR, CREATOR].contains(&role.as_str())) {
+        return Err(Problem::forbidden("you may make no channels any more: ask an operator"));
+    }
+    let orgs = orgs.into_iter().map(|org| (org.id, org.role)).collect();
+    Ok((Caller { roles, ..by }, orgs))
+}
+
+/// Gives a channel to an organisation that one manages, or takes one to oneself that one's organisation owns. Keys and targets of who
+/// may nothing there any more end; whoever watches comes back with another token, if they may.
 async fn transfer(
     by: Caller,
     cx: Ctx,
@@ -338,6 +387,7 @@ async fn transfer(
     Body(wish): Body<Transfer>,
 ) -> Result<Tagged<Channel>, Problem> {
     let was = may(&by, &cx, &id, Right::Own).await?.owner;
+    let (by, roles) = as_of_now(by, &cx).await?;
     let now = owner(&by, wish.org_id);
     super::may_create(&mut tx, &by).await?;
     let from = was.org().map(|org| (org, OrgRole::Owner));
@@ -346,16 +396,23 @@ async fn transfer(
     orgs.sort_unstable();
     for (org, least) in orgs {
         in_org(&mut tx, &by, org, least).await?;
+        if !by.is_operator() && roles.get(org).is_none_or(|role| *role < least) {
+            return Err(Problem::forbidden("what you are in the organisation now does not allow that"));
+        }
     }
     let channel = hold(&mut tx, &by, &id, Right::Own).await?;
+    if channel.owner != was {
+        return Err(Problem::stale());
+    }
     if was == now {
         return Ok(Tagged { version: channel.version, body: channel });
     }
     room(&mut tx, &by, &now).await?;
     let channel = store::give_channel(&mut tx, &id, version, &now).await?;
-    if was.org().is_some() {
-        keys::delete_but(&mut tx, &id, &by.subject).await?;
-    }
+    // Of operators the one who asks is known here; others make a key again.
+    let spared = if by.is_operator() { &by.subject } else { "" };
+    keys::delete_strangers(&mut tx, &channel, spared).await?;
+    targets::delete_strangers(&mut tx, &channel, spared).await?;
     store::end_all(&mut tx, &id, "the channel has another owner").await?;
     tx.emit(CHANNEL_CHANGED, &id, &channel).await?;
     Ok(Tagged { version: channel.version, body: channel })

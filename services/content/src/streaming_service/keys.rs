@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::channels::Channel;
 use super::rules::Right;
 use super::{KEY_CREATED, KEY_DELETED, channels, store};
 use crate::Done;
@@ -106,9 +107,9 @@ pub(super) async fn delete_made(tx: &mut Tx, org: &str, maker: &str) -> Result<(
     deleted(tx, &gone).await
 }
 
-/// Those of a channel but of who keeps it.
-pub(super) async fn delete_but(tx: &mut Tx, channel: &str, maker: &str) -> Result<(), Problem> {
-    let gone = store::delete_keys_but(tx, channel, maker).await?;
+/// Those of a channel that have been made by who may not publish it, but by one.
+pub(super) async fn delete_strangers(tx: &mut Tx, channel: &Channel, spared: &str) -> Result<(), Problem> {
+    let gone = store::delete_keys_of_strangers(tx, channel, spared).await?;
     deleted(tx, &gone).await
 }
 

@@ -136,6 +136,7 @@ async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {
     store::call_them(tx, &event.subject, &person.handle, &person.name).await?;
     if !creates {
         keys::delete_all(tx, &event.subject).await?;
+        targets::delete_all(tx, &event.subject).await?;
     }
     if disabled {
         store::end_of(tx, &event.subject, "the account was disabled").await?;

@@ -5,7 +5,7 @@ use nx_contract::identity::{Erasing, Forgotten, ROWS_GIVEN_MAX, USER_FORGOTTEN};
 use serde_json::{Value, json};
 
 use super::channels::{self, Channel};
-use super::{keys, store};
+use super::{keys, store, targets};
 
 /// The job that forgets that somebody was shut out.
 pub(super) const FORGET: &str = "forget";
@@ -46,7 +46,7 @@ const MADE: [(&str, &str); 6] = [
     (
         "sent_on_to",
         "SELECT t.name, t.shown AS about FROM target t JOIN channel c ON c.id = t.channel_id \
-                    WHERE c.owner_id = $1 AND t.deleted = 0 ORDER BY t.id LIMIT $2",
+                    WHERE (c.owner_id = $1 OR t.maker_id = $1) AND t.deleted = 0 ORDER BY t.id LIMIT $2",
     ),
 ];
 
@@ -77,10 +77,12 @@ pub(super) async fn erased(tx: &mut Tx, event: Event) -> Result<(), Problem> {
     let person = &event.subject;
     store::set_person(tx, person, true, false).await?;
     store::end_of(tx, person, "the account was erased").await?;
-    keys::delete_all(tx, person).await?;
+    // Channels before keys, as whoever decides about a channel takes them.
     for channel in store::owned(tx, person).await? {
         channels::delete(tx, &channel).await?;
     }
+    keys::delete_all(tx, person).await?;
+    targets::delete_all(tx, person).await?;
     let rows = store::erase(tx, person).await?;
     tx.enqueue(NewJob::new(FORGET, person).due(tx.now_ms() + TOKENS_MS)).await?;
     tx.forget(person).await?;

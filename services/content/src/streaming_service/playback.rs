@@ -165,7 +165,7 @@ async fn give(tx: &mut Tx, by: &Caller, channel: &Channel, given: &Given<'_>) ->
         return Err(Problem::unavailable("changed", "the channel has another policy now: ask again", 1));
     }
     let tie = store::tie_in(tx, &now, &by.subject).await?;
-    if shut || over || rules::right(tie, by.is_operator(), now.members_only).is_none() {
+    if shut || over || rules::right(tie, by, now.members_only).is_none() {
         return Err(Problem::not_found("there is no such channel, or it is not for you"));
     }
     Ok(store::give(tx, &channel.id, given).await.map(drop)?)

@@ -98,9 +98,8 @@ async fn change(
         let text = "everybody watches this channel without a token: there is nothing to put limits into";
         return Err(Problem::conflict("open-channel", text));
     }
-    if let Some(nth) = networks.iter().position(|network| !is_network(network)) {
-        let text = "is an address or a network, such as 192.0.2.7 or 2001:db8::/32";
-        return Err(Problem::invalid(format!("/networks/{nth}"), text));
+    for (nth, network) in networks.iter().enumerate() {
+        is_network(network).map_err(|text| Problem::invalid(format!("/networks/{nth}"), text))?;
     }
     store::hold(&mut tx, &channel.id).await?;
     let channel = store::set_policy(&mut tx, &channel.id, version, &networks, token_s).await?;
@@ -109,9 +108,17 @@ async fn change(
     Ok(Tagged { version: channel.version, body: Policy::of(&channel) })
 }
 
-/// Whether a text is an address, or a network of addresses: read as the core reads it, which makes the tokens.
-fn is_network(text: &str) -> bool {
-    text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok()
+/// Whether a text is an address, or a network of addresses: read as the core reads it, which makes the tokens; else what is wrong.
+fn is_network(text: &str) -> Result<(), &'static str> {
+    let address = text.parse::<IpNet>().map(|net| net.addr()).or_else(|_| text.parse::<IpAddr>());
+    match address {
+        // Who comes by IPv4 is never seen in IPv6 clothes, so that nobody would come from there.
+        Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
+            Err("is IPv4 written as IPv6: write it as IPv4, such as 192.0.2.7 or 192.0.2.0/24")
+        }
+        Ok(_) => Ok(()),
+        Err(_) => Err("is an address or a network, such as 192.0.2.7 or 2001:db8::/32"),
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +130,10 @@ mod tests {
             ("192.0.2.0/24", true),
             ("2001:db8::/32", true),
             ("0.0.0.0/0", true),
+            ("::/0", true),
+            ("::ffff:192.0.2.7", false),
+            ("::ffff:192.0.2.0/120", false),
+            ("::ffff:0:0/96", false),
             ("192.0.2.0/33", false),
             ("2001:db8::/129", false),
             ("192.0.2.0/", false),
@@ -135,7 +146,9 @@ mod tests {
             ("home", false),
             ("", false),
         ] {
-            assert_eq!(super::is_network(text), good, "{text}");
+            assert_eq!(super::is_network(text).is_ok(), good, "{text}");
         }
+        let told = super::is_network("::ffff:192.0.2.0/120");
+        assert!(told.is_err_and(|text| text.contains("write it as IPv4")));
     }
 }

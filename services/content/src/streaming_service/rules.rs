@@ -1,5 +1,6 @@
 //! What channels may be called, where they are, where they may be sent on to, and who may do what with them.
 
+use nx_chassis::Caller;
 use nx_contract::identity::OrgRole;
 use nx_media::{CHANNELS, MEMBERS, StreamKey};
 use schemars::JsonSchema;
@@ -60,10 +61,12 @@ pub(super) enum Right {
     Own,
 }
 
-/// What somebody may do with a channel, if they may know of it at all.
-pub(super) fn right(tie: Tie, is_operator: bool, members_only: bool) -> Option<Right> {
+/// What somebody may do with a channel, if they may know of it at all. Who lets an app speak for them has not asked the others in
+/// the organisation: it does no more than publish there.
+pub(super) fn right(tie: Tie, by: &Caller, members_only: bool) -> Option<Right> {
     match tie {
-        _ if is_operator => Some(Right::Own),
+        _ if by.is_operator() => Some(Right::Own),
+        Tie::Org(_) if by.scope.is_some() => Some(Right::Publish),
         Tie::Own | Tie::Org(OrgRole::Owner) => Some(Right::Own),
         Tie::Org(OrgRole::Manager) => Some(Right::Manage),
         Tie::Org(OrgRole::Publisher) => Some(Right::Publish),
@@ -139,6 +142,8 @@ mod tests {
     #[test]
     fn who_may_do_what_with_a_channel() {
         let org = Tie::Org;
+        let (ada, operator) = (Caller::new("ada", &["creator"]), Caller::operator());
+        let app = Caller { scope: Some("channels.write".into()), ..ada.clone() };
         for (tie, open, closed) in [
             (Tie::None, Some(Right::Watch), None),
             (Tie::Viewer, Some(Right::Watch), Some(Right::Watch)),
@@ -147,8 +152,18 @@ mod tests {
             (org(OrgRole::Owner), Some(Right::Own), Some(Right::Own)),
             (Tie::Own, Some(Right::Own), Some(Right::Own)),
         ] {
-            assert_eq!((right(tie, false, false), right(tie, false, true)), (open, closed), "{tie:?}");
-            assert_eq!(right(tie, true, true), Some(Right::Own), "an operator");
+            assert_eq!((right(tie, &ada, false), right(tie, &ada, true)), (open, closed), "{tie:?}");
+            assert_eq!(right(tie, &operator, true), Some(Right::Own), "an operator");
+        }
+        for (tie, want) in [
+            (Tie::None, None),
+            (Tie::Viewer, Some(Right::Watch)),
+            (org(OrgRole::Publisher), Some(Right::Publish)),
+            (org(OrgRole::Manager), Some(Right::Publish)),
+            (org(OrgRole::Owner), Some(Right::Publish)),
+            (Tie::Own, Some(Right::Own)),
+        ] {
+            assert_eq!(right(tie, &app, true), want, "an app for {tie:?}");
         }
     }
 

@@ -157,7 +157,7 @@ pub(super) async fn delete(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     tx.run("UPDATE channel SET deleted = 1 WHERE id = $1", args![id]).await?;
     tx.run("UPDATE stream_key SET deleted = 1, told = 0 WHERE channel_id = $1 AND deleted = 0", args![id])
         .await?;
-    tx.run("UPDATE target SET deleted = 1, told = CASE WHEN told = 2 THEN 1 ELSE 0 END WHERE channel_id = $1 AND deleted = 0", args![id]).await?;
+    delete_targets_in(tx, id).await?;
     tx.run("DELETE FROM member WHERE channel_id = $1", args![id]).await.map(drop)
 }
 
@@ -249,6 +249,7 @@ pub(super) async fn erase(tx: &mut Tx, user: &str) -> Result<u64, DbError> {
     rows += tx.run("DELETE FROM org_member WHERE user_id = $1", args![user]).await?;
     let sql = "UPDATE stream_key SET name = '', maker_id = '' WHERE maker_id = $1";
     rows += tx.run(sql, args![user]).await?;
+    rows += erase_targets_made(tx, user).await?;
     for channel in tx.all::<Channel>("SELECT * FROM channel WHERE owner_id = $1", args![user]).await? {
         rows += forget_channel(tx, &channel).await?;
     }

@@ -11,6 +11,7 @@ use nx_contract::targets::is_public;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::channels::Channel;
 use super::rules::{self, Right};
 use super::{channels, core, store};
 use crate::Done;
@@ -146,9 +147,31 @@ async fn add(
         core_id: None,
     };
     let sealed = cx.vault().close(&place(&target.id), url.as_bytes())?;
-    store::add_target(&mut tx, &channel, &target, sealed, by.is_operator()).await?;
+    store::add_target(&mut tx, &channel, &target, sealed, &by).await?;
     super::tell(&mut tx).await?;
     Ok(Created { location: target.id.clone(), body: target })
+}
+
+/// Those of all channels of somebody who may have none any more, and those that they have made elsewhere.
+pub(super) async fn delete_all(tx: &mut Tx, owner: &str) -> Result<(), Problem> {
+    let gone = store::delete_targets_of(tx, owner).await?;
+    deleted(tx, gone).await
+}
+
+/// Those that somebody has made on channels of an organisation.
+pub(super) async fn delete_made(tx: &mut Tx, org: &str, maker: &str) -> Result<(), Problem> {
+    let gone = store::delete_targets_made(tx, org, maker).await?;
+    deleted(tx, gone).await
+}
+
+/// Those of a channel that have been made by who may have none on it, but by one.
+pub(super) async fn delete_strangers(tx: &mut Tx, channel: &Channel, spared: &str) -> Result<(), Problem> {
+    let gone = store::delete_targets_of_strangers(tx, channel, spared).await?;
+    deleted(tx, gone).await
+}
+
+async fn deleted(tx: &mut Tx, gone: u64) -> Result<(), Problem> {
+    if gone == 0 { Ok(()) } else { super::tell(tx).await }
 }
 
 async fn remove(

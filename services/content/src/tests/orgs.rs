@@ -277,6 +277,87 @@ async fn in_any_order(house: House) {
     assert_eq!(paul.post(&house, CHANNELS, json!({"handle": "club"})).await.slug(), "taken");
 }
 
+/// Whoever gives a channel away may do so now, whatever was heard of them before; and of what others have made on it goes on what they
+/// have a right to.
+async fn nobody_gives_by_what_was(house: House) {
+    let cleo = house.creator("cleo").await;
+    let org = cleo.org(&house, "studio").await;
+    let mary = house.joins(&org, &cleo, "mary", "manager").await;
+    let eve = house.creator("eve").await;
+    let club = cleo.channel_of(&house, &org, "club").await;
+    // Here eve is its owner, and user-auth knows nothing of that.
+    let all = json!([{"user_id": cleo.0.subject, "role": "owner"}, {"user_id": eve.0.subject, "role": "owner"},
+        {"user_id": mary.0.subject, "role": "manager"}]);
+    let now = json!({"version": 50, "handle": "studio", "name": "Studio", "members": all, "about": null});
+    house.hears("member_added", &org, 50, now).await;
+    assert_eq!(eve.transfers(&house, &club, json!({})).await.status, 403);
+    let own = eve.channel(&house, "eves", true).await;
+    assert_eq!(eve.transfers(&house, &own, json!({"org_id": org})).await.status, 403);
+    // Her token says that she is an operator, and she was.
+    let was = In(Caller { roles: vec!["operator".into()], ..eve.0.clone() });
+    let hers = mary.channel(&house, "marys", true).await;
+    assert_eq!(was.transfers(&house, &hers, json!({})).await.status, 403);
+    // Nor does a key give anything away, nor an app.
+    let key = In(Caller { session: None, ..cleo.0.clone() });
+    assert_eq!(key.transfers(&house, &club, json!({})).await.status, 403);
+    let app = In(Caller { scope: Some("channels.write".into()), ..cleo.0.clone() });
+    assert_eq!(app.transfers(&house, &club, json!({})).await.status, 403);
+    let new = json!({"handle": "by-an-app", "org_id": org});
+    assert_eq!(app.post(&house, CHANNELS, new).await.status, 403);
+    assert_eq!(app.delete(&house, &format!("{CHANNELS}/{club}")).await.status, 403);
+    what_is_left_by_who_is_gone(&house, (&org, &own), [&cleo, &mary, &eve]).await;
+}
+
+async fn what_is_left_by_who_is_gone(house: &House, (org, own): (&str, &str), [cleo, mary, eve]: [&In; 3]) {
+    // An operator gives eve's channel to the organisation, where she is nobody.
+    let one =
+        json!([{"user_id": cleo.0.subject, "role": "owner"}, {"user_id": mary.0.subject, "role": "manager"}]);
+    let now = json!({"version": 51, "handle": "studio", "name": "Studio", "members": one, "about": null});
+    house.hears("member_removed", org, 51, now).await;
+    let root = In(Caller::operator());
+    let (first, at) = (eve.key(house, own).await, format!("{CHANNELS}/{own}"));
+    let (kept, targets) = (root.key(house, own).await, format!("{at}/simulcast-targets"));
+    let target = async |by: &In, at: &str| {
+        let url = format!("rtmp://192.0.2.1/app/{at}");
+        let made = by.post(house, &targets, json!({"name": at, "url": url})).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        // The core is told of one by one: two of the same millisecond come in any order.
+        house.app.settle().await;
+    };
+    let names = async || -> Vec<String> {
+        let list = root.get(house, &targets).await;
+        let all = list.is(200)["items"].as_array().unwrap();
+        all.iter().map(|target| target["name"].as_str().unwrap().to_owned()).collect()
+    };
+    target(eve, "eves").await;
+    target(&root, "roots").await;
+    assert_eq!(root.transfers(house, own, json!({"org_id": org})).await.status, 200);
+    house.app.settle().await;
+    let path = |key: &str| format!("/v1/streams/members/eves/keys/{key}");
+    {
+        let told = house.core.told();
+        assert!(told.deleted.contains(&path(&first)) && !told.deleted.contains(&path(&kept)), "{told:?}");
+        assert!(told.deleted.contains(&"/v1/streams/members/eves/targets/c0".to_owned()), "{told:?}");
+    }
+    assert_eq!(names().await, ["roots"]);
+
+    // Mary, who is taken out, is left no place among the viewers, nor anything that is sent to her.
+    target(mary, "marys").await;
+    let viewer = mary.post(house, &format!("{at}/members"), json!({"handle": "mary"})).await;
+    assert_eq!(viewer.status, 200, "{viewer:?}");
+    let token = mary.post(house, &format!("{at}/playback"), json!({})).await.is(200)["token"]["id"].clone();
+    house.app.settle().await;
+    let now = json!({"version": 52, "handle": "studio", "name": "Studio", "about": null,
+        "members": [{"user_id": cleo.0.subject, "role": "owner"}]});
+    house.hears("member_removed", org, 52, now).await;
+    assert_eq!(names().await, ["roots"]);
+    assert_eq!(mary.get(house, &at).await.status, 404);
+    assert_eq!(cleo.get(house, &format!("{at}/members")).await.is(200)["items"], json!([]));
+    let told = house.core.told();
+    assert!(told.revoked.contains(&token), "{told:?}");
+    assert!(told.deleted.contains(&"/v1/streams/members/eves/targets/c2".to_owned()), "{told:?}");
+}
+
 /// No key is left of who makes one while they are taken out.
 async fn no_key_outlives_its_maker(house: House) {
     let cleo = house.creator("cleo").await;
@@ -308,6 +389,11 @@ async fn who_may_what_with_channels_of_an_organisation() {
 }
 
 #[tokio::test]
+async fn nobody_gives_a_channel_of_an_organisation_by_what_was() {
+    nobody_gives_by_what_was(House::lite().await).await;
+}
+
+#[tokio::test]
 async fn facts_of_organisations_come_in_any_order() {
     in_any_order(House::lite().await).await;
     no_key_outlives_its_maker(House::lite().await).await;
@@ -319,5 +405,6 @@ async fn channels_of_an_organisation_on_postgresql() {
     let house = async || House::of(TestApp::on(&postgres, House::services()).await).await;
     who_may_what(house().await).await;
     in_any_order(house().await).await;
+    nobody_gives_by_what_was(house().await).await;
     no_key_outlives_its_maker(house().await).await;
 }

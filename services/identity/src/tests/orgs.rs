@@ -83,6 +83,8 @@ async fn one_is_made_joined_and_ended(app: TestApp) {
         (&cleo, json!({"handle": "s"}), 422),
         (&cleo, json!({"handle": "studio", "owners": ["x"]}), 422),
         (&cleo, json!({"handle": "studio", "role": "owner"}), 422),
+        (&cleo, json!({"handle": "studio", "name": "one\nline"}), 422),
+        (&cleo, json!({"handle": "studio", "name": "turned \u{202e}round"}), 422),
     ] {
         assert_eq!(by.posts(&app, ORGS, new.clone()).await.status, status, "{new}");
     }
@@ -223,6 +225,47 @@ async fn who_may_what(app: TestApp) {
     }
 }
 
+/// An invitation holds for 30 days, as long as who made it could make it, and a manager does not put less in the place of an owner's.
+async fn invitations_that_hold_no_more(app: TestApp) {
+    let (root, ada) = two(&app).await;
+    let (cleo, mary) =
+        (comes(&app, &root, "cleo", "creator").await, comes(&app, &root, "mary", "creator").await);
+    let org = cleo.makes(&app, "studio").await;
+    joins(&app, &org, &cleo, "mary", &mary, "manager").await;
+    let invites = format!("{org}/invites");
+    let invite = async |by: &In, role: &str| {
+        by.posts(&app, &invites, json!({"handle": "ada", "role": role})).await.status.as_u16()
+    };
+    assert_eq!(invite(&cleo, "owner").await, 200);
+    assert_eq!(invite(&mary, "publisher").await, 403, "it is an owner's");
+    assert_eq!(invite(&cleo, "publisher").await, 200);
+    assert_eq!(invite(&mary, "manager").await, 200);
+
+    // Who has made it is shut out.
+    let user = |who: &In| format!("/user-auth/v1/users/{}", who.id());
+    let _ = root.posts(&app, &format!("{}/disable", user(&mary)), json!({})).await.is(200);
+    let _ = ada.accepts(&app, &org).await.is(404);
+    let _ = root.posts(&app, &format!("{}/enable", user(&mary)), json!({})).await.is(200);
+
+    // Or was an operator, and is none.
+    let eve = comes(&app, &root, "eve", "operator").await;
+    assert_eq!(invite(&eve, "owner").await, 200);
+    let roles_of = async |roles: Value| {
+        let tag = root.gets(&app, &user(&eve)).await.etag().to_owned();
+        let (by, path) = (Some(root.caller.clone()), format!("{}/roles", user(&eve)));
+        let _ = app.send_as(by, Method::PUT, &path, &[("if-match", &tag)], &roles).await.is(200);
+    };
+    roles_of(json!({"roles": ["creator"]})).await;
+    let _ = ada.accepts(&app, &org).await.is(404);
+    roles_of(json!({"roles": ["operator"]})).await;
+
+    // Nobody says yes to what was asked a month ago.
+    app.pass(Duration::from_secs(30 * 86_400)).await;
+    let _ = ada.accepts(&app, &org).await.is(404);
+    assert_eq!(invite(&cleo, "publisher").await, 200);
+    let _ = ada.accepts(&app, &org).await.is(200);
+}
+
 /// Whatever owners do to each other at once, one is left.
 async fn an_owner_is_always_left(app: TestApp) {
     let (root, _) = two(&app).await;
@@ -306,6 +349,7 @@ async fn owners_who_are_gone(app: TestApp) {
 on_both! {
     made: one_is_made_joined_and_ended;
     rights: who_may_what;
+    invitations: invitations_that_hold_no_more;
     owners: an_owner_is_always_left;
     gone: owners_who_are_gone;
 }

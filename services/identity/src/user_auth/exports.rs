@@ -261,11 +261,12 @@ pub(super) async fn erase(tx: &mut Tx, person: &str) -> Result<u64, DbError> {
     Ok(rows + tx.run("DELETE FROM export WHERE person_id = $1", args![person]).await?)
 }
 
-/// Forgets copies that have run out.
+/// Forgets copies and invitations that have run out.
 pub(super) async fn sweep(cx: Ctx, _: Job) -> Result<(), Problem> {
     let (mut tx, now_ms) = (cx.begin(), cx.now_ms());
     let sql = "DELETE FROM export_part WHERE export_id IN (SELECT id FROM export WHERE ends_ms <= $1)";
     tx.run(sql, args![now_ms]).await?;
     tx.run("DELETE FROM export WHERE ends_ms <= $1", args![now_ms]).await?;
+    orgs::sweep(&mut tx).await?;
     Ok(tx.commit().await?)
 }

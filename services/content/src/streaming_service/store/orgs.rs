@@ -1,6 +1,6 @@
 //! Organisations, who is in them, and their channels.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use nx_chassis::{Ctx, DbError, FromRow, Problem, Row, Tx, args, row};
 use nx_contract::identity::{OrgNow, OrgRole};
@@ -70,11 +70,15 @@ pub(crate) async fn roles(cx: &Ctx, user: &str) -> Result<HashMap<String, OrgRol
     Ok(all.into_iter().map(|is| (is.org_id, is.role)).collect())
 }
 
-/// What organisations are called whose channels are between two.
-pub(crate) async fn org_names(cx: &Ctx, first: &str, last: &str) -> Result<HashMap<String, Of>, DbError> {
-    let sql = "SELECT * FROM org WHERE id IN (SELECT org_id FROM channel WHERE id >= $1 AND id <= $2)";
-    let all: Vec<Of> = cx.db().all(sql, args![first, last]).await?;
-    Ok(all.into_iter().map(|of| (of.id.clone(), of)).collect())
+/// What organisations are called: those of a page at most.
+pub(crate) async fn org_names(cx: &Ctx, orgs: BTreeSet<&str>) -> Result<HashMap<String, Of>, DbError> {
+    let mut names = HashMap::new();
+    for org in orgs {
+        if let Some(of) = cx.db().one::<Of>("SELECT * FROM org WHERE id = $1", args![org]).await? {
+            names.insert(org.to_owned(), of);
+        }
+    }
+    Ok(names)
 }
 
 pub(crate) async fn org_members(tx: &mut Tx, org: &str) -> Result<Vec<String>, DbError> {
@@ -155,10 +159,28 @@ pub(crate) async fn delete_keys_made(tx: &mut Tx, org: &str, maker: &str) -> Res
     tx.all(sql, args![org, maker]).await
 }
 
-/// Keys of a channel that others have made.
-pub(crate) async fn delete_keys_but(tx: &mut Tx, channel: &str, maker: &str) -> Result<Vec<Untold>, DbError> {
-    let sql = "UPDATE stream_key SET deleted = 1, told = 0 WHERE deleted = 0 AND channel_id = $1 AND maker_id <> $2 RETURNING *";
-    tx.all(sql, args![channel, maker]).await
+/// Keys of a channel whose makers may not publish it, but those of one.
+pub(crate) async fn delete_keys_of_strangers(
+    tx: &mut Tx,
+    channel: &Channel,
+    spared: &str,
+) -> Result<Vec<Untold>, DbError> {
+    let (person, org) = channel.owner.columns();
+    let sql = "UPDATE stream_key SET deleted = 1, told = 0 WHERE deleted = 0 AND channel_id = $1 AND \
+               ($2 = '' OR maker_id <> $2) AND ($4 = '' OR maker_id <> $4) AND NOT EXISTS \
+               (SELECT 1 FROM org_member m WHERE m.org_id = $3 AND m.user_id = stream_key.maker_id) RETURNING *";
+    tx.all(sql, args![&channel.id, person, org, spared]).await
+}
+
+/// Takes somebody off the lists of who may watch an organisation's channels: of which.
+pub(crate) async fn remove_members_in_org(
+    tx: &mut Tx,
+    org: &str,
+    user: &str,
+) -> Result<Vec<String>, DbError> {
+    let sql = "DELETE FROM member WHERE user_id = $2 AND channel_id IN (SELECT id FROM channel WHERE org_id = $1) \
+               RETURNING channel_id AS id";
+    Ok(tx.all(sql, args![org, user]).await?.into_iter().map(|Id { id }| id).collect())
 }
 
 /// What somebody watches of an organisation's channels.

@@ -1,6 +1,6 @@
 //! Simulcast targets.
 
-use nx_chassis::{Ctx, DbError, Page, Tx, args};
+use nx_chassis::{Caller, Ctx, DbError, Page, Tx, args};
 
 use super::super::channels::Channel;
 use super::super::core::TOLD_MAX;
@@ -21,19 +21,58 @@ pub(crate) async fn add_target(
     channel: &Channel,
     target: &Target,
     sealed: Vec<u8>,
-    anywhere: bool,
+    by: &Caller,
 ) -> Result<u64, DbError> {
-    let sql = "INSERT INTO target (id, channel_id, stream, name, shown, sealed, anywhere, at_ms, deleted, told) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0)";
+    let sql = "INSERT INTO target (id, channel_id, stream, name, shown, sealed, anywhere, at_ms, deleted, told, maker_id) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, $9)";
     let Target { id, name, url, created_at, .. } = target;
-    tx.run(sql, args![id, &channel.id, &channel.stream, name, url, sealed, anywhere, *created_at]).await
+    let (anywhere, at, maker) = (by.is_operator(), *created_at, &by.subject);
+    tx.run(sql, args![id, &channel.id, &channel.stream, name, url, sealed, anywhere, at, maker]).await
 }
 
-/// One that the core has refused it does not know of; nor need it be told of the end of that.
+/// Ends targets. One that the core has refused it does not know of; nor need it be told of the end of that.
+macro_rules! end_targets {
+    ($which:literal) => {
+        concat!(
+            "UPDATE target SET deleted = 1, told = CASE WHEN told = 2 THEN 1 ELSE 0 END WHERE deleted = 0 AND ",
+            $which
+        )
+    };
+}
+
 pub(crate) async fn delete_target(tx: &mut Tx, channel: &str, id: &str) -> Result<bool, DbError> {
-    let sql = "UPDATE target SET deleted = 1, told = CASE WHEN told = 2 THEN 1 ELSE 0 END WHERE id = $1 AND channel_id = $2 \
-               AND deleted = 0";
+    let sql = end_targets!("id = $1 AND channel_id = $2");
     Ok(tx.run(sql, args![id, channel]).await? > 0)
+}
+
+pub(crate) async fn delete_targets_in(tx: &mut Tx, channel: &str) -> Result<u64, DbError> {
+    tx.run(end_targets!("channel_id = $1"), args![channel]).await
+}
+
+/// Those of somebody's channels, and those that they have made elsewhere.
+pub(crate) async fn delete_targets_of(tx: &mut Tx, owner: &str) -> Result<u64, DbError> {
+    let sql = end_targets!("(maker_id = $1 OR channel_id IN (SELECT id FROM channel WHERE owner_id = $1))");
+    tx.run(sql, args![owner]).await
+}
+
+/// Those of an organisation's channels that somebody has made.
+pub(crate) async fn delete_targets_made(tx: &mut Tx, org: &str, maker: &str) -> Result<u64, DbError> {
+    let sql = end_targets!("maker_id = $2 AND channel_id IN (SELECT id FROM channel WHERE org_id = $1)");
+    tx.run(sql, args![org, maker]).await
+}
+
+/// Those of a channel whose makers may not manage it, but those of one.
+pub(crate) async fn delete_targets_of_strangers(
+    tx: &mut Tx,
+    channel: &Channel,
+    spared: &str,
+) -> Result<u64, DbError> {
+    let (person, org) = channel.owner.columns();
+    let sql = end_targets!(
+        "channel_id = $1 AND ($2 = '' OR maker_id <> $2) AND ($4 = '' OR maker_id <> $4) AND NOT EXISTS \
+         (SELECT 1 FROM org_member m WHERE m.org_id = $3 AND m.user_id = target.maker_id AND m.role <> 'publisher')"
+    );
+    tx.run(sql, args![&channel.id, person, org, spared]).await
 }
 
 pub(crate) async fn untold_targets(cx: &Ctx) -> Result<Vec<Untold>, DbError> {
@@ -78,6 +117,12 @@ async fn ended(cx: &Ctx) -> Result<(), DbError> {
 pub(crate) async fn erase_targets(tx: &mut Tx, channel: &str) -> Result<u64, DbError> {
     let sql = "DELETE FROM target WHERE channel_id = $1 AND deleted = 1 AND told = 1";
     let gone = tx.run(sql, args![channel]).await?;
-    let sql = "UPDATE target SET name = '', shown = '' WHERE channel_id = $1";
+    let sql = "UPDATE target SET name = '', shown = '', maker_id = '' WHERE channel_id = $1";
     Ok(gone + tx.run(sql, args![channel]).await?)
+}
+
+/// Keeps nothing of what somebody had channels sent on to but what the core must yet hear.
+pub(crate) async fn erase_targets_made(tx: &mut Tx, maker: &str) -> Result<u64, DbError> {
+    let sql = "UPDATE target SET name = '', shown = '', maker_id = '' WHERE maker_id = $1";
+    tx.run(sql, args![maker]).await
 }

@@ -59,6 +59,17 @@ struct Rename {
     name: String,
 }
 
+/// A name as it is kept: who reads it in a line of others reads those as they are.
+fn named(given: &str) -> Result<String, Problem> {
+    // What ends a line, and what turns the writing of what follows.
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let name = given.trim();
+    if name.is_empty() || name.contains(|c: char| c.is_control() || turns(c)) {
+        return Err(Problem::invalid("/name", "is some text on one line"));
+    }
+    Ok(name.to_owned())
+}
+
 /// Those that who asks is in; operators see all.
 async fn list(by: Caller, cx: Ctx, page: Page) -> Result<List<Org>, Problem> {
     Ok(List::of(&page, store::list(&cx, &by, &page).await?, |org: &Org| &org.id))
@@ -68,6 +79,7 @@ async fn add(by: Caller, cx: Ctx, mut tx: Tx, Body(new): Body<NewOrg>) -> Result
     by.must_be(CREATOR)?;
     super::signed_in(&by)?;
     let handle = rules::handle(&new.handle).map_err(|e| Problem::invalid("/handle", e))?;
+    let name = if new.name.trim().is_empty() { handle.clone() } else { named(&new.name)? };
     // What their token says is some minutes old.
     if !store::hold_creator(&mut tx, &by.subject).await? {
         return Err(Problem::forbidden("an organisation has an owner: sign in as somebody who is a creator"));
@@ -78,7 +90,6 @@ async fn add(by: Caller, cx: Ctx, mut tx: Tx, Body(new): Body<NewOrg>) -> Result
         return Err(Problem::conflict("orgs-max", text));
     }
     super::invites::room(&mut tx, &by.subject).await?;
-    let name = Some(new.name.trim()).filter(|name| !name.is_empty()).unwrap_or(&handle).to_owned();
     let (id, created_at) = (cx.new_id(), Time(cx.now_ms()));
     let org = Org { id, handle, name, role: Some(OrgRole::Owner), owners: 1, created_at, version: 1 };
     store::add(&mut tx, &by.subject, &org).await?;
@@ -99,11 +110,9 @@ async fn rename(
     Body(new): Body<Rename>,
 ) -> Result<Tagged<Org>, Problem> {
     super::signed_in(&by)?;
-    if new.name.trim().is_empty() {
-        return Err(Problem::invalid("/name", "is blank"));
-    }
+    let name = named(&new.name)?;
     turn(&mut tx, &by, &id, OrgRole::Owner).await?;
-    if !store::rename(&mut tx, &id, version, new.name.trim()).await? {
+    if !store::rename(&mut tx, &id, version, &name).await? {
         return Err(Problem::stale());
     }
     super::tell(&mut tx, ORG_CHANGED, &id, None).await?;

@@ -2,13 +2,16 @@
 
 use garde::Validate;
 use nx_chassis::{Api, Body, Caller, Ctx, Json, List, Page, Path, Problem, Time, Tx};
-use nx_contract::identity::{ORG_MEMBER_ADDED, OrgRole};
+use nx_contract::identity::{OPERATOR, ORG_MEMBER_ADDED, OrgRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::Org;
 use super::{BELONGS_MAX, MEMBERS_MAX, at_least, store, turn};
 use crate::Done;
+
+/// How long an invitation holds, milliseconds: 30 days.
+const HOLDS_MS: i64 = 30 * 86_400_000;
 
 pub(super) fn routes(api: Api) -> Api {
     api.get("/orgs/invites", mine)
@@ -77,7 +80,11 @@ async fn add(
     let handle = new.handle.trim().to_ascii_lowercase();
     let found = store::hold_called(&mut tx, &handle).await?;
     let who = found.ok_or_else(|| Problem::invalid("/handle", "nobody is called that here"))?;
-    at_least(Some(turn(&mut tx, &by, &id, OrgRole::Manager).await?), new.role)?;
+    let mine = at_least(Some(turn(&mut tx, &by, &id, OrgRole::Manager).await?), new.role)?;
+    // Another in its place takes it back.
+    if let Some(role) = store::invited_as(&mut tx, &id, &who.id).await? {
+        at_least(Some(mine), role)?;
+    }
     if store::member(&mut tx, &id, &who.id).await?.is_some() {
         return Err(Problem::conflict("member", "they are in it already: an owner gives them another role"));
     }
@@ -100,8 +107,8 @@ async fn withdraw(
 ) -> Result<Json<Done>, Problem> {
     super::signed_in(&by)?;
     let mine = turn(&mut tx, &by, &id, OrgRole::Manager).await?;
-    let role = store::take_invite(&mut tx, &id, &user).await?;
-    at_least(Some(mine), role.ok_or_else(none)?)?;
+    let taken = store::take_invite(&mut tx, &id, &user).await?.ok_or_else(none)?;
+    at_least(Some(mine), taken.role)?;
     Ok(Json(Done {}))
 }
 
@@ -121,10 +128,29 @@ async fn accept(by: Caller, cx: Ctx, mut tx: Tx, Path(id): Path<String>) -> Resu
     }
     room(&mut tx, &by.subject).await?;
     store::touch(&mut tx, &id).await?;
-    let role = store::take_invite(&mut tx, &id, &by.subject).await?.ok_or_else(none)?;
+    let taken = store::take_invite(&mut tx, &id, &by.subject).await?.ok_or_else(none)?;
+    let role = taken.role;
+    if taken.at_ms <= cx.now_ms() - HOLDS_MS || !still_invites(&mut tx, &id, &taken).await? {
+        return Err(none());
+    }
     store::add_member(&mut tx, &id, &by.subject, role).await?;
     super::tell(&mut tx, ORG_MEMBER_ADDED, &id, Some(&by.subject)).await?;
     store::find_in(&mut tx, &by, &id).await?.map(Json).ok_or_else(super::unknown)
+}
+
+/// Whether who has made an invitation could make it now. This machine always can.
+async fn still_invites(tx: &mut Tx, org: &str, taken: &store::Taken) -> Result<bool, Problem> {
+    if taken.invited_by == OPERATOR || store::is_operator_now(tx, &taken.invited_by).await? {
+        return Ok(true);
+    }
+    let now = store::role(tx, org, &taken.invited_by).await?;
+    Ok(now.is_some_and(|now| now >= taken.role.max(OrgRole::Manager)))
+}
+
+/// Keeps no invitation that holds no more.
+pub(super) async fn sweep(tx: &mut Tx) -> Result<(), Problem> {
+    let past_ms = tx.now_ms() - HOLDS_MS;
+    Ok(store::drop_invites_before(tx, past_ms).await?)
 }
 
 async fn decline(by: Caller, mut tx: Tx, Path(id): Path<String>) -> Result<Json<Done>, Problem> {

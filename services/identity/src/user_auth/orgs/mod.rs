@@ -8,7 +8,7 @@
 //! ago, and each fact that is told has a number.
 //!
 //! Never: a member who has not said yes; a role that somebody gives themselves; an organisation seen by who is not in it; one whose
-//! last owner goes, or is made less. Where the last owner is forgotten or shut out, operators decide about it; with its last member
+//! last owner goes, or is made less; an invitation that who made it could not make now. Where the last owner is forgotten or shut out, operators decide about it; with its last member
 //! it ends.
 
 mod api;
@@ -45,6 +45,11 @@ pub(super) struct Belongs {
 /// Those that somebody is in.
 pub(super) async fn of(cx: &Ctx, person: &str) -> Result<Vec<Belongs>, DbError> {
     store::of(cx, person, BELONGS_MAX).await
+}
+
+/// Keeps no invitation that holds no more.
+pub(super) async fn sweep(tx: &mut Tx) -> Result<(), Problem> {
+    invites::sweep(tx).await
 }
 
 /// What there is of somebody, to be given out.

@@ -32,6 +32,20 @@ struct Is {
     role: OrgRole,
 }
 
+/// An invitation that was taken.
+pub(super) struct Taken {
+    pub(super) role: OrgRole,
+    pub(super) invited_by: String,
+    pub(super) at_ms: i64,
+}
+
+impl FromRow for Taken {
+    fn from_row(row: &Row) -> Result<Self, DbError> {
+        let role = role_of(row.get("role")?)?;
+        Ok(Self { role, invited_by: row.get("invited_by")?, at_ms: row.get("at_ms")? })
+    }
+}
+
 struct Id {
     id: String,
 }
@@ -183,8 +197,13 @@ pub(super) async fn is_operator(tx: &mut Tx, by: &Caller) -> Result<bool, DbErro
     if !by.is_operator() || !by.is_person() {
         return Ok(by.is_operator());
     }
+    is_operator_now(tx, &by.subject).await
+}
+
+/// The same of who does not ask.
+pub(super) async fn is_operator_now(tx: &mut Tx, person: &str) -> Result<bool, DbError> {
     let sql = "SELECT COUNT(*) AS n FROM person WHERE id = $1 AND operator = 1 AND disabled = 0";
-    Ok(number(tx, sql, args![&by.subject]).await? > 0)
+    Ok(number(tx, sql, args![person]).await? > 0)
 }
 
 pub(super) async fn add(tx: &mut Tx, by: &str, org: &Org) -> Result<(), Problem> {
@@ -327,10 +346,20 @@ pub(super) async fn invite(tx: &mut Tx, org: &str, invite: &Invite, by: &str) ->
     tx.run(sql, args![org, user_id, role.name(), by, *invited_at]).await.map(drop)
 }
 
-/// Takes an invitation, once: what for.
-pub(super) async fn take_invite(tx: &mut Tx, org: &str, person: &str) -> Result<Option<OrgRole>, DbError> {
-    let sql = "DELETE FROM org_invite WHERE org_id = $1 AND person_id = $2 RETURNING role";
+/// What somebody is invited as.
+pub(super) async fn invited_as(tx: &mut Tx, org: &str, person: &str) -> Result<Option<OrgRole>, DbError> {
+    let sql = "SELECT role FROM org_invite WHERE org_id = $1 AND person_id = $2";
     Ok(tx.one(sql, args![org, person]).await?.map(|Is { role }| role))
+}
+
+/// Takes an invitation, once.
+pub(super) async fn take_invite(tx: &mut Tx, org: &str, person: &str) -> Result<Option<Taken>, DbError> {
+    let sql = "DELETE FROM org_invite WHERE org_id = $1 AND person_id = $2 RETURNING role, invited_by, at_ms";
+    tx.one(sql, args![org, person]).await
+}
+
+pub(super) async fn drop_invites_before(tx: &mut Tx, at_ms: i64) -> Result<(), DbError> {
+    tx.run("DELETE FROM org_invite WHERE at_ms <= $1", args![at_ms]).await.map(drop)
 }
 
 pub(super) async fn drop_invites_by(tx: &mut Tx, org: &str, person: &str) -> Result<(), DbError> {
