@@ -11,8 +11,7 @@ use serde_json::json;
 use super::{MEMBER_REMOVED, channels, keys, store, targets};
 
 /// Somebody came, went or has another role, or the organisation another name. Who has gone can do nothing any more: the keys that they
-/// have made open nothing, to their
-/// targets nothing is sent, and what they watch ends.
+/// have made open nothing, to their targets nothing is sent, and what they watch ends.
 pub(super) async fn changed(tx: &mut Tx, event: Event) -> Result<(), Problem> {
     let (org, now): (_, OrgNow) = (&event.subject, event.data()?);
     let stay: BTreeSet<&str> = now.members.iter().map(|member| member.user_id.as_str()).collect();
