@@ -147,8 +147,14 @@ impl Identity {
         let given = given.and_then(|v| v.split_once(' ')).map(|(scheme, token)| (scheme, token.trim()));
         let by = |name| given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(name)).map(|(_, token)| token);
         let (bearer, bound) = (by("bearer"), by(DPOP));
-        let asked = dpop::Asked::of(head, self.url(), place, bound, wall_ms().div_euclid(1000));
-        let shown = dpop::shown(head, &asked);
+        // Most bear none, and have no address written out.
+        let shown = match head.headers.contains_key(DPOP) {
+            true => {
+                let now_s = wall_ms().div_euclid(1000);
+                dpop::shown(head, &dpop::Asked::of(head, self.url(), place, bound, now_s))
+            }
+            false => Ok(None),
+        };
         let proven = dpop::told(&shown);
         // A browser adds no token by itself, so what has one is said by the page itself.
         let foreign = match bearer.or(bound).is_some() && cors::is_open(head.uri.path()) {
