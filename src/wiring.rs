@@ -9,7 +9,7 @@ use nx_delivery::{Certs, Handler, Limits, Listening, bind};
 use nx_edge_node::Playback;
 use nx_gateway::Core;
 use nx_origin::{Doors, Hub};
-use nx_ring::{Ring, Run};
+use nx_ring::{Ring, Run, Threads};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -19,6 +19,8 @@ use crate::logging::Filter;
 
 /// Time that requests have to finish when the process stops.
 const GRACE: Duration = Duration::from_secs(8);
+/// Those of a gateway beside streams, and those that write its uploads.
+const GATEWAY_THREADS: (usize, usize) = (2, 64);
 
 pub(crate) fn run(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
     std::fs::create_dir_all(&cli.data).with_context(|| {
@@ -36,6 +38,8 @@ struct Roles {
     origin: Option<(Arc<Hub>, Doors)>,
     ring: Option<Arc<Ring>>,
     http: Vec<Listening>,
+    /// The gateway's, beside streams.
+    _threads: Threads,
 }
 
 async fn serve(cli: &Cli, config: Config, filter: &Filter) -> Result<()> {
@@ -88,7 +92,10 @@ async fn edge(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stopped)
 async fn ring(cli: &Cli, config: &Config, run: Run<'_>, stopped: &Stopped) -> Result<Roles> {
     let ring = start(cli, config, run).await?;
     let http = match run {
-        Run::None => vec![gateway(None, config, config.edge.http.listen, &ring, stopped).await?],
+        Run::None => {
+            let threads = Threads::default();
+            vec![gateway(None, config, config.edge.http.listen, (&ring, &threads), stopped).await?]
+        }
         _ => doors(config, &ring, false, stopped).await?,
     };
     Ok(Roles { ring: Some(ring), http, ..Roles::default() })
@@ -110,11 +117,13 @@ async fn gateway(
     core: Option<Core>,
     config: &Config,
     viewers: SocketAddr,
-    ring: &Arc<Ring>,
+    (ring, threads): (&Arc<Ring>, &Threads),
     stopped: &Stopped,
 ) -> Result<Listening> {
     let face = nx_gateway::Face::new(core, &config.gateway, viewers, ring, stopped.clone());
-    listen("gateway", "gateway.listen", config.gateway.listen, face.map_err(Error::msg)?, stopped).await
+    let (face, address, stopped) = (face.map_err(Error::msg)?, config.gateway.listen, stopped.clone());
+    let open = async move { listen("gateway", "gateway.listen", address, face, &stopped).await };
+    threads.handle().spawn(open).await?
 }
 
 /// An origin at work, with edge, gateway and services for `up`.
@@ -126,7 +135,8 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
     let address = config.origin.http.listen;
     let mut http = vec![listen("origin-http", "origin.http.listen", address, face, stopped).await?];
-    let (mut ring, core) = (None, Core::new(&hub, &media.outbound()));
+    let (mut ring, mut threads) = (None, Threads::default());
+    let core = Core::new(&hub, &media.outbound());
     if let Command::Up { compat_ports } = cli.command {
         let edge = nx_edge_node::start(&config.edge, (certs, &playback), hub.clone(), stopped, GRACE).await;
         let edge = edge.map_err(Error::msg)?;
@@ -134,7 +144,8 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
         let viewers = edge[0].1.address;
         http.extend(edge.into_iter().map(|(_, listening)| listening));
         let ring = &*ring.insert(start(cli, config, Run::All).await?);
-        let gateway = gateway(Some(core), config, viewers, ring, stopped).await?;
+        threads = Threads::start("gateway", GATEWAY_THREADS).map_err(Error::msg)?;
+        let gateway = gateway(Some(core), config, viewers, (ring, &threads), stopped).await?;
         let invite = nx_ring::first_invite(ring, gateway.address).await;
         let _ = invite.map(|link| crate::println_out(&format!("administrator {link}")));
         http.push(gateway);
@@ -146,7 +157,7 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
         let door = nx_gateway::core_door(core, &config.gateway, at, ring, stopped, GRACE).await;
         http.push(door.inspect(|door| announce("streamcore", door.address)).map_err(Error::msg)?);
     }
-    Ok(Roles { origin: Some((hub, media)), ring, http })
+    Ok(Roles { origin: Some((hub, media)), ring, http, _threads: threads })
 }
 
 async fn listen(

@@ -75,7 +75,9 @@ fn threads_of_services_stand_behind_those_of_streams() {
         seen.entry(name.to_owned()).or_default().push(nice);
     }
     // Names are cut off after 15 bytes.
-    for name in ["auth-service", "session-mgr", "token-mgr", "user-auth", "scheduler", "sqlx-sqlite-wor"] {
+    for name in
+        ["auth-service", "gateway", "session-mgr", "token-mgr", "user-auth", "scheduler", "sqlx-sqlite-wor"]
+    {
         assert!(seen[name].iter().all(|&nice| nice == 10), "{name}: {seen:?}");
     }
     assert!(seen["tokio-rt-worker"].iter().all(|&nice| nice == 0), "{seen:?}");

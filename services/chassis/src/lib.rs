@@ -36,7 +36,7 @@ pub use http::{Api, Created, Describe, IfMatch, JsonBody as Body, List, Operatio
 pub use jobs::{Job, NewJob};
 pub use mesh::Call;
 pub use nx_db::{Column, Db, DbError, FromRow, Row, Time, Value, args, row};
-pub use nx_mesh::{Clock, Config, Cron, Secret, Vault, VaultError, fresh, hex, new_id, zone};
+pub use nx_mesh::{Clock, Config, Cron, Secret, Threads, Vault, VaultError, fresh, hex, new_id, zone};
 pub use problem::Problem;
 pub use pulse::Pulse;
 pub use ring::{Ring, Run};

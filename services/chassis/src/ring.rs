@@ -10,9 +10,9 @@ use axum::body::{Body, HttpBody};
 use http::{HeaderMap, Method, Request, Response};
 use nx_bus::{Bus, Inbox, Rabbit, Topic};
 use nx_mesh::beat::{HOLDER, Member};
-use nx_mesh::{Balance, Clock, Config, Links, Mesh, Seal};
+use nx_mesh::{Balance, Clock, Config, Links, Mesh, Seal, Threads};
 use serde_json::{Map, Value, json};
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -66,15 +66,6 @@ pub(crate) struct Running {
     /// Where the bus of the process brings its events.
     inbox: Arc<dyn Inbox>,
     _threads: Threads,
-}
-
-/// A service's own threads; none in tests. They end by themselves, since who drops them may be a task that must not wait.
-struct Threads(Option<Runtime>);
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.0.take().into_iter().for_each(Runtime::shutdown_background);
-    }
 }
 
 impl Drop for Running {
@@ -144,8 +135,8 @@ impl Ring {
         let services: Vec<Service> = all.iter().filter(runs).cloned().collect();
         let mut opened = JoinSet::new();
         for service in services {
-            let threads = Threads(threads.then(|| thread(service.id)).transpose()?);
-            let handle = threads.0.as_ref().map_or_else(Handle::current, |r| r.handle().clone());
+            let threads = if threads { Threads::start(service.id, (1, 2))? } else { Threads::default() };
+            let handle = threads.handle();
             let (config, data, shared) = (config.clone(), data.to_owned(), shared.clone());
             opened.spawn(async move {
                 let id = service.id;
@@ -324,15 +315,6 @@ async fn open_one(
     let listed = nx_catalog::find(id).into_iter().flat_map(|entry| entry.needs.keys().cloned());
     let needs = listed.chain(service.needs.iter().map(|&n| n.to_owned())).collect();
     Ok(Ctx::new(service, needs, db, shared))
-}
-
-/// One thread for one service, behind those of streams: a crowd at a service is nothing that viewers feel.
-fn thread(id: &str) -> Result<Runtime, String> {
-    let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(1).max_blocking_threads(2).thread_name(id).enable_all();
-    #[cfg(target_os = "linux")] // Elsewhere it is the priority of the whole process.
-    builder.on_thread_start(|| _ = rustix::process::setpriority_process(None, 10));
-    builder.build().map_err(|e| format!("cannot start a thread for {id}: {e}"))
 }
 
 impl Running {

@@ -8,7 +8,7 @@ use nx_contract::hardware::Config as KeysConfig;
 use nx_contract::identity::Config as IdentityConfig;
 use nx_webhooks::Sender;
 
-pub use nx_chassis::{Ring, Run};
+pub use nx_chassis::{Ring, Run, Threads};
 pub use nx_identity::first_invite;
 pub use nx_reporter::{layer as reports, report_to};
 
