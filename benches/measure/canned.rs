@@ -40,7 +40,7 @@ pub(crate) struct Canned {
 }
 
 impl Canned {
-    /// Starts this program once more, as a server that answers `GET /LENGTH` with so many bytes.
+    /// Starts this program once more, as a server that answers `GET …/LENGTH` with so many bytes.
     pub(crate) fn start() -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         let mut child = command.env(SERVING, "1").stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
@@ -108,7 +108,9 @@ impl Peer {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            let digits = request[..len].iter().skip("GET /".len()).take_while(|b| b.is_ascii_digit());
+            let path = request[..len].split(|b| matches!(b, b' ' | b'?')).nth(1).unwrap_or_default();
+            let name = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
+            let digits = name.iter().take_while(|b| b.is_ascii_digit());
             self.len = digits.fold(0, |n, b| n * 10 + usize::from(b - b'0')).min(BODY_MAX);
             self.left = self.len;
             put(self.len, &mut store.head[LENGTH_AT]);

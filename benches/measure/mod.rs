@@ -10,6 +10,7 @@ pub(crate) mod nginx;
 pub(crate) mod sent;
 pub(crate) mod stage;
 pub(crate) mod tls;
+pub(crate) mod varnish;
 
 use std::io::Write;
 use std::sync::Arc;

@@ -27,7 +27,23 @@ impl Nginx {
     /// As a cache in front of `origin`, tuned: memory for what it keeps, one fetch for all who ask.
     pub(crate) fn cache(origin: SocketAddr) -> Self {
         let http = free();
-        Self::launch("nginx", http, http, |folder| cache_config(folder, http, origin))
+        Self::launch("nginx", http, http, |folder| {
+            cache_config(folder, &format!("listen {http} backlog=4096;"), origin)
+        })
+    }
+
+    /// The same over TLS and HTTP/2, with a certificate and its key.
+    pub(crate) fn secure_cache(origin: SocketAddr, cert: &Path, key: &Path) -> Self {
+        let (http, cert, key) = (free(), cert.display(), key.display());
+        let listen = format!(
+            "listen {http} ssl backlog=4096;
+        http2 on;
+        http2_chunk_size 16k;
+        ssl_certificate {cert};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.3;"
+        );
+        Self::launch("nginx-new", http, http, |folder| cache_config(folder, &listen, origin))
     }
 
     /// A newer one, for HTTP over TLS and QUIC alone, with a certificate and its key.
@@ -88,7 +104,7 @@ impl Drop for Nginx {
 }
 
 /// A port that was free a moment ago; nginx cannot choose one by itself.
-fn free() -> SocketAddr {
+pub(super) fn free() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("its address")
 }
@@ -146,14 +162,14 @@ http {{
     )
 }
 
-fn cache_config(folder: &Path, http: SocketAddr, origin: SocketAddr) -> String {
+fn cache_config(folder: &Path, listen: &str, origin: SocketAddr) -> String {
     let (process, folder) = (process(folder), folder.display());
     format!(
         "{process}http {{
 {USUAL}    proxy_cache_path {folder}/files/kept levels=1:2 keys_zone=kept:32m max_size=2g inactive=1h use_temp_path=off;
     upstream origin {{ server {origin}; keepalive 64; keepalive_requests 1000000; }}
     server {{
-        listen {http} backlog=4096;
+        {listen}
         location / {{
             proxy_pass http://origin;
             proxy_http_version 1.1;
