@@ -117,7 +117,7 @@ impl Asked<'_> {
         let paths: Vec<String> = (first..first + count).map(path).collect();
         match by {
             By::Hit => self.kept(&paths, size),
-            By::Miss => self.new(&paths, size),
+            By::Miss => self.fetched(&paths, size),
             By::H2 => {
                 let connections = size.connections.to_string();
                 let before = Usage::of(self.0);
@@ -138,7 +138,7 @@ impl Asked<'_> {
     }
 
     /// None is asked for twice.
-    fn new(self, paths: &[String], size: &Size) -> Result<f64> {
+    fn fetched(self, paths: &[String], size: &Size) -> Result<f64> {
         let before = Usage::of(self.0);
         let mut load = Load::once(self.1, paths, size.connections)?;
         // As long as there is something new.

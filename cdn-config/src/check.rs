@@ -159,6 +159,10 @@ fn places(network: &Network, faults: &mut Vec<Fault>) {
 }
 
 fn rules(network: &Network, faults: &mut Vec<Fault>) {
+    for (nth, _) in network.tokens.iter().enumerate().filter(|(_, token)| token.streams_max == Some(0)) {
+        let remedy = "write on how many devices a token may be used, or take the key out";
+        faults.push(Fault::new(Kind::Value, format!("token[{nth}].streams_max"), "0", remedy));
+    }
     for (nth, cache) in network.caches.iter().enumerate() {
         for (n, parameter) in cache.query.iter().enumerate() {
             let plain = parameter.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');

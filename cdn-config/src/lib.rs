@@ -28,6 +28,7 @@ mod network;
 mod notes;
 mod read;
 mod route;
+mod seats;
 mod steering;
 
 pub use nx_settings::{Fault, Kind};
@@ -35,9 +36,10 @@ pub use nx_settings::{Fault, Kind};
 pub use access::{Countries, CountryError, Refusal};
 pub use diff::{Change, Step, difference};
 pub use history::{History, HistoryError};
-pub use limits::{Buckets, Throttled};
+pub use limits::{Buckets, Throttled, share};
 pub use names::{Country, Host, Name, PathPattern, Site};
 pub use network::{Access, Cache, Edge, Limit, Network, Origin, Region, Route, Steering, Tls, TokenPolicy};
+pub use seats::{Full, Mark, Seat, Seats};
 pub use steering::{Asked, BASE, Load, Manifest, PathwayClone, Replacement};
 
 #[cfg(test)]

@@ -152,7 +152,8 @@ impl Buckets {
 }
 
 /// Who shares a bucket with an address: whoever has one of IPv6 has a network of them.
-fn share(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn share(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
         v4 @ IpAddr::V4(_) => v4,

@@ -212,7 +212,7 @@ pub struct TokenPolicy {
     /// Who must have issued them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Viewers at a time per token, over a region.
+    /// Devices at a time per token, over a region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams_max: Option<u32>,
 }

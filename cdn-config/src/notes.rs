@@ -21,14 +21,10 @@ impl Network {
         let keys = self.tokens.iter().enumerate().filter(|(_, token)| remote(&token.keys)).map(|(nth, _)| {
             format!("token[{nth}].keys: edges fetch no keys and let nobody in; name a file on each of them")
         });
-        let many =
-            self.tokens.iter().enumerate().filter(|(_, token)| token.streams_max.is_some()).map(
-                |(nth, _)| format!("token[{nth}].streams_max: edges do not count the viewers of a token"),
-            );
         let limits =
             self.limits.iter().enumerate().filter(|(_, l)| l.connections.is_some()).map(|(nth, _)| {
                 format!("limit[{nth}].connections: edges do not count them; write requests_per_s too")
             });
-        access.chain(keys).chain(many).chain(limits).collect()
+        access.chain(keys).chain(limits).collect()
     }
 }

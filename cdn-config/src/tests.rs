@@ -3,6 +3,7 @@
 mod decisions;
 mod generators;
 mod limits;
+mod seats;
 mod versions;
 
 use crate::{Kind, Network};

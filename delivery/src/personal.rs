@@ -73,6 +73,12 @@ impl Guest {
         Ok(Self { gate: gate.clone(), pass, list: false })
     }
 
+    /// Names the token among all, the same on every node; `None` for nodes, which ask for many.
+    #[must_use]
+    pub fn holder(&self) -> Option<(u64, u64)> {
+        (!self.pass.is_node()).then(|| self.pass.mark())
+    }
+
     /// Makes an answer the guest's alone. One that is still being sent when the token ends or is taken back breaks off.
     #[must_use]
     pub fn answer(self, mut response: Response) -> Response {

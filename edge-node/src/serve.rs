@@ -77,6 +77,7 @@ impl Face {
         let countries = network.countries();
         let country = countries.of(peer.ip()).map(|country| country.as_str());
         let guest = Guest::enter(&gate, &mut request, shown, (peer.ip(), country))?;
+        network.seat(&upstream.rules, guest.as_ref(), peer.ip(), &request)?;
         let response = self.serve(Some(upstream), request, peer).await?;
         Ok(nx_delivery::personal(guest, network.count(meter, response)))
     }

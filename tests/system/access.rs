@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const HEADER: &str = "cta-common-access-token";
 
 /// `nexus token` with these words; what it printed.
-fn token(words: &str) -> String {
+pub(crate) fn token(words: &str) -> String {
     let words: Vec<&str> = words.split_whitespace().collect();
     let program = nexus_bin();
     let (ok, out, err) = run(program.to_str().expect("a plain path"), &[&["token"], &*words].concat(), LIMIT);

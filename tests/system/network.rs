@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::access::token;
 use crate::encoder::{SMALL, eventually, ffmpeg, scratch};
 use crate::players::Players;
 use crate::support::Server;
@@ -244,6 +245,37 @@ fn purges_reach_every_edge_and_one_that_was_away_learns_of_them() {
 }
 
 /// hls.js plays from one edge, which is killed, and goes on at the other by steering. The doctor has nothing to say of
+/// Whoever has a token watches on as many devices as it says, wherever in the region they come.
+#[test]
+fn a_token_has_its_devices_over_all_edges_of_a_region() {
+    let site =
+        Upstream::start(|_, out| answer(out, "200 OK", &[("cache-control", "max-age=600")], &[7; 500]));
+    let net = Net::new("seats", None, &format!("[[origin]]\nname = \"o1\"\nhttp = \"{}\"\n", site.url()));
+    let keys = net.folder.join("shop.json");
+    token(&format!("keys --algorithm es256 --out {}", keys.display()));
+    let policy = format!("[[token]]\nname = \"shop\"\nstreams_max = 2\nkeys = {keys:?}\n");
+    let text =
+        net.described(&policy).replace("origins = [\"o1\"]\n", "origins = [\"o1\"]\ntoken = \"shop\"\n");
+    std::fs::write(net.file(), text).expect("written");
+    let _edges = [net.start(0), net.start(1)];
+    let make = || token(&format!("make --keys {} --stream vod/film", keys.display()));
+    let (one, other) = (make(), make());
+    let get = |edge: usize, token: &str, player: &str| {
+        let mut client = Client::connect(net.addresses[edge]).expect("a connection");
+        let path = format!("/token={token}/vod/film/1.m4s");
+        client.get(&path, &[("user-agent", player)]).expect("an answer").status
+    };
+    assert_eq!((get(0, &one, "tv"), get(1, &one, "phone"), get(0, &other, "tv")), (200, 200, 200));
+    // Each edge has told the other by then.
+    let full = |edge| eventually(SOON, || (get(edge, &one, "tablet") == 403).then_some(()));
+    let known = || {
+        eventually(SOON, || (ask(net.addresses[0], "GET", "/api/v1/node", "").1["seats"] == 2).then_some(()))
+    };
+    assert!(known().is_some() && full(0).is_some() && full(1).is_some());
+    assert_eq!((get(1, &one, "tv"), get(0, &one, "phone")), (200, 200), "they may move");
+    assert_eq!(get(1, &other, "tablet"), 200, "another token has devices of its own");
+}
+
 /// what steers.
 #[test]
 fn a_player_goes_on_at_another_edge_when_its_own_is_killed() {

@@ -94,6 +94,16 @@ impl Pass {
         self.claims.is_node()
     }
 
+    /// Names the token among all by its issuer and number, or by itself if it has none; the same on every node.
+    #[must_use]
+    pub fn mark(&self) -> (u64, u64) {
+        let issuer = self.claims.issuer.as_deref().unwrap_or_default();
+        match self.claims.id.as_slice() {
+            [] => mark(&[self.shown.token.as_bytes()]),
+            id => mark(&[issuer.as_bytes(), id]),
+        }
+    }
+
     /// Makes an answer one viewer's: no shared cache may keep it. A playlist whose address had the token in its query gives
     /// it a cookie, with which the rest can be asked for.
     pub fn dress(&self, headers: &mut HeaderMap, list: bool, now_s: i64) {
@@ -444,6 +454,20 @@ fn digest(token: &str) -> Digest {
     let mut digest = [0; 32];
     digest.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
     digest
+}
+
+/// A short name for what these are together, the same on every node: SHA-256, cut off.
+#[must_use]
+pub fn mark(parts: &[&[u8]]) -> (u64, u64) {
+    let mut whole = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        whole.update(&(part.len() as u64).to_be_bytes());
+        whole.update(part);
+    }
+    let bytes = whole.finish();
+    let number = |at: usize| bytes.as_ref().get(at..).and_then(|rest| rest.first_chunk()).copied();
+    let [high, low] = [0, 8].map(|at| u64::from_be_bytes(number(at).unwrap_or_default()));
+    (high, low)
 }
 
 /// A token that says this, made with a key; `None` when that can only prove.

@@ -34,7 +34,7 @@ mod tests;
 pub use claims::{Claims, NODE, below, network, random};
 pub use config::Config;
 pub use denial::Denial;
-pub use gate::{Gate, Pass, Terms, VIEWER, make, read_keys};
+pub use gate::{Gate, Pass, Terms, VIEWER, make, mark, read_keys};
 pub use keys::{Algorithm, Key, Keys, KeysError, generate};
 pub use revoked::{List, Page, REVOCATIONS, REVOCATIONS_MAX, Revocation, RevokeError, What};
 pub use uri::{Match, Part};

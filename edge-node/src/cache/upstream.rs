@@ -99,6 +99,8 @@ pub(crate) struct Rules {
     pub(crate) limit: Option<Limit>,
     /// One must have a token that this opens to.
     pub(crate) token: Option<Arc<Gate>>,
+    /// On how many devices at a time.
+    pub(crate) seats_max: Option<u32>,
     /// None of its origins is a node of ours.
     pub(crate) foreign: bool,
     /// How long answers are kept.
@@ -192,6 +194,7 @@ impl Upstream {
                         .token
                         .as_ref()
                         .map(|name| gates.get(name.as_str()).cloned().unwrap_or_else(|| gate.shut())),
+                    seats_max: network.token_of(route).and_then(|policy| policy.streams_max),
                     foreign: origins().all(|origin| origin.plane.is_none()),
                     lifetimes: Some(lifetimes.clone()),
                 },

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::peers::{NODE, PURGES};
+use super::seats::SEATS;
 use super::{Control, Trouble, lock};
 use crate::cache::{admit, body};
 
@@ -52,6 +53,7 @@ impl Control {
         let value = match (&method, path.as_str()) {
             (&Method::GET, NODE) => serde_json::to_value(self.told()).unwrap_or_default(),
             (&Method::GET, PURGES) => serde_json::to_value(lock(&self.log).orders()).unwrap_or_default(),
+            (&Method::GET, SEATS) => serde_json::to_value(self.seats_told()).unwrap_or_default(),
             (&Method::GET, NETWORK) => self.shown(),
             (&Method::PUT, NETWORK) => self.put(request).await?,
             (&Method::GET, VERSIONS) => self.versions().await?,
@@ -66,7 +68,7 @@ impl Control {
                 self.health()
             }
             (&Method::GET, path) if path.starts_with(VERSIONS) => self.version(path).await?,
-            (_, NODE | PURGES | NETWORK | VERSIONS | ROLLBACK | DRAIN) => {
+            (_, NODE | PURGES | SEATS | NETWORK | VERSIONS | ROLLBACK | DRAIN) => {
                 return Err(Problem::method("see README.md for what is asked with which method"));
             }
             _ => return Err(Problem::not_found(format!("there is nothing at {path:.100}"))),

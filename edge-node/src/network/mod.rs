@@ -13,7 +13,7 @@
 //! | the file, and when it is read | `watch` |
 //! | what the edges tell each other | `peers`, `purge`, `log` |
 //! | what players are told | `steering` |
-//! | what is sent, counted | `meter` |
+//! | what is sent, counted; who watches by a token | `meter`, `seats` |
 
 mod api;
 mod config;
@@ -21,6 +21,7 @@ mod log;
 mod meter;
 mod peers;
 mod purge;
+mod seats;
 mod steering;
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use http::StatusCode;
 use nx_access::Gate;
 use nx_cdn_config::{
-    Buckets, Countries, Fault, History, HistoryError, Kind, Name, Network, Route, Tls, difference,
+    Buckets, Countries, Fault, History, HistoryError, Kind, Name, Network, Route, Seats, Tls, difference,
 };
 use nx_delivery::{Certs, Media, Metrics, Problem, Request};
 use nx_live_plane::Edge;
@@ -80,6 +81,7 @@ pub(crate) struct Control {
     held: RwLock<Arc<Held>>,
     countries: RwLock<Arc<Countries>>,
     buckets: Mutex<Buckets>,
+    seats: Mutex<Seats>,
     peers: Mutex<HashMap<Name, Peer>>,
     log: Mutex<Log>,
     draining: AtomicBool,
@@ -95,6 +97,7 @@ struct Refused {
     route: AtomicU64,
     access: AtomicU64,
     limit: AtomicU64,
+    seats: AtomicU64,
 }
 
 /// Why a version is not in force.
@@ -128,6 +131,7 @@ impl Control {
             held: RwLock::new(Arc::new(Held { number, network: Network::default() })),
             countries: RwLock::new(Arc::new(countries)),
             buckets: Mutex::default(),
+            seats: Mutex::default(),
             peers: Mutex::default(),
             log: Mutex::new(log),
             draining: AtomicBool::new(false),
@@ -258,11 +262,12 @@ impl Control {
             u64::from(self.is_draining()),
         );
         out.family("nexus_network_refused_total", "counter", "Requests turned away, by what.");
-        for (why, count) in
-            [("route", &self.refused.route), ("access", &self.refused.access), ("limit", &self.refused.limit)]
-        {
+        let Refused { route, access, limit, seats } = &self.refused;
+        for (why, count) in [("route", route), ("access", access), ("limit", limit), ("seats", seats)] {
             out.value("nexus_network_refused_total", &[("by", why)], count.load(Ordering::Relaxed));
         }
+        let taken = lock(&self.seats).count();
+        out.single("nexus_network_seats", "gauge", "Devices that watch by tokens with so many seats.", taken);
         out.family("nexus_network_edge_up", "gauge", "1 while another edge answers.");
         for edge in held.network.edges.iter().filter(|edge| edge.name != self.node) {
             let up = u64::from(self.load(&edge.name).healthy);

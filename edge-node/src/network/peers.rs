@@ -36,6 +36,9 @@ pub(super) struct Told {
     pub(super) version: u64,
     pub(super) draining: bool,
     pub(super) viewers: u32,
+    /// Seats of tokens that are taken there.
+    #[serde(default)]
+    pub(super) seats: usize,
     /// See [`Log::digest`](super::log::Log::digest).
     pub(super) purges: String,
 }
@@ -55,6 +58,7 @@ impl Control {
             version: self.held().number,
             draining: self.is_draining(),
             viewers: self.viewers.load(Ordering::Relaxed),
+            seats: lock(&self.seats).count(),
             purges: lock(&self.log).digest(),
         }
     }
@@ -92,6 +96,7 @@ impl Control {
             }
             let viewers = u32::try_from(self.parts.media.viewers()).unwrap_or(u32::MAX);
             self.viewers.store(viewers, Ordering::Relaxed);
+            self.tidy_seats();
             if self.key.is_some() {
                 tokio::select! {
                     () = nx_delivery::stopped(&mut stop) => return,
@@ -110,6 +115,9 @@ impl Control {
                 let _place = places.acquire_owned().await;
                 let told = control.ask::<Told>(&edge, NODE).await.filter(|told| told.node == edge.name);
                 control.note(&edge.name, told.clone());
+                if let Some(told) = &told {
+                    control.hear_seats(&edge, told.seats).await;
+                }
                 if told.is_some_and(|told| told.purges != lock(&control.log).digest())
                     && let Some(theirs) = control.ask::<Orders>(&edge, PURGES).await
                 {
@@ -137,7 +145,7 @@ impl Control {
     }
 
     /// What another edge answers, if it does.
-    async fn ask<T: DeserializeOwned>(&self, edge: &Edge, path: &str) -> Option<T> {
+    pub(super) async fn ask<T: DeserializeOwned>(&self, edge: &Edge, path: &str) -> Option<T> {
         let key = self.key.as_ref()?;
         let request = self.client.get(format!("{}{path}", edge.control()));
         let request = request.header(header::AUTHORIZATION, key.bearer());

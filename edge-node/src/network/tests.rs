@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Method, header};
 use http_body_util::BodyExt as _;
 use nx_access::{Claims, Denial, Keys, Shown, Way, What};
+use nx_cdn_config::Seat;
 use nx_delivery::{Directory, LiveStream, TlsConfig, Upload};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -283,6 +284,54 @@ async fn a_route_is_opened_by_tokens_of_its_own_keys() {
         Err(Denial::Revoked),
         "it does not say when it was made"
     );
+}
+
+#[tokio::test]
+async fn a_token_is_used_on_so_many_devices_over_a_region() {
+    let node = Node::start("seats", &format!("{EDGES}{ROUTE}"));
+    let (keys, _) = nx_access::generate("k", nx_access::Algorithm::Es256).expect("a key");
+    let file = node.folder.join("shop.json");
+    std::fs::write(&file, &*keys).expect("written");
+    let policy = format!(
+        "token = \"shop\"\n[[token]]\nname = \"shop\"\nstreams_max = 2\nkeys = \"{}\"\n",
+        file.display()
+    );
+    let (_, told) = node.put(&format!("{EDGES}{ROUTE}{policy}")).await;
+    assert_eq!(told["notes"], serde_json::json!([]), "it is enforced");
+    let set = Keys::parse(&keys).expect("keys");
+    let made = |id: u8| {
+        let claims = Claims { expires_s: i64::MAX, id: vec![id], ..Claims::default() };
+        nx_access::make(&claims, set.maker(None).expect("a key")).expect("a token")
+    };
+    let (one, other) = (made(1), made(2));
+    let sits = |token: &str, address: &str, player: &str| {
+        let mut request = request("/hls/a", "");
+        request.headers_mut().insert(header::USER_AGENT, player.parse().expect("a value"));
+        let (rules, address) = (node.control.parts.cache.route(&request).expect("a route"), address.parse());
+        let (rules, address) = (&rules.rules, address.expect("an address"));
+        let shown = Some(Shown { token: token.to_owned(), way: Way::Header });
+        let gate = rules.token.as_ref().expect("it asks for a token");
+        let guest = nx_delivery::Guest::enter(gate, &mut request, shown, (address, None)).expect("it opens");
+        let seated = node.control.seat(rules, guest.as_ref(), address, &request);
+        seated.map_or_else(|problem| problem.status.as_u16(), |()| 200)
+    };
+    let asked = [("10.0.0.1", "tv"), ("10.0.0.1", "phone"), ("10.0.0.2", "tv"), ("10.0.0.1", "tv")];
+    assert_eq!(asked.map(|(address, player)| sits(&one, address, player)), [200, 200, 403, 200]);
+    assert_eq!(sits(&other, "10.0.0.2", "tv"), 200, "another token has seats of its own");
+    let (_, told) = node.ask(Method::GET, "/api/v1/seats", "").await;
+    assert_eq!(told.as_array().map(Vec::len), Some(3));
+    assert_eq!(node.control.told().seats, 3);
+    // As another edge tells of two devices for each token that came first.
+    let mine: Vec<Seat> = serde_json::from_value(told).expect("seats");
+    let elder = |seat: &Seat, nth| Seat { device: (nth, 0), since_ms: 9_000, ..*seat };
+    let theirs: Vec<Seat> = mine.iter().flat_map(|seat| [elder(seat, 0), elder(seat, 1)]).collect();
+    let e2 = Name::try_from("e2".to_owned()).expect("a name");
+    lock(&node.control.seats).hear(&e2, &theirs, nx_delivery::wall_ms());
+    assert_eq!(sits(&one, "10.0.0.1", "tv"), 403, "they came first");
+    let without = EDGES.replace("name = \"e2\"", "name = \"e3\"");
+    assert_eq!(node.put(&format!("{without}{ROUTE}{policy}")).await.0, 200);
+    node.control.tidy_seats();
+    assert_eq!(sits(&one, "10.0.0.1", "tv"), 200, "that edge is gone");
 }
 
 #[tokio::test]
