@@ -55,17 +55,20 @@ pub(crate) enum Broken {
 impl Output {
     /// Begins to publish. In words when it cannot be.
     pub(crate) fn start(begin: &Begin) -> Result<Self, String> {
-        let text = description(begin.scene.canvas);
-        let pipeline = gst::parse::launch(&text).map_err(|e| format!("GStreamer lacks something: {e}"))?;
-        let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
+        let Begin { server, stream, publish_key, .. } = begin;
+        let pipeline =
+            launch(&format!("{} ! rtmp2sink name=sink sync=false", description(begin.scene.canvas)))?;
+        let sink = pipeline.by_name("sink").ok_or("no sink")?;
+        sink.set_property("location", format!("{server}/{stream}?key={publish_key}"));
+        Self::run(pipeline)
+    }
+
+    fn run(pipeline: gst::Pipeline) -> Result<Self, String> {
         let named = |name| pipeline.by_name(name).ok_or_else(|| format!("no element {name}"));
         let (mix, sum, above) = (named("mix")?, named("sum")?, named("above")?);
-        let Begin { server, stream, publish_key, .. } = begin;
-        named("sink")?.set_property("location", format!("{server}/{stream}?key={publish_key}"));
         let (next, frames) = (Arc::default(), Arc::default());
         direct(&above, Arc::clone(&next), Arc::clone(&frames))?;
-        // Inputs are dated by the same clock.
-        pipeline.use_clock(Some(&gst::SystemClock::obtain()));
+        begin_now(&pipeline);
         pipeline.set_state(gst::State::Playing).map_err(|e| e.to_string())?;
         Ok(Self { pipeline, mix, sum, next, frames })
     }
@@ -165,8 +168,29 @@ impl Branch {
     }
 }
 
+fn launch(text: &str) -> Result<gst::Pipeline, String> {
+    let pipeline = gst::parse::launch(text).map_err(|e| format!("GStreamer lacks something: {e}"))?;
+    pipeline.downcast::<gst::Pipeline>().map_err(|_| "no pipeline".into())
+}
+
+/// Its time begins now, by a clock that inputs are dated by as well.
+///
+/// A pipeline left to itself gives its elements the clock first and the time that it begins at later, one by one. A
+/// mixer that looks in between takes it that it began when the machine did, and that everything is late.
+fn begin_now(pipeline: &gst::Pipeline) {
+    let clock = gst::SystemClock::obtain();
+    pipeline.use_clock(Some(&clock));
+    pipeline.set_start_time(gst::ClockTime::NONE);
+    pipeline.set_base_time(clock.time());
+}
+
+/// All but where it goes.
+///
 /// The queues behind the black picture and the silence are room for what the mixers wait for late inputs: without it
-/// they would wait for ever. Key frames every two seconds and never elsewhere, so that the server's segments are as long as they shall be. What
+/// they would wait for ever. Nor do they ignore inputs that have never had a frame (`ignore-inactive-pads`): as long as
+/// the black picture has had none either, that leaves a mixer without inputs, which for it is the end.
+///
+/// Key frames every two seconds and never elsewhere, so that the server's segments are as long as they shall be. What
 /// the encoder has no time for is left out in front of it.
 fn description(Canvas { width, height, fps, bitrate_bps }: Canvas) -> String {
     let picture = format!("video/x-raw,format=I420,width={width},height={height},framerate={fps}/1");
@@ -174,13 +198,13 @@ fn description(Canvas { width, height, fps, bitrate_bps }: Canvas) -> String {
     format!(
         "videotestsrc is-live=true pattern=black ! {picture} ! queue ! mix. \
          audiotestsrc is-live=true wave=silence ! {SOUND} ! queue ! sum. \
-         compositor name=mix background=black min-upstream-latency={LATENCY} ignore-inactive-pads=true ! {picture} \
+         compositor name=mix background=black min-upstream-latency={LATENCY} ! {picture} \
          ! overlaycomposition name=above ! queue max-size-buffers={fps} leaky=downstream \
          ! x264enc tune=zerolatency speed-preset=veryfast bitrate={kbps} key-int-max={key} option-string=scenecut=0 \
          ! h264parse ! queue ! mux. \
-         audiomixer name=sum min-upstream-latency={LATENCY} ignore-inactive-pads=true ! {SOUND} ! queue \
+         audiomixer name=sum min-upstream-latency={LATENCY} ! {SOUND} ! queue \
          ! audioconvert ! avenc_aac bitrate=128000 ! aacparse ! queue ! mux. \
-         flvmux name=mux streamable=true ! rtmp2sink name=sink sync=false"
+         flvmux name=mux streamable=true"
     )
 }
 
@@ -239,3 +263,6 @@ fn now(pipeline: &gst::Pipeline) -> gst::ClockTime {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The origin's figures for Prometheus.
 
+use std::sync::Weak;
+
 use nx_contract::streams::{Ladder, Link, ObjectCount, Qoe, State, Stream, Streams, Transport};
 use nx_delivery::{LiveStream, Metrics};
 
@@ -25,6 +27,10 @@ impl Hub {
         self.images.metrics(out);
         self.plane.metrics(out);
         self.ladders.metrics(out);
+        self.titles.jobs.metrics(out);
+        if let Some(outbound) = self.outbound.get().and_then(Weak::upgrade) {
+            outbound.mix_metrics(out);
+        }
         let streams = self.list();
         out.single("nexus_streams", "gauge", "Streams known.", streams.len());
         type Gauge = (&'static str, &'static str, &'static str, fn(&Stream) -> u64);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use nx_access::Gate;
@@ -25,7 +25,7 @@ use crate::journal::{Journal, Mark};
 use crate::keep::Kept;
 use crate::keys::Keys;
 use crate::ladder::Ladders;
-use crate::outbound;
+use crate::outbound::{self, Outbound};
 use crate::slates::Slates;
 use crate::titles::Titles;
 use crate::twin::Twins;
@@ -64,6 +64,8 @@ pub struct Hub {
     pub(crate) twins: OnceLock<Arc<Twins>>,
     /// What is made of streams.
     pub(crate) ladders: Arc<Ladders>,
+    /// What goes out, comes in and is mixed, once that has begun.
+    pub(crate) outbound: OnceLock<Weak<Outbound>>,
     started_wall_ms: i64,
     streams: Mutex<HashMap<StreamKey, Arc<Entry>>>,
     /// Rings when somebody takes a name.
@@ -141,6 +143,7 @@ impl Hub {
             logins: Logins::default(),
             plane: Arc::default(),
             twins: OnceLock::new(),
+            outbound: OnceLock::new(),
             config,
             clock: Clock::start(),
             journal,

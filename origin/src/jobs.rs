@@ -12,6 +12,7 @@
 //! piece the one counts that still has its lease.
 
 mod feed;
+mod figures;
 mod hear;
 mod job;
 mod join;
@@ -21,6 +22,7 @@ mod plan;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use nx_contract::desired::Fault;
@@ -65,6 +67,7 @@ pub(crate) struct Jobs {
     came: Notify,
     /// Rings when everything of a title is made.
     full: Notify,
+    totals: figures::Totals,
 }
 
 impl std::fmt::Debug for Jobs {
@@ -103,6 +106,7 @@ impl Jobs {
             state: Mutex::default(),
             came: Notify::new(),
             full: Notify::new(),
+            totals: figures::Totals::default(),
         }
     }
 
@@ -322,6 +326,7 @@ impl Jobs {
         for job in lock(&self.state).iter_mut().filter(|job| job.failed.is_none()) {
             let late: Vec<usize> =
                 (0..job.steps.len()).filter(|nth| job.steps.get(*nth).is_some_and(old)).collect();
+            self.totals.failed.fetch_add(late.len() as u64, Ordering::Relaxed);
             late.into_iter().for_each(|nth| job.release(nth, "its worker fell silent", true));
         }
     }
@@ -406,7 +411,9 @@ impl Jobs {
             Ok(job.is_full())
         };
         let kept: io::Result<bool> = self.with(lease, keep).ok_or_else(lost)?;
-        if kept.map_err(|e| storage(&e))? {
+        let is_full = kept.map_err(|e| storage(&e))?;
+        self.totals.done.fetch_add(1, Ordering::Relaxed);
+        if is_full {
             self.full.notify_one();
         }
         Ok(())
@@ -415,6 +422,7 @@ impl Jobs {
     /// A piece is free again.
     fn release(&self, lease: &str, why: &str, counts: bool) {
         if self.with(lease, |job, nth| job.release(nth, why, counts)).is_some() {
+            self.totals.failed.fetch_add(1, Ordering::Relaxed);
             self.came.notify_waiters();
         }
     }

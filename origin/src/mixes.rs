@@ -5,6 +5,7 @@
 
 mod config;
 mod crew;
+mod figures;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};

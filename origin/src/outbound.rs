@@ -71,6 +71,7 @@ impl Outbound {
             mixes: Mixes::default(),
             stop,
         });
+        let _ = hub.outbound.set(Arc::downgrade(&this));
         this.fixed.iter().chain(&this.hub.book.read().feeds).for_each(|feed| this.set(feed));
         let (all, mut stop) = (this.clone(), this.stop.clone());
         this.runtime.spawn(async move {

@@ -15,6 +15,8 @@ use crate::support::server::nexus_bin;
 use crate::support::worker::real_worker;
 use crate::support::{Server, http};
 
+mod long;
+
 const HD: Source = Source { video: Some("1280x720"), audio: true, extra: &[] };
 const TWO: &str = "[[origin.ladder]]\nstreams = \"live/*\"\nrungs = [{ lines = 480, preset = \"ultrafast\" }, { lines = 360, preset = \"ultrafast\" }]\n";
 /// What takes little, where it does not matter how much is made: other tests want the machine too.
@@ -48,15 +50,28 @@ fn variants(server: &Server, key: &str, count: usize) -> String {
     })
 }
 
-/// Presentation times and key frames of the listed segments of a track, by number; those of the newest are missing.
-fn segments(server: &Server, key: &str, track: &str) -> BTreeMap<u64, Vec<(i64, bool)>> {
+/// Presentation times and key frames of segments, by number.
+type Segments = BTreeMap<u64, Vec<(i64, bool)>>;
+
+/// The listed segments of a track; those of the newest are missing.
+fn segments(server: &Server, key: &str, track: &str) -> Segments {
+    let mut all = Segments::new();
+    gather(server, key, track, &mut all);
+    all
+}
+
+/// Adds those that are not there.
+fn gather(server: &Server, key: &str, track: &str, all: &mut Segments) {
     let text = playlist(server, &format!("/{key}/{track}/index.m3u8")).expect("a playlist");
     let map = text.split("#EXT-X-MAP:URI=\"").nth(1).and_then(|m| m.split('"').next()).expect("a header");
     let fetch = |name: &str| http::get(server.edge(), &format!("/{key}/{track}/{name}")).expect("it").body;
     let file = scratch("ladder").join(format!("{track}-{}.mp4", std::process::id()));
-    let mut all = BTreeMap::new();
     let names = text.lines().filter(|l| l.ends_with(".m4s") && !l.starts_with('#'));
     for name in names {
+        let msn = name.split('.').next().and_then(|n| n.parse().ok()).expect("a number");
+        if all.contains_key(&msn) {
+            continue;
+        }
         std::fs::write(&file, [fetch(map), fetch(name)].concat()).expect("a file");
         let args = ["-v", "error", "-show_entries", "packet=pts,flags", "-of", "csv=p=0"];
         let (ok, out, err) = run("ffprobe", &[&args[..], &[file.to_str().expect("a path")]].concat(), SOON);
@@ -65,10 +80,8 @@ fn segments(server: &Server, key: &str, track: &str) -> BTreeMap<u64, Vec<(i64, 
             let (pts, flags) = l.split_once(',').expect("two fields");
             (pts.parse().expect("a number"), flags.starts_with('K'))
         };
-        let msn = name.split('.').next().and_then(|n| n.parse().ok()).expect("a number");
         all.insert(msn, out.lines().map(line).collect());
     }
-    all
 }
 
 /// Errors that the doctor finds in a list.
@@ -97,7 +110,7 @@ fn every_rung_has_the_frames_and_key_frames_of_the_source() {
     // A machine that is too busy leaves pictures out, but none is elsewhere.
     let whole = || {
         let [one, two, three] = ["v1", "v2", "v3"].map(|track| segments(&server, key, track));
-        let whole = |rung: &BTreeMap<u64, Vec<(i64, bool)>>| {
+        let whole = |rung: &Segments| {
             let both = rung.iter().filter_map(|(msn, frames)| Some((one.get(msn)?, frames)));
             let same = both.filter(|(source, made)| {
                 assert!(source.len() == 60 && source[0].1, "{source:?}");

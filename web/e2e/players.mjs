@@ -1,17 +1,20 @@
 // Plays one stream in real players at the same time, one page each, and prints how each of them fared.
 //
-//   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native,hls-ts] [--clearkey]
+//   node e2e/players.mjs STREAM_URL [--seconds 10] [--players hls,shaka-hls,shaka-dash,dashjs,native,hls-ts] [--clearkey] [--switch]
 //
 // STREAM_URL is the folder of the stream, such as http://127.0.0.1:8888/live/cam1; a query behind it, such as
 // ?start=-60, goes to the playlists and manifests. Players come with their default settings, hls.js with lowLatencyMode
-// With --clearkey the stream is encrypted and they get its keys at STREAM_URL/keys/licence.json.
-// and a rate to catch up, Shaka with liveSync and without autoCorrectDrift. Two lines on standard output: the word
-// `playing` once all of them play (or after 20 s), and, that many seconds later, JSON with one object per player:
+// and a rate to catch up, Shaka with liveSync and without autoCorrectDrift. With --clearkey the stream is encrypted and
+// they get its keys at STREAM_URL/keys/licence.json. With --switch hls.js and Shaka play the lowest rendition for a third
+// of the time, the highest for another, and the lowest again, instead of what they think best. Two lines on standard
+// output: the word `playing` once all of them play (or after 20 s), and, that many seconds later, JSON with one object
+// per player:
 //
 //   first_frame_ms  from its first request to its first picture; null when there was none
 //   stalls          milliseconds of every wait of more than 300 ms after that
 //   latency_s       median, p95 and last of the clock less the capture time of what is shown
 //   alive           in the last 3 s, time and pictures went on
+//   heights         lines of what was shown, in its order, each with how many pictures it had
 //   reopened        how often the page had to open the stream anew
 //   fatal, errors   what the player called fatal, and what else it complained about
 import { readFileSync } from "node:fs";
@@ -35,7 +38,7 @@ const ALIVE_MS = 3_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: "string", default: "10" }, clearkey: { type: "boolean", default: false }, players: { type: "string", default: USUAL.join() } },
+  options: { seconds: { type: "string", default: "10" }, clearkey: { type: "boolean", default: false }, switch: { type: "boolean", default: false }, players: { type: "string", default: USUAL.join() } },
 });
 const [url] = positionals;
 const seconds = Number(values.seconds);
@@ -56,7 +59,7 @@ const play = async ({ name, url, licence }) => {
   const began = performance.now();
   const since = () => Math.round((performance.now() - began) / 100) / 10;
   const complain = (fatal, text) => (fatal ? state.fatal : state.errors).push(`${since()} s: ${text}`.slice(0, 160));
-  let video, captured, end;
+  let video, captured, end, choose;
 
   const open = async () => {
     video = document.createElement("video");
@@ -64,7 +67,7 @@ const play = async ({ name, url, licence }) => {
     video.autoplay = true;
     document.body.replaceChildren(video);
     captured = () => NaN;
-    end = () => {};
+    [end, choose] = [() => {}, () => {}];
     const mine = video;
     const over = () => {
       if (mine !== video) return;
@@ -97,6 +100,7 @@ const play = async ({ name, url, licence }) => {
         if (data.fatal) over();
       });
       end = () => hls.destroy();
+      choose = (highest) => (hls.nextLevel = highest ? hls.levels.length - 1 : 0);
       hls.loadSource(url);
       hls.attachMedia(video);
       captured = () => hls.playingDate?.getTime();
@@ -116,6 +120,11 @@ const play = async ({ name, url, licence }) => {
       // Presentation time of DASH is Unix time here; Shaka's own date takes it for the time of the media.
       captured = () => (name === "shaka-dash" ? mine.currentTime * 1000 : player.getPlayheadTimeAsDate()?.getTime());
       end = () => player.destroy();
+      choose = (highest) => {
+        player.configure("abr.enabled", false);
+        const tracks = player.getVariantTracks().sort((a, b) => a.bandwidth - b.bandwidth);
+        player.selectVariantTrack(tracks.at(highest ? -1 : 0));
+      };
       await player.attach(video);
       player.load(url).catch((error) => {
         say(error);
@@ -136,6 +145,7 @@ const play = async ({ name, url, licence }) => {
       video.src = url;
     }
   };
+  window.choose = (highest) => choose(highest);
   window.sample = () => {
     const waits = [...state.waits, ...(state.waiting ? [performance.now() - state.waiting.at] : [])];
     const behind = (Date.now() - captured()) / 1000;
@@ -143,7 +153,7 @@ const play = async ({ name, url, licence }) => {
       at: performance.now(), time: video.currentTime, frames: state.frames + video.getVideoPlaybackQuality().totalVideoFrames,
       behind: Number.isFinite(behind) && state.first !== null ? behind : null, rate: video.playbackRate,
       first: state.first, stalls: waits.filter((ms) => ms > 300).map(Math.round), errors: state.errors, fatal: state.fatal,
-      reopened: state.reopened,
+      reopened: state.reopened, height: video.videoHeight,
     };
   };
   await open();
@@ -157,12 +167,17 @@ function report(samples) {
   const before = samples.findLast((sample) => sample.at <= last.at - ALIVE_MS) ?? samples[0];
   const moved = last.time - before.time;
   const latencies = samples.map((sample) => sample.behind).filter((behind) => behind !== null).sort((a, b) => a - b);
+  const heights = [];
+  for (const [nth, { height, frames }] of samples.entries()) {
+    if (heights.at(-1)?.[0] !== height) heights.push([height, 0]);
+    heights.at(-1)[1] += nth ? frames - samples[nth - 1].frames : frames;
+  }
   const at = (share) => round(latencies[Math.floor((latencies.length - 1) * share)]);
   return {
     alive: moved > ALIVE_MS / 2000 && last.frames > before.frames, reopened: last.reopened,
     first_frame_ms: round(last.first, 1), stalls: last.stalls,
     latency_s: { median: at(0.5), p95: at(0.95), last: round(last.behind) },
-    moved_s: round(moved), shown: last.frames - before.frames, frames: last.frames, rate: round(last.rate), fatal: last.fatal.slice(0, 12), errors: last.errors.slice(0, 12),
+    moved_s: round(moved), shown: last.frames - before.frames, frames: last.frames, heights, rate: round(last.rate), fatal: last.fatal.slice(0, 12), errors: last.errors.slice(0, 12),
   };
 }
 
@@ -183,9 +198,16 @@ try {
   console.log("playing");
 
   const samples = names.map(() => []);
-  const end = Date.now() + seconds * 1000;
-  for (let next = Date.now(); next <= end; next += SAMPLE_MS) {
+  const begin = Date.now();
+  const end = begin + seconds * 1000;
+  let third = -1;
+  for (let next = begin; next <= end; next += SAMPLE_MS) {
     await sleep(next - Date.now());
+    const now = Math.floor((next - begin) * 3 / (seconds * 1000));
+    if (values.switch && now < 3 && now !== third) {
+      third = now;
+      await Promise.all(pages.map((page) => page.evaluate((highest) => window.choose(highest), third === 1)));
+    }
     await Promise.all(pages.map(async (page, nth) => samples[nth].push(await page.evaluate(() => window.sample()))));
   }
   console.log(JSON.stringify(Object.fromEntries(names.map((name, nth) => [name, report(samples[nth])]))));

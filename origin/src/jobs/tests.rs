@@ -171,6 +171,19 @@ fn who_was_too_slow_does_not_count() {
     assert!(Box::new(slow).confirm().is_err());
     let told = jobs.told(&jobs.find("show").expect("is there")).expect("is made");
     assert_eq!((told.state, told.chunks_done, told.chunks), (LadderState::Checking, 1, 1), "{told:?}");
+    let mut page = nx_delivery::Metrics::default();
+    jobs.metrics(&mut page);
+    let page = page.into_text();
+    for line in [
+        "nexus_jobs{state=\"waiting\"} 0",
+        "nexus_jobs{state=\"checking\"} 1",
+        "nexus_jobs_chunks{state=\"taken\"} 0",
+        "nexus_jobs_chunks{state=\"done\"} 1",
+        "nexus_jobs_chunks_done_total 1",
+        "nexus_jobs_chunks_failed_total 1",
+    ] {
+        assert!(page.lines().any(|l| l == line), "{line}: {page}");
+    }
 }
 
 #[test]

@@ -100,7 +100,8 @@ fn forget(folder: &Path) {
 async fn a_worker_is_told_what_to_show_and_only_it_may_publish() {
     let server = Server::new("told", SCRIBE, |_| {}).await;
     let (mix, is_new) = server.out.put_mix("live/show", one()).unwrap();
-    assert!(is_new && mix.standing.state == MixState::Starting);
+    // Its worker may be quicker than the answer.
+    assert!(is_new && matches!(mix.standing.state, MixState::Starting | MixState::Running));
     until("it runs", || server.standing("live/show").frames == 7).await;
     let told = server.standing("live/show");
     assert_eq!((told.state, told.crashes, &told.faults[..]), (MixState::Running, 0, &["x".to_owned()][..]));
@@ -116,6 +117,13 @@ async fn a_worker_is_told_what_to_show_and_only_it_may_publish() {
     assert_eq!(begin["scene"]["inputs"][0]["stream"], "live/a");
     let keys = hub.admission.keys();
     assert_eq!(keys.iter().map(|k| k.stream.as_str()).collect::<Vec<_>>(), ["live/show"]);
+    let mut page = nx_delivery::Metrics::default();
+    hub.metrics(&mut page);
+    let page = page.into_text();
+    for line in ["nexus_mixes 1", "nexus_mixes_up{stream=\"live/show\"} 1"] {
+        assert!(page.lines().any(|l| l == line), "{line}: {page}");
+    }
+    assert!(page.contains("nexus_mixes_frames_total{stream=\"live/show\"} 7\n"), "{page}");
     // Another scene: the same worker hears of it.
     let (_, is_new) = server.out.put_mix("live/show", two()).unwrap();
     until("it hears of the other scene", || server.heard().lines().count() == 2).await;
