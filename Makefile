@@ -67,7 +67,7 @@ fmt: ## format the sources
 
 bench: system-test tools build ## measure, beside peers in the same run
 	$(SAY) "benchmarks (several minutes; the machine should be quiet)"
-	@NEXUS_BIN=$(NEXUS) cargo bench --locked --bench ingest --bench srt --bench play --bench serve --bench cache --bench secure --bench parked --bench store --bench ladder --bench latency --bench login --bench plane
+	@NEXUS_BIN=$(NEXUS) cargo bench --locked --bench ingest --bench srt --bench play --bench serve --bench cache --bench secure --bench parked --bench store --bench ladder --bench latency --bench login --bench gateway --bench plane
 
 SECONDS_EACH ?= 60
 fuzz: tools ## every fuzz target for SECONDS_EACH seconds

@@ -17,6 +17,6 @@ sudo=; [ "$(id -u)" -eq 0 ] || sudo=sudo
 $sudo apt-get update -qq
 DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}"
 # These packages start servers of their own; tests and benchmarks bring theirs.
-for package in nginx-light:nginx rabbitmq-server:rabbitmq-server redis-server:redis-server; do
+for package in nginx-light:nginx haproxy:haproxy rabbitmq-server:rabbitmq-server redis-server:redis-server; do
   case " ${missing[*]} " in *" ${package%:*} "*) $sudo service "${package#*:}" stop 2>/dev/null || true ;; esac
 done

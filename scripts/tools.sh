@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts cargo-nextest, cargo-deny, cargo-fuzz, ffmpeg-new, h3-python, tus-python, moto_server, nginx-new, shaka-packager,
-# sentry-python, sentry-node, cat-node, otp-python, fido-python, hvac-python, scim-python, schemathesis and promtool into the
-# given folder unless they are on the PATH already.
+# sentry-python, sentry-node, cat-node, otp-python, fido-python, hvac-python, ws-python, ws-node, scim-python, schemathesis and
+# promtool into the given folder unless they are on the PATH already.
 set -euo pipefail
 into=$1
 has() { command -v "$1" >/dev/null; }
@@ -125,6 +125,25 @@ has hvac-python || {
   "$into/venv/bin/pip" install -q --disable-pip-version-check hvac==2.4.0 cryptography==50.0.2
   printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/hvac-python"
   chmod +x "$into/bin/hvac-python"
+}
+# Python with a server of WebSockets, and Node with a client of them.
+has ws-python || {
+  echo "installing ws-python"
+  venv
+  "$into/venv/bin/pip" install -q --disable-pip-version-check websockets==17.4
+  printf '#!/bin/sh\nexec "%s" "$@"\n' "$into/venv/bin/python" >"$into/bin/ws-python"
+  chmod +x "$into/bin/ws-python"
+}
+has ws-node || {
+  if command -v npm >/dev/null; then
+    echo "installing ws-node"
+    npm install --prefix "$into/npm" --no-audit --no-fund --ignore-scripts --loglevel=error ws@8.23.0
+    mkdir -p "$into/bin"
+    printf '#!/bin/sh\nNODE_PATH="%s" exec node "$@"\n' "$into/npm/node_modules" >"$into/bin/ws-node"
+    chmod +x "$into/bin/ws-node"
+  else
+    echo "no npm here: WebSockets are not tried in the tests"
+  fi
 }
 # Python with a judge of SCIM servers.
 has scim-python || {

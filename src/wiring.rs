@@ -121,8 +121,10 @@ async fn gateway(
     stopped: &Stopped,
 ) -> Result<Listening> {
     let face = nx_gateway::Face::new(core, &config.gateway, viewers, ring, stopped.clone());
-    let (face, address, stopped) = (face.map_err(Error::msg)?, config.gateway.listen, stopped.clone());
-    let open = async move { listen("gateway", "gateway.listen", address, face, &stopped).await };
+    let (face, stopped) = (face.map_err(Error::msg)?, stopped.clone());
+    let nx_gateway::Config { listen: address, connections_max, .. } = config.gateway;
+    let limits = Limits { connections_max, ..Limits::default() };
+    let open = async move { listen("gateway", "gateway.listen", address, face, limits, &stopped).await };
     threads.handle().spawn(open).await?
 }
 
@@ -134,7 +136,8 @@ async fn origin(cli: &Cli, config: &Config, certs: &Arc<Certs>, stopped: &Stoppe
     media.open(certs).await.map_err(Error::msg)?.into_iter().for_each(|(name, at)| announce(name, at));
     let face = Arc::new(nx_origin::Face::new(hub.clone()));
     let address = config.origin.http.listen;
-    let mut http = vec![listen("origin-http", "origin.http.listen", address, face, stopped).await?];
+    let mut http =
+        vec![listen("origin-http", "origin.http.listen", address, face, Limits::default(), stopped).await?];
     let (mut ring, mut threads) = (None, Threads::default());
     let core = Core::new(&hub, &media.outbound());
     if let Command::Up { compat_ports } = cli.command {
@@ -165,10 +168,11 @@ async fn listen(
     key: &str,
     address: SocketAddr,
     handler: Arc<dyn Handler>,
+    limits: Limits,
     stopped: &Stopped,
 ) -> Result<Listening> {
     let listener = bind(key, address).await.map_err(Error::msg)?;
-    let listening = nx_delivery::serve(listener, handler, Limits::default(), stopped.clone(), GRACE)?;
+    let listening = nx_delivery::serve(listener, handler, limits, stopped.clone(), GRACE)?;
     announce(name, listening.address);
     Ok(listening)
 }

@@ -32,6 +32,8 @@ const LENGTH_AT: Range<usize> = 33..41;
 /// From here on `sendfile` is cheaper than a copy.
 const FILE_MIN: usize = 64 << 10;
 const BODY_MAX: usize = 4 << 20;
+/// Longest request, which comes in one piece; bytes.
+const REQUEST_MAX: usize = 4096;
 
 /// The process; killed when dropped.
 pub(crate) struct Canned {
@@ -40,7 +42,7 @@ pub(crate) struct Canned {
 }
 
 impl Canned {
-    /// Starts this program once more, as a server that answers `GET …/LENGTH` with so many bytes.
+    /// Starts this program once more, as a server that answers `GET /…/LENGTH` with so many bytes.
     pub(crate) fn start() -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         let mut child = command.env(SERVING, "1").stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
@@ -101,17 +103,14 @@ struct Peer {
 impl Peer {
     fn step(&mut self, store: &mut Store) -> Result<()> {
         if self.left == 0 {
-            let mut request = [0; 1024];
+            let mut request = [0; REQUEST_MAX];
             let len = match self.socket.read(&mut request) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            let path = request[..len].split(|b| matches!(b, b' ' | b'?')).nth(1).unwrap_or_default();
-            let name = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
-            let digits = name.iter().take_while(|b| b.is_ascii_digit());
-            self.len = digits.fold(0, |n, b| n * 10 + usize::from(b - b'0')).min(BODY_MAX);
+            self.len = length(&request[..len]).min(BODY_MAX);
             self.left = self.len;
             put(self.len, &mut store.head[LENGTH_AT]);
             if self.len >= FILE_MIN {
@@ -136,6 +135,14 @@ impl Peer {
         }
         Ok(())
     }
+}
+
+/// The number that the last part of the path begins with.
+fn length(request: &[u8]) -> usize {
+    let path = request.split(|b| matches!(b, b' ' | b'?')).nth(1).unwrap_or_default();
+    let last = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    let digits = last.iter().take_while(|b| b.is_ascii_digit());
+    digits.fold(0, |n, b| n * 10 + usize::from(b - b'0'))
 }
 
 /// What is sent: in a file, on huge pages where that is allowed, and in memory.

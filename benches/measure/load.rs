@@ -1,5 +1,6 @@
 //! A generator of HTTP load: one thread, epoll, keep-alive; bodies are thrown away by the kernel.
 
+use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Result, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,8 +9,14 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::{RecvFlags, recv};
 
+use super::pass;
+
 /// Longest head that is understood.
 const HEAD_MAX: usize = 2048;
+/// Longest time between two looks at answers: what a latency may be too long by.
+const LOOK: Duration = Duration::from_micros(100);
+/// Longest wait for answers that are late.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Caller {
     socket: TcpStream,
@@ -45,8 +52,21 @@ impl Load {
     }
 
     fn striding(address: SocketAddr, paths: &[String], count: usize, stride: usize) -> Result<Self> {
-        let requests =
-            paths.iter().map(|p| format!("GET {p} HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes());
+        let mut load = Self::still(address, paths, "", count)?;
+        load.stride = stride;
+        load.ask_all()?;
+        Ok(load)
+    }
+
+    /// Has every connection ask.
+    pub(crate) fn ask_all(&mut self) -> Result<()> {
+        (0..self.callers.len()).try_for_each(|nth| self.ask(nth))
+    }
+
+    /// Connects and asks nothing yet; `headers` are lines that every request has besides.
+    pub(crate) fn still(address: SocketAddr, paths: &[String], headers: &str, count: usize) -> Result<Self> {
+        let request =
+            |path: &String| format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n").into_bytes();
         let poll = Poll::new()?;
         let mut callers = Vec::with_capacity(count);
         for nth in 0..count {
@@ -57,13 +77,8 @@ impl Load {
             poll.registry().register(&mut socket, Token(nth), Interest::READABLE)?;
             callers.push(Caller { socket, nth, left: None });
         }
-        let requests = requests.collect();
-        let mut load =
-            Self { poll, callers, stride, requests, buffer: vec![0; 1 << 20], answers: 0, bytes: 0 };
-        for nth in 0..count {
-            load.ask(nth)?;
-        }
-        Ok(load)
+        let (requests, buffer) = (paths.iter().map(request).collect(), vec![0; 1 << 20]);
+        Ok(Self { poll, callers, stride: 1, requests, buffer, answers: 0, bytes: 0 })
     }
 
     fn ask(&mut self, nth: usize) -> Result<()> {
@@ -84,13 +99,79 @@ impl Load {
         while Instant::now() < end {
             self.poll.poll(&mut events, Some(Duration::from_millis(50)))?;
             for event in &events {
-                self.read(event.token().0)?;
+                if self.read(event.token().0)? {
+                    self.ask(event.token().0)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn read(&mut self, nth: usize) -> Result<()> {
+    /// Sends `per_s` requests a second by the clock, whether or not others are answered: how long after its due time each
+    /// was answered. One that finds no connection free waits, and its time runs.
+    ///
+    /// # Errors
+    /// As [`Load::run`], or answers are ten seconds late.
+    pub(crate) fn paced(&mut self, per_s: u32, time: Duration) -> Result<Vec<Duration>> {
+        let (apart, start) = (Duration::from_secs(1) / per_s, Instant::now());
+        let all = (time.as_nanos() / apart.as_nanos()) as u32;
+        let mut free: Vec<usize> = (0..self.callers.len()).collect();
+        let mut asked = vec![start; self.callers.len()];
+        let (mut nth, mut due, mut took) = (0, VecDeque::new(), Vec::with_capacity(all as usize));
+        let mut events = Events::with_capacity(256);
+        while took.len() < all as usize {
+            while nth < all && start.elapsed() >= apart * nth {
+                due.push_back(start + apart * nth);
+                nth += 1;
+            }
+            while let (Some(&at), Some(&caller)) = (due.front(), free.last()) {
+                self.ask(caller)?;
+                asked[caller] = at;
+                due.pop_front();
+                free.pop();
+            }
+            self.poll.poll(&mut events, Some(Duration::ZERO))?;
+            for event in &events {
+                let caller = event.token().0;
+                if self.read(caller)? {
+                    took.push(asked[caller].elapsed());
+                    free.push(caller);
+                }
+            }
+            if start.elapsed() > time + PATIENCE {
+                return Err(Error::other(format!(
+                    "{} of {all} requests are not answered",
+                    all as usize - took.len()
+                )));
+            }
+            // Finer than the poll can wait.
+            pass((apart * nth).saturating_sub(start.elapsed()).min(LOOK));
+        }
+        Ok(took)
+    }
+
+    /// Has every connection ask, and waits until all are answered.
+    ///
+    /// # Errors
+    /// As [`Load::run`], or an answer is ten seconds late.
+    pub(crate) fn each(&mut self) -> Result<()> {
+        let (mut left, end) = (self.callers.len(), Instant::now() + PATIENCE);
+        let mut events = Events::with_capacity(256);
+        self.ask_all()?;
+        while left > 0 {
+            self.poll.poll(&mut events, Some(Duration::from_millis(50)))?;
+            for event in &events {
+                left -= usize::from(self.read(event.token().0)?);
+            }
+            if Instant::now() > end {
+                return Err(Error::other(format!("{left} connections are not answered")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is there; whether the answer is whole.
+    fn read(&mut self, nth: usize) -> Result<bool> {
         loop {
             let caller = &mut self.callers[nth];
             let socket = &caller.socket;
@@ -101,7 +182,7 @@ impl Load {
             let len = match recv(socket, &mut self.buffer[..asked], flags) {
                 Ok((0, _)) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok((len, _)) => len,
-                Err(rustix::io::Errno::AGAIN) => return Ok(()),
+                Err(rustix::io::Errno::AGAIN) => return Ok(false),
                 Err(error) => return Err(error.into()),
             };
             let left = match caller.left {
@@ -115,11 +196,10 @@ impl Load {
             caller.left = Some(left);
             if left == 0 {
                 self.answers += 1;
-                self.ask(nth)?;
-                return Ok(());
+                return Ok(true);
             }
             if len < asked {
-                return Ok(());
+                return Ok(false);
             }
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod callers;
 pub(crate) mod canned;
 pub(crate) mod floor;
 pub(crate) mod h3;
+pub(crate) mod haproxy;
 pub(crate) mod load;
 pub(crate) mod nginx;
 pub(crate) mod sent;

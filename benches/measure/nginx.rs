@@ -46,6 +46,12 @@ impl Nginx {
         Self::launch("nginx-new", http, http, |folder| cache_config(folder, &listen, origin))
     }
 
+    /// As a plain reverse proxy in front of `origin`, on connections that are kept.
+    pub(crate) fn proxy(origin: SocketAddr) -> Self {
+        let http = free();
+        Self::launch("nginx", http, http, |folder| proxy_config(folder, http, origin))
+    }
+
     /// A newer one, for HTTP over TLS and QUIC alone, with a certificate and its key.
     pub(crate) fn secure(cert: &Path, key: &Path) -> Self {
         let http = free();
@@ -103,8 +109,8 @@ impl Drop for Nginx {
     }
 }
 
-/// A port that was free a moment ago; nginx cannot choose one by itself.
-pub(super) fn free() -> SocketAddr {
+/// A port that was free a moment ago, for those who cannot choose one by themselves.
+pub(crate) fn free() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("its address")
 }
@@ -180,6 +186,24 @@ fn cache_config(folder: &Path, listen: &str, origin: SocketAddr) -> String {
             proxy_cache_background_update on;
             proxy_buffers 64 32k;
             proxy_busy_buffers_size 256k;
+        }}
+    }}
+}}
+"
+    )
+}
+
+fn proxy_config(folder: &Path, http: SocketAddr, origin: SocketAddr) -> String {
+    let process = process(folder).replace("8192", "50000");
+    format!(
+        "{process}http {{
+{USUAL}    upstream origin {{ server {origin}; keepalive 256; keepalive_requests 100000000; }}
+    server {{
+        listen {http} backlog=4096;
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
         }}
     }}
 }}

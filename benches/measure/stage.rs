@@ -107,6 +107,8 @@ pub(crate) fn isolate() -> String {
     } else {
         let _ = Command::new("ip").args(["link", "set", "lo", "up"]).status();
         let _ = std::fs::write(CONTROL, "reno");
+        // With few left the kernel looks long for a free one.
+        let _ = std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "1024 65535");
     }
     std::fs::read_to_string(CONTROL).unwrap_or_default().trim().to_owned()
 }

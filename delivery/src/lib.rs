@@ -43,6 +43,7 @@ mod secure;
 mod slab;
 mod tls;
 mod ts;
+mod tunnel;
 mod upgrade;
 mod upload;
 

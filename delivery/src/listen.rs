@@ -55,7 +55,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// Time for a request's head to arrive whole; a further second may pass.
     pub head_timeout: Duration,
-    /// Time between two requests on a connection.
+    /// Time between two requests on a connection; one that is upgraded may be silent for up to twice that.
     pub idle_timeout: Duration,
     /// Bytes per second that a peer has to take while something waits for it; a slower one is cut off after
     /// `drain_timeout`.

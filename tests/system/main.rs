@@ -61,3 +61,4 @@ mod up;
 mod upgrade;
 mod views;
 mod vod;
+mod websockets;

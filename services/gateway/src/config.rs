@@ -19,6 +19,8 @@ const TOKEN_BYTES_MIN: usize = 16;
 pub struct Config {
     /// Address and port; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// Open connections; a further one waits until one closes.
+    pub connections_max: usize,
     /// What a request that changes something must bear. Without one, only this machine may change anything.
     pub token: Option<Token>,
     /// File that holds it.
@@ -45,6 +47,7 @@ impl Default for Config {
         let listen = SocketAddr::from(([127, 0, 0, 1], 3000));
         Self {
             listen,
+            connections_max: 20_000,
             token: None,
             token_file: None,
             limits: limits::Config::default(),
@@ -70,6 +73,9 @@ impl Config {
         faults.extend(section("keys", self.keys.validate()));
         faults.extend(section("limits", self.limits.validate()));
         faults.extend(section("notify", self.notify.validate()));
+        if self.connections_max == 0 {
+            faults.push(("connections_max".into(), "must be at least 1".into()));
+        }
         if self.token.is_some() && self.token_file.is_some() {
             faults
                 .push(("token_file".into(), "is one too many beside gateway.token: set one of them".into()));

@@ -3,7 +3,7 @@
 //! | it bears | it is |
 //! | --- | --- |
 //! | `gateway.token` | the operator |
-//! | an access token | whoever token-mgr says; proved here with its published keys, asking nobody |
+//! | an access token | whoever token-mgr says; proved here with its published keys, asking nobody, and once for each token |
 //! | one that is bound to a key | the same, with a proof of that key for this very request (`dpop.rs`) |
 //! | an API key | whoever token-mgr says, for ten seconds |
 //! | nothing, from this machine | the operator, as long as there is no `gateway.token` and user-auth says that there is no administrator |
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -32,6 +33,8 @@ use crate::{cors, guard};
 
 /// How long an answer about an API key is believed, milliseconds.
 const KEY_MS: i64 = 10_000;
+/// Access tokens that were found good and are not checked again.
+const TOKENS_MAX: usize = 10_000;
 /// Answers about API keys that are kept.
 const KEYS_MAX: usize = 10_000;
 /// How often an unknown signing key has the published ones read again, milliseconds.
@@ -116,12 +119,34 @@ pub(crate) struct Identity {
     how: Validation,
 }
 
-/// Keys that access tokens are signed with.
+/// Keys that access tokens are signed with, and what was found of tokens by them, which goes with them.
 #[derive(Default)]
 struct Signers {
     by_name: HashMap<String, DecodingKey>,
     read_ms: i64,
     tried_ms: i64,
+    /// By the digest of the whole token; only good ones, so that nobody can fill it who has none.
+    proved: Mutex<HashMap<[u8; 32], Arc<Claims>>>,
+}
+
+impl Signers {
+    /// What a token says that this key has signed. A signature takes longer to check than all else that is done for a
+    /// request, so that is done once.
+    fn claims(&self, token: &str, key: &DecodingKey, how: &Validation) -> Option<Arc<Claims>> {
+        let name = digest(&SHA256, token.as_bytes()).as_ref().first_chunk().copied()?;
+        let now_s = wall_ms().div_euclid(1000);
+        if let Some(claims) = lock(&self.proved).get(&name) {
+            let good = now_s.saturating_sub_unsigned(SKEW_S) <= claims.exp;
+            return good.then(|| claims.clone());
+        }
+        let claims = Arc::new(jsonwebtoken::decode::<Claims>(token, key, how).ok()?.claims);
+        let mut proved = lock(&self.proved);
+        if proved.len() >= TOKENS_MAX {
+            proved.clear();
+        }
+        proved.insert(name, claims.clone());
+        Some(claims)
+    }
 }
 
 impl Identity {
@@ -209,8 +234,8 @@ impl Identity {
 
     /// Whoever a token names, if the key that it is bound to was proved.
     async fn by_token(&self, token: &str, shown: Option<Shown>) -> Result<Caller, Problem> {
-        let wrong = |_| guard::unauthorized("the token is none of ours, or not good any more: sign in again");
-        let name = jsonwebtoken::decode_header(token).map_err(wrong)?.kid.unwrap_or_default();
+        let wrong = || guard::unauthorized("the token is none of ours, or not good any more: sign in again");
+        let name = jsonwebtoken::decode_header(token).map_err(|_| wrong())?.kid.unwrap_or_default();
         let signers = self.signers(&name).await;
         let Some(key) = signers.by_name.get(&name) else {
             return match signers.by_name.is_empty() {
@@ -220,11 +245,12 @@ impl Identity {
                 }
             };
         };
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.how).map_err(wrong)?.claims;
+        let claims = signers.claims(token, key, &self.how).ok_or_else(wrong)?;
         self.held(claims.cnf.as_ref().map(|of| of.jkt.as_str()), shown)?;
         // Every token of an app says so, whatever else it says: without scopes it may do nothing.
-        let scope = claims.client_id.map(|_| claims.scope.unwrap_or_default());
-        Ok(Caller { subject: claims.sub, roles: claims.roles, session: claims.sid, scope })
+        let scope = claims.client_id.as_ref().map(|_| claims.scope.clone().unwrap_or_default());
+        let Claims { sub, roles, sid, .. } = &*claims;
+        Ok(Caller { subject: sub.clone(), roles: roles.clone(), session: sid.clone(), scope })
     }
 
     /// Whether who shows a token bound to `key` has proved that they hold it.
@@ -276,7 +302,7 @@ impl Identity {
             Ok(set) => (by_name(&set), tried_ms),
             Err(_) => (known.by_name.clone(), known.read_ms),
         };
-        let now = Arc::new(Signers { by_name, read_ms, tried_ms });
+        let now = Arc::new(Signers { by_name, read_ms, tried_ms, proved: Mutex::default() });
         *lock(&self.signers) = now.clone();
         now
     }
@@ -367,3 +393,6 @@ fn away(detail: &str) -> Problem {
 fn lock<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

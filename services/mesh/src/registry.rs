@@ -145,9 +145,9 @@ impl Registry {
 
     /// Those of a service that may be asked.
     #[must_use]
-    pub fn passing(&self, service: &str) -> Vec<Instance> {
+    pub fn passing(&self, service: &str) -> Vec<&Instance> {
         let of = |listed: &&Listed| listed.passing && listed.instance.service == service;
-        self.list().filter(of).map(|listed| listed.instance.clone()).collect()
+        self.list().filter(of).map(|listed| &listed.instance).collect()
     }
 }
 

@@ -1,4 +1,5 @@
-//! Requests to services of other processes, over HTTP/1.1 on connections that are kept.
+//! Requests to services of other processes, over HTTP/1.1 on connections that are kept; one that asks for a WebSocket has its
+//! connection to itself from then on (RFC 6455 §4).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -23,7 +24,7 @@ pub const CALLER: HeaderName = HeaderName::from_static("x-nexus-caller");
 /// Time for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// Connections to an instance that are kept while nobody uses them, and for how long.
-const IDLE_MAX: usize = 32;
+const IDLE_MAX: usize = 256;
 const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Headers that are for one connection (RFC 9110 §7.6.1).
 const HOP: [HeaderName; 6] = [
@@ -201,7 +202,7 @@ impl Mesh {
     /// # Errors
     /// When it was not sealed for us, or not now.
     #[expect(clippy::result_unit_err, reason = "there is nothing to say of a forgery")]
-    pub fn unseal(&self, service: &str, headers: &mut http::HeaderMap) -> Result<Option<Vec<u8>>, ()> {
+    pub fn unseal(&self, service: &str, headers: &mut HeaderMap) -> Result<Option<Vec<u8>>, ()> {
         let Some(sealed) = headers.remove(CALLER) else { return Ok(None) };
         let sealed = sealed.to_str().map_err(drop)?;
         self.seal.open(service, sealed, self.clock.now_ms()).map(Some).ok_or(())
@@ -220,14 +221,22 @@ impl Mesh {
         tried: &Mutex<Vec<String>>,
         request: Request<Body>,
     ) -> Result<Response<Body>, SendError> {
-        let instance = self.choose(service, who, tried);
-        let instance = instance.ok_or_else(|| SendError::Nobody(service.to_owned()))?;
-        let request = self.addressed(&instance, claims, request)?;
-        let busy = Busy::new(&self.seen, &instance.id);
+        let chosen = self.choose(service, who, tried);
+        let (instance, address) = chosen.ok_or_else(|| SendError::Nobody(service.to_owned()))?;
+        let request = self.addressed((service, &address), claims, request)?;
+        let upgrades = request.headers().contains_key(header::UPGRADE);
+        let busy = Busy::new(&self.seen, &instance);
         match self.client.request(request).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades => {
+                busy.failed();
+                Err(SendError::Silent { instance, address, why: "it went over to another protocol".into() })
+            }
             Ok(response) => {
                 let mut response = response.map(Body::new);
                 HOP.iter().for_each(|name| drop(response.headers_mut().remove(name)));
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    upgrade(response.headers_mut());
+                }
                 Ok(response)
             }
             Err(error) => {
@@ -238,16 +247,16 @@ impl Mesh {
                 }
                 busy.failed();
                 let why = cause.map_or_else(|| error.to_string(), ToString::to_string);
-                Err(SendError::Silent { instance: instance.id, address: instance.address, why })
+                Err(SendError::Silent { instance, address, why })
             }
         }
     }
 
-    fn choose(&self, service: &str, who: &str, tried: &Mutex<Vec<String>>) -> Option<Instance> {
+    /// Id and address of the instance to ask.
+    fn choose(&self, service: &str, who: &str, tried: &Mutex<Vec<String>>) -> Option<(String, String)> {
         let mut registry = self.registry.write().ok()?;
         registry.expire(self.clock.mono_ms());
         let mut open = registry.passing(service);
-        drop(registry);
         let mut tried = tried.lock().ok()?;
         if open.iter().any(|i| !tried.contains(&i.id)) {
             open.retain(|i| !tried.contains(&i.id));
@@ -259,31 +268,53 @@ impl Mesh {
             choices.push(Choice { id, load: ours.saturating_add(*running), failed });
         }
         let chosen = self.balance.choose(&choices, self.turn.fetch_add(1, Ordering::Relaxed), who)?;
-        drop(seen);
-        let instance = open.swap_remove(chosen);
-        tried.push(instance.id.clone());
-        Some(instance)
+        let Instance { id, address, .. } = open.get(chosen)?;
+        tried.push(id.clone());
+        Some((id.clone(), address.clone()))
     }
 
     /// The request as it goes to an instance.
     fn addressed(
         &self,
-        instance: &Instance,
+        (service, address): (&str, &str),
         claims: &[u8],
         mut request: Request<Body>,
     ) -> Result<Request<Body>, SendError> {
         let wrong = |e: http::Error| SendError::Request(e.to_string());
         let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_owned();
-        let uri = Uri::builder().scheme("http").authority(instance.address.as_str()).path_and_query(path);
+        let uri = Uri::builder().scheme("http").authority(address).path_and_query(path);
         *request.uri_mut() = uri.build().map_err(wrong)?;
         *request.version_mut() = http::Version::HTTP_11;
+        let upgrades = asks_for_websocket(&request);
         HOP.iter()
             .chain([&header::HOST, &header::EXPECT])
             .for_each(|name| drop(request.headers_mut().remove(name)));
-        let sealed = HeaderValue::from_str(&self.seal(&instance.service, claims));
+        let sealed = HeaderValue::from_str(&self.seal(service, claims));
         request.headers_mut().insert(CALLER, sealed.map_err(|e| wrong(e.into()))?);
+        if upgrades {
+            upgrade(request.headers_mut());
+        }
         Ok(request)
     }
+}
+
+/// Whether a request wants its connection to be a WebSocket; no other protocol is let through.
+fn asks_for_websocket(request: &Request<Body>) -> bool {
+    let all = |name, word: &str| {
+        let texts = request.headers().get_all(name).into_iter().filter_map(|v| v.to_str().ok());
+        texts
+            .flat_map(|text| text.split(','))
+            .map(|w| w.trim().eq_ignore_ascii_case(word))
+            .collect::<Vec<_>>()
+    };
+    request.method() == Method::GET
+        && all(header::UPGRADE, "websocket") == [true]
+        && all(header::CONNECTION, "upgrade").contains(&true)
+}
+
+fn upgrade(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// A request that an instance has of ours.

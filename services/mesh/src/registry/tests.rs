@@ -8,7 +8,7 @@ fn instance(id: &str, service: &str) -> Instance {
 }
 
 fn passing(table: &Registry, service: &str) -> Vec<String> {
-    table.passing(service).into_iter().map(|i| i.id).collect()
+    table.passing(service).into_iter().map(|i| i.id.clone()).collect()
 }
 
 #[test]

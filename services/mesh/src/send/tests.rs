@@ -32,7 +32,7 @@ fn answer(head: &str) -> String {
     let mut lines = head.lines();
     let path = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
     let fields = lines.filter_map(|line| line.split_once(": "));
-    let mut headers = http::HeaderMap::new();
+    let mut headers = HeaderMap::new();
     for (name, value) in fields {
         let name: HeaderName = name.parse().expect("a name");
         headers.append(name, value.parse().expect("a value"));
@@ -113,4 +113,43 @@ async fn who_watches_hears_of_who_comes_and_of_who_falls_silent() {
     tokio::task::yield_now().await;
     mesh.clock().advance(Duration::from_secs(30));
     assert_eq!(nothing.await.expect("an answer").1, 2, "the same after a while");
+}
+
+#[test]
+fn a_websocket_is_asked_for_in_one_way() {
+    for (method, fields, want) in [
+        (Method::GET, &[("upgrade", "websocket"), ("connection", "upgrade")][..], true),
+        (Method::GET, &[("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")], true),
+        (Method::GET, &[("upgrade", "websocket"), ("connection", "a"), ("connection", "upgrade")], true),
+        (Method::POST, &[("upgrade", "websocket"), ("connection", "upgrade")], false),
+        (Method::GET, &[("upgrade", "websocket")], false),
+        (Method::GET, &[("connection", "upgrade")], false),
+        (Method::GET, &[("upgrade", "websocket, h2c"), ("connection", "upgrade")], false),
+        (Method::GET, &[("upgrade", "websocket"), ("upgrade", "h2c"), ("connection", "upgrade")], false),
+        (Method::GET, &[("upgrade", "websocket/13"), ("connection", "upgrade")], false),
+        (Method::GET, &[("upgrade", "websocket"), ("connection", "upgrades")], false),
+    ] {
+        let mut request = Request::builder().method(&method);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        assert_eq!(asks_for_websocket(&request), want, "{method} {fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_changes_protocols_unasked_has_not_answered() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.expect("a connection");
+        let reply = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        socket.write_all(reply).await.expect("somebody who reads");
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    });
+    let mesh = mesh(Balance::RoundRobin);
+    mesh.beat(instance("a", &address.to_string())).expect("taken");
+    let answer = ask(&mesh, &Mutex::default()).await;
+    assert!(matches!(answer, Err(SendError::Silent { .. })), "{answer:?}");
 }
