@@ -107,7 +107,7 @@ impl Pipeline {
             live.resume(mark.remains());
             timeline.resume(mark.reached_ms, now_ms, wall_ms - mark.wall_ms);
         }
-        let lost_ms = timeline.heard_ms();
+        let lost_ms = timeline.heard_ms().filter(|_| mark.is_some_and(|mark| mark.live));
         // What is stored under a run's number stays its own, even when the journal was lost.
         start.run = start.run.max(keeper.as_ref().map_or(0, Keeper::next_run));
         Self {
@@ -443,7 +443,10 @@ impl Pipeline {
         self.stand_still(id, &sample, wall_ms);
         let tracks = self.packager.run_tracks();
         let Some(track) = tracks.iter().position(|t| t.id == id) else { return };
-        relay(Relay::Frame(id, &sample, &tracks[track].params));
+        // Who plays what the publisher sends is to see that it is gone: a programme shows something else in its place.
+        if !self.stands {
+            relay(Relay::Frame(id, &sample, &tracks[track].params));
+        }
         self.still.see(id, &sample, &tracks[track].params);
         if track == self.packager.leader() {
             let track = self.packager.run_tracks()[track].clone();

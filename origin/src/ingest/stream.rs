@@ -244,8 +244,8 @@ impl Stream {
             self.pipeline.stand(now_ms);
         } else {
             self.drop_still(hub, now_ms);
+            self.tell_players(PlayStatus::PublishNotify);
         }
-        self.tell_players(PlayStatus::PublishNotify);
         if let Some(expect) = input.expect.clone() {
             self.carry(hub, Media::Expect(expect), now_ms, 0);
         }

@@ -13,7 +13,7 @@ use crate::config::StreamConfig;
 use crate::ingest::clip::ClipInput;
 use crate::journal::Mark;
 use crate::media::Media;
-use crate::pipeline::{Now, Pipeline};
+use crate::pipeline::{Now, Pipeline, Relay};
 
 fn stream(mark: Option<&Mark>, now_ms: i64) -> (Arc<LiveStream>, Pipeline) {
     let config = StreamConfig::default();
@@ -54,7 +54,9 @@ fn stand(pipeline: &mut Pipeline, due_ms: i64, to_ms: i64) {
     for media in shown {
         let came_ms =
             if let Media::Frame(arrival) = &media { input.came_ms(arrival.stamp) } else { since_ms };
-        take(pipeline, came_ms, media);
+        pipeline.take_at(Now { ms: came_ms, wall_ms: WALL_MS + came_ms }, media, &mut |piece| {
+            assert!(!matches!(piece, Relay::Frame(..)), "the publisher has not sent it");
+        });
     }
 }
 
