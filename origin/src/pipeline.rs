@@ -189,6 +189,7 @@ impl Pipeline {
         }
         self.publish();
         self.stands = false;
+        self.live.set_unkept(false);
     }
 
     /// What stands still while nobody sends, and since when: the last frame has come by then, and is over. Of two origins the
@@ -204,6 +205,7 @@ impl Pipeline {
     /// The session that has begun is that clip.
     pub(crate) fn stand(&mut self, now_ms: i64) {
         self.stands = true;
+        self.live.set_unkept(true);
         let text = || "nobody sent, the last picture stood still".into();
         self.timeline.repairs_mut().note(now_ms, RepairKind::Still, text);
     }

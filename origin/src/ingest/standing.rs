@@ -13,12 +13,15 @@ use crate::still::BACK_MAX_MS;
 /// A publisher that is back by then was never away. Less than what players hold back, so that none of them stalls;
 /// milliseconds.
 const AFTER_MS: i64 = 500;
+/// Players cross a pause of this length: a stream that waits no longer just ends. Seconds.
+const SHORT_S: u32 = 1;
 
 impl Stream {
     /// Nobody sends any more.
-    pub(super) fn plan_still(&mut self, wanted: bool, now_ms: i64) {
+    pub(super) fn plan_still(&mut self, hub: &Hub, alone: bool, now_ms: i64) {
         let stands = self.input_of(Role::Slate).is_some_and(Input::is_still);
-        self.still_due_ms = (wanted && !stands).then_some(now_ms + AFTER_MS);
+        let wanted = alone && !stands && hub.config.stream.reconnect_s > SHORT_S;
+        self.still_due_ms = wanted.then_some(now_ms + AFTER_MS);
     }
 
     /// Has the last picture stand still when that is due.

@@ -311,7 +311,7 @@ impl Stream {
             self.idle_since_ms = now_ms;
             let policy = hub.config.stream.policy(&self.key);
             self.slate_due_ms = policy.slate.is_some().then(|| now_ms + i64::from(policy.slate_after_ms));
-            self.plan_still(policy.slate.is_none(), now_ms);
+            self.plan_still(hub, policy.slate.is_none(), now_ms);
             self.tell_players(PlayStatus::UnpublishNotify);
         }
         self.note_now(hub);
