@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nx_hls::{Ask, Event, Remains, Skip, Window};
+use nx_hls::{Ask, Event, Remains, Skip, Unstored, Window};
 use nx_media::{StreamKey, TrackId};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
@@ -43,6 +43,7 @@ pub struct LiveStream {
     held: AtomicU64,
     rendered: AtomicU64,
     released: AtomicBool,
+    unkept: AtomicBool,
     past: OnceLock<Past>,
     keys: OnceLock<Arc<dyn Keys>>,
     pictures: Pictures,
@@ -223,6 +224,7 @@ impl LiveStream {
             held: AtomicU64::new(0),
             rendered: AtomicU64::new(0),
             released: AtomicBool::new(false),
+            unkept: AtomicBool::new(false),
             past: OnceLock::new(),
             keys: OnceLock::new(),
             pictures: Pictures::default(),
@@ -409,6 +411,17 @@ impl LiveStream {
     #[must_use]
     pub fn followers(&self) -> usize {
         self.lock().followers.as_ref().map_or(0, broadcast::Sender::receiver_count)
+    }
+
+    /// Whether its run is shown only, and kept nowhere: nobody sends.
+    pub fn set_unkept(&self, unkept: bool) {
+        self.unkept.store(unkept, Ordering::Relaxed);
+    }
+
+    /// See [`Window::held_before`]; nothing of a run that is not to be kept.
+    #[must_use]
+    pub fn held_before(&self, to_ms: i64) -> Vec<Unstored> {
+        if self.unkept.load(Ordering::Relaxed) { Vec::new() } else { self.read(|w| w.held_before(to_ms)) }
     }
 
     /// Reads the window.

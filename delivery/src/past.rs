@@ -340,7 +340,7 @@ impl Past {
             return Err(Problem::bad_request("an MP4 has a start and an end; delay is for playlists"));
         };
         let until_ms = until.unwrap_or_else(crate::wall_ms);
-        let held = live.read(|w| w.held_before(until_ms));
+        let held = live.held_before(until_ms);
         let read = tokio::task::spawn_blocking(move || archive.film(from_ms, until_ms, held));
         read.await.map_err(|_| unreadable())?.map_err(|error| match error.kind() {
             io::ErrorKind::Unsupported => Problem::new(

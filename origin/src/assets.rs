@@ -217,9 +217,8 @@ impl Hub {
     fn edge(&self, key: &StreamKey, to_ms: i64) -> Edge {
         let on = self.entry(key).filter(|entry| entry.live.read(|w| !w.is_ended()));
         on.map_or(Edge { until_ms: None, held: Vec::new() }, |entry| {
-            entry
-                .live
-                .read(|w| Edge { until_ms: w.complete_until_ms().or(Some(0)), held: w.held_before(to_ms) })
+            let until_ms = entry.live.read(|w| w.complete_until_ms().or(Some(0)));
+            Edge { until_ms, held: entry.live.held_before(to_ms) }
         })
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Gate {
     /// Tracks of the session before.
     known: Vec<TrackId>,
     expect: Option<Expect>,
+    /// The first picture has to be among what is held.
+    pictured: bool,
     held: Vec<Arrival>,
     bytes: usize,
 }
@@ -30,6 +32,11 @@ impl Gate {
     /// A session of a stream that had these tracks.
     pub(crate) fn again(known: Vec<TrackId>) -> Self {
         Self { known, ..Self::default() }
+    }
+
+    /// Holds until there is a picture too, if there are pictures.
+    pub(crate) fn pictured(self, pictured: bool) -> Self {
+        Self { pictured, ..self }
     }
 
     pub(crate) fn expect(&mut self, expect: Expect) {
@@ -55,6 +62,11 @@ impl Gate {
 
     fn complete(&self, waited_ms: i64, declared: &BTreeMap<TrackId, Params>) -> bool {
         let exact = self.expect.as_ref().is_some_and(|e| e.exact);
+        let awaited = self.pictured && declared.contains_key(&TrackId::VIDEO);
+        let seen = || self.held.iter().any(|frame| frame.track == TrackId::VIDEO && frame.key);
+        if awaited && waited_ms < KNOWN_PATIENCE_MS && !seen() {
+            return false;
+        }
         let back = self.known.iter().all(|id| declared.contains_key(id));
         if !back && !exact && waited_ms < KNOWN_PATIENCE_MS {
             return false;

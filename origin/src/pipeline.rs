@@ -2,6 +2,7 @@
 //!
 //! Outlives its publishers: a stream that is taken up again goes on with the same window and numbers.
 
+mod lost;
 mod made;
 mod twin;
 
@@ -13,15 +14,16 @@ use nx_container::fmp4;
 use nx_container::scte35::Splice;
 use nx_contract::desired::Fault;
 use nx_delivery::LiveStream;
-use nx_hls::{DateRange, Packager, TextCue, TrackSpec};
+use nx_hls::{DateRange, Event, Packager, TextCue, TrackSpec};
 use nx_media::{AudioCodec, Kind, Params, Sample, TrackId, rescale};
-use nx_timeline::{Arrival, Output, Timeline, WireClock};
+use nx_timeline::{Arrival, Output, RepairKind, Timeline, WireClock};
 
 use crate::announce;
 use crate::captions::TextTrack;
 use crate::config::StreamConfig;
 use crate::cues;
 use crate::gate::Gate;
+use crate::ingest::clip::Clip;
 use crate::journal::Mark;
 use crate::keep::Keeper;
 use crate::keys::StreamKeys;
@@ -30,6 +32,10 @@ use crate::media::Media;
 use crate::still::Still;
 use made::Waiting;
 pub(crate) use twin::Twin;
+
+/// The picture that stands still begins so much behind the last frame: for its length, and what it was sent out of order.
+/// Milliseconds.
+const STILL_AFTER_MS: i64 = 100;
 
 /// What a consumer of frames gets, beside the window: RTMP players.
 pub(crate) enum Relay<'a> {
@@ -61,6 +67,13 @@ pub(crate) struct Pipeline {
     gate: Option<Gate>,
     text: TextTrack,
     still: Still,
+    /// Nobody sends; the picture stands still.
+    stands: bool,
+    segment_ms: u32,
+    /// When an earlier process carried it last, until somebody sends again.
+    lost_ms: Option<i64>,
+    /// Of the session.
+    clock: WireClock,
     /// What is made of it.
     rungs: Option<Rungs>,
     /// What waits until it is known what is made of it.
@@ -94,6 +107,7 @@ impl Pipeline {
             live.resume(mark.remains());
             timeline.resume(mark.reached_ms, now_ms, wall_ms - mark.wall_ms);
         }
+        let lost_ms = timeline.heard_ms().filter(|_| mark.is_some_and(|mark| mark.live));
         // What is stored under a run's number stays its own, even when the journal was lost.
         start.run = start.run.max(keeper.as_ref().map_or(0, Keeper::next_run));
         Self {
@@ -106,6 +120,10 @@ impl Pipeline {
             gate: Some(Gate::default()),
             text: TextTrack::new(&config.captions),
             still: Still::default(),
+            stands: false,
+            segment_ms: config.segment_ms,
+            lost_ms,
+            clock: WireClock::RTMP,
             rungs: None,
             waiting: None,
             keys: None,
@@ -157,13 +175,39 @@ impl Pipeline {
         let made = self.made();
         let tracks = self.packager.run_tracks().iter().map(|t| t.id);
         let known = tracks.filter(|id| !self.still.holds(*id) && !made.contains(id));
-        self.gate = Some(Gate::again(known.collect()));
+        self.gate = Some(Gate::again(known.collect()).pictured(self.lost_ms.is_some()));
+        self.clock = clock;
+        self.turn_session(clock);
+    }
+
+    /// What comes next has other time stamps than what came.
+    fn turn_session(&mut self, clock: WireClock) {
         self.timeline.start_session(clock);
         while self.timeline.poll().is_some() {
             self.packager.break_run();
             self.text.break_run();
         }
         self.publish();
+        self.stands = false;
+        self.live.set_unkept(false);
+    }
+
+    /// What stands still while nobody sends, and since when: the last frame has come by then, and is over. Of two origins the
+    /// other one may have a publisher.
+    pub(crate) fn still(&self, now_ms: i64, wall_ms: i64) -> Option<(Arc<Clip>, i64)> {
+        let part_us = self.packager.part_target_us().filter(|_| self.twin.is_none())?;
+        let clip = self.still.clip(&self.declared, self.segment_ms, part_us)?;
+        let time_ms = self.packager.time_at_ms(wall_ms)? / 1000;
+        let over_ms = now_ms.saturating_add(self.reached_ms()?.saturating_sub(time_ms));
+        Some((clip, self.timeline.heard_ms()?.max(over_ms) + STILL_AFTER_MS))
+    }
+
+    /// The session that has begun is that clip.
+    pub(crate) fn stand(&mut self, now_ms: i64) {
+        self.stands = true;
+        self.live.set_unkept(true);
+        let text = || "nobody sent, the last picture stood still".into();
+        self.timeline.repairs_mut().note(now_ms, RepairKind::Still, text);
     }
 
     /// The stream is over. Where another origin packages it, that one says so.
@@ -220,9 +264,9 @@ impl Pipeline {
         }
     }
 
-    /// Takes what the publisher sent. Metadata are not for the pipeline.
-    pub(crate) fn take(&mut self, now_ms: i64, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
-        let now = Now { ms: now_ms, wall_ms: nx_delivery::wall_ms() };
+    /// Takes what the publisher sent, `late_ms` after it came. Metadata are not for the pipeline.
+    pub(crate) fn take(&mut self, now_ms: i64, late_ms: i64, media: Media, relay: &mut dyn FnMut(Relay<'_>)) {
+        let now = Now { ms: now_ms - late_ms, wall_ms: nx_delivery::wall_ms() - late_ms };
         self.take_at(now, media, relay);
     }
 
@@ -321,6 +365,7 @@ impl Pipeline {
         if let Some(gate) = &mut self.gate {
             if let Some(held) = gate.push(now.ms, arrival, &self.declared) {
                 self.gate = None;
+                self.cover_lost(now, &held, relay);
                 self.apply_tracks(relay);
                 held.into_iter().for_each(|arrival| self.place(now, arrival, relay));
             }
@@ -400,7 +445,10 @@ impl Pipeline {
         self.stand_still(id, &sample, wall_ms);
         let tracks = self.packager.run_tracks();
         let Some(track) = tracks.iter().position(|t| t.id == id) else { return };
-        relay(Relay::Frame(id, &sample, &tracks[track].params));
+        // Who plays what the publisher sends is to see that it is gone: a programme shows something else in its place.
+        if !self.stands {
+            relay(Relay::Frame(id, &sample, &tracks[track].params));
+        }
         self.still.see(id, &sample, &tracks[track].params);
         if track == self.packager.leader() {
             let track = self.packager.run_tracks()[track].clone();
@@ -462,7 +510,9 @@ impl Pipeline {
 
     fn publish(&mut self) {
         while let Some(event) = self.packager.poll() {
-            match &mut self.keeper {
+            // Nobody sent it: it is shown, and not kept.
+            let kept = !self.stands || matches!(event, Event::End);
+            match self.keeper.as_mut().filter(|_| kept) {
                 None => self.live.apply(event),
                 Some(keeper) => {
                     self.live.apply(event.clone());

@@ -3,15 +3,27 @@
 //! Players cannot lose a track: Shaka refuses a DASH Period without the pictures of the one before, and everybody
 //! waits for a picture that is a gap, sound or not. So when a publisher comes back with sound alone, the last key
 //! frame is shown again and again, once a part, until there are pictures.
+//!
+//! While nobody sends at all it stands still with silence, as long as the stream waits: a pause that no segment covers puts
+//! players behind that place media by the lengths of segments and the live edge by the clock (Shaka with HLS).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use nx_hls::TrackSpec;
-use nx_media::{Kind, Params, Sample, TrackId, VIDEO_TIMESCALE, rescale};
+use nx_media::{AudioParams, Kind, Params, Sample, TrackId, VIDEO_TIMESCALE, rescale};
+use nx_timeline::Arrival;
+
+use crate::ingest::clip::{Clip, Round};
 
 /// The first picture: the one that players show.
-const PICTURE: TrackId = TrackId { kind: Kind::Video, nth: 0 };
+pub(crate) const PICTURE: TrackId = TrackId { kind: Kind::Video, nth: 0 };
 /// A larger key frame is not kept; bytes.
 const FRAME_MAX: usize = 4 << 20;
+
+/// What is put in for the time before, at most: as much as a list has. Milliseconds.
+pub(crate) const BACK_MAX_MS: i64 = 15_000;
 
 /// The last key frame of a stream's picture.
 #[derive(Debug, Default)]
@@ -30,8 +42,15 @@ impl Still {
             return;
         }
         self.end = sample.dts.saturating_add(i64::from(sample.duration.unwrap_or(1)));
-        if sample.key && sample.payload.len() <= FRAME_MAX {
-            self.last = Some((params.clone(), sample.payload.clone()));
+        if sample.key {
+            self.keep(params, &sample.payload);
+        }
+    }
+
+    /// The last key frame is this one.
+    pub(crate) fn keep(&mut self, params: &Params, key: &Bytes) {
+        if key.len() <= FRAME_MAX {
+            self.last = Some((params.clone(), key.clone()));
         }
     }
 
@@ -52,6 +71,37 @@ impl Still {
     /// Whether it is shown.
     pub(crate) fn stands(&self) -> bool {
         self.next.is_some()
+    }
+
+    /// What stands still for a publisher of these tracks; `part_us` is the length of a part. `None` where there was no picture
+    /// yet, or no silence is known for a codec.
+    pub(crate) fn clip(
+        &self,
+        tracks: &BTreeMap<TrackId, Params>,
+        segment_ms: u32,
+        part_us: u32,
+    ) -> Option<Arc<Clip>> {
+        let (mut params, mut rounds) = (Vec::new(), Vec::new());
+        for (id, of) in tracks {
+            let (of, round) = match of {
+                Params::Audio(sound) => (of, silence(*id, sound)?),
+                Params::Video(_) if *id == PICTURE => self.picture(segment_ms, part_us)?,
+                Params::Video(_) => continue,
+            };
+            params.push((*id, of.clone()));
+            rounds.push(round);
+        }
+        (!rounds.is_empty()).then(|| Arc::new(Clip::new(params, rounds)))
+    }
+
+    /// The key frame, as often as parts fit into a segment.
+    fn picture(&self, segment_ms: u32, part_us: u32) -> Option<(&Params, Round)> {
+        let (params, payload) = self.last.as_ref()?;
+        let parts = segment_ms.saturating_mul(1000).div_ceil(part_us.max(1)).max(1);
+        let hz = parts.saturating_mul(1000);
+        let ticks = u64::from(segment_ms) * u64::from(VIDEO_TIMESCALE) / u64::from(hz);
+        let frame = frame(PICTURE, u32::try_from(ticks).ok(), payload.clone());
+        Some((params, Round { frames: vec![frame], length: segment_ms.into(), hz }))
     }
 
     /// What is shown until the sound has come as far as this; `part_us` is the length of a part.
@@ -75,6 +125,15 @@ impl Still {
             payload: payload.clone(),
         })
     }
+}
+
+fn silence(id: TrackId, params: &AudioParams) -> Option<Round> {
+    let frames = vec![frame(id, None, nx_timeline::silence(params)?)];
+    Some(Round { frames, length: params.frame_samples.into(), hz: params.sample_rate })
+}
+
+fn frame(track: TrackId, samples: Option<u32>, payload: Bytes) -> Arrival {
+    Arrival { track, stamp: 0, fine: 0, cts: 0, key: true, samples, payload }
 }
 
 #[cfg(test)]

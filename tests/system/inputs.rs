@@ -116,6 +116,24 @@ fn the_slate_is_shown_while_nobody_sends() {
     from_the_beginning(&server, "live/show");
 }
 
+#[test]
+fn the_last_picture_stands_still_while_nobody_sends() {
+    let server = Server::start(&[]);
+    let first = ffmpeg(server.rtmp(), "live/still", SMALL);
+    multivariant(&server, "live/still");
+    drop(first);
+    let told = until(&server, "live/still", "standing", |s| is("slate", "on_air")(s));
+    assert_eq!((&told["state"], &told["inputs"][0]["protocol"]), (&"reconnecting".into(), &"still".into()));
+    goes_on(&server, "live/still", 3);
+    from_the_beginning(&server, "live/still");
+    let _second = ffmpeg(server.rtmp(), "live/still", SMALL);
+    let told = until(&server, "live/still", "live again", |s| s["state"] == "live");
+    assert_eq!(told["inputs"].as_array().map(Vec::len), Some(1), "{told:#}");
+    assert!(told["repairs"]["kinds"].to_string().contains("\"still\""), "{told:#}");
+    goes_on(&server, "live/still", 2);
+    from_the_beginning(&server, "live/still");
+}
+
 /// The newest picture of a track: red, green and blue, 320 x 180.
 fn newest(server: &Server, key: &str) -> Vec<u8> {
     let raw = scratch("slate-seen").join("picture.rgb");

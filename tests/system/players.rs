@@ -10,6 +10,9 @@
 //! * The same at a change of codec: it takes those of the first list for good (`OnMediaPlaylist`: "just assume the
 //!   codecs are the same"), and its demuxer refuses others: "Video codec changes not allowed unless using
 //!   experimental changeType()".
+//! * hls.js and dash.js when nobody listens where the server was, for some seconds: the first after one further try for a
+//!   playlist (`hls.js/src/config.ts`, `playlistLoadPolicy`), the other after three for a manifest
+//!   (`dashjs/src/core/Settings.js`, `retryAttempts`).
 //! * Shaka with HLS at a change of codec: segments of DASH have codecs of their own
 //!   (`shaka-player/lib/dash/segment_template.js`, `ref.codecs`), those of HLS never
 //!   (`lib/hls/hls_parser.js` sets none), so that `lib/media/streaming_engine.js` (`reference.codecs ||
@@ -103,12 +106,13 @@ impl Stage {
         self.encoder = Some(ffmpeg(self.server().rtmp(), KEY, source));
     }
 
-    /// Kills the server and starts it again where it was.
-    fn server_again(&mut self) {
+    /// Kills the server and starts it again where it was, so many seconds later.
+    fn server_again(&mut self, away_s: u64) {
         let mut old = self.server.take().expect("it runs");
         let addresses = [old.rtmp(), old.edge()].map(|a| a.to_string());
         old.terminate("KILL");
         drop(old);
+        pause(away_s);
         let [rtmp, edge] = addresses.each_ref().map(String::as_str);
         let env = [("NEXUS__ORIGIN__RTMP__LISTEN", rtmp), ("NEXUS__EDGE__HTTP__LISTEN", edge)];
         self.server = Some(Server::in_folder(&self.data, &env));
@@ -179,6 +183,22 @@ fn players_outlive_an_encoder_that_starts_again() {
     outlive("again", 10, &[], published, |stage| stage.encoder(SMALL));
 }
 
+/// Seconds that the encoder, or the server, is away: `NEXUS_TEST_AWAY_S=20 cargo test --test system away -- --nocapture`.
+fn away_s(usual: u64) -> u64 {
+    std::env::var("NEXUS_TEST_AWAY_S").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
+#[test]
+fn players_outlive_an_encoder_that_is_away() {
+    let away_s = away_s(7);
+    let seconds = u32::try_from(away_s + 10).expect("some seconds");
+    outlive("away", seconds, &[], published, |stage| {
+        stage.encoder = None;
+        pause(away_s);
+        stage.encoder(SMALL);
+    });
+}
+
 #[test]
 fn players_outlive_an_encoder_that_comes_back_with_other_parameters() {
     let other = Source { video: Some("640x360"), extra: &["-ar", "44100"], ..SMALL };
@@ -188,7 +208,17 @@ fn players_outlive_an_encoder_that_comes_back_with_other_parameters() {
 #[test]
 fn players_outlive_a_killed_server() {
     outlive("killed", 14, &[], published, |stage| {
-        stage.server_again();
+        stage.server_again(0);
+        stage.encoder(SMALL);
+    });
+}
+
+#[test]
+fn players_outlive_a_killed_server_that_is_away() {
+    let away_s = away_s(5);
+    let seconds = u32::try_from(away_s + 14).expect("some seconds");
+    outlive("killed-away", seconds, &["hls", "dashjs"], published, |stage| {
+        stage.server_again(away_s);
         stage.encoder(SMALL);
     });
 }

@@ -193,6 +193,20 @@ fn a_stream_that_is_not_on_shows_its_last_time_and_a_new_one_is_another() {
     std::fs::remove_dir_all(data).expect("removes");
 }
 
+#[test]
+fn a_picture_that_stood_still_is_not_kept() {
+    let server = Server::start(&[KEEP, ("NEXUS__ORIGIN__STREAM__RECONNECT_S", "4")]);
+    let clip = clip(6, Kind::Small);
+    let sent = send(&server, &clip, "live/stood");
+    let recording = over(&server, "live/stood");
+    drop(sent);
+    let lists = playlist(&server, "/live/stood/v1/index.m3u8").expect("what was live");
+    let sent = packets(clip.to_str().expect("a path"));
+    assert_same(&packets(recording["hls_url"].as_str().expect("a URL")), &sent, &lists);
+    let film = packets(&format!("http://{}/live/stood/video.mp4?start=-3600", server.edge()));
+    assert!(film[0] == sent[0], "{}", film[0].len());
+}
+
 /// The segments that a playlist lists.
 pub(crate) fn listed(playlist: &str) -> Vec<String> {
     playlist.lines().filter(|l| l.ends_with(".m4s") && !l.starts_with('#')).map(str::to_owned).collect()

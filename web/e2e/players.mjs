@@ -51,7 +51,7 @@ if (!url || !(seconds > 0) || names.some((name) => !PLAYERS[name])) {
 
 /**
  * Runs in the page: starts a player and notes what happens to it. Like any page that means to go on, it opens the
- * stream anew when the video element is broken, which no player can mend, or hls.js or Shaka says that it has given up.
+ * stream anew when the video element is broken, which no player can mend, or a player says that it has given up.
  */
 const play = async ({ name, url, licence }) => {
   const AGAIN_MS = 500;
@@ -132,7 +132,12 @@ const play = async ({ name, url, licence }) => {
       });
     } else if (name === "dashjs") {
       const player = dashjs.MediaPlayer().create();
-      player.on("error", ({ error }) => complain(false, `${error?.code} ${error?.message}`));
+      player.on("error", ({ error }) => {
+        // Without a manifest it asks for nothing any more.
+        const gone = error?.code === dashjs.MediaPlayer.errors.DOWNLOAD_ERROR_ID_MANIFEST_CODE;
+        complain(gone, `${error?.code} ${error?.message}`);
+        if (gone) over();
+      });
       end = () => player.destroy();
       player.initialize(video, url, true);
       if (licence) player.setProtectionData({ "org.w3.clearkey": { serverURL: licence } });

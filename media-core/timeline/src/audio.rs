@@ -162,8 +162,9 @@ impl AudioClock {
     }
 }
 
-/// A frame that decodes to silence, as long as the parameters say.
-fn silence(params: &AudioParams) -> Option<Bytes> {
+/// A frame that decodes to silence, as long as the parameters say; `None` where none is known.
+#[must_use]
+pub fn silence(params: &AudioParams) -> Option<Bytes> {
     match params.codec {
         AudioCodec::Aac => nx_codec::aac::silent_frame(params).map(Bytes::from_static),
         // One CELT frame of 20 ms without anything in it (RFC 6716 §3.1: configuration 31).

@@ -14,6 +14,7 @@ mod timeline;
 mod video;
 mod wire;
 
+pub use audio::silence;
 pub use repairs::{Repair, RepairKind, Repairs};
 pub use timeline::{Arrival, Config, Output, Placed, Timeline};
 pub use wire::WireClock;

@@ -26,11 +26,13 @@ pub enum RepairKind {
     Dropped,
     /// An impossible composition offset was ignored.
     Composition,
+    /// Nobody sent: the last picture stood still.
+    Still,
 }
 
 impl RepairKind {
     /// Every kind, in the order of [`Repairs::counts`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Wrap,
         Self::Jump,
         Self::Stall,
@@ -39,6 +41,7 @@ impl RepairKind {
         Self::Drift,
         Self::Dropped,
         Self::Composition,
+        Self::Still,
     ];
 
     /// Stable name for metrics and the API.
@@ -53,6 +56,7 @@ impl RepairKind {
             Self::Drift => "drift",
             Self::Dropped => "dropped",
             Self::Composition => "composition",
+            Self::Still => "still",
         }
     }
 }
@@ -77,7 +81,8 @@ pub struct Repairs {
 }
 
 impl Repairs {
-    pub(crate) fn note(&mut self, at_ms: i64, kind: RepairKind, text: impl FnOnce() -> String) {
+    /// Counts a repair, and describes it unless its kind was described just now.
+    pub fn note(&mut self, at_ms: i64, kind: RepairKind, text: impl FnOnce() -> String) {
         if let Some(count) = self.counts.get_mut(kind as usize) {
             *count += 1;
         }

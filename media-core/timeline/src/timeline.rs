@@ -59,7 +59,8 @@ pub struct Arrival {
     pub cts: i64,
     /// Decoding can start here.
     pub key: bool,
-    /// Audio: PCM samples in it, where that differs from what the parameters say.
+    /// How long it lasts in its track's timescale, where that is known: sound whose frames differ from what the parameters
+    /// say, pictures that keep to no rate.
     pub samples: Option<u32>,
     /// As in [`Sample::payload`].
     pub payload: Bytes,
@@ -232,6 +233,12 @@ impl Timeline {
         Some(self.unwrap.near(stamp)?.saturating_add(*self.mappings.back()?))
     }
 
+    /// When the newest frame came, on the caller's clock.
+    #[must_use]
+    pub fn heard_ms(&self) -> Option<i64> {
+        self.reached.map(|(_, when)| when)
+    }
+
     /// What was repaired so far.
     #[must_use]
     pub fn repairs(&self) -> &Repairs {
@@ -337,8 +344,7 @@ impl Timeline {
         let id = track.id;
         match &mut track.clock {
             TrackClock::Video(clock) => {
-                let Arrival { cts, key, payload, .. } = arrival;
-                let sample = clock.place(now_ms, time, cts, key, payload, &mut self.repairs);
+                let sample = clock.place(now_ms, time, arrival, &mut self.repairs);
                 self.out.push_back(Output::Sample(id, sample));
             }
             TrackClock::Audio(clock) => {

@@ -5,6 +5,7 @@ use nx_media::{Sample, VideoParams, rescale};
 
 use crate::cadence::Cadence;
 use crate::repairs::{RepairKind, Repairs};
+use crate::timeline::Arrival;
 
 /// Deviation from the grid that is taken for rounding; 90 kHz ticks.
 const SLACK: i64 = 180;
@@ -63,11 +64,13 @@ impl VideoClock {
         &mut self,
         now_ms: i64,
         stamp: i64,
-        cts: i64,
-        key: bool,
-        payload: Bytes,
+        arrival: Arrival,
         repairs: &mut Repairs,
     ) -> Sample {
+        let Arrival { cts, key, samples: told, payload, .. } = arrival;
+        if let Some(ticks) = told {
+            return self.place_told(stamp, ticks, cts, key, payload);
+        }
         if let Some(last) = self.last_in.replace(stamp) {
             self.cadence.observe(stamp - last);
             if stamp <= last {
@@ -91,6 +94,14 @@ impl VideoClock {
         self.last_out = Some(dts);
         let cts = self.composition(now_ms, cts, nominal, repairs);
         Sample { dts, pts: dts + cts, duration: duration.and_then(|d| u32::try_from(d).ok()), key, payload }
+    }
+
+    /// Its length is known: the rate of the others says nothing of it.
+    fn place_told(&mut self, stamp: i64, ticks: u32, cts: i64, key: bool, payload: Bytes) -> Sample {
+        let dts = self.due.unwrap_or_else(|| stamp.max(self.last_out.map_or(self.floor, |last| last + 1)));
+        (self.last_in, self.last_out) = (None, Some(dts));
+        self.due = Some(dts.saturating_add(i64::from(ticks.max(1))));
+        Sample { dts, pts: dts.saturating_add(cts), duration: Some(ticks.max(1)), key, payload }
     }
 
     fn composition(&self, now_ms: i64, cts: i64, nominal: Option<i64>, repairs: &mut Repairs) -> i64 {

@@ -142,6 +142,8 @@ fn read_flv(file: &Bytes, sink: &mut dyn FnMut(Media)) {
 pub(crate) struct ClipInput {
     clip: Arc<Clip>,
     since_ms: i64,
+    /// Its frames come so much after their time, milliseconds.
+    behind_ms: i64,
     /// Of each [`Round`]: frames handed out so far.
     next: Vec<usize>,
     told: bool,
@@ -153,12 +155,28 @@ impl ClipInput {
 
     pub(crate) fn new(clip: Arc<Clip>, now_ms: i64) -> Self {
         let next = vec![0; clip.rounds.len()];
-        Self { clip, since_ms: now_ms, next, told: false }
+        Self { clip, since_ms: now_ms, behind_ms: 0, next, told: false }
+    }
+
+    /// One that has been on air since a time. Its frames come when they are over, so that whoever follows begins behind
+    /// the last one.
+    pub(crate) fn since(clip: Arc<Clip>, since_ms: i64) -> Self {
+        let length_ms = |round: &Round| {
+            let frames = u64::from(round.hz) * round.frames.len() as u64;
+            i64::try_from(round.length.saturating_mul(1000).div_ceil(frames.max(1))).unwrap_or(0)
+        };
+        let behind_ms = clip.rounds.iter().map(length_ms).max().unwrap_or(0);
+        Self { behind_ms, ..Self::new(clip, since_ms) }
+    }
+
+    /// When a frame is to be taken to have come.
+    pub(crate) fn came_ms(&self, stamp: u64) -> i64 {
+        self.since_ms + i64::try_from(stamp / 90).unwrap_or(0)
     }
 
     /// When the next frame is due.
     pub(crate) fn due_ms(&self) -> i64 {
-        self.since_ms + i64::try_from(self.frame().map_or(0, |(_, _, at)| at) / 90).unwrap_or(0)
+        self.came_ms(self.frame().map_or(0, |(_, _, at)| at)) + self.behind_ms
     }
 
     /// Hands out what is due.

@@ -60,6 +60,11 @@ pub(crate) struct About {
 }
 
 impl About {
+    /// Nobody: the stream's last picture.
+    pub(crate) fn still() -> Self {
+        Self { protocol: "still", ..Self::slate() }
+    }
+
     pub(crate) fn slate() -> Self {
         let grant = Grant {
             input: nx_admission::Input::Primary,
@@ -179,6 +184,19 @@ impl Input {
             Wire::Ts(_) => WireClock::MPEG_TS,
             Wire::Clip(_) => ClipInput::CLOCK,
         }
+    }
+
+    /// How long ago a frame came that is handed out now: a clip says itself when its frames came.
+    pub(crate) fn late_ms(&self, media: &Media, now_ms: i64) -> i64 {
+        match (&self.wire, media) {
+            (Wire::Clip(clip), Media::Frame(arrival)) => (now_ms - clip.came_ms(arrival.stamp)).max(0),
+            _ => 0,
+        }
+    }
+
+    /// It is the picture that stands still while nobody sends.
+    pub(crate) fn is_still(&self) -> bool {
+        self.about.protocol == "still"
     }
 
     /// The transport stream's part, if it is one.

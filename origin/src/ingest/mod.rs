@@ -13,6 +13,7 @@ mod rtmp_input;
 pub(crate) mod shard;
 mod socket;
 pub(crate) mod srt;
+mod standing;
 mod status;
 mod stream;
 pub(crate) mod ts_input;

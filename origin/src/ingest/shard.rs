@@ -280,6 +280,7 @@ impl Shard {
             let Some(stream) = self.streams.get_mut(&key).filter(|s| s.planned_ms == due) else { continue };
             stream.planned_ms = i64::MAX;
             stream.show_slate(&self.hub, now_ms);
+            stream.show_still(now_ms);
             turns.push(key);
         }
         for key in turns.drain(..) {

@@ -102,9 +102,11 @@ impl Stream {
         let made = self.pipeline.made();
         let sent: Vec<TrackSpec> =
             self.pipeline.tracks().into_iter().filter(|t| !made.contains(&t.id)).collect();
+        let stands = self.input_of(Role::Slate).is_some_and(Input::is_still);
         let mut status = lock(&self.entry.status);
         status.state = match (on_air, self.ended) {
             (_, true) => State::Ended,
+            (Some(Role::Slate), _) if stands => State::Reconnecting,
             (Some(Role::Slate), _) => State::Slate,
             (Some(_), _) => State::Live,
             (None, _) if self.inputs.iter().flatten().next().is_some() => State::Live,

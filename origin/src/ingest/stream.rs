@@ -49,6 +49,8 @@ pub(crate) struct Stream {
     idle_since_ms: i64,
     /// When the slate is to be shown, if it is not.
     pub(crate) slate_due_ms: Option<i64>,
+    /// When the last picture is to stand still.
+    pub(crate) still_due_ms: Option<i64>,
     /// What will be shown then: fits what was last on air.
     pub(crate) slate: Option<Arc<Slate>>,
     /// What the shard's agenda says of its next turn; `i64::MAX` when it is not there.
@@ -98,6 +100,7 @@ impl Stream {
             eager: true,
             idle_since_ms: now_ms,
             slate_due_ms: None,
+            still_due_ms: None,
             slate: None,
             planned_ms: i64::MAX,
             ended: false,
@@ -156,11 +159,11 @@ impl Stream {
         Outcome::Open
     }
 
-    fn take_input(&mut self, role: Role) -> Option<Input> {
+    pub(super) fn take_input(&mut self, role: Role) -> Option<Input> {
         self.inputs.get_mut(role as usize)?.take()
     }
 
-    fn put_input(&mut self, input: Input) {
+    pub(super) fn put_input(&mut self, input: Input) {
         if let Some(slot) = self.inputs.get_mut(input.about.role as usize) {
             *slot = Some(input);
         }
@@ -173,7 +176,7 @@ impl Stream {
     /// When it wants to be read, or to show its slate; `i64::MAX` when it waits for nothing.
     pub(crate) fn due_ms(&self) -> i64 {
         let inputs = self.inputs.iter().flatten().filter_map(Input::due_ms);
-        inputs.chain(self.slate_due_ms).min().unwrap_or(i64::MAX)
+        inputs.chain(self.slate_due_ms).chain(self.still_due_ms).min().unwrap_or(i64::MAX)
     }
 
     /// The input of a socket.
@@ -229,19 +232,25 @@ impl Stream {
         } else if self.switch.active() != Some(role) {
             return;
         }
-        self.carry(hub, media, now_ms);
+        let late_ms = input.late_ms(&media, now_ms);
+        self.carry(hub, media, now_ms, late_ms);
     }
 
     /// From here on another input is on air.
     fn turn_to(&mut self, hub: &Hub, input: &Input, now_ms: i64) {
         tracing::info!(stream = %self.key, input = input.about.role.name(), peer = input.about.peer, "on air");
         self.pipeline.start_session(input.clock());
-        self.tell_players(PlayStatus::PublishNotify);
+        if input.is_still() {
+            self.pipeline.stand(now_ms);
+        } else {
+            self.drop_still(hub, now_ms);
+            self.tell_players(PlayStatus::PublishNotify);
+        }
         if let Some(expect) = input.expect.clone() {
-            self.carry(hub, Media::Expect(expect), now_ms);
+            self.carry(hub, Media::Expect(expect), now_ms, 0);
         }
         for (id, params) in &input.params {
-            self.carry(hub, Media::Params(*id, params.clone()), now_ms);
+            self.carry(hub, Media::Params(*id, params.clone()), now_ms, 0);
         }
     }
 
@@ -253,12 +262,12 @@ impl Stream {
         self.note(hub);
     }
 
-    fn carry(&mut self, hub: &Hub, media: Media, now_ms: i64) {
+    fn carry(&mut self, hub: &Hub, media: Media, now_ms: i64, late_ms: i64) {
         if let Media::Metadata(body) = media {
             self.metadata = Some(body);
             return;
         }
-        self.relay(hub, |pipeline, relay| pipeline.take(now_ms, media, relay));
+        self.relay(hub, |pipeline, relay| pipeline.take(now_ms, late_ms, media, relay));
     }
 
     /// Hands RTMP players what comes of a step of the pipeline.
@@ -285,7 +294,7 @@ impl Stream {
         }
     }
 
-    fn stop(&mut self, hub: &Hub, mut input: Input, end: &End, now_ms: i64) {
+    pub(super) fn stop(&mut self, hub: &Hub, mut input: Input, end: &End, now_ms: i64) {
         let (seconds, role) = ((now_ms - input.connected_ms) / 1000, input.about.role);
         tracing::info!(
             stream = %self.key, stream_id = self.entry.id, session = input.claim.session, input = role.name(),
@@ -302,6 +311,7 @@ impl Stream {
             self.idle_since_ms = now_ms;
             let policy = hub.config.stream.policy(&self.key);
             self.slate_due_ms = policy.slate.is_some().then(|| now_ms + i64::from(policy.slate_after_ms));
+            self.plan_still(hub, policy.slate.is_none(), now_ms);
             self.tell_players(PlayStatus::UnpublishNotify);
         }
         self.note_now(hub);
@@ -363,7 +373,7 @@ impl Stream {
         let policy = hub.config.stream.policy(&self.key);
         let idle = self.publishers().next().is_none();
         let idle_ms = if idle { now_ms - self.idle_since_ms } else { 0 };
-        let on_slate = self.inputs.iter().flatten().next().is_some() && idle;
+        let on_slate = idle && self.input_of(Role::Slate).is_some_and(|slate| !slate.is_still());
         let patience_ms =
             i64::from(if on_slate { policy.slate_s } else { hub.config.stream.reconnect_s }) * 1000;
         if idle && !self.ended && idle_ms > patience_ms {

@@ -130,7 +130,7 @@ impl Twin {
 impl Pipeline {
     /// From now on another origin has the stream too.
     pub(crate) fn pair(&mut self, twin: Twin) {
-        self.twin = Some(twin);
+        (self.twin, self.lost_ms) = (Some(twin), None);
     }
 
     /// Whether the other origin packages it, or may do so.

@@ -41,6 +41,7 @@ const KINDS: Record<string, string> = {
   drift: "clock drift",
   dropped: "unusable frame",
   composition: "impossible picture time",
+  still: "standing picture",
 };
 
 /** `1 clock jump, 2 gaps`. */

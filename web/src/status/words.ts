@@ -19,7 +19,7 @@ export function inputState({ state }: Input): { tone: Tone; text: string } {
   return { tone: INPUT_TONES[state ?? ""] ?? "idle", text: plain(state) || "Unknown" };
 }
 
-const PROTOCOLS: Record<string, string> = { pull: "Pulled", clip: "Clip from this server" };
+const PROTOCOLS: Record<string, string> = { pull: "Pulled", clip: "Clip from this server", still: "Last picture" };
 
 /** `SRT from 192.0.2.7:5000 · libsrt 1.5.3`. */
 export function senderOf({ protocol, peer, client }: Input): string {
@@ -27,7 +27,7 @@ export function senderOf({ protocol, peer, client }: Input): string {
   return dotted([name, peer && `from ${peer}`].filter(Boolean).join(" "), client);
 }
 
-const ADMITTED: Record<string, string> = { open: "no key asked", pull: "" };
+const ADMITTED: Record<string, string> = { open: "no key asked", pull: "", slate: "" };
 
 /** `since 12:00:41 · 1.2 GB · admitted by key`. */
 export function stayOf(input: Input): string {
@@ -35,7 +35,7 @@ export function stayOf(input: Input): string {
   return dotted(
     input.connected_at && `since ${clock(input.connected_at)}`,
     input.bytes ? bytes(input.bytes) : "",
-    by && input.protocol !== "clip" && (ADMITTED[by] ?? `admitted by ${by}`),
+    by && (ADMITTED[by] ?? `admitted by ${by}`),
   );
 }
 

@@ -8,5 +8,6 @@ mod playlist;
 mod rig;
 mod script;
 mod soak;
+mod stills;
 mod tracks;
 mod twins;
