@@ -2,7 +2,7 @@
 //! long a wrong password takes for who is there and for who is not.
 //!
 //! Rounds of rest and crowd take turns, so that what else the machine does falls on both. `--quick` makes two of them
-//! instead of five. Nobody of the crowd may be refused: refusals are answered by the thousand, and would be what is measured.
+//! instead of twelve. Nobody of the crowd may be refused: refusals are answered by the thousand, and would be what is measured.
 //! Wrong passwords come last for that reason, since their network counts them.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 
@@ -118,7 +118,7 @@ fn main() -> Result<()> {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| publish_noting(&mut publisher, &Sent::default(), || over.load(Ordering::Relaxed)));
-        let measured = rounds(&server, if options.quick() { 2 } else { 5 });
+        let measured = rounds(&server, if options.quick() { 2 } else { 12 });
         over.store(true, Ordering::Relaxed);
         measured
     })?;

@@ -6,6 +6,7 @@ use nx_settings::{Fault, Kind};
 
 use crate::names::Name;
 use crate::network::{Edge, Network, Route};
+use crate::seats::TOKEN_SEATS_MAX;
 
 /// Entries of each list.
 const ENTRIES_MAX: usize = 10_000;
@@ -159,9 +160,16 @@ fn places(network: &Network, faults: &mut Vec<Fault>) {
 }
 
 fn rules(network: &Network, faults: &mut Vec<Fault>) {
-    for (nth, _) in network.tokens.iter().enumerate().filter(|(_, token)| token.streams_max == Some(0)) {
-        let remedy = "write on how many devices a token may be used, or take the key out";
-        faults.push(Fault::new(Kind::Value, format!("token[{nth}].streams_max"), "0", remedy));
+    for (nth, token) in network.tokens.iter().enumerate() {
+        if let Some(max) = token.streams_max.filter(|max| !(1..=TOKEN_SEATS_MAX).contains(max)) {
+            let remedy = format!("write on how many devices a token may be used, 1 to {TOKEN_SEATS_MAX}");
+            faults.push(Fault::new(
+                Kind::Value,
+                format!("token[{nth}].streams_max"),
+                max.to_string(),
+                remedy,
+            ));
+        }
     }
     for (nth, cache) in network.caches.iter().enumerate() {
         for (n, parameter) in cache.query.iter().enumerate() {

@@ -212,7 +212,7 @@ pub struct TokenPolicy {
     /// Who must have issued them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Devices at a time per token, over a region.
+    /// Devices at a time per token, over a region; 1 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams_max: Option<u32>,
 }

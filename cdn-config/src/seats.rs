@@ -1,7 +1,8 @@
 //! How many may watch by one token at a time, over a region: seats.
 //!
 //! A seat is a device that asks for something with a token. Edges tell each other theirs; between two tellings more may sit
-//! down than there are seats, and then those who came first stay. Who asks for nothing for [`IDLE_MS`] has left.
+//! down than there are seats, and then those who came first stay: a seat has the time at which it was taken, by the clock of
+//! the edge where that was, so that all edges compare the same. Who asks for nothing for [`IDLE_MS`] has left.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,20 +15,38 @@ pub type Mark = (u64, u64);
 
 /// Who asks for nothing for so long has left; players with a full buffer ask again within it. Milliseconds.
 pub(crate) const IDLE_MS: i64 = 30_000;
-/// Seats of one edge. One token cannot fill them; when all are taken, new devices find none.
-const SEATS_MAX: usize = 262_144;
+/// Seats of one edge: more than it has viewers. When all are taken, new devices find none.
+const SEATS_MAX: usize = 131_072;
+/// Seats of one token; looking for a place takes as long.
+pub(crate) const TOKEN_SEATS_MAX: u32 = 1_000;
 
-/// A seat as edges tell it, in times before now: their clocks may differ.
+/// A seat as edges tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Told", into = "Told")]
 pub struct Seat {
     /// By which token.
     pub token: Mark,
     /// Who.
     pub device: Mark,
-    /// Milliseconds since it was taken.
+    /// When it was taken; Unix milliseconds where that was.
     pub since_ms: i64,
-    /// Milliseconds since it was last used.
+    /// Milliseconds since it was last used: clocks may differ.
     pub idle_ms: i64,
+}
+
+/// The same in few bytes: there are thousands, every second.
+type Told = (Mark, Mark, i64, i64);
+
+impl From<Told> for Seat {
+    fn from((token, device, since_ms, idle_ms): Told) -> Self {
+        Self { token, device, since_ms, idle_ms }
+    }
+}
+
+impl From<Seat> for Told {
+    fn from(Seat { token, device, since_ms, idle_ms }: Seat) -> Self {
+        (token, device, since_ms, idle_ms)
+    }
 }
 
 /// All seats are taken.
@@ -42,8 +61,9 @@ struct Held {
 }
 
 impl Held {
+    /// A clock that is set back vacates seats rather than keeping them for as long.
     fn sits(&self, now_ms: i64) -> bool {
-        now_ms.saturating_sub(self.seen_ms) < IDLE_MS
+        now_ms.abs_diff(self.seen_ms) < IDLE_MS.unsigned_abs()
     }
 }
 
@@ -133,12 +153,9 @@ impl Seats {
     /// What the other edges are told.
     #[must_use]
     pub fn told(&self, now_ms: i64) -> Vec<Seat> {
-        let before = |at_ms: i64| now_ms.saturating_sub(at_ms).max(0);
-        let seat = |token: Mark, held: &Held| Seat {
-            token,
-            device: held.device,
-            since_ms: before(held.since_ms),
-            idle_ms: before(held.seen_ms),
+        let seat = |token: Mark, held: &Held| {
+            let idle_ms = now_ms.saturating_sub(held.seen_ms).max(0);
+            Seat { token, device: held.device, since_ms: held.since_ms, idle_ms }
         };
         let sitting = self.own.iter().flat_map(|(token, all)| all.iter().map(move |held| (*token, held)));
         sitting.filter(|(_, held)| held.sits(now_ms)).map(|(token, held)| seat(token, held)).collect()
@@ -147,11 +164,14 @@ impl Seats {
     /// What another edge tells of all its seats.
     pub fn hear(&mut self, edge: &Name, seats: &[Seat], now_ms: i64) {
         let mut table = Table::new();
-        for seat in seats.iter().take(SEATS_MAX) {
-            let at = |before_ms: i64| now_ms.saturating_sub(before_ms.max(0));
-            let held = Held { device: seat.device, since_ms: at(seat.since_ms), seen_ms: at(seat.idle_ms) };
-            table.entry(seat.token).or_default().push(held);
+        for &Seat { token, device, since_ms, idle_ms } in seats.iter().take(SEATS_MAX) {
+            let seen_ms = now_ms.saturating_sub(idle_ms.max(0));
+            table.entry(token).or_default().push(Held { device, since_ms, seen_ms });
         }
-        self.theirs.insert(edge.clone(), table);
+        if table.is_empty() {
+            self.theirs.remove(edge);
+        } else {
+            self.theirs.insert(edge.clone(), table);
+        }
     }
 }

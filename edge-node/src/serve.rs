@@ -77,9 +77,10 @@ impl Face {
         let countries = network.countries();
         let country = countries.of(peer.ip()).map(|country| country.as_str());
         let guest = Guest::enter(&gate, &mut request, shown, (peer.ip(), country))?;
-        network.seat(&upstream.rules, guest.as_ref(), peer.ip(), &request)?;
+        let seat = network.seat(&upstream.rules, guest.as_ref(), peer.ip(), &request)?;
         let response = self.serve(Some(upstream), request, peer).await?;
-        Ok(nx_delivery::personal(guest, network.count(meter, response)))
+        let response = network.count(meter, network.sit(seat, response));
+        Ok(nx_delivery::personal(guest, response))
     }
 
     /// Live windows first: what is not in them, such as a stream's past, may be behind an upstream.

@@ -244,7 +244,6 @@ fn purges_reach_every_edge_and_one_that_was_away_learns_of_them() {
     assert!(eventually(SOON, avoided).is_some(), "{}", first.log());
 }
 
-/// hls.js plays from one edge, which is killed, and goes on at the other by steering. The doctor has nothing to say of
 /// Whoever has a token watches on as many devices as it says, wherever in the region they come.
 #[test]
 fn a_token_has_its_devices_over_all_edges_of_a_region() {
@@ -276,6 +275,7 @@ fn a_token_has_its_devices_over_all_edges_of_a_region() {
     assert_eq!(get(1, &other, "tablet"), 200, "another token has devices of its own");
 }
 
+/// hls.js plays from one edge, which is killed, and goes on at the other by steering. The doctor has nothing to say of
 /// what steers.
 #[test]
 fn a_player_goes_on_at_another_edge_when_its_own_is_killed() {

@@ -15,14 +15,36 @@ fn device(nth: u64) -> (u64, u64) {
     (0, nth)
 }
 
-/// Each edge hears of the others.
-fn tell(edges: &mut [Seats], now_ms: i64) {
+/// Each edge hears of the others, so long after they told.
+fn tell(edges: &mut [Seats], now_ms: i64, late_ms: i64) {
     let told: Vec<_> = edges.iter().map(|edge| edge.told(now_ms)).collect();
     for (nth, edge) in edges.iter_mut().enumerate() {
         for (other, seats) in told.iter().enumerate().filter(|(other, _)| *other != nth) {
-            edge.hear(&name(&format!("e{other}")), seats, now_ms);
+            edge.hear(&name(&format!("e{other}")), seats, now_ms + late_ms);
         }
     }
+}
+
+#[test]
+fn who_came_first_stays_however_late_it_is_told() {
+    let mut edges = [Seats::default(), Seats::default()];
+    for (edge, who) in [(0, 1), (1, 2)] {
+        assert_eq!(edges[edge].ask(TOKEN, device(who), 1, who as i64), Ok(()));
+    }
+    for at_ms in [10, 1_000, 2_000] {
+        tell(&mut edges, at_ms, 900);
+        let stay =
+            [(0, 1), (1, 2)].map(|(edge, who)| edges[edge].ask(TOKEN, device(who), 1, at_ms + 901).is_ok());
+        assert_eq!(stay, [true, false], "{at_ms}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_nobody_out() {
+    let mut seats = Seats::default();
+    assert_eq!(seats.ask(TOKEN, device(1), 1, 3_600_000), Ok(()));
+    assert_eq!(seats.ask(TOKEN, device(2), 1, 3_599_990), Err(Full), "others read it a moment ago");
+    assert_eq!(seats.ask(TOKEN, device(2), 1, 0), Ok(()));
 }
 
 #[test]
@@ -59,7 +81,7 @@ fn a_device_that_moves_to_another_edge_keeps_its_one_seat() {
     let mut edges = [Seats::default(), Seats::default()];
     assert_eq!(edges[0].ask(TOKEN, device(1), 1, 0), Ok(()));
     assert_eq!(edges[1].ask(TOKEN, device(2), 1, 500), Ok(()), "nobody has told");
-    tell(&mut edges, 1_000);
+    tell(&mut edges, 1_000, 0);
     assert_eq!(edges[1].ask(TOKEN, device(2), 1, 1_001), Err(Full), "the other came first");
     assert_eq!(edges[1].ask(TOKEN, device(1), 1, 1_002), Ok(()));
     // Its first edge is dead, and no longer tells.
@@ -81,10 +103,10 @@ proptest! {
             now_ms += after_ms;
             let _ = edges[edge].ask(TOKEN, device(who), max, now_ms);
             if who == 0 {
-                tell(&mut edges, now_ms);
+                tell(&mut edges, now_ms, 0);
             }
         }
-        tell(&mut edges, now_ms);
+        tell(&mut edges, now_ms, 0);
         let served = |edges: &mut [Seats; 3], who| edges.iter_mut().any(|e| e.clone().ask(TOKEN, device(who), max, now_ms).is_ok());
         let known: Vec<u64> = (0..8)
             .filter(|who| edges.iter().any(|e| e.told(now_ms).iter().any(|seat| seat.device == device(*who))))

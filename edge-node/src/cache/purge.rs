@@ -92,8 +92,8 @@ pub(crate) fn admit(headers: &HeaderMap, keys: &[Option<&Secret>], setting: &str
 }
 
 /// An answer to whoever controls this node.
-pub(crate) fn json(value: &serde_json::Value) -> Response {
-    let mut response = Response::new(Body::from(value.to_string()));
+pub(crate) fn json(value: &impl Serialize) -> Response {
+    let mut response = Response::new(Body::from(serde_json::to_string(value).unwrap_or_default()));
     for (name, value) in [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

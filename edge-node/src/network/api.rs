@@ -53,7 +53,7 @@ impl Control {
         let value = match (&method, path.as_str()) {
             (&Method::GET, NODE) => serde_json::to_value(self.told()).unwrap_or_default(),
             (&Method::GET, PURGES) => serde_json::to_value(lock(&self.log).orders()).unwrap_or_default(),
-            (&Method::GET, SEATS) => serde_json::to_value(self.seats_told()).unwrap_or_default(),
+            (&Method::GET, SEATS) => return Ok(self.seats_told()),
             (&Method::GET, NETWORK) => self.shown(),
             (&Method::PUT, NETWORK) => self.put(request).await?,
             (&Method::GET, VERSIONS) => self.versions().await?,

@@ -82,6 +82,8 @@ pub(crate) struct Control {
     countries: RwLock<Arc<Countries>>,
     buckets: Mutex<Buckets>,
     seats: Mutex<Seats>,
+    /// How often another edge did not tell its seats.
+    seats_unheard: AtomicU64,
     peers: Mutex<HashMap<Name, Peer>>,
     log: Mutex<Log>,
     draining: AtomicBool,
@@ -132,6 +134,7 @@ impl Control {
             countries: RwLock::new(Arc::new(countries)),
             buckets: Mutex::default(),
             seats: Mutex::default(),
+            seats_unheard: AtomicU64::new(0),
             peers: Mutex::default(),
             log: Mutex::new(log),
             draining: AtomicBool::new(false),
@@ -268,6 +271,9 @@ impl Control {
         }
         let taken = lock(&self.seats).count();
         out.single("nexus_network_seats", "gauge", "Devices that watch by tokens with so many seats.", taken);
+        let unheard = self.seats_unheard.load(Ordering::Relaxed);
+        let help = "Times that another edge of the region did not tell who watches there.";
+        out.single("nexus_network_seats_unheard_total", "counter", help, unheard);
         out.family("nexus_network_edge_up", "gauge", "1 while another edge answers.");
         for edge in held.network.edges.iter().filter(|edge| edge.name != self.node) {
             let up = u64::from(self.load(&edge.name).healthy);

@@ -115,13 +115,14 @@ impl Control {
                 let _place = places.acquire_owned().await;
                 let told = control.ask::<Told>(&edge, NODE).await.filter(|told| told.node == edge.name);
                 control.note(&edge.name, told.clone());
-                if let Some(told) = &told {
-                    control.hear_seats(&edge, told.seats).await;
-                }
+                let seats = told.as_ref().map(|told| told.seats);
                 if told.is_some_and(|told| told.purges != lock(&control.log).digest())
                     && let Some(theirs) = control.ask::<Orders>(&edge, PURGES).await
                 {
                     control.catch_up(&theirs).await;
+                }
+                if let Some(seats) = seats {
+                    control.hear_seats(&edge, seats).await;
                 }
             });
         }

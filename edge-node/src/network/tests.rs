@@ -7,7 +7,7 @@ use http::{Method, header};
 use http_body_util::BodyExt as _;
 use nx_access::{Claims, Denial, Keys, Shown, Way, What};
 use nx_cdn_config::Seat;
-use nx_delivery::{Directory, LiveStream, TlsConfig, Upload};
+use nx_delivery::{Body, Directory, LiveStream, Response, TlsConfig, Upload};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -304,7 +304,7 @@ async fn a_token_is_used_on_so_many_devices_over_a_region() {
         nx_access::make(&claims, set.maker(None).expect("a key")).expect("a token")
     };
     let (one, other) = (made(1), made(2));
-    let sits = |token: &str, address: &str, player: &str| {
+    let seat = |token: &str, address: &str, player: &str| {
         let mut request = request("/hls/a", "");
         request.headers_mut().insert(header::USER_AGENT, player.parse().expect("a value"));
         let (rules, address) = (node.control.parts.cache.route(&request).expect("a route"), address.parse());
@@ -312,8 +312,14 @@ async fn a_token_is_used_on_so_many_devices_over_a_region() {
         let shown = Some(Shown { token: token.to_owned(), way: Way::Header });
         let gate = rules.token.as_ref().expect("it asks for a token");
         let guest = nx_delivery::Guest::enter(gate, &mut request, shown, (address, None)).expect("it opens");
-        let seated = node.control.seat(rules, guest.as_ref(), address, &request);
-        seated.map_or_else(|problem| problem.status.as_u16(), |()| 200)
+        node.control.seat(rules, guest.as_ref(), address, &request)
+    };
+    let sits = |token: &str, address: &str, player: &str| {
+        seat(token, address, player).map_or_else(|problem| problem.status.as_u16(), |_| 200)
+    };
+    let long = |sitting| {
+        let response = node.control.sit(sitting, Response::new(Body::from(Bytes::from(vec![0; 2 << 20]))));
+        async { response.into_body().collect().await.map(|body| body.to_bytes().len()).ok() }
     };
     let asked = [("10.0.0.1", "tv"), ("10.0.0.1", "phone"), ("10.0.0.2", "tv"), ("10.0.0.1", "tv")];
     assert_eq!(asked.map(|(address, player)| sits(&one, address, player)), [200, 200, 403, 200]);
@@ -321,12 +327,15 @@ async fn a_token_is_used_on_so_many_devices_over_a_region() {
     let (_, told) = node.ask(Method::GET, "/api/v1/seats", "").await;
     assert_eq!(told.as_array().map(Vec::len), Some(3));
     assert_eq!(node.control.told().seats, 3);
+    let sitting = seat(&one, "10.0.0.1", "tv").expect("a seat");
+    assert_eq!(long(sitting).await, Some(2 << 20));
     // As another edge tells of two devices for each token that came first.
     let mine: Vec<Seat> = serde_json::from_value(told).expect("seats");
-    let elder = |seat: &Seat, nth| Seat { device: (nth, 0), since_ms: 9_000, ..*seat };
+    let elder = |seat: &Seat, nth| Seat { device: (nth, 0), since_ms: seat.since_ms - 9_000, ..*seat };
     let theirs: Vec<Seat> = mine.iter().flat_map(|seat| [elder(seat, 0), elder(seat, 1)]).collect();
     let e2 = Name::try_from("e2".to_owned()).expect("a name");
     lock(&node.control.seats).hear(&e2, &theirs, nx_delivery::wall_ms());
+    assert_eq!(long(sitting).await, None, "it breaks off");
     assert_eq!(sits(&one, "10.0.0.1", "tv"), 403, "they came first");
     let without = EDGES.replace("name = \"e2\"", "name = \"e3\"");
     assert_eq!(node.put(&format!("{without}{ROUTE}{policy}")).await.0, 200);
@@ -341,7 +350,7 @@ async fn players_are_steered_from_a_node_that_drains() {
         let request = request(&format!("/steering.json?{query}"), "");
         let response = node.control.steering(&request, peer("203.0.113.1")).expect("it steers");
         assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
-        let nx_delivery::Body::Slices(slices) = response.into_body() else { panic!("it is whole") };
+        let Body::Slices(slices) = response.into_body() else { panic!("it is whole") };
         serde_json::from_slice(&slices[0]).expect("JSON")
     };
     let first = |query: &str| steer(query)["PATHWAY-PRIORITY"][0].clone();
@@ -377,11 +386,11 @@ async fn a_purge_is_known_to_who_asks_later_and_strangers_pass_nothing_on() {
     };
     // As another edge passes it on: it goes no further.
     let passed = purge("{\"prefixes\": [\"/a\"], \"id\": \"0000000000001-a\"}").await.expect("carried out");
-    let nx_delivery::Body::Slices(slices) = passed.into_body() else { panic!("it is whole") };
+    let Body::Slices(slices) = passed.into_body() else { panic!("it is whole") };
     assert_eq!(slices[0], "{\"purged\":0}");
     // Its own: the other edge is not there, and is named.
     let own = purge("{\"prefixes\": [\"/b\"]}").await.expect("carried out");
-    let nx_delivery::Body::Slices(slices) = own.into_body() else { panic!("it is whole") };
+    let Body::Slices(slices) = own.into_body() else { panic!("it is whole") };
     let told: Value = serde_json::from_slice(&slices[0]).expect("JSON");
     assert_eq!(
         (&told["confirmed"], &told["missing"]),

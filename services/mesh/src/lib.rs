@@ -1,7 +1,7 @@
 //! What processes of the ring share: who is where ([`Registry`]), which instance is asked next ([`Balance`]), whether a way
 //! is open ([`Link`]), who asks ([`Seal`]), what only the ring can read ([`Vault`]), the [`Clock`] times that come again ([`Cron`]),
 //! what belongs to one request ([`trace`]) and what was answered ([`Traffic`]). [`Mesh`] asks services of other processes over HTTP/1.1; [`beat`] has a process known, and knows of the
-//! others. What can be set of it is [`Config`]. All of it runs on [`Threads`] behind those of streams.
+//! others. What can be set of it is [`Config`]. Services run on [`Threads`] behind those of streams, and so does a gateway beside streams.
 
 mod balance;
 pub mod beat;
