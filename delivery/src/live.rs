@@ -43,7 +43,6 @@ pub struct LiveStream {
     held: AtomicU64,
     rendered: AtomicU64,
     released: AtomicBool,
-    unkept: AtomicBool,
     past: OnceLock<Past>,
     keys: OnceLock<Arc<dyn Keys>>,
     pictures: Pictures,
@@ -142,6 +141,8 @@ struct Inner {
     ts: VecDeque<(u64, Bytes)>,
     /// Of a view of the past: the change of the live stream that it was joined with.
     joined: u64,
+    /// The newest run that is shown only, and kept nowhere.
+    unkept: Option<u32>,
     /// Those who follow it step by step, once somebody did.
     followers: Option<broadcast::Sender<Step>>,
 }
@@ -212,6 +213,7 @@ impl LiveStream {
             texts: Vec::new(),
             ts: VecDeque::new(),
             joined: 0,
+            unkept: None,
             followers: None,
         };
         Self {
@@ -224,7 +226,6 @@ impl LiveStream {
             held: AtomicU64::new(0),
             rendered: AtomicU64::new(0),
             released: AtomicBool::new(false),
-            unkept: AtomicBool::new(false),
             past: OnceLock::new(),
             keys: OnceLock::new(),
             pictures: Pictures::default(),
@@ -351,8 +352,9 @@ impl LiveStream {
         }
     }
 
-    /// Of a view of the past: takes what was read, and shows the edge of the live stream behind it if that is one.
-    pub(crate) fn refill(&self, events: Vec<Event>, live: Option<&Self>) {
+    /// Of a view of the past: takes what was read, and shows the edge of the live stream behind it if that is one. `grows`:
+    /// see [`Window::grow`].
+    pub(crate) fn refill(&self, events: Vec<Event>, grows: bool, live: Option<&Self>) {
         {
             let mut inner = self.lock();
             let edge = live.map(Self::lock);
@@ -361,6 +363,9 @@ impl LiveStream {
             }
             let at_ms = crate::wall_ms();
             inner.window.unjoin();
+            if grows {
+                inner.window.grow();
+            }
             for event in events {
                 inner.change(event, at_ms);
             }
@@ -413,15 +418,17 @@ impl LiveStream {
         self.lock().followers.as_ref().map_or(0, broadcast::Sender::receiver_count)
     }
 
-    /// Whether its run is shown only, and kept nowhere: nobody sends.
-    pub fn set_unkept(&self, unkept: bool) {
-        self.unkept.store(unkept, Ordering::Relaxed);
+    /// The run of this number, which is about to begin, is shown only, and kept nowhere: nobody sends.
+    pub fn set_unkept(&self, run: u32) {
+        self.lock().unkept = Some(run);
     }
 
     /// See [`Window::held_before`]; nothing of a run that is not to be kept.
     #[must_use]
     pub fn held_before(&self, to_ms: i64) -> Vec<Unstored> {
-        if self.unkept.load(Ordering::Relaxed) { Vec::new() } else { self.read(|w| w.held_before(to_ms)) }
+        let inner = self.lock();
+        let run = inner.window.run().map(|run| run.number);
+        if run.is_some() && run == inner.unkept { Vec::new() } else { inner.window.held_before(to_ms) }
     }
 
     /// Reads the window.

@@ -402,7 +402,7 @@ async fn media_playlist(
             None => Some(()),
         };
         waited = holds.until(live, track, met).await?.time;
-        stream.refill(Vec::new(), Some(live));
+        stream.refill(Vec::new(), false, Some(live));
     }
     let want = want.filter(|_| stream.read(Window::has_edge));
     // A track that is just starting: its first part is worth waiting for.

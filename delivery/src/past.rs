@@ -239,12 +239,12 @@ impl Past {
         let stale = feed.version != Some(version) || matches!(view, View::Delayed(_));
         let events = if stale { self.read(&kept.stream, &mut feed, view, now_ms).await? } else { Vec::new() };
         feed.version = Some(version);
-        // A view without an end goes on to the present.
-        kept.stream.refill(events, matches!(view, View::Between(_, None)).then_some(live));
-        drop(feed);
         let (over, target_s) = live.read(|w| (w.is_ended() || w.tracks().next().is_none(), w.target_s()));
         let late_ms = i64::try_from(target_s * LATE_TARGETS).unwrap_or(0) * 1000;
         let past = matches!(view, View::Between(_, Some(end)) if now_ms > end.saturating_add(late_ms));
+        // A view without an end goes on to the present.
+        kept.stream.refill(events, !over && !past, matches!(view, View::Between(_, None)).then_some(live));
+        drop(feed);
         let empty = kept.stream.read(|w| w.tracks().next().is_none());
         if (over || past) && !empty && !kept.ended.swap(true, Ordering::Relaxed) {
             kept.stream.apply(Event::End);

@@ -70,8 +70,10 @@ pub(crate) struct Pipeline {
     /// Nobody sends; the picture stands still.
     stands: bool,
     segment_ms: u32,
-    /// When an earlier process carried it last, until somebody sends again.
+    /// When an earlier process carried it last, until somebody sends again or it ends.
     lost_ms: Option<i64>,
+    /// Who is back later has not been waited for; milliseconds.
+    patience_ms: i64,
     /// Of the session.
     clock: WireClock,
     /// What is made of it.
@@ -123,6 +125,7 @@ impl Pipeline {
             stands: false,
             segment_ms: config.segment_ms,
             lost_ms,
+            patience_ms: i64::from(config.reconnect_s) * 1000,
             clock: WireClock::RTMP,
             rungs: None,
             waiting: None,
@@ -189,7 +192,6 @@ impl Pipeline {
         }
         self.publish();
         self.stands = false;
-        self.live.set_unkept(false);
     }
 
     /// What stands still while nobody sends, and since when: the last frame has come by then, and is over. Of two origins the
@@ -205,13 +207,13 @@ impl Pipeline {
     /// The session that has begun is that clip.
     pub(crate) fn stand(&mut self, now_ms: i64) {
         self.stands = true;
-        self.live.set_unkept(true);
         let text = || "nobody sent, the last picture stood still".into();
         self.timeline.repairs_mut().note(now_ms, RepairKind::Still, text);
     }
 
     /// The stream is over. Where another origin packages it, that one says so.
     pub(crate) fn finish(&mut self) {
+        self.lost_ms = None;
         if self.is_led() {
             return;
         }
@@ -307,7 +309,8 @@ impl Pipeline {
 
     /// Everything a player needs to start now: from the newest key frame on, in decode order.
     pub(crate) fn burst(&self) -> Vec<(TrackId, Sample)> {
-        if self.keys.is_some() {
+        // Of what stands still, players get nothing: it is not the publisher's.
+        if self.keys.is_some() || self.stands {
             return Vec::new();
         }
         let leader = self.packager.leader();
@@ -356,9 +359,11 @@ impl Pipeline {
     }
 
     fn frame(&mut self, now: Now, arrival: Arrival, relay: &mut dyn FnMut(Relay<'_>)) {
-        let (bytes, frames) = self.traffic.entry(arrival.track).or_default();
-        *bytes += arrival.payload.len() as u64;
-        *frames += 1;
+        if !self.stands {
+            let (bytes, frames) = self.traffic.entry(arrival.track).or_default();
+            *bytes += arrival.payload.len() as u64;
+            *frames += 1;
+        }
         if arrival.payload.is_empty() {
             return;
         }
@@ -450,7 +455,8 @@ impl Pipeline {
             relay(Relay::Frame(id, &sample, &tracks[track].params));
         }
         self.still.see(id, &sample, &tracks[track].params);
-        if track == self.packager.leader() {
+        // A caption is not said again with each time that its picture is shown.
+        if track == self.packager.leader() && !self.stands {
             let track = self.packager.run_tracks()[track].clone();
             self.text.see(&track.params, &sample, &mut self.packager);
         }
@@ -512,6 +518,9 @@ impl Pipeline {
         while let Some(event) = self.packager.poll() {
             // Nobody sent it: it is shown, and not kept.
             let kept = !self.stands || matches!(event, Event::End);
+            if let (false, Event::Run(run)) = (kept, &event) {
+                self.live.set_unkept(run.number);
+            }
             match self.keeper.as_mut().filter(|_| kept) {
                 None => self.live.apply(event),
                 Some(keeper) => {

@@ -21,6 +21,9 @@ use crate::ingest::clip::{Clip, Round};
 pub(crate) const PICTURE: TrackId = TrackId { kind: Kind::Video, nth: 0 };
 /// A larger key frame is not kept; bytes.
 const FRAME_MAX: usize = 4 << 20;
+/// What stands still weighs no more: each viewer fetches it, and it is held as long as the programme. As a stream of 12 Mbit/s,
+/// with the usual parts a key frame of 500 KB; bytes a segment.
+const SEGMENT_MAX: usize = 3 << 20;
 
 /// What is put in for the time before, at most: as much as a list has. Milliseconds.
 pub(crate) const BACK_MAX_MS: i64 = 15_000;
@@ -74,7 +77,7 @@ impl Still {
     }
 
     /// What stands still for a publisher of these tracks; `part_us` is the length of a part. `None` where there was no picture
-    /// yet, or no silence is known for a codec.
+    /// yet, or a heavy one, or no silence is known for a codec.
     pub(crate) fn clip(
         &self,
         tracks: &BTreeMap<TrackId, Params>,
@@ -98,6 +101,9 @@ impl Still {
     fn picture(&self, segment_ms: u32, part_us: u32) -> Option<(&Params, Round)> {
         let (params, payload) = self.last.as_ref()?;
         let parts = segment_ms.saturating_mul(1000).div_ceil(part_us.max(1)).max(1);
+        if payload.len().saturating_mul(usize::try_from(parts).ok()?) > SEGMENT_MAX {
+            return None;
+        }
         let hz = parts.saturating_mul(1000);
         let ticks = u64::from(segment_ms) * u64::from(VIDEO_TIMESCALE) / u64::from(hz);
         let frame = frame(PICTURE, u32::try_from(ticks).ok(), payload.clone());
@@ -165,6 +171,17 @@ mod tests {
     fn specs(ids: &[TrackId]) -> Vec<TrackSpec> {
         let params = |id: &TrackId| if id.kind == Kind::Video { picture() } else { sound() };
         ids.iter().map(|id| TrackSpec { id: *id, params: params(id) }).collect()
+    }
+
+    #[test]
+    fn a_heavy_picture_does_not_stand_while_nobody_sends() {
+        let tracks = BTreeMap::from([(TrackId::VIDEO, picture()), (TrackId::AUDIO, sound())]);
+        // Six parts a segment.
+        for (bytes, stands) in [(SEGMENT_MAX / 6, true), (SEGMENT_MAX / 6 + 1, false)] {
+            let mut still = Still::default();
+            still.keep(&picture(), &vec![0; bytes].into());
+            assert_eq!(still.clip(&tracks, 2_000, 334_000).is_some(), stands, "{bytes}");
+        }
     }
 
     #[test]

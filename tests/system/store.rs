@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::api::{SOON, multivariant, playlist};
+use crate::api::{SOON, multivariant, numbers, playlist};
 use crate::encoder::{Process, SMALL, decode, eventually, ffmpeg, fresh, run};
 use crate::players::Players;
 use crate::support::ffmpeg::{Kind, clip};
@@ -205,6 +205,33 @@ fn a_picture_that_stood_still_is_not_kept() {
     assert_same(&packets(recording["hls_url"].as_str().expect("a URL")), &sent, &lists);
     let film = packets(&format!("http://{}/live/stood/video.mp4?start=-3600", server.edge()));
     assert!(film[0] == sent[0], "{}", film[0].len());
+}
+
+#[test]
+fn a_view_that_grows_keeps_its_numbers_over_a_picture_that_stood_still() {
+    let server = Server::start(&[KEEP]);
+    let live = || numbers(&playlist(&server, "/live/seam/v1/index.m3u8").unwrap_or_default()).1;
+    // Every segment has the number that is in its name.
+    let view = || {
+        let text = playlist(&server, "/live/seam/v1/index.m3u8?start=0")?;
+        for (number, name) in (numbers(&text).0..).zip(listed(&text)) {
+            assert!(name.starts_with(&format!("{number}.")), "{name} is number {number}: {text}");
+        }
+        Some(text)
+    };
+    let first = ffmpeg(server.rtmp(), "live/seam", SMALL);
+    multivariant(&server, "live/seam");
+    assert!(eventually(SOON, view).is_some(), "{}", server.log());
+    drop(first);
+    let gone = live();
+    let stood = eventually(SOON, || view().filter(|_| live() >= gone + 3));
+    assert!(stood.is_some_and(|text| !text.contains("#EXT-X-GAP")), "{}", server.log());
+    let _second = ffmpeg(server.rtmp(), "live/seam", SMALL);
+    let joined = |text: &String| text.contains("#EXT-X-GAP\n") && text.contains("#EXT-X-PART:");
+    let back = eventually(SOON, || view().filter(joined));
+    assert!(back.is_some(), "{:?}: {}", view(), server.log());
+    let reached = live();
+    assert!(eventually(SOON, || view().filter(|_| live() >= reached + 3)).is_some(), "{}", server.log());
 }
 
 /// The segments that a playlist lists.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use nx_container::fmp4;
-use nx_hls::{Config, Lookup, Packager, Start, TrackSpec, Window};
+use nx_hls::{Config, Event, Lookup, Packager, Start, Stored, TrackSpec, Window};
 use nx_media::{
     AudioCodec, AudioParams, FrameRate, Language, Params, Sample, TrackId, VideoCodec, VideoParams,
 };
@@ -353,4 +353,49 @@ fn a_period_is_listed_with_all_of_its_tracks() {
     rig.run(75, 60, false);
     let text = rig.manifest();
     assert_eq!((periods(&text), sets(&text)), (3, 5), "{text}");
+}
+
+/// Feeds a view with the whole segments that the rig lists, of all runs but that one.
+fn store_without(rig: &Rig, unstored: u32, view: &mut Window) {
+    for run in rig.window.runs().filter(|run| run.number != unstored) {
+        view.apply(Event::Run(run.clone()));
+        for track in 0..run.tracks.len() {
+            for s in rig.window.listed(track).filter(|s| s.track.run == run.number) {
+                let (Some(duration), Some(pts)) = (s.duration, s.pts()) else { continue };
+                let segment = Stored {
+                    named_by_run: false,
+                    msn: s.msn,
+                    begins_ms: s.program_date_time_ms,
+                    pts,
+                    duration,
+                    bytes: s.bytes(),
+                    independent: true,
+                    i_frame_bytes: s.i_frame_bytes,
+                };
+                view.apply(Event::Stored { track, segment });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_not_stored_leaves_out_its_time() {
+    let mut rig = Rig::new(&[video(), audio(None)]);
+    rig.run(120, 60, true);
+    for begins_ms in [4_000, 7_000] {
+        rig.packager.break_run();
+        rig.wall_ms = WALL + begins_ms;
+        rig.run(90, 60, true);
+    }
+    let mut view = Window::past(2, None, "start=1");
+    let mut grows = view.clone();
+    grows.grow();
+    for view in [&mut view, &mut grows] {
+        store_without(&rig, 1, view);
+    }
+    let text = manifest(&grows).expect("a manifest");
+    let periods =
+        [r#"<Period id="0" start="PT1795000000.000S">"#, r#"<Period id="2" start="PT1795000007.000S">"#];
+    assert_eq!(lines(&text, "<Period"), periods);
+    assert_eq!(manifest(&view), Some(text), "the gaps of playlists are nothing here");
 }

@@ -2,7 +2,8 @@
 //!
 //! The names of segments are those that they had live, so every view of a stream leads to the same files. Where a stream
 //! paused, their numbers jump and those of the list do not (RFC 8216bis §4.4.3.2 counts places, not names): the list is
-//! numbered from its newest segment, so that it goes on as the live one does.
+//! numbered from its newest segment, so that it goes on as the live one does. Numbers that a run had which was shown and not
+//! stored are gaps in a list that players see grow: they may not be counted anew.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -17,8 +18,10 @@ use crate::window::Window;
 
 /// Segments that a list may have: weeks.
 const LISTED_MAX: usize = 1 << 20;
-/// Holes of one run that are filled with gaps; a longer one is a jump.
+/// Numbers that are filled with gaps; a longer hole is a jump.
 const HOLE_MAX: u64 = 1 << 12;
+/// What a gap may have beyond the target duration, to which it must round (RFC 8216bis §4.4.3.1); milliseconds.
+const ROUNDED_MS: i64 = 400;
 
 /// A segment of a live window, or what there is of it so far, for whoever makes one thing of what is stored and what
 /// is not yet.
@@ -115,6 +118,11 @@ impl Window {
         }
     }
 
+    /// From now on players watch its list grow.
+    pub fn grow(&mut self) {
+        self.grows = true;
+    }
+
     /// Takes away what was joined.
     pub fn unjoin(&mut self) {
         self.joined = false;
@@ -137,11 +145,13 @@ impl Window {
     pub(crate) fn restore(&mut self, index: usize, stored: Stored) {
         self.begin_run_at(stored.begins_ms);
         let Some(run) = self.run.clone() else { return };
-        let Some(track) = self.tracks.get_mut(index) else { return };
-        if track.segments.back().is_some_and(|last| last.msn >= stored.msn) {
+        let last = self.tracks.get(index).and_then(|track| track.segments.back());
+        if last.is_some_and(|last| last.msn >= stored.msn) {
             return;
         }
+        self.pass_unstored(&run, index, &stored);
         let listed = self.listed_max;
+        let Some(track) = self.tracks.get_mut(index) else { return };
         let of_run = track.segments.back().filter(|last| last.track.run == run.number);
         if let Some((from, begins_ms)) = of_run.map(|last| (last.msn + 1, last.end_ms())) {
             let missing = stored.msn.saturating_sub(from);
@@ -162,6 +172,27 @@ impl Window {
         track.slide(listed, false);
         if index == run.leader() {
             self.pass_vanished(&run, index, stored.msn);
+        }
+    }
+
+    /// Lists the numbers of runs that are not stored before the first segment of a track behind them, and behind what the run
+    /// lacks. They are as long as the pause is, if gaps may be.
+    fn pass_unstored(&mut self, run: &Run, index: usize, next: &Stored) {
+        let target_ms = i64::try_from(self.target_s).unwrap_or(1).saturating_mul(1000);
+        let leads = index == run.leader();
+        for (of, track) in self.tracks.iter_mut().enumerate().filter(|_| self.grows) {
+            let Some(last) =
+                track.segments.back().filter(|_| of == index || (leads && of >= run.tracks.len()))
+            else {
+                continue;
+            };
+            let missing = next.msn.saturating_sub(last.msn.saturating_add(1));
+            let unstored = last.track.run.saturating_add(1) < run.number;
+            if unstored && (1..=HOLE_MAX).contains(&missing) {
+                let pause_ms = next.begins_ms.saturating_sub(last.end_ms());
+                let each_ms = pause_ms / i64::try_from(missing).unwrap_or(1);
+                track.pass_unstored(missing, each_ms.clamp(1, target_ms.saturating_add(ROUNDED_MS)));
+            }
         }
     }
 

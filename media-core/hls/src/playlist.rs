@@ -144,7 +144,8 @@ impl Window {
     fn skippable(&self, track: &Rendition) -> usize {
         let near = track.begun_within(self.target_s * SKIP_TARGETS * 1_000_000) + 1;
         let far = track.listed().len().saturating_sub(near);
-        let changed = track.listed().take(far).any(Segment::is_gap);
+        // Of runs that are not stored there never was more.
+        let changed = track.listed().take(far).any(|s| s.is_gap() && !(self.past && s.is_lost()));
         if self.can_skip() && !changed { far } else { 0 }
     }
 

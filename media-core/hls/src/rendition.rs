@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use nx_container::fmp4;
 use nx_media::{Kind, Params, rescale};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,22 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// A gap of a run of which nothing is left.
+    fn lost(track: &Arc<RunTrack>, msn: u64, begins_ms: i64, length_ms: i64) -> Self {
+        let ticks = rescale(length_ms.max(1), 1000, track.params.timescale());
+        Self {
+            msn,
+            track: track.clone(),
+            discontinuity: false,
+            program_date_time_ms: begins_ms,
+            parts: Vec::new(),
+            stored: None,
+            duration: Some(u64::try_from(ticks).unwrap_or(1)),
+            i_frame_bytes: None,
+            mark: Mark::default(),
+        }
+    }
+
     /// Complete, without any media.
     #[must_use]
     pub fn is_gap(&self) -> bool {
@@ -150,17 +167,8 @@ impl Rendition {
         gaps: &[(i64, i64)],
         discontinuities: u64,
     ) -> Self {
-        let ticks = |ms: i64| rescale(ms.max(1), 1000, track.params.timescale());
-        let gap = |(msn, (begin, end)): (u64, &(i64, i64))| Segment {
-            msn,
-            track: track.clone(),
-            discontinuity: false,
-            program_date_time_ms: *begin,
-            parts: Vec::new(),
-            stored: None,
-            duration: Some(u64::try_from(ticks(end.saturating_sub(*begin))).unwrap_or(1)),
-            i_frame_bytes: None,
-            mark: Mark::default(),
+        let gap = |(msn, (begin, end)): (u64, &(i64, i64))| {
+            Segment::lost(track, msn, *begin, end.saturating_sub(*begin))
         };
         let segments = (first_msn..).zip(gaps).map(gap).collect();
         Self { segments, ..Self::continuing(None, track, (first_msn, &[]), discontinuities) }
@@ -307,10 +315,23 @@ impl Rendition {
         self.meter.segment_end(half_us);
     }
 
+    /// Goes on with so many gaps of a run that is not stored, each of a length in milliseconds.
+    pub(crate) fn pass_unstored(&mut self, count: u64, each_ms: i64) {
+        let Some(last) = self.segments.back() else { return };
+        let (run, of) = (last.track.run.saturating_add(1), RunTrack::clone(&last.track));
+        let track = Arc::new(RunTrack { run, init: Bytes::new(), key: None, ..of });
+        let (msn, mut begins_ms) = (last.msn + 1, last.end_ms());
+        for msn in msn..msn + count {
+            self.segments.push_back(Segment::lost(&track, msn, begins_ms, each_ms));
+            begins_ms += each_ms;
+        }
+    }
+
     /// Whether the segments of a live window go on where this one's end.
     pub(crate) fn meets(&self, live: &Self) -> bool {
         let next = self.segments.back().map(|last| last.msn + 1);
-        next.is_some_and(|next| live.segment(next).is_some() || live.next == Position { msn: next, part: 0 })
+        let of_run = |next| live.segment(next).is_some_and(|s| s.track.run == self.track.run);
+        next.is_some_and(|next| of_run(next) || live.next == Position { msn: next, part: 0 })
     }
 
     /// Takes what a live window has behind the newest segment here, and the segments that it lists with their parts,
@@ -319,7 +340,8 @@ impl Rendition {
         let near = live.listed().len().saturating_sub(live.begun_within(parts_us));
         let near = live.listed().nth(near).map_or(live.next.msn, |s| s.msn);
         let from = self.segments.front().map_or(near, |first| first.msn.max(near));
-        let at = self.segments.partition_point(|s| s.msn < from);
+        // What earlier runs had is stored, and stays.
+        let at = self.segments.partition_point(|s| s.msn < from || s.track.run != self.track.run);
         self.replaced = self.segments.split_off(at);
         let from = self.segments.back().map_or(from, |last| last.msn + 1);
         let newer = live.segments.iter().filter(|s| s.msn >= from && s.track.run == self.track.run);

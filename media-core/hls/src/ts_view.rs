@@ -147,7 +147,8 @@ impl Window {
             let until =
                 if goes_on { self.ts_next_msn() } else { next.map_or(u64::MAX, |next| next.first_msn) };
             let own = lead.into_iter().flat_map(Rendition::listed);
-            let own = own.filter(|s| s.track.run == run.number && s.msn < until);
+            let unstored = |s: &Segment| s.is_lost() && s.msn >= run.first_msn;
+            let own = own.filter(|s| (s.track.run == run.number || unstored(s)) && s.msn < until);
             list.extend(own.filter_map(|segment| TsSegment::of(segment, seams)));
         }
         list

@@ -68,6 +68,9 @@ pub struct Window {
     pub(crate) past: bool,
     /// Behind which the live edge is listed: see [`Window::join`].
     pub(crate) joined: bool,
+    /// See [`Window::grow`]; views stay where they are.
+    #[serde(skip)]
+    pub(crate) grows: bool,
     /// What the addresses of its other playlists end with: nothing, or `?` and a query.
     pub(crate) query: String,
     /// See [`Window::beginning_at`].
@@ -103,6 +106,7 @@ impl Window {
             resumed: false,
             past: false,
             joined: false,
+            grows: false,
             query: String::new(),
             start_ms: None,
             lost: Remains::default(),

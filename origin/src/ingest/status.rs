@@ -44,6 +44,9 @@ impl Figures {
 
     /// Adds what an input brought since the last look.
     fn count(&mut self, hub: &Hub, input: &Input) {
+        if input.is_still() {
+            return;
+        }
         if let Some(counted) = self.counted.get_mut(input.about.role as usize) {
             let before = std::mem::replace(counted, input.bytes_in);
             lock(&hub.totals).bytes_in += input.bytes_in.saturating_sub(before);
@@ -82,8 +85,7 @@ impl Stream {
         }
         self.inputs.iter().flatten().for_each(|input| self.figures.count(hub, input));
         let tracks: Vec<Track> = self.pipeline.tracks().iter().map(|t| self.track(t)).collect();
-        let inputs: Vec<InputStatus> =
-            self.inputs.iter().flatten().map(|i| self.input(hub, i, now_ms)).collect();
+        let inputs: Vec<InputStatus> = self.senders().map(|i| self.input(hub, i, now_ms)).collect();
         let wall_of = |at_ms: i64| Rfc3339(nx_delivery::wall_ms() - (now_ms - at_ms)).to_string();
         let repairs = self.pipeline.timeline().repairs();
         let kinds = repairs.counts().map(|(k, count)| RepairCount { kind: k.name().into(), count }).collect();
@@ -92,8 +94,7 @@ impl Stream {
         let on_air = self.switch.active();
         let publisher =
             inputs.iter().find(|i| on_air.is_some_and(|r| r.name() == i.role && r != Role::Slate));
-        let since =
-            self.inputs.iter().flatten().find(|i| Some(i.about.role) == on_air).map(|i| i.connected_ms);
+        let since = self.senders().find(|i| Some(i.about.role) == on_air).map(|i| i.connected_ms);
         let mut ladder = self.pipeline.rungs().map(|rungs| rungs.told());
         let hides = self.pipeline.hides();
         if let Some(ladder) = &mut ladder {
@@ -109,7 +110,7 @@ impl Stream {
             (Some(Role::Slate), _) if stands => State::Reconnecting,
             (Some(Role::Slate), _) => State::Slate,
             (Some(_), _) => State::Live,
-            (None, _) if self.inputs.iter().flatten().next().is_some() => State::Live,
+            (None, _) if self.publishers().next().is_some() => State::Live,
             (None, _) => State::Reconnecting,
         };
         status.publisher = publisher.map(|i| i.publisher.clone());
@@ -129,6 +130,11 @@ impl Stream {
         status.hints.splice(0..0, faults.into_iter().flatten());
         status.tracks = tracks;
         status.ladder = ladder;
+    }
+
+    /// Everybody who sends it, a slate too.
+    fn senders(&self) -> impl Iterator<Item = &Input> {
+        self.inputs.iter().flatten().filter(|input| !input.is_still())
     }
 
     fn input(&self, hub: &Hub, input: &Input, now_ms: i64) -> InputStatus {

@@ -318,7 +318,7 @@ impl Stream {
     }
 
     /// Inputs other than the slate.
-    fn publishers(&self) -> impl Iterator<Item = &Input> {
+    pub(super) fn publishers(&self) -> impl Iterator<Item = &Input> {
         self.inputs.iter().flatten().filter(|i| i.about.role != Role::Slate)
     }
 

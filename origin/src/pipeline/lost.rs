@@ -2,7 +2,8 @@
 //!
 //! What a killed process listed is listed as gaps, and a short pause behind it too (`nx_hls::Remains`). For a longer one the
 //! first picture of the publisher that is back stands still, in a run of its own: a leap of the dates ends players that
-//! take the live edge from the clock.
+//! take the live edge from the clock. A stream with a ladder goes without: its first run would have to begin before the rest
+//! of it is known.
 
 use nx_timeline::Arrival;
 
@@ -13,8 +14,6 @@ use crate::still::{BACK_MAX_MS, PICTURE};
 
 /// Shorter pauses are gaps in lists; milliseconds.
 const LISTED_MS: i64 = 2_000;
-/// Nobody has waited for longer; milliseconds.
-const PATIENCE_MS: i64 = 60_000;
 
 impl Pipeline {
     /// Covers the pause before a publisher's first frames, the first of this process.
@@ -26,9 +25,8 @@ impl Pipeline {
         }
         let part_us = self.packager.part_target_us();
         let clip = part_us.and_then(|part_us| self.still.clip(&self.declared, self.segment_ms, part_us));
-        let Some(clip) = clip.filter(|_| (LISTED_MS..PATIENCE_MS).contains(&(now.ms - lost_ms))) else {
-            return;
-        };
+        let covered = (LISTED_MS..self.patience_ms).contains(&(now.ms - lost_ms));
+        let Some(clip) = clip.filter(|_| covered) else { return };
         let since_ms = (lost_ms + STILL_AFTER_MS).max(now.ms - BACK_MAX_MS);
         let mut input = ClipInput::since(clip, since_ms);
         let mut covers = Vec::new();

@@ -35,6 +35,8 @@ impl Pipeline {
     /// From now on further tracks are made of it.
     pub(crate) fn climb(&mut self, rungs: Rungs) {
         self.rungs = Some(rungs);
+        // What covers a pause would begin before anybody knows what is made of it.
+        self.lost_ms = None;
     }
 
     /// What is made of it.

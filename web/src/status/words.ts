@@ -19,7 +19,7 @@ export function inputState({ state }: Input): { tone: Tone; text: string } {
   return { tone: INPUT_TONES[state ?? ""] ?? "idle", text: plain(state) || "Unknown" };
 }
 
-const PROTOCOLS: Record<string, string> = { pull: "Pulled", clip: "Clip from this server", still: "Last picture" };
+const PROTOCOLS: Record<string, string> = { pull: "Pulled", clip: "Clip from this server" };
 
 /** `SRT from 192.0.2.7:5000 · libsrt 1.5.3`. */
 export function senderOf({ protocol, peer, client }: Input): string {

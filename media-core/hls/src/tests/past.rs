@@ -1,5 +1,6 @@
 //! Views of the past: where players begin, and what of it is not stored yet.
 
+use super::validator::read;
 use super::*;
 use crate::Stored;
 
@@ -135,4 +136,82 @@ fn a_view_that_goes_on_has_the_edge_of_the_live_window() {
     view.apply(Event::End);
     let list = view.media_playlist(Ask::Track(0), Skip::None).expect("a list");
     assert!(!list.contains("PART") && list.ends_with("#EXT-X-ENDLIST\n"), "{list}");
+}
+
+/// What a store has of the rig when it was not given that run.
+fn stored_without(rig: &Rig, unstored: u32) -> Vec<Event> {
+    let (mut run, mut events) = (0, Vec::new());
+    for event in &rig.events {
+        match event {
+            Event::Run(of) => {
+                run = of.number;
+                events.extend((run != unstored).then(|| event.clone()));
+            }
+            Event::SegmentEnd { track, msn, duration } if run != unstored => {
+                let Lookup::Found(s) = rig.window.segment(*track, *msn) else { panic!("{msn} is held") };
+                let first = s.parts.first().expect("a part");
+                let segment = Stored {
+                    named_by_run: false,
+                    msn: *msn,
+                    begins_ms: s.program_date_time_ms,
+                    pts: first.pts,
+                    duration: *duration,
+                    bytes: s.bytes(),
+                    independent: first.independent,
+                    i_frame_bytes: s.i_frame_bytes,
+                };
+                events.push(Event::Stored { track: *track, segment });
+            }
+            _ => {}
+        }
+    }
+    events
+}
+
+#[test]
+fn a_list_that_grows_has_gaps_for_a_run_that_is_not_stored() {
+    // The pause is as long as the numbers are many, or longer than gaps may be.
+    for (back_ms, each) in [(11_000, "1.66"), (41_000, "2.400")] {
+        let mut rig = Rig::new(&[video(), audio()]);
+        rig.run(180, 60);
+        for begins_ms in [6_000, back_ms] {
+            rig.packager.break_run();
+            rig.wall_ms = WALL + begins_ms;
+            rig.run(150, 60);
+        }
+        let mut view = Window::past(2, None, "start=1");
+        let mut whole = view.clone();
+        view.grow();
+        let mut edges = 0;
+        for event in stored_without(&rig, 1) {
+            view.unjoin();
+            view.apply(event.clone());
+            whole.apply(event);
+            for _ in 0..2 {
+                let asks = [Ask::Track(0), Ask::Track(1), Ask::Ts, Ask::IFrames(0)];
+                for text in asks.iter().filter_map(|ask| view.media_playlist(*ask, Skip::None)) {
+                    let list = read(&text);
+                    assert_eq!(list.segments.first().map(|(msn, _)| *msn), Some(100), "{text}");
+                }
+                view.join(&rig.window);
+                edges += usize::from(view.has_edge());
+            }
+        }
+        assert!(edges > 0, "it reaches the present");
+        view.unjoin();
+        for track in 0..2 {
+            let text = view.media_playlist(Ask::Track(track), Skip::None).expect("a list");
+            let gaps: Vec<u64> =
+                read(&text).segments.iter().filter(|(_, s)| s.gap).map(|(msn, _)| *msn).collect();
+            assert_eq!(gaps, [103, 104, 105], "{text}");
+            assert!(text.contains(&format!("#EXT-X-GAP\n#EXTINF:{each}")), "{text}");
+            assert!(
+                text.contains("105.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init-2.mp4\"\n"),
+                "{text}"
+            );
+            assert!(!text.contains("init-1.mp4"), "{text}");
+            let text = whole.media_playlist(Ask::Track(track), Skip::None).expect("a list");
+            assert!(!text.contains("#EXT-X-GAP"), "nobody saw it grow: {text}");
+        }
+    }
 }

@@ -98,6 +98,10 @@ fn a_publisher_that_is_away_leaves_no_hole() {
     stand(&mut pipeline, 10_500, 17_000);
     let pictures = live.read(|w| w.parts_from(0, 0).filter(|p| p.independent).count());
     assert!(pictures > 15, "each part of it is a key frame: {pictures}");
+    assert!(pipeline.burst().is_empty(), "a player that begins is not shown it either");
+    assert!(live.held_before(i64::MAX).is_empty(), "it is not kept");
+    pipeline.start_session(ClipInput::CLOCK);
+    assert!(live.held_before(i64::MAX).is_empty(), "as long as the run goes on");
     publish(&mut pipeline, Script::steady(10), 17_000);
     assert_whole(&live, 24);
     assert_eq!(live.read(Window::discontinuities), 2);
@@ -131,4 +135,8 @@ fn the_time_without_a_process_is_covered_by_who_is_back() {
             assert_whole(&live, 20);
         }
     }
+    let (_, mut pipeline) = stream(Some(&mark), 9_000);
+    pipeline.finish();
+    publish(&mut pipeline, Script::steady(10), 16_000);
+    assert_eq!(pipeline.timeline().repairs().total(), 0, "nobody was waited for");
 }
