@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use tokio::sync::watch;
 const BUFFER_LEN: usize = 8 << 10;
 /// Without a byte for so long, a tunnel is closed when the listener stops.
 const LULL: Duration = Duration::from_secs(1);
+/// A tunnel is open no longer, busy or not: who asked for it was found out when it opened, and may have been shut out since.
+const OPEN_MAX: Duration = Duration::from_secs(3600);
 
 /// Both ends, once the answer is sent.
 pub(crate) type Ends = (OnUpgrade, OnUpgrade);
@@ -30,22 +32,30 @@ pub(crate) async fn run((client, service): Ends, idle: Duration, stop: watch::Re
     }
 }
 
-/// Ends also after `idle` to twice that without a byte of either side, and in the first [`LULL`] once `stop` is true.
+/// Ends also after `idle` to twice that without a byte of either side, in the first [`LULL`] once `stop` is true, and after
+/// [`OPEN_MAX`].
 async fn between<C, S>(client: C, mut service: S, idle: Duration, mut stop: watch::Receiver<bool>)
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let moved = AtomicBool::new(false);
-    let still = async |period: Duration| loop {
-        tokio::time::sleep(period).await;
-        if !moved.swap(false, Ordering::Relaxed) {
-            return;
+    let moves = AtomicU64::new(0);
+    // Each compares with what it saw itself.
+    let still = async |period: Duration| {
+        let mut seen = moves.load(Ordering::Relaxed);
+        loop {
+            tokio::time::sleep(period).await;
+            let now = moves.load(Ordering::Relaxed);
+            if now == seen {
+                return;
+            }
+            seen = now;
         }
     };
-    let mut client = Noted { inner: client, moved: &moved };
+    let mut client = Noted { inner: client, moves: &moves };
     tokio::select! {
         _ = copy_bidirectional_with_sizes(&mut client, &mut service, BUFFER_LEN, BUFFER_LEN) => {}
+        () = tokio::time::sleep(OPEN_MAX) => {}
         () = still(idle) => {}
         () = async {
             crate::stopped(&mut stop).await;
@@ -54,16 +64,16 @@ where
     }
 }
 
-/// One end, where each byte that passes is noted, whichever way.
+/// One end, where it is counted whenever bytes pass, whichever way.
 struct Noted<'a, T> {
     inner: T,
-    moved: &'a AtomicBool,
+    moves: &'a AtomicU64,
 }
 
 impl<T> Noted<'_, T> {
     fn note<R>(&self, done: &Poll<io::Result<R>>) {
         if let Poll::Ready(Ok(_)) = done {
-            self.moved.store(true, Ordering::Relaxed);
+            self.moves.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

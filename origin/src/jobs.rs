@@ -422,7 +422,7 @@ impl Jobs {
     /// A piece is free again.
     fn release(&self, lease: &str, why: &str, counts: bool) {
         if self.with(lease, |job, nth| job.release(nth, why, counts)).is_some() {
-            self.totals.failed.fetch_add(1, Ordering::Relaxed);
+            self.totals.failed.fetch_add(u64::from(counts), Ordering::Relaxed);
             self.came.notify_waiters();
         }
     }

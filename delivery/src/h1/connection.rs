@@ -15,7 +15,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as HttpBody;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::head::{self, Head, Read, Refusal};
@@ -32,7 +31,7 @@ const READ_LEN: usize = 16 << 10;
 /// Requests answered in a row from what was sent ahead, before others have their turn.
 const TURN: u32 = 32;
 /// Longest that a refused client may go on sending, so that it can read why.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// Most that is read and thrown away meanwhile.
 const LINGER_BYTES: usize = 256 << 10;
 
@@ -412,7 +411,7 @@ impl<W: Wire> Connection<W> {
 
 /// Reads and throws away, for a moment, what comes behind the last answer: closing with something unread would reset the
 /// connection, and that may overtake the answer.
-pub(crate) async fn drain(socket: &mut TcpStream) {
+pub(crate) async fn drain(socket: &mut (impl AsyncRead + Unpin)) {
     let drained = async {
         let mut left = LINGER_BYTES;
         while left > 0 {

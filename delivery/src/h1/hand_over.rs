@@ -2,7 +2,7 @@
 //! on as tunnels.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +14,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::oneshot;
 
-use super::connection::Context;
+use super::connection::{Context, LINGER, drain};
+use super::head::HTTP2;
 use crate::listen::respond;
 use crate::tunnel;
 use crate::upload::Upload;
@@ -47,18 +49,26 @@ where
             Ok::<_, Infallible>(response)
         }
     });
-    let socket = TokioIo::new(Rewound { read, socket });
-    let mut connection = pin!(context.http.serve_connection_with_upgrades(socket, service));
-    let mut stop = context.stop.clone();
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = crate::stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let is_h2 = read.starts_with(HTTP2);
+    let (back, mut given_back) = oneshot::channel();
+    let ended = {
+        let socket = TokioIo::new(Rewound { read, socket: Some(socket), back: Some(back) });
+        let mut connection = pin!(context.http.serve_connection_with_upgrades(socket, service));
+        let mut stop = context.stop.clone();
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = crate::stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
     if let Err(error) = ended {
         tracing::trace!(%peer, %error, "connection ended");
+        // Hyper has let go of it. HTTP/1.1 is cut: a body that ends with the connection shall not look whole.
+        if is_h2 && let Ok(socket) = given_back.try_recv() {
+            Box::pin(close(socket)).await;
+        }
     }
     let ends = upgraded.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(ends) = ends {
@@ -67,10 +77,38 @@ where
     }
 }
 
-/// A socket of which some bytes have been read before.
+/// Closes in the order that lets the peer read what was said last: hyper does not look at what comes behind an error.
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S) {
+    let closed = async {
+        // Hyper may have done so.
+        if socket.shutdown().await.is_ok() {
+            drain(&mut socket).await;
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, closed).await;
+}
+
+/// A socket of which some bytes have been read before. Whoever lets go of it gives it back.
 struct Rewound<S> {
     read: Bytes,
-    socket: S,
+    /// Here until then.
+    socket: Option<S>,
+    back: Option<oneshot::Sender<S>>,
+}
+
+impl<S> Drop for Rewound<S> {
+    fn drop(&mut self) {
+        if let (Some(socket), Some(back)) = (self.socket.take(), self.back.take()) {
+            // Nobody waits for that of an upgraded connection.
+            let _ = back.send(socket);
+        }
+    }
+}
+
+impl<S: Unpin> Rewound<S> {
+    fn socket(&mut self) -> io::Result<Pin<&mut S>> {
+        self.socket.as_mut().map(Pin::new).ok_or_else(|| ErrorKind::NotConnected.into())
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
@@ -80,7 +118,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
-            return Pin::new(&mut self.socket).poll_read(cx, buf);
+            return self.socket()?.poll_read(cx, buf);
         }
         let len = self.read.len().min(buf.remaining());
         buf.put_slice(self.read.get(..len).unwrap_or_default());
@@ -91,7 +129,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, buf)
+        self.socket()?.poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -99,18 +137,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
         cx: &mut TaskContext<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+        self.socket()?.poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.socket.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        self.socket()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        self.socket()?.poll_shutdown(cx)
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const HEAD_MAX: usize = 8 << 10;
 /// Most header fields of a head.
 const FIELDS_MAX: usize = 64;
 /// How HTTP/2 with prior knowledge begins (RFC 9113 §3.4).
-const HTTP2: &[u8] = b"PRI ";
+pub(super) const HTTP2: &[u8] = b"PRI ";
 
 /// What the first bytes of a connection, or those after a request, are.
 #[derive(Debug)]

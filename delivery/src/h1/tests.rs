@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -397,6 +398,27 @@ fn who_hangs_up_while_waiting_is_forgotten() {
         // There is one place: it is free again.
         assert_eq!(body(&house.says(&get("/5", true))), pattern(5));
     }
+}
+
+#[test]
+fn what_is_wrong_with_http2_is_told_to_who_goes_on_sending() {
+    let [house, _] = houses(Limits::default());
+    house.runtime.block_on(async {
+        let address = house.listening.as_ref().unwrap().address;
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        // SETTINGS belong to no stream.
+        let wrong = [0, 0, 0, 4, 0, 0, 0, 0, 1];
+        let all = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &wrong[..], &[0; 200_000]].concat();
+        socket.write_all(&all).await.unwrap();
+        // Behind a reset nothing is sent again, and not everywhere may what came before it be read.
+        let reset = tokio::time::timeout(Duration::from_millis(50), socket.ready(Interest::ERROR)).await;
+        assert!(reset.is_err(), "{reset:?}");
+        let mut heard = Vec::new();
+        socket.read_to_end(&mut heard).await.unwrap();
+        // GOAWAY: no flags, stream 0, no last stream, PROTOCOL_ERROR.
+        let goaway = [7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        assert!(heard.windows(goaway.len()).any(|w| w == goaway), "{heard:?}");
+    });
 }
 
 #[test]

@@ -81,3 +81,28 @@ async fn ends_in_the_first_lull_when_the_listener_stops() {
     }
     assert!(!tunnel.passes(3 * LULL).await, "they are not");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_busy_when_the_listener_stops_is_not_cut_where_its_two_watches_meet() {
+    let mut tunnel = open();
+    tunnel.moves().await;
+    // The first lull is looked for just before silence is.
+    assert!(tunnel.passes(IDLE - LULL - LULL / 10).await, "somebody spoke");
+    tunnel.moves().await;
+    tunnel.stop.send(true).expect("it listens");
+    for _ in 0..10 {
+        assert!(tunnel.passes(LULL * 4 / 5).await, "they are in the middle of something");
+        tunnel.moves().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn has_an_end_however_busy_it_is() {
+    let mut tunnel = open();
+    let step = IDLE / 2;
+    for _ in 1..OPEN_MAX.as_secs() / step.as_secs() {
+        assert!(tunnel.passes(step).await, "somebody spoke");
+        tunnel.moves().await;
+    }
+    assert!(!tunnel.passes(step + LULL).await, "nobody may for ever");
+}

@@ -122,14 +122,30 @@ pub(crate) struct Identity {
 /// Keys that access tokens are signed with, and what was found of tokens by them, which goes with them.
 #[derive(Default)]
 struct Signers {
+    /// As they were published.
+    set: JwkSet,
     by_name: HashMap<String, DecodingKey>,
     read_ms: i64,
     tried_ms: i64,
     /// By the digest of the whole token; only good ones, so that nobody can fill it who has none.
-    proved: Mutex<HashMap<[u8; 32], Arc<Claims>>>,
+    proved: Arc<Mutex<HashMap<[u8; 32], Arc<Claims>>>>,
 }
 
 impl Signers {
+    /// What is known after they were asked for; `None` when nobody answered. As long as they are the same, so is what was
+    /// found by them.
+    fn after(&self, read: Option<JwkSet>, now_ms: i64) -> Self {
+        let read_ms = if read.is_some() { now_ms } else { self.read_ms };
+        let (set, by_name, proved) = match read {
+            Some(set) if set != self.set => {
+                let by_name = by_name(&set);
+                (set, by_name, Arc::default())
+            }
+            _ => (self.set.clone(), self.by_name.clone(), self.proved.clone()),
+        };
+        Self { set, by_name, read_ms, tried_ms: now_ms, proved }
+    }
+
     /// What a token says that this key has signed. A signature takes longer to check than all else that is done for a
     /// request, so that is done once.
     fn claims(&self, token: &str, key: &DecodingKey, how: &Validation) -> Option<Arc<Claims>> {
@@ -297,12 +313,7 @@ impl Identity {
         }
         let path = "/v1/.well-known/jwks.json";
         let read = self.ask::<JwkSet>("token-mgr", Method::GET, path, String::new()).await;
-        let tried_ms = wall_ms();
-        let (by_name, read_ms) = match read {
-            Ok(set) => (by_name(&set), tried_ms),
-            Err(_) => (known.by_name.clone(), known.read_ms),
-        };
-        let now = Arc::new(Signers { by_name, read_ms, tried_ms, proved: Mutex::default() });
+        let now = Arc::new(known.after(read.ok(), wall_ms()));
         *lock(&self.signers) = now.clone();
         now
     }

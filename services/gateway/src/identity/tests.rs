@@ -43,3 +43,26 @@ fn a_token_that_was_proved_holds_until_it_runs_out_and_a_wrong_one_is_not_rememb
     }
     assert_eq!(who(&good, &key), None, "it ran out");
 }
+
+#[test]
+fn what_was_proved_stays_as_long_as_the_keys_do() {
+    let set = |pair: &Ed25519KeyPair| {
+        let x = BASE64.encode(pair.public_key().as_ref());
+        let key = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "a", "x": x});
+        serde_json::from_value::<JwkSet>(serde_json::json!({"keys": [key]})).expect("a set")
+    };
+    let how = Identity::new(Arc::default(), None, None).how;
+    let (pair, _) = keys();
+    let first = Signers::default().after(Some(set(&pair)), 1);
+    let token = token(&pair, wall_ms().div_euclid(1000) + 60);
+    first.claims(&token, &first.by_name["a"], &how).expect("a good token");
+    let proved = |signers: &Signers| lock(&signers.proved).len();
+    let same = first.after(Some(set(&pair)), 2);
+    assert_eq!((proved(&same), same.read_ms, same.tried_ms), (1, 2, 2));
+    let silent = same.after(None, 3);
+    assert_eq!((proved(&silent), silent.read_ms, silent.tried_ms), (1, 2, 3));
+    assert!(silent.by_name.contains_key("a"), "the last ones hold");
+    let other = silent.after(Some(set(&keys().0)), 4);
+    assert_eq!((proved(&other), proved(&first)), (0, 1), "by keys that are not published any more");
+    assert!(other.claims(&token, &other.by_name["a"], &how).is_none());
+}
