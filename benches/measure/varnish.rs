@@ -22,6 +22,8 @@ impl Varnish {
         let folder = std::env::temp_dir().join(format!("nexus-bench-varnish-{}", std::process::id()));
         let mut command = Command::new("varnishd");
         command.args(["-F", "-j", "none", "-T", "none", "-s", "malloc,2g", "-p", "thread_pools=1"]);
+        // A large object may have to push out thousands of small ones.
+        command.args(["-p", "nuke_limit=100000"]);
         command.args(["-a", &http.to_string(), "-b", &origin.to_string(), "-n"]).arg(&folder);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|e| panic!("varnishd: {e}; `make bench` installs it"));
