@@ -1,13 +1,13 @@
 //! Another peer: HAProxy, one thread.
 #![expect(clippy::panic, reason = "a measurement without its peer is over")]
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::listens;
 use super::nginx::free;
-use super::pass;
 
 /// A running HAProxy; killed when dropped.
 pub(crate) struct Haproxy {
@@ -27,11 +27,7 @@ impl Haproxy {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|e| panic!("haproxy: {e}; `make bench` installs it"));
         let haproxy = Self { child, file, http };
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while TcpStream::connect(http).is_err() {
-            assert!(Instant::now() < deadline, "haproxy did not start");
-            pass(Duration::from_millis(20));
-        }
+        assert!(listens(http, Duration::from_secs(5)), "haproxy did not start");
         haproxy
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod tls;
 pub(crate) mod varnish;
 
 use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,6 +88,18 @@ pub(crate) fn say_machine() {
 /// Lets time pass while others are measured.
 pub(crate) fn pass(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Waits until a peer takes connections; whether it does within this time.
+pub(crate) fn listens(address: SocketAddr, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    while TcpStream::connect(address).is_err() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        pass(Duration::from_millis(20));
+    }
+    true
 }
 
 /// Median, 95th and 99th of 100, and largest, of milliseconds.

@@ -2,10 +2,12 @@
 #![expect(clippy::panic, reason = "a measurement without its peer is over")]
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use super::listens;
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
 
@@ -72,11 +74,7 @@ impl Nginx {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|e| panic!("{program}: {e}; `make bench` installs it"));
         let nginx = Self { child, folder, rtmp, http };
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while TcpStream::connect(rtmp).is_err() {
-            assert!(Instant::now() < deadline, "nginx did not start: {}", nginx.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        assert!(listens(rtmp, Duration::from_secs(5)), "nginx did not start: {}", nginx.log());
         nginx
     }
 

@@ -1,11 +1,12 @@
 //! Another peer: Varnish, which keeps everything in memory and speaks plain HTTP/1.1.
 #![expect(clippy::panic, reason = "a measurement without its peer is over")]
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::listens;
 use super::nginx::free;
 
 /// A running Varnish; killed when dropped.
@@ -28,11 +29,7 @@ impl Varnish {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|e| panic!("varnishd: {e}; `make bench` installs it"));
         let varnish = Self { child, folder, http };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(http).is_err() {
-            assert!(Instant::now() < deadline, "varnishd did not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        assert!(listens(http, Duration::from_secs(20)), "varnishd did not start");
         varnish
     }
 

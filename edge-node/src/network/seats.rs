@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use nx_cdn_config::{Edge, Mark, Seat, share};
+use nx_cdn_config::{Edge, Mark, Name, Seat, share};
 use nx_delivery::{Body, Guest, Problem, Request, Response, Stream};
 
 use super::{Control, lock};
@@ -90,10 +90,7 @@ impl Control {
 
     /// Asks an edge for its seats, if it is of this region and has any, or had.
     pub(super) async fn hear_seats(&self, edge: &Edge, count: usize) {
-        let held = self.held();
-        let here = held.network.edges.iter().find(|edge| edge.name == self.node);
-        let near = here.is_some_and(|here| here.region == edge.region);
-        if !near || (count == 0 && !lock(&self.seats).knows(&edge.name)) {
+        if !self.near()(&edge.name) || (count == 0 && !lock(&self.seats).knows(&edge.name)) {
             return;
         }
         match self.ask::<Vec<Seat>>(edge, SEATS).await {
@@ -104,11 +101,19 @@ impl Control {
 
     /// Forgets who has left, and what was told by edges that are no more in this region.
     pub(super) fn tidy_seats(&self) {
-        let held = self.held();
-        let edges = &held.network.edges;
-        let region = edges.iter().find(|edge| edge.name == self.node).map(|here| &here.region);
-        let near = |name: &_| edges.iter().any(|edge| edge.name == *name && Some(&edge.region) == region);
-        lock(&self.seats).tidy(nx_delivery::wall_ms(), near);
+        lock(&self.seats).tidy(nx_delivery::wall_ms(), self.near());
+    }
+
+    /// Whether an edge is of this node's region.
+    fn near(&self) -> impl Fn(&Name) -> bool {
+        let (held, node) = (self.held(), self.node.clone());
+        move |name| {
+            let region = |name: &Name| {
+                let edges = &held.network.edges;
+                edges.iter().find(|edge| edge.name == *name).map(|edge| edge.region.clone())
+            };
+            region(name).is_some_and(|of| region(&node) == Some(of))
+        }
     }
 }
 

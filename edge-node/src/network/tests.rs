@@ -257,18 +257,21 @@ fn a_stream_is_guarded_when_no_way_to_it_is_open() {
     }
 }
 
-#[tokio::test]
-async fn a_route_is_opened_by_tokens_of_its_own_keys() {
-    let node = Node::start("tokens", &format!("{EDGES}{ROUTE}"));
+/// What makes the last route of a network ask for tokens of a new key, and that key; `more` is a line of their policy.
+fn shop(node: &Node, more: &str) -> (String, Keys) {
     let (keys, _) = nx_access::generate("k", nx_access::Algorithm::Es256).expect("a key");
     let file = node.folder.join("shop.json");
     std::fs::write(&file, &*keys).expect("written");
-    let policy = format!(
-        "token = \"shop\"\n[[token]]\nname = \"shop\"\nissuer = \"shop\"\nkeys = \"{}\"\n",
-        file.display()
-    );
+    let file = file.display();
+    let policy = format!("token = \"shop\"\n[[token]]\nname = \"shop\"\n{more}\nkeys = \"{file}\"\n");
+    (policy, Keys::parse(&keys).expect("keys"))
+}
+
+#[tokio::test]
+async fn a_route_is_opened_by_tokens_of_its_own_keys() {
+    let node = Node::start("tokens", &format!("{EDGES}{ROUTE}"));
+    let (policy, set) = shop(&node, "issuer = \"shop\"");
     assert_eq!(node.put(&format!("{EDGES}{ROUTE}{policy}")).await.0, 200);
-    let set = Keys::parse(&keys).expect("keys");
     let claims = Claims { expires_s: i64::MAX, issuer: Some("shop".into()), ..Claims::default() };
     let made = |claims: &Claims| nx_access::make(claims, set.maker(None).expect("a key")).expect("a token");
     assert_eq!(node.opens("/hls/a", &made(&claims)), Ok(()));
@@ -289,16 +292,9 @@ async fn a_route_is_opened_by_tokens_of_its_own_keys() {
 #[tokio::test]
 async fn a_token_is_used_on_so_many_devices_over_a_region() {
     let node = Node::start("seats", &format!("{EDGES}{ROUTE}"));
-    let (keys, _) = nx_access::generate("k", nx_access::Algorithm::Es256).expect("a key");
-    let file = node.folder.join("shop.json");
-    std::fs::write(&file, &*keys).expect("written");
-    let policy = format!(
-        "token = \"shop\"\n[[token]]\nname = \"shop\"\nstreams_max = 2\nkeys = \"{}\"\n",
-        file.display()
-    );
+    let (policy, set) = shop(&node, "streams_max = 2");
     let (_, told) = node.put(&format!("{EDGES}{ROUTE}{policy}")).await;
     assert_eq!(told["notes"], serde_json::json!([]), "it is enforced");
-    let set = Keys::parse(&keys).expect("keys");
     let made = |id: u8| {
         let claims = Claims { expires_s: i64::MAX, id: vec![id], ..Claims::default() };
         nx_access::make(&claims, set.maker(None).expect("a key")).expect("a token")

@@ -17,10 +17,14 @@ const AFTER_MS: i64 = 500;
 const SHORT_S: u32 = 1;
 
 impl Stream {
+    /// The last picture stands still.
+    pub(super) fn stands(&self) -> bool {
+        self.input_of(Role::Slate).is_some_and(Input::is_still)
+    }
+
     /// Nobody sends any more.
     pub(super) fn plan_still(&mut self, hub: &Hub, alone: bool, now_ms: i64) {
-        let stands = self.input_of(Role::Slate).is_some_and(Input::is_still);
-        let wanted = alone && !stands && hub.config.stream.reconnect_s > SHORT_S;
+        let wanted = alone && !self.stands() && hub.config.stream.reconnect_s > SHORT_S;
         self.still_due_ms = wanted.then_some(now_ms + AFTER_MS);
     }
 
@@ -38,7 +42,7 @@ impl Stream {
     /// Somebody sends.
     pub(super) fn drop_still(&mut self, hub: &Hub, now_ms: i64) {
         self.still_due_ms = None;
-        if self.input_of(Role::Slate).is_some_and(Input::is_still)
+        if self.stands()
             && let Some(still) = self.take_input(Role::Slate)
         {
             self.stop(hub, still, &End::Left("somebody sends again".into()), now_ms);

@@ -103,7 +103,7 @@ impl Stream {
         let made = self.pipeline.made();
         let sent: Vec<TrackSpec> =
             self.pipeline.tracks().into_iter().filter(|t| !made.contains(&t.id)).collect();
-        let stands = self.input_of(Role::Slate).is_some_and(Input::is_still);
+        let stands = self.stands();
         let mut status = lock(&self.entry.status);
         status.state = match (on_air, self.ended) {
             (_, true) => State::Ended,

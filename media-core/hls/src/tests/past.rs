@@ -14,6 +14,23 @@ fn view(rig: &Rig, start_ms: i64, ended: bool) -> Window {
     view
 }
 
+/// A segment of the rig as a store gives it back.
+fn stored(rig: &Rig, track: usize, msn: u64, duration: u64) -> Event {
+    let Lookup::Found(s) = rig.window.segment(track, msn) else { panic!("{msn} is held") };
+    let first = s.parts.first().expect("a part");
+    let segment = Stored {
+        named_by_run: false,
+        msn,
+        begins_ms: s.program_date_time_ms,
+        pts: first.pts,
+        duration,
+        bytes: s.bytes(),
+        independent: first.independent,
+        i_frame_bytes: s.i_frame_bytes,
+    };
+    Event::Stored { track, segment }
+}
+
 /// Feeds a view with the segments before that one.
 fn store(rig: &Rig, view: &mut Window, before: u64) {
     for event in &rig.events {
@@ -21,19 +38,7 @@ fn store(rig: &Rig, view: &mut Window, before: u64) {
             Event::Run(_) if view.tracks().next().is_none() => drop(view.apply(event.clone())),
             Event::SegmentEnd { track, msn, .. } if view.next(*track).is_some_and(|n| *msn < n.msn) => {}
             Event::SegmentEnd { track, msn, duration } if *msn < before => {
-                let Lookup::Found(s) = rig.window.segment(*track, *msn) else { panic!("{msn} is held") };
-                let first = s.parts.first().expect("a part");
-                let segment = Stored {
-                    named_by_run: false,
-                    msn: *msn,
-                    begins_ms: s.program_date_time_ms,
-                    pts: first.pts,
-                    duration: *duration,
-                    bytes: s.bytes(),
-                    independent: first.independent,
-                    i_frame_bytes: s.i_frame_bytes,
-                };
-                view.apply(Event::Stored { track: *track, segment });
+                view.apply(stored(rig, *track, *msn, *duration));
             }
             _ => {}
         }
@@ -148,19 +153,7 @@ fn stored_without(rig: &Rig, unstored: u32) -> Vec<Event> {
                 events.extend((run != unstored).then(|| event.clone()));
             }
             Event::SegmentEnd { track, msn, duration } if run != unstored => {
-                let Lookup::Found(s) = rig.window.segment(*track, *msn) else { panic!("{msn} is held") };
-                let first = s.parts.first().expect("a part");
-                let segment = Stored {
-                    named_by_run: false,
-                    msn: *msn,
-                    begins_ms: s.program_date_time_ms,
-                    pts: first.pts,
-                    duration: *duration,
-                    bytes: s.bytes(),
-                    independent: first.independent,
-                    i_frame_bytes: s.i_frame_bytes,
-                };
-                events.push(Event::Stored { track: *track, segment });
+                events.push(stored(rig, *track, *msn, *duration));
             }
             _ => {}
         }
